@@ -1,0 +1,45 @@
+"""Every exception a user can catch. Each names the boundary that broke."""
+
+
+class AutottsError(Exception):
+    """Base of all errors that `autotts` raises on purpose."""
+
+
+class ControlError(AutottsError):
+    """An action that the state of the episode does not admit."""
+
+
+class BudgetSpent(AutottsError):
+    """A batch that does not fit the budget; it ends the episode with the vote so far."""
+
+
+class SpecError(AutottsError):
+    """A controller SPEC, draw SPEC or option that can't be understood."""
+
+
+class ProgramError(AutottsError):
+    """A controller program that can't be loaded: its source, its schedule or its compilation."""
+
+
+class ControllerError(AutottsError):
+    """A controller that failed in an episode: it raised, looped, or answered something unseen."""
+
+
+class StoreError(AutottsError):
+    """A store, or a file to import, that is damaged, incomplete or of another schema."""
+
+
+class SandboxError(AutottsError):
+    """The sandbox can't be set up, or a sealed worker broke its protocol."""
+
+
+class ProposalError(AutottsError):
+    """A proposal of an explorer that breaks the rules of the search."""
+
+
+class RunError(AutottsError):
+    """A run folder that can't be created, read, locked or resumed."""
+
+
+class ServerError(AutottsError):
+    """A model server that refused, failed, or answered something unreadable."""
