@@ -1,0 +1,23 @@
+"""Replay stores: recorded branches on disk and in memory."""
+
+from autotts.stores.build import Branch, Recording, build
+from autotts.stores.importing import import_released
+from autotts.stores.load import check, find, load, read_manifest
+from autotts.stores.schema import Manifest, Pool, Store
+from autotts.stores.write import store_folder, write
+
+__all__ = [
+    "Branch",
+    "Manifest",
+    "Pool",
+    "Recording",
+    "Store",
+    "build",
+    "check",
+    "find",
+    "import_released",
+    "load",
+    "read_manifest",
+    "store_folder",
+    "write",
+]

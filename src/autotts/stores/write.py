@@ -1,0 +1,119 @@
+"""Stores onto the disk: whole or not at all."""
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from autotts.errors import StoreError
+from autotts.stores.schema import BRANCHES, MANIFEST, QUESTIONS, Manifest, Store
+
+
+def store_folder(out: str | os.PathLike[str], model: str, dataset: str) -> Path:
+    """OUT/MODEL/DATASET, refusing names that would land elsewhere."""
+    for kind, name in (("model", model), ("dataset", dataset)):
+        if not name or name.startswith(".") or set(name) & set("/\\\0"):
+            raise StoreError(
+                f"{kind} {name!r} can't name a folder: no slash, no leading dot, not empty"
+            )
+    return Path(out) / model / dataset
+
+
+def write(store: Store, path: str | os.PathLike[str], *, overwrite: bool = False) -> Store:
+    """Write a store as folder `path`; gives the store as it now lies there.
+
+    Raises:
+        StoreError: something is there already, and `overwrite` was not asked for, or it is no
+            store.
+    """
+    return write_all([(store, Path(path))], overwrite=overwrite)[0]
+
+
+def write_all(stores: Sequence[tuple[Store, Path]], *, overwrite: bool = False) -> list[Store]:
+    """Write several stores; nothing is visible before everything is on the disk.
+
+    Each is written to a hidden folder beside its place and renamed at the end, so what can fail
+    (a full disk, a folder that can't be written) fails before any store changes.
+    """
+    for _, path in stores:
+        _require_free(path, overwrite=overwrite)
+    with ExitStack() as cleanup:
+        staged: list[tuple[Path, Store]] = []
+        for store, path in stores:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+            folder.mkdir()
+            cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+            staged.append((folder, replace(store, path=path, manifest=_write_files(store, folder))))
+        for (folder, _), (_, path) in zip(staged, stores, strict=True):
+            _publish(folder, path, overwrite=overwrite)
+    return [store for _, store in staged]
+
+
+def _require_free(path: Path, *, overwrite: bool) -> None:
+    if not path.exists():
+        return
+    if not overwrite:
+        raise StoreError(f"{path} is there already; ask to overwrite it, or write elsewhere")
+    if not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise StoreError(f"{path} is no store (it has no {MANIFEST}), so it is not overwritten")
+
+
+def _write_files(store: Store, folder: Path) -> Manifest:
+    import polars as pl
+
+    pool = store.pool
+    branches = pool.finals.shape[1]
+    pl.DataFrame(
+        {
+            "question": store.texts,
+            "gold": [store.answers[q][code] for q, code in enumerate(store.gold)],
+            "answers": store.answers,
+        },
+        schema={"question": pl.String, "gold": pl.String, "answers": pl.List(pl.String)},
+    ).write_parquet(folder / QUESTIONS)
+    lengths = pool.lengths.ravel().astype("i8")
+    rows = pl.Series(range(len(lengths)), dtype=pl.Int64)
+    probes = (
+        pl.DataFrame(
+            {"row": rows.to_numpy().repeat(lengths), "probes": pool.probes[pool.probes >= 0]}
+        )
+        .group_by("row", maintain_order=True)
+        .agg("probes")
+    )["probes"]
+    pl.DataFrame(
+        {
+            "question": (rows // branches).cast(pl.Int16),
+            "branch": (rows % branches).cast(pl.Int16),
+            "tokens": pool.tokens.ravel(),
+            "final": pool.finals.ravel(),
+            "probes": probes,
+        }
+    ).write_parquet(folder / BRANCHES)
+    files = {name: file_digest((folder / name).read_bytes()) for name in (QUESTIONS, BRANCHES)}
+    manifest = store.manifest.model_copy(update={"files": files})
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return manifest
+
+
+def file_digest(content: bytes) -> str:
+    """sha256 of a file's bytes, as manifests hold it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _publish(folder: Path, path: Path, *, overwrite: bool) -> None:
+    """Move a finished folder to its place; what it replaces is gone only afterwards."""
+    old = path.with_name(f"{folder.name.removesuffix('.new')}.old")
+    if overwrite and path.exists():
+        path.rename(old)
+    try:
+        folder.rename(path)
+    except OSError as error:
+        if old.exists():
+            old.rename(path)
+        raise StoreError(f"{path}: something else was written there meanwhile ({error})") from error
+    shutil.rmtree(old, ignore_errors=True)
