@@ -30,6 +30,6 @@ def recorded() -> Path:
 
 @pytest.fixture
 def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache folder that this test, and the processes it starts, have to themselves."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    """An empty cache of compiled code that this test, and the processes it starts, have to themselves."""
+    monkeypatch.setenv("AUTOTTS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
