@@ -1,0 +1,424 @@
+"""The control space: the state of an episode, its actions, and what they cost.
+
+The five actions of AutoTTS (arXiv 2605.08083, section 2) over one question's pool of recorded
+trajectories, under the rules of `docs/architecture.md`: BRANCH, CONTINUE, PROBE, PRUNE, ANSWER.
+Every driver runs these functions and no others, so admissibility and billing live here alone.
+
+The functions are written once, over a state `s` whose fields are listed in `SCALARS` and
+`ARRAYS`. They are compiled by Numba (`autotts.replay.jit` gives it the type of `s`); an action
+returns `ADMITTED`, or the code of the rule it breaks, in which case nothing has changed.
+"""
+
+from hashlib import blake2b
+from typing import Any
+
+from numba.extending import register_jitable
+
+State = Any
+"""One episode: the fields below, by name."""
+
+SCALARS = (
+    # What the episode is about. `failed` is the code that counts as no answer, -1 if none does.
+    "interval", "probe_cost", "budget", "exact", "ceiling", "intervals", "failed",
+    # What happened so far, in tokens and counts.
+    "n", "n_finished", "n_answers", "spent", "sequential", "probe_spent", "rounds", "overrun",
+    # The last round: how many had finished before it, its longest decode, what is still owed.
+    "before", "longest", "reserved", "overran", "stamp",
+    # The rule that was broken, and by what.
+    "error", "error_branch", "error_value",
+    # The request log and the scratch memory that arrays handed to a program come from.
+    "log_size", "log_at", "log_full", "arena_size", "arena_at",
+)  # fmt: skip
+
+ARRAYS = {
+    # The question's pool: by trajectory, and `probes` by trajectory and interval.
+    "order": "int16", "probes": "int16", "lengths": "int16", "totals": "int32", "finals": "int16",
+    # By branch. `decoded` leaves out probe tokens; `probed` is the last depth probed.
+    "depth": "int64", "tokens": "int64", "decoded": "int64", "probed": "int64", "answer": "int64",
+    "finished": "bool", "pruned": "bool", "seen": "int64", "finish_order": "int64",
+    "history": "int64",
+    # By answer id: votes, and the pool's code; by code: the answer id, -1 before it is revealed.
+    "votes": "int64", "code_of": "int64", "id_of": "int64", "counts": "int64",
+    # Parameters of the program, the log and the scratch memory.
+    "ints": "int64", "floats": "float64", "log": "int64", "arena": "int64",
+    # Addresses of the compiled actions.
+    "actions": "int64",
+}  # fmt: skip
+
+ADMITTED = 0
+(
+    NO_SUCH_BRANCH,
+    IS_FINISHED,
+    IS_PRUNED,
+    REPEATED,
+    EMPTY,
+    TOO_MANY,
+    NOT_POSITIVE,
+    PROBED_ALREADY,
+    OVER_BUDGET,
+) = range(1, 10)
+
+BRANCH, CONTINUE, FINISH, PROBE, PRUNE, NOTE = range(6)
+"""Kinds of requests, as they stand in the log."""
+
+MAX_TIMES = 2**31 - 1
+
+
+@register_jitable
+def reset(s: State) -> None:
+    """Forget the episode; the pool, the parameters and the memory stay."""
+    for i in range(s.n):
+        s.depth[i] = 0
+        s.tokens[i] = 0
+        s.decoded[i] = 0
+        s.probed[i] = 0
+        s.answer[i] = -1
+        s.finished[i] = False
+        s.pruned[i] = False
+        s.seen[i] = 0
+    for a in range(s.n_answers):
+        s.id_of[s.code_of[a]] = -1
+        s.votes[a] = 0
+    s.n = s.n_finished = s.n_answers = 0
+    s.spent = s.sequential = s.probe_spent = s.rounds = s.overrun = 0
+    s.before = s.longest = s.reserved = s.overran = s.stamp = 0
+    s.error = 0
+    s.error_branch = s.error_value = -1
+    s.arena_at = 0
+
+
+@register_jitable
+def room(s: State) -> int:
+    """How many more branches may be opened: by the ceiling, the pool and the budget."""
+    left = s.ceiling - s.n
+    if s.budget >= 0:
+        affordable = max(0, s.budget - s.spent) // (s.interval + s.probe_cost)
+        left = min(left, affordable)
+    return left
+
+
+@register_jitable
+def refuse(s: State, rule: int, branch: int, value: int) -> int:
+    s.error = rule
+    s.error_branch = branch
+    s.error_value = value
+    return rule
+
+
+@register_jitable
+def check_ids(s: State, ids: Any) -> int:
+    """Whether a batch names open branches, each once."""
+    if len(ids) == 0:
+        return refuse(s, EMPTY, -1, 0)
+    s.stamp += 1
+    for i in ids:
+        if i < 0 or i >= s.n:
+            return refuse(s, NO_SUCH_BRANCH, i, s.n)
+        if s.finished[i]:
+            return refuse(s, IS_FINISHED, i, 0)
+        if s.pruned[i]:
+            return refuse(s, IS_PRUNED, i, 0)
+        if s.seen[i] == s.stamp:
+            return refuse(s, REPEATED, i, 0)
+        s.seen[i] = s.stamp
+    return ADMITTED
+
+
+@register_jitable
+def fits(s: State, tokens: int) -> int:
+    """Whether the budget admits a batch that asks for `tokens`; reserves them if so."""
+    if s.budget >= 0 and s.spent + tokens > s.budget:
+        return refuse(s, OVER_BUDGET, -1, tokens)
+    s.reserved = tokens
+    s.overran = 0
+    return ADMITTED
+
+
+@register_jitable
+def write_log(s: State, kind: int, flag: bool, count: int) -> int:
+    """Note a request in the log; returns where its `count` words go, -1 if nothing is logged."""
+    if s.log_size == 0:
+        return -1
+    at = s.log_at
+    if at + 1 + count > s.log_size:
+        s.log_full = 1
+        return -1
+    s.log[at] = kind | (int(flag) << 3) | (count << 4)
+    s.log_at = at + 1 + count
+    return at + 1
+
+
+@register_jitable
+def charge(s: State, i: int, tokens: int) -> None:
+    s.tokens[i] += tokens
+    s.spent += tokens
+    s.longest += tokens
+
+
+@register_jitable
+def reveal(s: State, i: int, code: int) -> int:
+    """Make an answer of the pool known as branch i's latest; returns its id in this episode."""
+    if code == s.failed:
+        s.answer[i] = -1
+        return -1
+    a = s.id_of[code]
+    if a < 0:
+        a = s.n_answers
+        s.id_of[code] = a
+        s.code_of[a] = code
+        s.n_answers = a + 1
+    s.answer[i] = a
+    return a
+
+
+@register_jitable
+def probe_here(s: State, i: int) -> None:
+    """Reveal the answer at the current depth of branch i and charge the probe."""
+    d = s.depth[i]
+    s.history[i * s.intervals + d - 1] = reveal(s, i, s.probes[s.order[i] * s.intervals + d - 1])
+    s.probed[i] = d
+    if s.probe_cost:
+        charge(s, i, s.probe_cost)
+        s.probe_spent += s.probe_cost
+
+
+@register_jitable
+def end_branch(s: State, i: int) -> None:
+    """Branch i has ended itself: its final answer is known and votes."""
+    a = reveal(s, i, s.finals[s.order[i]])
+    s.finished[i] = True
+    if a >= 0:
+        s.votes[a] += 1
+    s.finish_order[s.n_finished] = i
+    s.n_finished += 1
+
+
+@register_jitable
+def decode_rest(s: State, i: int) -> bool:
+    """Decode what branch i has past its last whole interval; whether it could.
+
+    The rest can't be known before, so one in a batch may overrun the budget; others wait.
+    """
+    rest = max(0, s.totals[s.order[i]] - s.decoded[i])
+    if s.budget >= 0:
+        over = s.spent + rest + s.reserved - s.budget
+        if over > 0:
+            if s.overran:
+                return False
+            s.overran = 1
+            s.overrun = over
+    s.decoded[i] += rest
+    charge(s, i, rest)
+    return True
+
+
+@register_jitable
+def decode_interval(s: State, i: int, probe: bool) -> None:
+    """CONTINUE branch i by one interval.
+
+    `reference` billing (the released recordings): L whole intervals, then one more call that
+    charges the rest and ends the branch. `exact`: the L-th interval is the rest, and ends it.
+    """
+    d = s.depth[i]
+    length = s.lengths[s.order[i]]
+    unit = s.interval + (s.probe_cost if probe else 0)
+    s.reserved -= unit
+    if d + s.exact < length:
+        s.depth[i] = d + 1
+        s.decoded[i] += s.interval
+        charge(s, i, s.interval)
+        if probe:
+            probe_here(s, i)
+        else:
+            s.history[i * s.intervals + d] = -1
+    elif decode_rest(s, i):
+        end_branch(s, i)
+        if s.exact:
+            s.depth[i] = length
+            s.probed[i] = length
+            s.history[i * s.intervals + d] = s.answer[i]
+
+
+@register_jitable
+def begin_round(s: State) -> None:
+    s.before = s.n_finished
+    s.rounds += 1
+
+
+@register_jitable
+def branch(s: State, k: int, probe: bool) -> int:
+    """BRANCH, k at once: open the next k branches of the draw through their first interval."""
+    if k < 1:
+        return refuse(s, NOT_POSITIVE, -1, k)
+    if k > s.ceiling - s.n:
+        return refuse(s, TOO_MANY, -1, k)
+    rule = fits(s, k * (s.interval + (s.probe_cost if probe else 0)))
+    if rule:
+        return rule
+    at = write_log(s, BRANCH, probe, 1)
+    if at >= 0:
+        s.log[at] = k
+    begin_round(s)
+    longest = 0
+    for _ in range(k):
+        i = s.n
+        s.n = i + 1
+        s.longest = 0
+        decode_interval(s, i, probe)
+        longest = max(longest, s.longest)
+    s.sequential += longest
+    return ADMITTED
+
+
+@register_jitable
+def advance(s: State, ids: Any, times: Any, probe: bool) -> int:
+    """CONTINUE each of `ids` `[k]` by `times` `[k]` intervals, ending early where it ends."""
+    rule = check_ids(s, ids)
+    if rule:
+        return rule
+    asked = 0
+    for j in range(len(ids)):
+        if times[j] < 1 or times[j] > MAX_TIMES:
+            return refuse(s, NOT_POSITIVE, ids[j], times[j])
+        asked += times[j]
+    rule = fits(s, asked * (s.interval + (s.probe_cost if probe else 0)))
+    if rule:
+        return rule
+    at = write_log(s, CONTINUE, probe, len(ids))
+    begin_round(s)
+    longest = 0
+    for j in range(len(ids)):
+        i = ids[j]
+        if at >= 0:
+            s.log[at + j] = i | (times[j] << 32)
+        s.longest = 0
+        for _ in range(times[j]):
+            before = s.depth[i]
+            decode_interval(s, i, probe)
+            if s.finished[i] or s.depth[i] == before:
+                break
+        longest = max(longest, s.longest)
+    s.sequential += longest
+    return ADMITTED
+
+
+@register_jitable
+def finish(s: State, ids: Any) -> int:
+    """CONTINUE each of `ids` `[k]` to its end without probing, cut at the budget."""
+    rule = check_ids(s, ids)
+    if rule:
+        return rule
+    if s.budget >= 0 and s.spent >= s.budget:
+        return refuse(s, OVER_BUDGET, -1, 1)
+    log_ids(s, FINISH, ids)
+    begin_round(s)
+    longest = 0
+    for i in ids:
+        length = s.lengths[s.order[i]]
+        rest = max(0, s.totals[s.order[i]] - s.decoded[i])
+        ends = s.budget < 0 or s.spent + rest <= s.budget
+        if not ends:
+            rest = max(0, s.budget - s.spent)
+        s.decoded[i] += rest
+        s.longest = 0
+        charge(s, i, rest)
+        longest = max(longest, s.longest)
+        reached = length if ends else max(s.depth[i], min(length, s.decoded[i] // s.interval))
+        for d in range(s.depth[i], reached):
+            s.history[i * s.intervals + d] = -1
+        s.depth[i] = reached
+        if ends:
+            end_branch(s, i)
+    s.sequential += longest
+    return ADMITTED
+
+
+@register_jitable
+def probe(s: State, ids: Any) -> int:
+    """PROBE each of `ids` `[k]` at its current depth."""
+    rule = check_ids(s, ids)
+    if rule:
+        return rule
+    for i in ids:
+        if s.probed[i] == s.depth[i]:
+            return refuse(s, PROBED_ALREADY, i, s.depth[i])
+    rule = fits(s, len(ids) * s.probe_cost)
+    if rule:
+        return rule
+    log_ids(s, PROBE, ids)
+    begin_round(s)
+    for i in ids:
+        probe_here(s, i)
+    s.sequential += s.probe_cost
+    return ADMITTED
+
+
+@register_jitable
+def prune(s: State, ids: Any) -> int:
+    """PRUNE each of `ids` `[k]`: free, and no round, for nothing is decoded."""
+    rule = check_ids(s, ids)
+    if rule:
+        return rule
+    log_ids(s, PRUNE, ids)
+    for i in ids:
+        s.pruned[i] = True
+    return ADMITTED
+
+
+@register_jitable
+def log_ids(s: State, kind: int, ids: Any) -> None:
+    at = write_log(s, kind, False, len(ids))
+    if at >= 0:
+        for j in range(len(ids)):
+            s.log[at + j] = ids[j]
+
+
+@register_jitable
+def note(s: State, name: int, bits: int) -> None:
+    """Log a number of the program's own: the digest of its name and the bits of a float64."""
+    at = write_log(s, NOTE, False, 2)
+    if at >= 0:
+        s.log[at] = name
+        s.log[at + 1] = bits
+
+
+@register_jitable
+def active(s: State, out: Any) -> int:
+    """Write the branches that may go on to `out`, ascending; returns how many they are."""
+    m = 0
+    for i in range(s.n):
+        if not (s.finished[i] or s.pruned[i]):
+            out[m] = i
+            m += 1
+    return m
+
+
+@register_jitable
+def vote(s: State) -> int:
+    """Most frequent final answer, the one finished first among equals.
+
+    While no branch has finished with an answer: most frequent latest answer of the unpruned
+    branches, the lowest branch first among equals; -1 if there is none.
+    """
+    best = -1
+    for j in range(s.n_finished):
+        a = s.answer[s.finish_order[j]]
+        if a >= 0 and (best < 0 or s.votes[a] > s.votes[best]):
+            best = a
+    if best >= 0:
+        return best
+    for a in range(s.n_answers):
+        s.counts[a] = 0
+    for i in range(s.n):
+        if not s.pruned[i] and s.answer[i] >= 0:
+            s.counts[s.answer[i]] += 1
+    for i in range(s.n):
+        a = s.answer[i]
+        if not s.pruned[i] and a >= 0 and (best < 0 or s.counts[a] > s.counts[best]):
+            best = a
+    return best
+
+
+def note_digest(name: str) -> int:
+    """The int64 by which the log knows a note's name."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=7).digest(), "big")

@@ -1,0 +1,49 @@
+"""Draws: in which order an episode gets the recorded trajectories of its question."""
+
+import random
+
+import numpy as np
+
+from autotts.errors import SpecError
+
+MAX_DRAWS = 100_000
+
+
+def orders(spec: str, *, questions: int, branches: int, ceiling: int, seed: int = 0) -> np.ndarray:
+    """The draws that a SPEC names.
+
+    Args:
+        spec: `reference:D` shuffles with `random.Random(s)` for s in 0..D-1, the same order for
+            every question, as the released research code does. `subsets:D` draws anew for each
+            question from a NumPy generator.
+        branches: recorded per question.
+        ceiling: how many of them an episode may open; the rest of an order is not needed.
+        seed: of `subsets`; `reference` has its own.
+
+    Returns:
+        `[questions, D, ceiling]` int16: trajectories in the order in which they are opened.
+
+    Raises:
+        SpecError: the SPEC is not one of these.
+    """
+    kind, _, count = spec.partition(":")
+    if kind not in ("reference", "subsets") or not count.isdecimal():
+        raise SpecError(f"draws {spec!r}: need reference:N or subsets:N, such as reference:100")
+    draws = int(count)
+    if not 1 <= draws <= MAX_DRAWS:
+        raise SpecError(f"draws {spec!r}: N must be from 1 to {MAX_DRAWS}")
+    if kind == "reference":
+        shuffled = np.empty((draws, ceiling), np.int16)
+        for s in range(draws):
+            order = list(range(branches))
+            random.Random(s).shuffle(order)
+            shuffled[s] = order[:ceiling]
+        return np.ascontiguousarray(
+            np.broadcast_to(shuffled, (questions, draws, ceiling)), np.int16
+        )
+    rng = np.random.default_rng(seed)
+    everyone = np.broadcast_to(
+        np.arange(branches, dtype=np.int16), (questions * draws, branches)
+    )
+    subsets = rng.permuted(everyone, axis=1)[:, :ceiling]
+    return np.ascontiguousarray(subsets.reshape(questions, draws, ceiling))

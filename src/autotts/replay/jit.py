@@ -1,0 +1,507 @@
+"""What Numba must know to compile the control space and a controller program.
+
+`State` is the type of `s` in `autotts.control`: a pointer to a header of int64 words that holds
+the scalars and the addresses of the arrays. `Env` is the same pointer as a controller program
+sees it: the names of the Env table, read-only. A program calls the actions through addresses in
+the header, so that they are compiled once and not again with every program.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.errors import TypingError
+from numba.core.typing.templates import AttributeTemplate, infer_getattr
+from numba.extending import (
+    intrinsic,
+    lower_getattr_generic,
+    lower_setattr_generic,
+    models,
+    overload,
+    overload_attribute,
+    overload_method,
+    register_model,
+)
+from numba.np import arrayobj
+
+from autotts import control
+from autotts.errors import ControlError
+
+_NAMES = (*control.SCALARS, *(f"{name}_address" for name in control.ARRAYS))
+FIELDS = {name: at for at, name in enumerate(_NAMES)}
+"""Word of the header in which each scalar, or `NAME_address` of an array, lies."""
+
+ACTIONS = {
+    "branch": 3,
+    "advance": 7,
+    "finish": 4,
+    "probe": 4,
+    "prune": 4,
+    "active": 2,
+    "vote": 1,
+    "note": 3,
+}
+"""The compiled actions in the order of their addresses, with how many int64 they take."""
+
+VIEWS = {
+    "depth": "n",
+    "tokens": "n",
+    "answer": "n",
+    "finished": "n",
+    "pruned": "n",
+    "votes": "n_answers",
+    "finish_order": "n_finished",
+}
+"""Arrays of the Env table, with the scalar that is their length."""
+
+COUNTS = ("n", "n_finished", "n_answers", "spent", "budget", "interval", "rounds")
+"""Scalars of the Env table that are fields as they stand."""
+
+_DTYPES = {
+    name: types.boolean if dtype == "bool" else getattr(types, dtype)
+    for name, dtype in control.ARRAYS.items()
+}
+_I64 = ir.IntType(64)
+_UNBOUNDED = ir.Constant(_I64, 2**62)
+
+
+class State(types.Type):  # type: ignore[misc]
+    """The state as the control space works on it."""
+
+    def __init__(self) -> None:
+        super().__init__(name="autotts.State")
+
+
+class Env(types.Type):  # type: ignore[misc]
+    """The state as a controller program sees it."""
+
+    def __init__(self) -> None:
+        super().__init__(name="autotts.Env")
+
+
+STATE, ENV = State(), Env()
+
+
+class _Address(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, fe_type: Any) -> None:
+        super().__init__(manager, fe_type, _I64)
+
+
+register_model(State)(_Address)
+register_model(Env)(_Address)
+
+
+def _word(builder: Any, header: Any, field: str) -> Any:
+    base = builder.inttoptr(header, _I64.as_pointer())
+    return builder.gep(base, [ir.Constant(_I64, FIELDS[field])])
+
+
+def _load(builder: Any, header: Any, field: str) -> Any:
+    return builder.load(_word(builder, header, field))
+
+
+def _make_array(context: Any, builder: Any, kind: Any, data: Any, size: Any, skip: Any) -> Any:
+    """A one-dimensional array from element `skip` on, over memory that is not Numba's to free."""
+    array = arrayobj.make_array(kind)(context, builder)
+    element = context.get_data_type(kind.dtype)
+    itemsize = ir.Constant(_I64, context.get_abi_sizeof(element))
+    arrayobj.populate_array(
+        array,
+        data=builder.gep(builder.inttoptr(data, element.as_pointer()), [skip]),
+        shape=[size],
+        strides=[itemsize],
+        itemsize=itemsize,
+        meminfo=None,
+    )
+    return array._getvalue()
+
+
+@infer_getattr
+class _StateFields(AttributeTemplate):  # type: ignore[misc]
+    key = State
+
+    def generic_resolve(self, typ: Any, attr: str) -> Any:
+        if attr in _DTYPES:
+            return types.Array(_DTYPES[attr], 1, "C")
+        return types.int64 if attr in FIELDS else None
+
+
+@lower_getattr_generic(State)  # type: ignore[untyped-decorator]
+def _get_state_field(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> Any:
+    if attr not in _DTYPES:
+        return _load(builder, value, attr)
+    word = _load(builder, value, f"{attr}_address")
+    kind = types.Array(_DTYPES[attr], 1, "C")
+    return _make_array(context, builder, kind, word, _UNBOUNDED, ir.Constant(_I64, 0))
+
+
+@lower_setattr_generic(State)  # type: ignore[untyped-decorator]
+def _set_state_field(context: Any, builder: Any, sig: Any, args: Any, attr: str) -> None:
+    value = context.cast(builder, args[1], sig.args[1], types.int64)
+    builder.store(value, _word(builder, args[0], attr))
+
+
+@infer_getattr
+class _EnvFields(AttributeTemplate):  # type: ignore[misc]
+    key = Env
+
+    def generic_resolve(self, typ: Any, attr: str) -> Any:
+        if attr in VIEWS:
+            return types.Array(_DTYPES[attr], 1, "C", readonly=True)
+        return types.int64 if attr in COUNTS else None
+
+
+@lower_getattr_generic(Env)  # type: ignore[untyped-decorator]
+def _get_env_field(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> Any:
+    if attr in COUNTS:
+        return _load(builder, value, attr)
+    word = _load(builder, value, f"{attr}_address")
+    kind = types.Array(_DTYPES[attr], 1, "C", readonly=True)
+    size = _load(builder, value, VIEWS[attr])
+    return _make_array(context, builder, kind, word, size, ir.Constant(_I64, 0))
+
+
+@intrinsic
+def state_at(typingctx: Any, header: Any) -> Any:
+    """The state whose header lies at an address."""
+    return STATE(types.int64), lambda context, builder, sig, args: args[0]
+
+
+@intrinsic
+def env_at(typingctx: Any, header: Any) -> Any:
+    """The environment whose header lies at an address."""
+    return ENV(types.int64), lambda context, builder, sig, args: args[0]
+
+
+@intrinsic
+def _header(typingctx: Any, env: Any) -> Any:
+    return types.int64(ENV), lambda context, builder, sig, args: args[0]
+
+
+@intrinsic
+def _state(typingctx: Any, env: Any) -> Any:
+    return STATE(ENV), lambda context, builder, sig, args: args[0]
+
+
+@intrinsic
+def array_at(typingctx: Any, address: Any, stride: Any, size: Any) -> Any:
+    """int64 `[size]` at `address`, `stride` bytes from one to the next (0 repeats the first)."""
+    kind = types.Array(types.int64, 1, "A")
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        array = arrayobj.make_array(kind)(context, builder)
+        arrayobj.populate_array(
+            array,
+            data=builder.inttoptr(args[0], _I64.as_pointer()),
+            shape=[args[2]],
+            strides=[args[1]],
+            itemsize=ir.Constant(_I64, 8),
+            meminfo=None,
+        )
+        return array._getvalue()
+
+    return kind(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def _view(typingctx: Any, array: Any, skip: Any, size: Any) -> Any:
+    """`size` elements of an array of the state from `skip` on, read-only."""
+    kind = types.Array(array.dtype, 1, "C", readonly=True)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = arrayobj.make_array(sig.args[0])(context, builder, args[0]).data
+        address = builder.ptrtoint(data, _I64)
+        return _make_array(context, builder, kind, address, args[2], args[1])
+
+    return kind(array, types.int64, types.int64), codegen
+
+
+@intrinsic
+def _scratch(typingctx: Any, array: Any, skip: Any, size: Any) -> Any:
+    """`size` words of an array of the state from `skip` on, as an array a program may change."""
+    kind = types.Array(types.int64, 1, "C")
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = arrayobj.make_array(sig.args[0])(context, builder, args[0]).data
+        address = builder.ptrtoint(data, _I64)
+        return _make_array(context, builder, kind, address, args[2], args[1])
+
+    return kind(array, types.int64, types.int64), codegen
+
+
+@intrinsic
+def _batch(typingctx: Any, values: Any) -> Any:
+    """(address, stride in bytes, count) of an integer or of an int64 array.
+
+    The caller's argument keeps the memory alive; an integer gets a slot in the caller's frame.
+    """
+    result = types.UniTuple(types.int64, 3)
+    if isinstance(values, types.Integer):
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            value = context.cast(builder, args[0], sig.args[0], types.int64)
+            slot = cgutils.alloca_once_value(builder, value)
+            parts = builder.ptrtoint(slot, _I64), ir.Constant(_I64, 0), ir.Constant(_I64, 1)
+            return context.make_tuple(builder, result, parts)
+
+    elif isinstance(values, types.Array) and values.ndim == 1 and values.dtype == types.int64:
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            array = arrayobj.make_array(sig.args[0])(context, builder, args[0])
+            data = builder.ptrtoint(array.data, _I64)
+            stride = builder.extract_value(array.strides, 0)
+            size = builder.extract_value(array.shape, 0)
+            return context.make_tuple(builder, result, (data, stride, size))
+
+    else:
+        raise TypingError(f"an integer or a one-dimensional integer array, not {values}")
+    return result(values), codegen
+
+
+def _call(context: Any, builder: Any, sig: Any, args: Any) -> tuple[Any, Any]:
+    """Call `int64, ... -> int64` code in Numba's calling convention at an address."""
+    kinds = tuple(types.int64 for _ in sig.args[1])
+    values = [
+        context.cast(builder, value, kind, types.int64)
+        for value, kind in zip(
+            cgutils.unpack_tuple(builder, args[1], len(kinds)), sig.args[1], strict=True
+        )
+    ]
+    function_type = context.call_conv.get_function_type(types.int64, kinds)
+    callee = builder.inttoptr(args[0], function_type.as_pointer())
+    status, result = context.call_conv.call_function(builder, callee, types.int64, kinds, values)
+    return status, result
+
+
+@intrinsic
+def call_action(typingctx: Any, function: Any, arguments: Any) -> Any:
+    """Call a compiled action, which never raises, at an address."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _call(context, builder, sig, args)[1]
+
+    return types.int64(types.int64, arguments), codegen
+
+
+@intrinsic
+def call_program(typingctx: Any, function: Any, arguments: Any) -> Any:
+    """Call a compiled program at an address; returns (whether it raised, its answer)."""
+    pair = types.UniTuple(types.int64, 2)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        status, result = _call(context, builder, sig, args)
+        raised = builder.zext(status.is_error, _I64)
+        return context.make_tuple(builder, pair, (raised, result))
+
+    return pair(types.int64, arguments), codegen
+
+
+@intrinsic
+def _bits(typingctx: Any, value: Any) -> Any:
+    """The bits of a float64."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], _I64)
+
+    return types.int64(types.float64), codegen
+
+
+@intrinsic
+def int_parameter(typingctx: Any, header: Any, k: Any) -> Any:
+    """The k-th int of the program's parameters."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        base = builder.inttoptr(_load(builder, args[0], "ints_address"), _I64.as_pointer())
+        return builder.load(builder.gep(base, [args[1]]))
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def float_parameter(typingctx: Any, header: Any, k: Any) -> Any:
+    """The k-th float of the program's parameters."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        base = builder.inttoptr(_load(builder, args[0], "floats_address"), ir.DoubleType().as_pointer())
+        return builder.load(builder.gep(base, [args[1]]))
+
+    return types.float64(types.int64, types.int64), codegen
+
+
+def checked_answer(answer: Any) -> Any:
+    """An answer as `solve` returned it; no other kind of value is one."""
+    raise NotImplementedError("compiled only")
+
+
+@overload(checked_answer)
+def _checked_answer(answer: Any) -> Any:
+    if not isinstance(answer, types.Integer):
+        raise TypingError(f"solve must return the id of an answer, an int, not {answer}")
+    return lambda answer: np.int64(answer)
+
+
+# What a program reads beyond plain fields.
+
+
+@overload_attribute(Env, "room")
+def _room(env: Any) -> Any:
+    return lambda env: control.room(_state(env))
+
+
+@overload_attribute(Env, "just_finished")
+def _just_finished(env: Any) -> Any:
+    def read(env: Any) -> Any:
+        s = _state(env)
+        return _view(s.finish_order, s.before, s.n_finished - s.before)
+
+    return read
+
+
+@overload_method(Env, "history")
+def _history(env: Any, i: Any) -> Any:
+    def read(env: Any, i: Any) -> Any:
+        s = _state(env)
+        if i < 0 or i >= s.n:
+            raise ControlError("not admitted")
+        return _view(s.history, i * s.intervals, s.depth[i])
+
+    return read
+
+
+# What a program does. A message needs the state in words: where an action is not admitted, the
+# driver runs the episode again, interpreted.
+
+_BRANCH, _ADVANCE, _FINISH, _PROBE, _PRUNE, _ACTIVE, _VOTE, _NOTE = range(len(ACTIONS))
+
+
+def _is_other_int(ids: Any) -> bool:
+    return (
+        isinstance(ids, types.Array)
+        and isinstance(ids.dtype, types.Integer)
+        and ids.dtype != types.int64
+    )
+
+
+@overload_method(Env, "branch")
+def _branch(env: Any, k: Any = None, probe: Any = True) -> Any:
+    if k in (None, types.none) or isinstance(k, types.Omitted):
+
+        def open_one(env: Any, k: Any = None, probe: Any = True) -> Any:
+            function = _state(env).actions[_BRANCH]
+            if call_action(function, (_header(env), 1, probe)):
+                raise ControlError("not admitted")
+            return env.n - 1
+
+        return open_one
+
+    def open_many(env: Any, k: Any = None, probe: Any = True) -> Any:
+        first = env.n
+        function = _state(env).actions[_BRANCH]
+        if call_action(function, (_header(env), k, probe)):
+            raise ControlError("not admitted")
+        return np.arange(first, first + k)
+
+    return open_many
+
+
+@overload_method(Env, "advance")
+def _advance(env: Any, ids: Any, times: Any = 1, probe: Any = True) -> Any:
+    if _is_other_int(ids):
+        return lambda env, ids, times=1, probe=True: env.advance(
+            ids.astype(np.int64), times, probe
+        )
+    if isinstance(times, types.Array):
+
+        def advance_each(env: Any, ids: Any, times: Any = 1, probe: Any = True) -> None:
+            at, stride, k = _batch(ids)
+            times_at, times_stride, n_times = _batch(times)
+            function = _state(env).actions[_ADVANCE]
+            if n_times != k or call_action(
+                function, (_header(env), at, stride, k, times_at, times_stride, probe)
+            ):
+                raise ControlError("not admitted")
+
+        return advance_each
+
+    def advance_all(env: Any, ids: Any, times: Any = 1, probe: Any = True) -> None:
+        at, stride, k = _batch(ids)
+        times_at, _, _ = _batch(np.int64(times))
+        function = _state(env).actions[_ADVANCE]
+        if call_action(function, (_header(env), at, stride, k, times_at, 0, probe)):
+            raise ControlError("not admitted")
+
+    return advance_all
+
+
+def _plain_batch(name: str, action: int) -> None:
+    """Define an action that takes ids alone."""
+
+    @overload_method(Env, name)
+    def define(env: Any, ids: Any) -> Any:
+        if _is_other_int(ids):
+
+            def convert(env: Any, ids: Any) -> None:
+                plain_batch(env, ids.astype(np.int64), action)
+
+            return convert
+
+        def act(env: Any, ids: Any) -> None:
+            plain_batch(env, ids, action)
+
+        return act
+
+
+def plain_batch(env: Any, ids: Any, action: int) -> None:
+    """FINISH, PROBE or PRUNE a batch."""
+    raise NotImplementedError("compiled only")
+
+
+@overload(plain_batch)
+def _plain_batch_impl(env: Any, ids: Any, action: Any) -> Any:
+    def act(env: Any, ids: Any, action: Any) -> None:
+        at, stride, k = _batch(ids)
+        if call_action(_state(env).actions[action], (_header(env), at, stride, k)):
+            raise ControlError("not admitted")
+
+    return act
+
+
+_plain_batch("finish", _FINISH)
+_plain_batch("probe", _PROBE)
+_plain_batch("prune", _PRUNE)
+
+
+@overload_method(Env, "active")
+def _active(env: Any) -> Any:
+    def read(env: Any) -> Any:
+        s = _state(env)
+        # Scratch memory lasts as long as the episode; what does not fit is Numba's to manage.
+        fits = s.arena_at + s.n <= s.arena_size
+        out = _scratch(s.arena, s.arena_at, s.n) if fits else np.empty(s.n, np.int64)
+        at, _, _ = _batch(out)
+        m = call_action(s.actions[_ACTIVE], (_header(env), at))
+        if fits:
+            s.arena_at += m
+        return out[:m]
+
+    return read
+
+
+@overload_method(Env, "vote")
+def _vote(env: Any) -> Any:
+    return lambda env: call_action(_state(env).actions[_VOTE], (_header(env),))
+
+
+@overload_method(Env, "note", prefer_literal=True)
+def _note(env: Any, name: Any, value: Any) -> Any:
+    if not isinstance(name, types.StringLiteral):
+        raise TypingError("note(name, value): name must be a literal string")
+    digest = control.note_digest(name.literal_value)
+
+    def write(env: Any, name: Any, value: Any) -> None:
+        bits = _bits(np.float64(value))
+        call_action(_state(env).actions[_NOTE], (_header(env), digest, bits))
+
+    return write
