@@ -1,0 +1,284 @@
+"""What a controller program may compute on votes and answers: pure functions, nothing remembered.
+
+Shared vocabulary: `votes` `[A]` counts by answer id (`env.votes`); `answers` `[n]` answer ids by
+branch (`env.answer`); `history` `[k]` answer ids of one branch by depth (`env.history(i)`); an id
+of -1 is no answer, and never counts. All arrays are int64, masks bool. Every tie is broken by a
+rule that stands in the docstring. The functions give the same results compiled and interpreted.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numba.extending import register_jitable
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _compilable(function: _Function) -> _Function:
+    """`register_jitable`, which returns the function itself, with its type kept."""
+    register_jitable(function)
+    return function
+
+
+@_compilable
+def majority(votes: Ints) -> int:
+    """The answer with most votes, the lowest id among equals; -1 if there are no votes.
+
+    `env.vote()` breaks ties by finishing order instead, as the released code does.
+
+    >>> majority(np.array([1, 3, 3]))
+    1
+    """
+    best = -1
+    most = 0
+    for a in range(len(votes)):
+        if votes[a] > most:
+            best = a
+            most = votes[a]
+    return best
+
+
+@_compilable
+def top_two(votes: Ints) -> tuple[int, int]:
+    """The two largest counts; 0 for what is missing.
+
+    >>> first, second = top_two(np.array([2, 5, 1]))
+    >>> int(first), int(second)
+    (5, 2)
+    """
+    first = 0
+    second = 0
+    for v in votes:
+        if v > first:
+            second = first
+            first = v
+        elif v > second:
+            second = v
+    return first, second
+
+
+@_compilable
+def margin(votes: Ints) -> int:
+    """How many votes the leader is ahead of the runner-up."""
+    first, second = top_two(votes)
+    return first - second
+
+
+@_compilable
+def total(votes: Ints) -> int:
+    """How many votes there are."""
+    count = 0
+    for v in votes:
+        count += v
+    return count
+
+
+@_compilable
+def share(votes: Ints) -> float:
+    """The leader's share of the votes, in [0, 1]; 0 if there are none."""
+    count = total(votes)
+    return top_two(votes)[0] / count if count > 0 else 0.0
+
+
+@_compilable
+def distinct(votes: Ints) -> int:
+    """How many answers have a vote."""
+    count = 0
+    for v in votes:
+        if v > 0:
+            count += 1
+    return count
+
+
+@_compilable
+def entropy(votes: Ints) -> float:
+    """Entropy of the votes over log(number of votes), in [0, 1].
+
+    0 when they all agree, 1 when no two do; 0 for fewer than two votes. One minus this is the
+    Certaindex of a multi-branch program (Fu et al. 2024, arXiv 2412.20993).
+    """
+    count = total(votes)
+    if count < 2:
+        return 0.0
+    spread = 0.0
+    for v in votes:
+        if v > 0:
+            spread += v * math.log(v)
+    # -sum v/n log(v/n) = log n - sum v log v / n; exactly 0 and 1 at the ends.
+    return 1.0 - spread / (count * math.log(count))
+
+
+_TABULATED = 129
+
+
+def _beta_table() -> NDArray[np.float64]:
+    """`[129, 129]` of P(p > 1/2), p ~ Beta(first + 1, second + 1).
+
+    From I(a, b) = (I(a - 1, b) + I(a, b - 1)) / 2 for the regularised incomplete beta function
+    at 1/2: only halves are summed, so there is nothing to lose but the last bits.
+    """
+    table = np.empty((_TABULATED, _TABULATED))
+    halves = 0.5 ** np.arange(1, _TABULATED + 1)
+    table[:, 0] = 1.0 - halves
+    table[0, :] = halves
+    for first in range(1, _TABULATED):
+        for second in range(1, _TABULATED):
+            table[first, second] = (table[first - 1, second] + table[first, second - 1]) / 2
+    return table
+
+
+_BETA = _beta_table()
+
+
+@_compilable
+def beta_tail(first: int, second: int) -> float:
+    """P(p > 1/2) for p ~ Beta(first + 1, second + 1), whatever the order of the two.
+
+    >>> float(beta_tail(3, 0))
+    0.9375
+    """
+    if first < _TABULATED and second < _TABULATED:
+        return float(_BETA[first, second])
+    # The same as P(Binomial(n, 1/2) <= first): sum the shorter tail, halving as it grows.
+    n = first + second + 1
+    term = 1.0
+    tail = 1.0
+    halvings = 0
+    for k in range(1, min(first, second) + 1):
+        term *= (n - k + 1) / k
+        tail += term
+        while tail > 1.0:
+            term /= 2
+            tail /= 2
+            halvings += 1
+    tail = math.ldexp(tail, halvings - n)
+    return tail if first < second else 1.0 - tail
+
+
+@_compilable
+def beta_confidence(votes: Ints) -> float:
+    """BetaConf: P(p > 1/2), p ~ Beta(v1 + 1, v2 + 1), of the two largest counts v1 and v2.
+
+    How sure it is that the leader would beat the runner-up in a long run; 0 without votes.
+    1 - I_{1/2}(v1 + 1, v2 + 1) in Aggarwal et al. 2023, arXiv 2305.11860.
+    """
+    first, second = top_two(votes)
+    return beta_tail(first, second) if first > 0 else 0.0
+
+
+@_compilable
+def tally(answers: Ints, mask: Mask) -> Ints:
+    """Votes `[A]` by answer id of the `answers` `[n]` where `mask` `[n]`; -1 does not vote."""
+    size = 0
+    for i in range(len(answers)):
+        if mask[i] and answers[i] >= size:
+            size = answers[i] + 1
+    votes = np.zeros(size, np.int64)
+    for i in range(len(answers)):
+        if mask[i] and answers[i] >= 0:
+            votes[answers[i]] += 1
+    return votes
+
+
+@_compilable
+def mode(answers: Ints, mask: Mask) -> int:
+    """The most frequent of the `answers` `[n]` where `mask` `[n]`; -1 if there is none.
+
+    Among equals the one that the lowest index has: what `Counter.most_common` gives.
+
+    >>> mode(np.array([4, 7, 7, 4, -1]), np.ones(5, bool))
+    4
+    """
+    votes = tally(answers, mask)
+    best = -1
+    for i in range(len(answers)):
+        a = int(answers[i])
+        if mask[i] and a >= 0 and (best < 0 or votes[a] > votes[best]):
+            best = a
+    return best
+
+
+@_compilable
+def streak(history: Ints) -> int:
+    """How many answers at the end of `history` `[k]` are equal; 0 if the last is no answer.
+
+    >>> streak(np.array([2, 1, 1, 1]))
+    3
+    """
+    last = len(history) - 1
+    if last < 0 or history[last] < 0:
+        return 0
+    length = 1
+    while length <= last and history[last - length] == history[last]:
+        length += 1
+    return length
+
+
+@_compilable
+def runs(history: Ints) -> Ints:
+    """Lengths, in order, of the runs of equal answers in `history` `[k]`; -1 parts runs.
+
+    >>> runs(np.array([5, 5, 2, -1, 2, 2])).tolist()
+    [2, 1, 2]
+    """
+    lengths = np.zeros(len(history), np.int64)
+    n = 0
+    for k in range(len(history)):
+        if history[k] < 0:
+            continue
+        if k == 0 or history[k] != history[k - 1]:
+            n += 1
+        lengths[n - 1] += 1
+    return lengths[:n]
+
+
+@_compilable
+def deepest_first(ids: Ints, depth: Ints) -> Ints:
+    """`ids` `[m]` by `depth` `[n]`, the deepest first; equals keep their order.
+
+    An insertion sort: branches advanced together are nearly sorted already.
+    """
+    ordered = ids.copy()
+    for k in range(1, len(ordered)):
+        i = ordered[k]
+        at = k
+        while at > 0 and depth[ordered[at - 1]] < depth[i]:
+            ordered[at] = ordered[at - 1]
+            at -= 1
+        ordered[at] = i
+    return ordered
+
+
+@_compilable
+def dissent(counts: Ints, ids: Ints, answers: Ints, winner: int) -> None:
+    """Count in place, for each of `ids`, for how long its answer has not been `winner`.
+
+    `counts` `[n]` and `answers` `[n]` are by branch; agreeing again starts from 0.
+    """
+    for i in ids:
+        if answers[i] == winner:
+            counts[i] = 0
+        else:
+            counts[i] += 1
+
+
+@_compilable
+def outliers(ids: Ints, counts: Ints, patience: int, keep: int) -> Ints:
+    """Those of `ids` `[m]` whose `counts` reach `patience`, the largest first, all but `keep`.
+
+    At most m - keep of them, so that `keep` remain; equals in the order of `ids`.
+    """
+    room = max(0, len(ids) - keep)
+    found = np.empty(len(ids), np.int64)
+    n = 0
+    for i in ids:
+        if counts[i] >= patience:
+            found[n] = i
+            n += 1
+    return deepest_first(found[:n], counts)[:room]
