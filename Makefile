@@ -54,5 +54,5 @@ $(READY):
 	@if $(PY) -m pip --version > /dev/null 2>&1; then echo "Found $(VENV), bringing it up to date"; \
 	elif $(PYTHON) -c 'import ensurepip' 2> /dev/null; then $(PYTHON) -m venv $(VENV); \
 	else $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $(PY) install -q pip; fi
-	$(PY) -m pip install -q -c constraints.txt -e '.[dev]'
+	$(PY) -m pip install -q --no-compile -c constraints.txt -e '.[dev]'
 	@rm -f $(VENV)/ready-* && touch $@
