@@ -1,0 +1,400 @@
+"""How sure we are: intervals, paired differences, the winner's curse and power.
+
+The unit that is resampled is the question, with all its draws and all the models that answered it.
+Draws of one question share its difficulty, so they are not independent evidence about another
+question; and the mean over a question's draws already carries the noise of those draws, so
+resampling draws inside a resampled question would count that noise twice (and treating episodes as
+independent would miss the questions altogether). `benchmarks/coverage.py` measures all of these.
+
+Scores per question are computed once; a resample is then a vector of weights over questions, and
+all resamples of all points are one matrix product.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+Values = NDArray[Any]
+
+LEVEL = 0.95
+RESAMPLES = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate and the interval that covers the truth with probability `level`.
+
+    Infinite where the data say nothing on that side: one question, or a target never reached.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    level: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.level < 1:
+            raise ValueError(f"level must be in (0, 1), got {self.level}")
+        if not self.low <= self.high:
+            raise ValueError(f"an interval needs low <= high, got [{self.low}, {self.high}]")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What one controller has over another on the same questions.
+
+    probability: share of resamples in which the difference is positive (ties count half).
+    better, worse, equal: questions whose own difference is positive, negative, or within what its
+        draws can tell.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    level: float
+    probability: float
+    better: int
+    worse: int
+    equal: int
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval excludes zero, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best of many and what the choice itself adds to its score.
+
+    index: which candidate; estimate: its score as measured; optimism: how much of that is expected
+    to be luck of the choice; corrected: the estimate without it.
+    """
+
+    index: int
+    estimate: float
+    optimism: float
+    candidates: int
+
+    @property
+    def corrected(self) -> float:
+        return self.estimate - self.optimism
+
+
+@dataclass(frozen=True, slots=True)
+class Reestimate:
+    """A chosen controller's score on the draws it was chosen by, and on fresh ones."""
+
+    chosen: Interval
+    fresh: Interval
+    drop: Difference
+
+
+def question_weights(
+    questions: int, *, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> FloatArray:
+    """Weights of the questions in each resample.
+
+    Args:
+        rng: consumed.
+
+    Returns:
+        `[1 + resamples, Q]`, each row adds up to 1. Row 0 is the sample itself.
+    """
+    if questions < 1 or resamples < 1:
+        raise ValueError(
+            f"resampling needs at least 1 question and 1 resample, got {questions}, {resamples}"
+        )
+    even = np.full(questions, 1 / questions)
+    return np.vstack([even, rng.multinomial(questions, even, size=resamples) / questions])
+
+
+def bounds(
+    replicates: FloatArray, *, questions: int, level: float = LEVEL
+) -> tuple[FloatArray, FloatArray]:
+    """Expanded percentile bounds of a resampled statistic.
+
+    A percentile interval of n questions is too short, by sqrt((n - 1) / n) and by taking normal for
+    Student quantiles; asking for quantiles further out repairs both (Hesterberg 2015,
+    https://arxiv.org/abs/1411.5279, section 5.3). At 30 questions 95 % asks for 1.9 and 98.1 %.
+
+    Args:
+        replicates: `[R, ...]` the statistic in each resample; nan where it is undefined, which
+            counts as anything at all and widens the interval on both sides.
+        questions: resampled in each (of the smallest dataset if there are several).
+
+    Returns:
+        Two arrays `[...]`.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must be in (0, 1), got {level}")
+    if questions < 2:
+        nothing = np.full(replicates.shape[1:], np.inf)
+        return -nothing, nothing
+    from scipy.special import ndtr, stdtrit
+
+    degrees = questions - 1
+    tail = float(ndtr(np.sqrt(questions / degrees) * stdtrit(degrees, (1 - level) / 2)))
+    unknown = np.isnan(replicates)
+    # "lower" and "higher" do no arithmetic between neighbours, which may be infinite.
+    low = np.quantile(np.where(unknown, -np.inf, replicates), tail, axis=0, method="lower")
+    high = np.quantile(np.where(unknown, np.inf, replicates), 1 - tail, axis=0, method="higher")
+    return low, high
+
+
+def mean_interval(
+    values: Values,
+    *,
+    rng: np.random.Generator,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Interval of a mean over questions and draws, such as tokens per question.
+
+    Args:
+        values: `[Q, D]`.
+        rng: consumed.
+    """
+    per_question = _matrix(values).mean(axis=1)
+    means = question_weights(len(per_question), rng=rng, resamples=resamples) @ per_question
+    low, high = bounds(means[1:], questions=len(per_question), level=level)
+    return Interval(float(means[0]), float(low), float(high), level)
+
+
+def accuracy_interval(
+    correct: Values,
+    *,
+    rng: np.random.Generator,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Interval of mean accuracy, a share in [0, 1].
+
+    Where every answer is right (or every one wrong) there is nothing to resample; the exact
+    binomial bound for that many questions takes its place.
+
+    Args:
+        correct: `[Q, D]` whether the answer to question q was right on draw d.
+        rng: consumed.
+    """
+    interval = mean_interval(correct, rng=rng, level=level, resamples=resamples)
+    slack = 1 - ((1 - level) / 2) ** (1 / len(correct))
+    low = 1 - slack if correct.all() else max(interval.low, 0.0)
+    high = min(interval.high, 1.0) if correct.any() else slack
+    return Interval(interval.estimate, low, high, level)
+
+
+def paired_difference(
+    a: Values,
+    b: Values,
+    *,
+    rng: np.random.Generator,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+) -> Difference:
+    """The mean of `a` minus that of `b` on the same questions.
+
+    Args:
+        a: `[Q, D]` of one controller.
+        b: `[Q, E]` of the other. With E = D, draw d is taken to be the same draw for both.
+        rng: consumed.
+    """
+    gap, variance = question_differences(a, b)
+    means = question_weights(len(gap), rng=rng, resamples=resamples) @ gap
+    return difference(means, signs(gap, variance, level=level), questions=len(gap), level=level)
+
+
+def difference(
+    replicates: FloatArray, question_signs: Values, *, questions: int, level: float = LEVEL
+) -> Difference:
+    """A `Difference` from its resamples and its signs.
+
+    Args:
+        replicates: `[1 + R]`, the sample itself first.
+        question_signs: 1, 0 or -1 for each question.
+        questions: as in `bounds`.
+    """
+    low, high = bounds(replicates[1:], questions=questions, level=level)
+    return Difference(
+        estimate=float(replicates[0]),
+        low=float(low),
+        high=float(high),
+        level=level,
+        probability=float(probability_positive(replicates[1:])),
+        better=int((question_signs > 0).sum()),
+        worse=int((question_signs < 0).sum()),
+        equal=int((question_signs == 0).sum()),
+    )
+
+
+def probability_positive(replicates: FloatArray) -> FloatArray:
+    """Share of resamples above zero; a tie or an undefined one counts half.
+
+    Args:
+        replicates: `[R, ...]`.
+    """
+    share: FloatArray = (0.5 + 0.5 * np.nan_to_num(np.sign(replicates))).mean(axis=0)
+    return share
+
+
+def question_differences(a: Values, b: Values) -> tuple[FloatArray, FloatArray]:
+    """Each question's difference and the variance that its draws leave in it.
+
+    Args:
+        a: `[..., Q, D]`.
+        b: `[..., Q, E]`; with E = D, draw d is taken to be the same draw for both.
+
+    Returns:
+        Two arrays `[..., Q]`; the variance is 0 where there is one draw.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.shape[:-1] != b.shape[:-1]:
+        raise ValueError(f"paired values need the same questions, got {a.shape} and {b.shape}")
+    gap: FloatArray = a.mean(axis=-1) - b.mean(axis=-1)
+    if a.shape[-1] == b.shape[-1]:
+        return gap, _mean_variance(a - b)
+    return gap, _mean_variance(a) + _mean_variance(b)
+
+
+def signs(gap: FloatArray, variance: FloatArray, *, level: float = LEVEL) -> NDArray[np.int64]:
+    """1 or -1 where a question's difference is beyond what its draws can tell, else 0.
+
+    Args:
+        gap, variance: `[..., Q]` as `question_differences` gives them.
+    """
+    from scipy.special import ndtri
+
+    noise = -ndtri((1 - level) / 2) * np.sqrt(variance)
+    rounding = 1e-9 * np.maximum(1.0, np.abs(gap).max(initial=0.0))
+    return np.where(np.abs(gap) <= noise + rounding, 0, np.sign(gap)).astype(np.int64)
+
+
+def best_of(estimates: FloatArray, replicates: FloatArray) -> Best:
+    """The best of many candidates, and the winner's curse on its score.
+
+    In every resample the best is chosen by the resample and judged by the sample. The sample is no
+    truth, though: its candidates lie further apart than the true ones by the very noise in
+    question, which would make the choice look surer and hide a third of the optimism where all are
+    equal. So the candidates are first drawn together by the share of their spread that is noise.
+
+    Args:
+        estimates: `[K]` score of each candidate, larger is better.
+        replicates: `[R, K]` their scores in each resample, paired.
+    """
+    if estimates.ndim != 1 or replicates.shape[1:] != estimates.shape or not estimates.size:
+        raise ValueError(
+            f"need [K] estimates and [R, K] replicates, got {estimates.shape}, {replicates.shape}"
+        )
+    index = int(np.argmax(estimates))
+    if len(estimates) == 1:
+        return Best(index, float(estimates[0]), 0.0, 1)
+    noise = replicates - estimates
+    # What moves all candidates alike has no part in the choice.
+    own = noise - noise.mean(axis=1, keepdims=True)
+    spread = float(estimates.var(ddof=1))
+    noise_variance = float((own**2).sum(axis=1).mean()) / (len(estimates) - 1)
+    kept = max(0.0, 1 - noise_variance / spread) if spread > 0 else 0.0
+    chosen = np.argmax(kept * (estimates - estimates.mean()) + noise, axis=1)
+    optimism = float(own[np.arange(len(own)), chosen].mean())
+    return Best(index, float(estimates[index]), max(optimism, 0.0), len(estimates))
+
+
+def reestimate(
+    chosen: Values,
+    fresh: Values | Callable[[], Values],
+    *,
+    rng: np.random.Generator,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+) -> Reestimate:
+    """A chosen controller again, on draws that had no part in choosing it.
+
+    Fresh draws take away the luck of the draws, not that of the questions: those stay the same, so
+    only questions never looked at show the whole of the winner's curse.
+
+    Args:
+        chosen: `[Q, D]` values on the draws it was chosen by.
+        fresh: `[Q, E]` values on others, or a function that makes them.
+        rng: consumed.
+    """
+    again = fresh() if callable(fresh) else fresh
+    gap, variance = question_differences(chosen, again)
+    # Draw d of the fresh ones is not draw d of the old ones.
+    variance = _mean_variance(_matrix(chosen)) + _mean_variance(_matrix(again))
+    weights = question_weights(len(gap), rng=rng, resamples=resamples)
+    drop = difference(
+        weights @ gap, signs(gap, variance, level=level), questions=len(gap), level=level
+    )
+    return Reestimate(
+        chosen=mean_interval(chosen, rng=rng, level=level, resamples=resamples),
+        fresh=mean_interval(again, rng=rng, level=level, resamples=resamples),
+        drop=drop,
+    )
+
+
+def detectable(
+    standard_error: float | FloatArray, *, degrees: int, level: float = LEVEL, power: float = 0.8
+) -> FloatArray:
+    """The smallest true difference that a two-sided test at `level` finds with this power.
+
+    Args:
+        standard_error: of the paired difference.
+        degrees: of freedom, questions - 1; with none, no difference can be shown.
+    """
+    if degrees < 1:
+        return np.full(np.shape(standard_error), np.inf)
+    from scipy.special import stdtrit
+
+    quantiles = stdtrit(degrees, (1 + level) / 2) + stdtrit(degrees, power)
+    return np.asarray(quantiles * np.asarray(standard_error), dtype=np.float64)
+
+
+def detectable_difference(
+    a: Values,
+    b: Values,
+    *,
+    questions: int | None = None,
+    draws: int | None = None,
+    level: float = LEVEL,
+    power: float = 0.8,
+) -> float:
+    """The smallest difference that this many questions and draws can show, given two controllers.
+
+    The variance of paired differences is split into what the questions and what the draws bring,
+    so the answer can be had for other numbers of either.
+
+    Args:
+        a, b: `[Q, D]` values of the two on the same questions and draws.
+        questions, draws: planned; as observed if not given.
+    """
+    gap, within = question_differences(_matrix(a), _matrix(b))
+    observed, count = a.shape[1], questions or len(gap)
+    if draws is not None and draws != observed and (observed < 2 or a.shape != b.shape):
+        raise ValueError(
+            f"the noise of {draws} draws can't be told from shapes {a.shape} and {b.shape}; "
+            "it takes two or more draws, the same for both"
+        )
+    total = gap.var(ddof=1) if len(gap) > 1 else np.inf
+    noise = within.mean()
+    between = max(total - noise, 0.0)
+    variance = total if draws is None else between + noise * observed / draws
+    return float(detectable(np.sqrt(variance / count), degrees=count - 1, level=level, power=power))
+
+
+def _matrix(values: Values) -> FloatArray:
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"values must be a non-empty [Q, D] matrix, got shape {values.shape}")
+    return values.astype(np.float64)
+
+
+def _mean_variance(values: FloatArray) -> FloatArray:
+    """Variance of the mean over the last axis, 0 for a single value: `[..., D]` to `[...]`."""
+    draws = values.shape[-1]
+    if draws < 2:
+        return np.zeros(values.shape[:-1])
+    variance: FloatArray = values.var(axis=-1, ddof=1) / draws
+    return variance
