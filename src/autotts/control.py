@@ -28,6 +28,8 @@ SCALARS = (
     "error", "error_branch", "error_value",
     # The request log and the scratch memory that arrays handed to a program come from.
     "log_size", "log_at", "log_full", "arena_size", "arena_at",
+    # The trace: how many steps fit, how many there are, and the episode they are of.
+    "steps_size", "steps_at", "episode",
 )  # fmt: skip
 
 ARRAYS = {
@@ -39,8 +41,8 @@ ARRAYS = {
     "history": "int64",
     # By answer id: votes, and the pool's code; by code: the answer id, -1 before it is revealed.
     "votes": "int64", "code_of": "int64", "id_of": "int64", "counts": "int64",
-    # Parameters of the program, the log and the scratch memory.
-    "ints": "int64", "floats": "float64", "log": "int64", "arena": "int64",
+    # Parameters of the program, the log, the scratch memory and the trace.
+    "ints": "int64", "floats": "float64", "log": "int64", "arena": "int64", "steps": "int64",
     # Addresses of the compiled actions.
     "actions": "int64",
 }  # fmt: skip
@@ -59,7 +61,10 @@ ADMITTED = 0
 ) = range(1, 10)
 
 BRANCH, CONTINUE, FINISH, PROBE, PRUNE, NOTE = range(6)
-"""Kinds of requests, as they stand in the log."""
+"""Kinds of requests, as they stand in the log, and of steps; a FINISH step ends a branch."""
+
+STEP = ("episode", "round", "kind", "branch", "depth", "code", "tokens")
+"""A step of a trace, in int64 words. A note has its name's digest as code, its bits as tokens."""
 
 MAX_TIMES = 2**31 - 1
 
@@ -149,6 +154,27 @@ def write_log(s: State, kind: int, flag: bool, count: int) -> int:
 
 
 @register_jitable
+def write_step(s: State, kind: int, i: int, tokens: int) -> None:
+    """Add what just happened to branch i to the trace, if one is kept."""
+    if s.steps_at < s.steps_size:
+        a = s.answer[i] if s.probed[i] == s.depth[i] or s.finished[i] else -1
+        fill_step(s, kind, i, s.depth[i], s.code_of[a] if a >= 0 else -1, tokens)
+
+
+@register_jitable
+def fill_step(s: State, kind: int, i: int, depth: int, code: int, tokens: int) -> None:
+    at = s.steps_at * 7
+    s.steps[at] = s.episode
+    s.steps[at + 1] = s.rounds
+    s.steps[at + 2] = kind
+    s.steps[at + 3] = i
+    s.steps[at + 4] = depth
+    s.steps[at + 5] = code
+    s.steps[at + 6] = tokens
+    s.steps_at += 1
+
+
+@register_jitable
 def charge(s: State, i: int, tokens: int) -> None:
     s.tokens[i] += tokens
     s.spent += tokens
@@ -231,12 +257,17 @@ def decode_interval(s: State, i: int, probe: bool) -> None:
             probe_here(s, i)
         else:
             s.history[i * s.intervals + d] = -1
-    elif decode_rest(s, i):
-        end_branch(s, i)
+        write_step(s, BRANCH if d == 0 else CONTINUE, i, unit)
+        return
+    before = s.tokens[i]
+    if decode_rest(s, i):
         if s.exact:
             s.depth[i] = length
             s.probed[i] = length
+        end_branch(s, i)
+        if s.exact:
             s.history[i * s.intervals + d] = s.answer[i]
+        write_step(s, FINISH, i, s.tokens[i] - before)
 
 
 @register_jitable
@@ -329,6 +360,7 @@ def finish(s: State, ids: Any) -> int:
         s.depth[i] = reached
         if ends:
             end_branch(s, i)
+        write_step(s, FINISH if ends else CONTINUE, i, rest)
     s.sequential += longest
     return ADMITTED
 
@@ -349,6 +381,7 @@ def probe(s: State, ids: Any) -> int:
     begin_round(s)
     for i in ids:
         probe_here(s, i)
+        write_step(s, PROBE, i, s.probe_cost)
     s.sequential += s.probe_cost
     return ADMITTED
 
@@ -362,6 +395,7 @@ def prune(s: State, ids: Any) -> int:
     log_ids(s, PRUNE, ids)
     for i in ids:
         s.pruned[i] = True
+        write_step(s, PRUNE, i, 0)
     return ADMITTED
 
 
@@ -380,6 +414,8 @@ def note(s: State, name: int, bits: int) -> None:
     if at >= 0:
         s.log[at] = name
         s.log[at + 1] = bits
+    if s.steps_at < s.steps_size:
+        fill_step(s, NOTE, -1, -1, name, bits)
 
 
 @register_jitable

@@ -165,7 +165,8 @@ def load(source: Source) -> Program:
     Raises:
         ProgramError: it doesn't parse, its module level raises, or a function is missing.
     """
-    namespace: dict[str, Any] = {"__name__": f"autotts_program_{source.digest[:12]}"}
+    # Numba looks a function's module up again when it finds its code in the cache.
+    namespace: dict[str, Any] = {"__name__": __name__}
     linecache.cache[source.path] = (
         len(source.text),
         None,

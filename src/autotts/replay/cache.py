@@ -19,7 +19,7 @@ import numba
 import numpy as np
 from numba.core import caching, compiler
 
-_SOURCES = ("control.py", "votes.py", "replay/jit.py", "replay/compiled.py")
+_SOURCES = ("control.py", "votes.py", "replay/jit.py", "replay/compiled.py", "replay/log.py")
 
 
 def cache_folder() -> Path:
@@ -95,6 +95,7 @@ def compile_cached(
     if key is not None:
         dispatcher._cache = DigestCache(f"{key}|{signature}|{sorted(options.items())}")
     dispatcher.compile(signature)
+    dispatcher.disable_compile()
     return dispatcher
 
 

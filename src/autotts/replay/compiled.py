@@ -163,6 +163,7 @@ def _run(
         q, d = episodes[e]
         _aim(s, q, d, orders, probes, lengths, totals, finals)
         s.failed = failed[q]
+        s.episode = e
         raised, answer = jit.call_program(program, (header,))
         _end(s, raised, answer, out[e])
         log_ends[e] = s.log_at
@@ -212,6 +213,7 @@ def compile_program(
             readers.append(f"float_parameter(header, {floats})")
             floats += 1
     scope = {
+        "__name__": __name__,
         "int_parameter": jit.int_parameter,
         "float_parameter": jit.float_parameter,
         "checked_answer": jit.checked_answer,

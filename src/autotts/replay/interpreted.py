@@ -56,7 +56,7 @@ class Env:
     def branch(self, k: int | None = None, probe: bool = True) -> Any:
         count = 1 if k is None else _integer(k, "branch: k")
         first = self.n
-        if self._actions["branch"](self._address, count, bool(probe)):
+        if self._actions["branch"](self._address, count, int(bool(probe))):
             self._refuse(f"branch({count})")
         return first if k is None else np.arange(first, first + count)
 
@@ -74,7 +74,7 @@ class Env:
         else:
             self._times[0] = _integer(times, "advance: times")
         if self._actions["advance"](
-            self._address, self._ids_at, 8, count, self._times_at, stride, bool(probe)
+            self._address, self._ids_at, 8, count, self._times_at, stride, int(bool(probe))
         ):
             self._refuse(f"advance({_words(ids)}, times={_words(times)})")
 

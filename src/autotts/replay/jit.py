@@ -102,6 +102,13 @@ def _load(builder: Any, header: Any, field: str) -> Any:
     return builder.load(_word(builder, header, field))
 
 
+def _load_address(builder: Any, header: Any, name: str) -> Any:
+    # An array stays in place while an action or a program runs; saying so spares the reloads.
+    address = _load(builder, header, f"{name}_address")
+    address.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return address
+
+
 def _make_array(context: Any, builder: Any, kind: Any, data: Any, size: Any, skip: Any) -> Any:
     """A one-dimensional array from element `skip` on, over memory that is not Numba's to free."""
     array = arrayobj.make_array(kind)(context, builder)
@@ -132,7 +139,7 @@ class _StateFields(AttributeTemplate):  # type: ignore[misc]
 def _get_state_field(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> Any:
     if attr not in _DTYPES:
         return _load(builder, value, attr)
-    word = _load(builder, value, f"{attr}_address")
+    word = _load_address(builder, value, attr)
     kind = types.Array(_DTYPES[attr], 1, "C")
     return _make_array(context, builder, kind, word, _UNBOUNDED, ir.Constant(_I64, 0))
 
@@ -157,7 +164,7 @@ class _EnvFields(AttributeTemplate):  # type: ignore[misc]
 def _get_env_field(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> Any:
     if attr in COUNTS:
         return _load(builder, value, attr)
-    word = _load(builder, value, f"{attr}_address")
+    word = _load_address(builder, value, attr)
     kind = types.Array(_DTYPES[attr], 1, "C", readonly=True)
     size = _load(builder, value, VIEWS[attr])
     return _make_array(context, builder, kind, word, size, ir.Constant(_I64, 0))
@@ -313,7 +320,7 @@ def int_parameter(typingctx: Any, header: Any, k: Any) -> Any:
     """The k-th int of the program's parameters."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        base = builder.inttoptr(_load(builder, args[0], "ints_address"), _I64.as_pointer())
+        base = builder.inttoptr(_load_address(builder, args[0], "ints"), _I64.as_pointer())
         return builder.load(builder.gep(base, [args[1]]))
 
     return types.int64(types.int64, types.int64), codegen
@@ -324,7 +331,7 @@ def float_parameter(typingctx: Any, header: Any, k: Any) -> Any:
     """The k-th float of the program's parameters."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        base = builder.inttoptr(_load(builder, args[0], "floats_address"), ir.DoubleType().as_pointer())
+        base = builder.inttoptr(_load_address(builder, args[0], "floats"), ir.DoubleType().as_pointer())
         return builder.load(builder.gep(base, [args[1]]))
 
     return types.float64(types.int64, types.int64), codegen
@@ -339,7 +346,11 @@ def checked_answer(answer: Any) -> Any:
 def _checked_answer(answer: Any) -> Any:
     if not isinstance(answer, types.Integer):
         raise TypingError(f"solve must return the id of an answer, an int, not {answer}")
-    return lambda answer: np.int64(answer)
+
+    def check(answer: Any) -> Any:
+        return np.int64(answer)
+
+    return check
 
 
 # What a program reads beyond plain fields.
@@ -347,7 +358,10 @@ def _checked_answer(answer: Any) -> Any:
 
 @overload_attribute(Env, "room")
 def _room(env: Any) -> Any:
-    return lambda env: control.room(_state(env))
+    def read(env: Any) -> Any:
+        return control.room(_state(env))
+
+    return read
 
 
 @overload_attribute(Env, "just_finished")
@@ -409,12 +423,15 @@ def _branch(env: Any, k: Any = None, probe: Any = True) -> Any:
 @overload_method(Env, "advance")
 def _advance(env: Any, ids: Any, times: Any = 1, probe: Any = True) -> Any:
     if _is_other_int(ids):
-        return lambda env, ids, times=1, probe=True: env.advance(
-            ids.astype(np.int64), times, probe
-        )
+
+        def convert(env: Any, ids: Any, times: Any = 1, probe: Any = True) -> Any:
+            env.advance(ids.astype(np.int64), times, probe)
+
+        return convert
+
     if isinstance(times, types.Array):
 
-        def advance_each(env: Any, ids: Any, times: Any = 1, probe: Any = True) -> None:
+        def advance_each(env: Any, ids: Any, times: Any = 1, probe: Any = True) -> Any:
             at, stride, k = _batch(ids)
             times_at, times_stride, n_times = _batch(times)
             function = _state(env).actions[_ADVANCE]
@@ -425,7 +442,7 @@ def _advance(env: Any, ids: Any, times: Any = 1, probe: Any = True) -> Any:
 
         return advance_each
 
-    def advance_all(env: Any, ids: Any, times: Any = 1, probe: Any = True) -> None:
+    def advance_all(env: Any, ids: Any, times: Any = 1, probe: Any = True) -> Any:
         at, stride, k = _batch(ids)
         times_at, _, _ = _batch(np.int64(times))
         function = _state(env).actions[_ADVANCE]
@@ -442,12 +459,12 @@ def _plain_batch(name: str, action: int) -> None:
     def define(env: Any, ids: Any) -> Any:
         if _is_other_int(ids):
 
-            def convert(env: Any, ids: Any) -> None:
+            def convert(env: Any, ids: Any) -> Any:
                 plain_batch(env, ids.astype(np.int64), action)
 
             return convert
 
-        def act(env: Any, ids: Any) -> None:
+        def act(env: Any, ids: Any) -> Any:
             plain_batch(env, ids, action)
 
         return act
@@ -460,7 +477,7 @@ def plain_batch(env: Any, ids: Any, action: int) -> None:
 
 @overload(plain_batch)
 def _plain_batch_impl(env: Any, ids: Any, action: Any) -> Any:
-    def act(env: Any, ids: Any, action: Any) -> None:
+    def act(env: Any, ids: Any, action: Any) -> Any:
         at, stride, k = _batch(ids)
         if call_action(_state(env).actions[action], (_header(env), at, stride, k)):
             raise ControlError("not admitted")
@@ -491,7 +508,10 @@ def _active(env: Any) -> Any:
 
 @overload_method(Env, "vote")
 def _vote(env: Any) -> Any:
-    return lambda env: call_action(_state(env).actions[_VOTE], (_header(env),))
+    def read(env: Any) -> Any:
+        return call_action(_state(env).actions[_VOTE], (_header(env),))
+
+    return read
 
 
 @overload_method(Env, "note", prefer_literal=True)
@@ -500,7 +520,7 @@ def _note(env: Any, name: Any, value: Any) -> Any:
         raise TypingError("note(name, value): name must be a literal string")
     digest = control.note_digest(name.literal_value)
 
-    def write(env: Any, name: Any, value: Any) -> None:
+    def write(env: Any, name: Any, value: Any) -> Any:
         bits = _bits(np.float64(value))
         call_action(_state(env).actions[_NOTE], (_header(env), digest, bits))
 

@@ -52,6 +52,7 @@ class Memory:
             "floats": 0,
             "log": log_words,
             "arena": _ARENA_WORDS,
+            "steps": 0,
         }
         self.header = np.zeros(len(jit.FIELDS), np.int64)
         self.address = address_of(self.header)

@@ -1,0 +1,163 @@
+"""Request logs replayed: what episodes cost and answered, and their traces, from what they asked.
+
+A log says what was asked, not what happened. Replaying it against the store, through the same
+actions, gives cost and score without believing the program, or the process it ran in.
+"""
+
+import functools
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.extending import register_jitable
+
+from autotts import control
+from autotts.replay import compiled, jit
+from autotts.replay.cache import compile_cached
+from autotts.replay.episodes import Episodes, Log, Rules, failed_codes, make_memory
+from autotts.stores import Pool
+
+NOT_ADMITTED = 100
+"""Status of an episode whose log no program could have written."""
+
+
+@register_jitable
+def _ask_again(s: Any, kind: int, flag: bool, words: Any, ids: Any, times: Any) -> int:
+    """Make one request of a log; returns the rule it breaks, -1 if it is no request."""
+    k = len(words)
+    if kind == control.BRANCH and k == 1:
+        return control.branch(s, words[0], flag)
+    if kind == control.NOTE and k == 2:
+        control.note(s, words[0], words[1])
+        return control.ADMITTED
+    if k > len(ids):
+        return -1
+    if kind == control.CONTINUE:
+        for j in range(k):
+            ids[j] = words[j] & 0xFFFFFFFF
+            times[j] = words[j] >> 32
+        return control.advance(s, ids[:k], times[:k], flag)
+    if kind == control.FINISH:
+        return control.finish(s, words)
+    if kind == control.PROBE:
+        return control.probe(s, words)
+    if kind == control.PRUNE:
+        return control.prune(s, words)
+    return -1
+
+
+@register_jitable
+def _replay_episode(s: Any, words: Any, ids: Any, times: Any) -> bool:
+    """Make every request of an episode's log again; whether each was admitted."""
+    at = 0
+    while at < len(words):
+        head = words[at]
+        kind, flag, count = head & 7, (head >> 3) & 1, head >> 4
+        if count < 0 or count > len(words) - at - 1:
+            return False
+        if _ask_again(s, kind, flag != 0, words[at + 1 : at + 1 + count], ids, times):
+            return False
+        at += 1 + count
+    return True
+
+
+def _replay(
+    header: int,
+    pairs: Any,
+    words: Any,
+    ends: Any,
+    codes: Any,
+    failed: Any,
+    orders: Any,
+    probes: Any,
+    lengths: Any,
+    totals: Any,
+    finals: Any,
+    out: Any,
+) -> None:
+    """Replay the log of `pairs` `[E, 2]`, which answered `codes` `[E]`, into `out`."""
+    s = jit.state_at(header)
+    ids = np.empty(s.ceiling, np.int64)
+    times = np.empty(s.ceiling, np.int64)
+    first = 0
+    for e in range(len(pairs)):
+        q, d = pairs[e]
+        compiled._aim(s, q, d, orders, probes, lengths, totals, finals)
+        s.failed = failed[q]
+        s.episode = e
+        admitted = _replay_episode(s, words[first : ends[e]], ids, times)
+        answer = s.id_of[codes[e]] if codes[e] >= 0 else -1
+        if codes[e] >= 0 and answer < 0:
+            answer = s.n_answers
+        compiled._end(s, 0, answer, out[e])
+        if not admitted:
+            out[e, 0] = NOT_ADMITTED
+        first = ends[e]
+        control.reset(s)
+
+
+@functools.cache
+def _compiled_replay() -> Any:
+    signature = types.void(
+        types.int64, types.int64[:, ::1], types.int64[::1], types.int64[::1], types.int64[::1],
+        types.int64[::1], types.int16[:, :, ::1], types.int16[:, :, ::1], types.int16[:, ::1],
+        types.int32[:, ::1], types.int16[:, ::1], types.int64[:, ::1],
+    )  # fmt: skip
+    return compile_cached(_replay, signature, key="replay", error_model="numpy", nogil=True)
+
+
+def replay(
+    log: Log,
+    codes: np.ndarray,
+    pool: Pool,
+    orders: np.ndarray,
+    pairs: np.ndarray,
+    rules: Rules,
+    *,
+    trace: bool = False,
+) -> tuple[Episodes, np.ndarray]:
+    """Recompute episodes from their log.
+
+    Args:
+        codes: `[E]` int64 the answers given, as codes of the pool, -1 for none.
+        orders: `[Q, D, W]` int16 draws.
+        pairs: `[E, 2]` int64 (question, draw) of each episode.
+        trace: whether to write the steps too.
+
+    Returns:
+        The episodes, with status `NOT_ADMITTED` where the log breaks a rule and `NO_SUCH_ANSWER`
+        where the answer was never revealed; and the steps `[M, len(control.STEP)]` int64.
+
+    Raises:
+        ValueError: the arrays don't belong together.
+    """
+    ends = np.ascontiguousarray(log.ends, np.int64)
+    if len(ends) != len(pairs) or len(codes) != len(pairs):
+        raise ValueError(f"{len(pairs)} episodes, {len(ends)} logs and {len(codes)} answers")
+    if len(ends) and (np.any(np.diff(ends, prepend=0) < 0) or ends[-1] > len(log.words)):
+        raise ValueError("the log's ends must ascend and lie within its words")
+    limits = pool.n_codes[pairs[:, 0]]
+    if np.any(codes < -1) or np.any(codes >= limits):
+        raise ValueError("an answer is not a code of its question's pool")
+    memory = make_memory(pool, rules, orders.shape[2])
+    results = np.zeros((len(pairs), len(compiled.RESULTS)), np.int64)
+    arguments = (
+        np.ascontiguousarray(pairs, np.int64), np.ascontiguousarray(log.words, np.int64), ends,
+        np.ascontiguousarray(codes, np.int64), failed_codes(pool, rules), orders,
+        pool.probes, pool.lengths, pool.tokens, pool.finals, results,
+    )  # fmt: skip
+    _compiled_replay()(memory.address, *arguments)
+    episodes = Episodes(pairs, results, log)
+    if not trace:
+        return episodes, np.empty((0, len(control.STEP)), np.int64)
+    # A branch's intervals, its end, its pruning, and a word a probe or a note at the most.
+    room = int(
+        episodes.column("tokens").sum() // pool.interval
+        + 2 * episodes.column("width").sum()
+        + len(log.words)
+    )
+    memory.point("steps", np.zeros(room * len(control.STEP), np.int64))
+    memory["steps_size"] = room
+    _compiled_replay()(memory.address, *arguments)
+    steps = memory.arrays["steps"].reshape(room, len(control.STEP))
+    return episodes, steps[: memory["steps_at"]]
