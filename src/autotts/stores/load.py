@@ -191,8 +191,8 @@ def _assemble(
     pool = Pool(
         probes=probes,
         lengths=lengths,
-        tokens=branches["tokens"].to_numpy().reshape(shape),
-        finals=branches["final"].to_numpy().reshape(shape),
+        tokens=branches["tokens"].to_numpy(writable=True).reshape(shape),
+        finals=branches["final"].to_numpy(writable=True).reshape(shape),
         failed=failed_codes(answers, manifest.failed_answer),
         n_codes=np.array([len(a) for a in answers], np.int16),
         interval=manifest.interval_tokens,
