@@ -71,8 +71,11 @@ class Difference:
 class Best:
     """The best of many and what the choice itself adds to its score.
 
-    index: which candidate; estimate: its score as measured; optimism: how much of that is expected
-    to be luck of the choice; corrected: the estimate without it.
+    index: which candidate.
+    estimate: its score as measured.
+    optimism: how much of that is expected to be luck of the choice.
+    candidates: how many it was chosen from.
+    corrected: the estimate without the optimism.
     """
 
     index: int
@@ -322,8 +325,8 @@ def reestimate(
         rng: consumed.
     """
     again = fresh() if callable(fresh) else fresh
-    gap, variance = question_differences(chosen, again)
-    # Draw d of the fresh ones is not draw d of the old ones.
+    gap, _ = question_differences(chosen, again)
+    # Draw d of the fresh ones is not draw d of the old ones, so their noise adds up.
     variance = _mean_variance(_matrix(chosen)) + _mean_variance(_matrix(again))
     weights = question_weights(len(gap), rng=rng, resamples=resamples)
     drop = difference(
