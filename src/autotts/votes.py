@@ -157,7 +157,7 @@ def beta_tail(first: int, second: int) -> float:
             term /= 2
             tail /= 2
             halvings += 1
-    tail = math.ldexp(tail, halvings - n)
+    tail = math.ldexp(tail, int(halvings - n))
     return tail if first < second else 1.0 - tail
 
 
@@ -239,19 +239,26 @@ def runs(history: Ints) -> Ints:
 
 
 @_compilable
+def _sort_deepest_first(ids: Ints, depth: Ints) -> None:
+    """Insertion sort in place: branches advanced together are nearly sorted already."""
+    for k in range(1, len(ids)):
+        i = ids[k]
+        at = k
+        while at > 0 and depth[ids[at - 1]] < depth[i]:
+            ids[at] = ids[at - 1]
+            at -= 1
+        ids[at] = i
+
+
+@_compilable
 def deepest_first(ids: Ints, depth: Ints) -> Ints:
     """`ids` `[m]` by `depth` `[n]`, the deepest first; equals keep their order.
 
-    An insertion sort: branches advanced together are nearly sorted already.
+    >>> deepest_first(np.array([0, 1, 2]), np.array([4, 9, 4])).tolist()
+    [1, 0, 2]
     """
     ordered = ids.copy()
-    for k in range(1, len(ordered)):
-        i = ordered[k]
-        at = k
-        while at > 0 and depth[ordered[at - 1]] < depth[i]:
-            ordered[at] = ordered[at - 1]
-            at -= 1
-        ordered[at] = i
+    _sort_deepest_first(ordered, depth)
     return ordered
 
 
@@ -270,15 +277,22 @@ def dissent(counts: Ints, ids: Ints, answers: Ints, winner: int) -> None:
 
 @_compilable
 def outliers(ids: Ints, counts: Ints, patience: int, keep: int) -> Ints:
-    """Those of `ids` `[m]` whose `counts` reach `patience`, the largest first, all but `keep`.
+    """Those of `ids` `[m]` whose `counts` `[n]` reach `patience`, the largest counts first.
 
     At most m - keep of them, so that `keep` remain; equals in the order of `ids`.
+
+    >>> outliers(np.array([0, 1, 2]), np.array([5, 3, 7]), patience=4, keep=1).tolist()
+    [2, 0]
     """
-    room = max(0, len(ids) - keep)
-    found = np.empty(len(ids), np.int64)
     n = 0
     for i in ids:
-        if counts[i] >= patience:
-            found[n] = i
-            n += 1
-    return deepest_first(found[:n], counts)[:room]
+        n += counts[i] >= patience
+    found = np.empty(n, np.int64)
+    if n > 0:
+        n = 0
+        for i in ids:
+            if counts[i] >= patience:
+                found[n] = i
+                n += 1
+        _sort_deepest_first(found, counts)
+    return found[: max(0, len(ids) - keep)]

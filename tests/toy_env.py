@@ -1,0 +1,332 @@
+"""The Env table of `docs/architecture.md`, transcribed as plainly as Python allows.
+
+It shares no code with the package but the errors, and is slow: the independent oracle that the
+compiled and the interpreted environment are held against.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from autotts.errors import BudgetSpent, ControlError
+
+Trajectory = tuple[Sequence[str], int, str]
+"""(probe answers, tokens, final answer): a row of `each_branch` in the released recordings."""
+
+
+@dataclass
+class Branch:
+    """What happened to one trajectory so far."""
+
+    probes: list[str]
+    total: int
+    final: str
+    depth: int = 0
+    decoded: int = 0
+    charged: int = 0
+    answer: int = -1
+    probed_at: int = 0
+    finished: bool = False
+    pruned: bool = False
+    history: list[int] = field(default_factory=list)
+
+
+class ToyEnv:
+    """One episode over `trajectories`, in the order in which they will be opened."""
+
+    def __init__(
+        self,
+        trajectories: Sequence[Trajectory],
+        *,
+        interval: int = 500,
+        billing: str = "reference",
+        ceiling: int = 64,
+        budget: int = -1,
+        probe_tokens: int = 0,
+        failed: str | None = None,
+    ) -> None:
+        self.interval = interval
+        self.budget = budget
+        self.spent = self.sequential = self.probe_spent = self.rounds = self.overrun = 0
+        self.notes: list[tuple[str, float]] = []
+        self._closed = list(trajectories)[:ceiling]
+        self._exact = billing == "exact"
+        self._probe_tokens = probe_tokens
+        self._failed = failed
+        self._branches: list[Branch] = []
+        self._answers: list[str] = []
+        self._order: list[int] = []
+        self._just: list[int] = []
+
+    # What a program reads.
+
+    @property
+    def n(self) -> int:
+        return len(self._branches)
+
+    @property
+    def n_finished(self) -> int:
+        return len(self._order)
+
+    @property
+    def n_answers(self) -> int:
+        return len(self._answers)
+
+    @property
+    def room(self) -> int:
+        if self.budget < 0:
+            return len(self._closed)
+        affordable = max(0, self.budget - self.spent) // (self.interval + self._probe_tokens)
+        return min(len(self._closed), affordable)
+
+    @property
+    def depth(self) -> np.ndarray:
+        return _ints(b.depth for b in self._branches)
+
+    @property
+    def tokens(self) -> np.ndarray:
+        return _ints(b.charged for b in self._branches)
+
+    @property
+    def answer(self) -> np.ndarray:
+        return _ints(b.answer for b in self._branches)
+
+    @property
+    def finished(self) -> np.ndarray:
+        return np.array([b.finished for b in self._branches], bool)
+
+    @property
+    def pruned(self) -> np.ndarray:
+        return np.array([b.pruned for b in self._branches], bool)
+
+    @property
+    def votes(self) -> np.ndarray:
+        cast = Counter(self._branches[i].answer for i in self._order)
+        return _ints(cast[a] for a in range(self.n_answers))
+
+    @property
+    def finish_order(self) -> np.ndarray:
+        return _ints(self._order)
+
+    @property
+    def just_finished(self) -> np.ndarray:
+        return _ints(self._just)
+
+    def history(self, i: int) -> np.ndarray:
+        return _ints(self._open(i).history)
+
+    def active(self) -> np.ndarray:
+        going = [i for i, b in enumerate(self._branches) if not b.finished and not b.pruned]
+        return np.array(going, np.int64)
+
+    # What a program does.
+
+    def branch(self, k: int | None = None, probe: bool = True) -> Any:
+        count = 1 if k is None else int(k)
+        if count < 1 or count > len(self._closed):
+            raise ControlError(f"branch({count}): {len(self._closed)} more may be opened")
+        reserved = self._admit(count * self._unit(probe))
+        first = self.n
+        longest = 0
+        for _ in range(count):
+            probes, total, final = self._closed.pop(0)
+            self._branches.append(Branch(list(probes), total, final))
+            before = self.spent
+            reserved = self._decode_interval(self.n - 1, probe, reserved)
+            longest = max(longest, self.spent - before)
+        self.sequential += longest
+        return first if k is None else np.arange(first, first + count)
+
+    def advance(self, ids: Any, times: Any = 1, probe: bool = True) -> None:
+        batch = self._batch(ids)
+        repeats = [int(t) for t in np.broadcast_to(times, len(batch))]
+        if min(repeats) < 1:
+            raise ControlError(f"advance: times {repeats} must be at least 1")
+        reserved = self._admit(sum(repeats) * self._unit(probe))
+        longest = 0
+        for i, repeat in zip(batch, repeats, strict=True):
+            branch = self._branches[i]
+            before = self.spent
+            for _ in range(repeat):
+                depth = branch.depth
+                reserved = self._decode_interval(i, probe, reserved)
+                if branch.finished or branch.depth == depth:
+                    break
+            longest = max(longest, self.spent - before)
+        self.sequential += longest
+
+    def finish(self, ids: Any) -> None:
+        batch = self._batch(ids)
+        if 0 <= self.budget <= self.spent:
+            raise BudgetSpent("finish")
+        self._begin_round()
+        longest = 0
+        for i in batch:
+            branch = self._branches[i]
+            rest = max(0, branch.total - branch.decoded)
+            left = rest if self.budget < 0 else self.budget - self.spent
+            decoded = min(rest, left)
+            self._charge(branch, decoded)
+            branch.decoded += decoded
+            longest = max(longest, decoded)
+            if decoded == rest:
+                branch.depth = len(branch.probes)
+            else:
+                whole = min(len(branch.probes), branch.decoded // self.interval)
+                branch.depth = max(branch.depth, whole)
+            branch.history += [-1] * (branch.depth - len(branch.history))
+            if decoded == rest:
+                self._end(i)
+        self.sequential += longest
+
+    def probe(self, ids: Any) -> None:
+        batch = self._batch(ids)
+        for i in batch:
+            if self._branches[i].probed_at == self._branches[i].depth:
+                raise ControlError(f"probe: branch {i} was probed at this depth")
+        self._admit(len(batch) * self._probe_tokens)
+        for i in batch:
+            self._probe_here(i)
+        self.sequential += self._probe_tokens
+
+    def prune(self, ids: Any) -> None:
+        for i in self._batch(ids):
+            self._branches[i].pruned = True
+
+    def vote(self) -> int:
+        """`Counter.most_common` keeps the first seen of equals, as the reference does."""
+        finished = [self._branches[i].answer for i in self._order]
+        latest = [b.answer for b in self._branches if not b.pruned]
+        for answers in (finished, latest):
+            given = Counter(a for a in answers if a >= 0)
+            if given:
+                return given.most_common(1)[0][0]
+        return -1
+
+    def note(self, name: str, value: float) -> None:
+        self.notes.append((name, float(value)))
+
+    def text(self, answer: int) -> str | None:
+        """What an answer id stands for."""
+        return self._answers[answer] if answer >= 0 else None
+
+    # How it is done.
+
+    def _open(self, i: Any) -> Branch:
+        if not 0 <= i < self.n:
+            raise ControlError(f"there is no branch {i}")
+        return self._branches[i]
+
+    def _batch(self, ids: Any) -> list[int]:
+        batch = [int(i) for i in np.atleast_1d(ids)]
+        if not batch or len(set(batch)) < len(batch):
+            raise ControlError(f"{batch} is empty or names a branch twice")
+        for i in batch:
+            if self._open(i).finished or self._open(i).pruned:
+                raise ControlError(f"branch {i} can't go on")
+        return batch
+
+    def _unit(self, probe: bool) -> int:
+        return self.interval + (self._probe_tokens if probe else 0)
+
+    def _begin_round(self) -> None:
+        self.rounds += 1
+        self._just = []
+
+    def _admit(self, tokens: int) -> int:
+        """Begin a round that may cost `tokens`, if the budget has them."""
+        if self.budget >= 0 and self.spent + tokens > self.budget:
+            raise BudgetSpent(f"{tokens} asked for, {self.spent} of {self.budget} spent")
+        self._begin_round()
+        self._overran = False
+        return tokens
+
+    def _charge(self, branch: Branch, tokens: int) -> None:
+        branch.charged += tokens
+        self.spent += tokens
+
+    def _decode_interval(self, i: int, probe: bool, reserved: int) -> int:
+        """CONTINUE by one interval; returns what is still reserved for the rest of the batch."""
+        branch = self._branches[i]
+        reserved -= self._unit(probe)
+        whole = len(branch.probes) - (1 if self._exact else 0)
+        if branch.depth < whole:
+            branch.depth += 1
+            branch.decoded += self.interval
+            self._charge(branch, self.interval)
+            branch.history.append(-1)
+            if probe:
+                self._probe_here(i)
+            return reserved
+        rest = max(0, branch.total - branch.decoded)
+        if self.budget >= 0 and self.spent + rest + reserved > self.budget:
+            if self._overran:
+                return reserved
+            self._overran = True
+            self.overrun = self.spent + rest + reserved - self.budget
+        self._charge(branch, rest)
+        branch.decoded += rest
+        self._end(i)
+        if self._exact:
+            branch.depth += 1
+            branch.history.append(branch.answer)
+        return reserved
+
+    def _end(self, i: int) -> None:
+        branch = self._branches[i]
+        self._reveal(branch, branch.final)
+        branch.finished = True
+        self._order.append(i)
+        self._just.append(i)
+
+    def _probe_here(self, i: int) -> None:
+        branch = self._branches[i]
+        self._reveal(branch, branch.probes[branch.depth - 1])
+        branch.history[-1] = branch.answer
+        branch.probed_at = branch.depth
+        self._charge(branch, self._probe_tokens)
+        self.probe_spent += self._probe_tokens
+
+    def _reveal(self, branch: Branch, text: str) -> None:
+        if text == self._failed:
+            branch.answer = -1
+            return
+        if text not in self._answers:
+            self._answers.append(text)
+        branch.answer = self._answers.index(text)
+
+
+def _ints(values: Any) -> np.ndarray:
+    array = np.array(list(values), np.int64)
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known when an episode ends."""
+
+    answer: str | None
+    tokens: int
+    sequential_tokens: int
+    probe_tokens: int
+    width: int
+    rounds: int
+    overrun: int
+
+
+def play(solve: Callable[[Any, Any], int], parameters: Mapping[str, float], env: ToyEnv) -> Outcome:
+    """Run one episode: when the budget is spent, the vote so far is the answer."""
+    try:
+        answer = solve(env, SimpleNamespace(**parameters))
+    except BudgetSpent:
+        answer = env.vote()
+    if not isinstance(answer, int | np.integer) or not -1 <= answer < env.n_answers:
+        raise ControlError(f"solve returned {answer!r}, which was never revealed")
+    return Outcome(
+        env.text(answer), env.spent, env.sequential, env.probe_spent, env.n, env.rounds, env.overrun
+    )
