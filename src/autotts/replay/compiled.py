@@ -25,6 +25,18 @@ RESULTS = (
 ANSWERED, RAISED, NO_SUCH_ANSWER, LOG_FULL = range(4)
 """Values of `status`."""
 
+POOL_TYPES = tuple(
+    types.Array(dtype, dimensions, "C", readonly=True)
+    for dtype, dimensions in (
+        (types.int16, 3),
+        (types.int16, 3),
+        (types.int16, 2),
+        (types.int32, 2),
+        (types.int16, 2),
+    )
+)
+"""Types of orders, probes, lengths, totals and finals."""
+
 _I64 = types.int64
 _FAST = {"error_model": "numpy", "nogil": True}
 
@@ -177,9 +189,8 @@ def _run(
 def run() -> Any:
     """The compiled loop over episodes; see `_run`."""
     signature = _I64(
-        _I64, _I64, types.int64[:, ::1], _I64, types.int64[::1],
-        types.int16[:, :, ::1], types.int16[:, :, ::1], types.int16[:, ::1],
-        types.int32[:, ::1], types.int16[:, ::1], types.int64[::1], types.int64[:, ::1],
+        _I64, _I64, types.int64[:, ::1], _I64, types.int64[::1], *POOL_TYPES,
+        types.int64[::1], types.int64[:, ::1],
     )  # fmt: skip
     return compile_cached(_run, signature, key="run", **_FAST)
 

@@ -100,8 +100,7 @@ def _replay(
 def _compiled_replay() -> Any:
     signature = types.void(
         types.int64, types.int64[:, ::1], types.int64[::1], types.int64[::1], types.int64[::1],
-        types.int64[::1], types.int16[:, :, ::1], types.int16[:, :, ::1], types.int16[:, ::1],
-        types.int32[:, ::1], types.int16[:, ::1], types.int64[:, ::1],
+        types.int64[::1], *compiled.POOL_TYPES, types.int64[:, ::1],
     )  # fmt: skip
     return compile_cached(_replay, signature, key="replay", error_model="numpy", nogil=True)
 

@@ -1,0 +1,5 @@
+"""Evaluation: sweeps, statistics, frontiers and comparisons."""
+
+from autotts.evaluate.evaluation import Cell, Evaluation, Settings, evaluate, run_cell
+
+__all__ = ["Cell", "Evaluation", "Settings", "evaluate", "run_cell"]

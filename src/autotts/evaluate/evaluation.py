@@ -1,0 +1,286 @@
+"""Evaluation: controllers over stores and draws, one row per episode."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from autotts import __version__, programs
+from autotts.errors import ProgramError, SpecError
+from autotts.evaluate import statistics
+from autotts.programs import Spec
+from autotts.replay import draws as draw_specs
+from autotts.replay import episodes as in_process
+from autotts.replay.cache import address
+from autotts.replay.episodes import Episodes, Rules
+from autotts.replay.released import load_class, run_released
+from autotts.stores import Store
+
+MEANS = ("tokens", "sequential_tokens", "probe_tokens", "width", "rounds", "overrun")
+"""Columns of an episode beside its identity and whether it was right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds for all controllers of an evaluation.
+
+    draws: `reference:N` or `subsets:N`.
+    budget: tokens an episode may spend, -1 for none.
+    probe_tokens: tokens that a probe costs.
+    max_branches: most branches an episode may open.
+    failed: "vote" or "abstain": what a failed extraction does.
+    seed: of `subsets` draws and of the bootstrap.
+    jobs: threads; all cores by default.
+    timeout_seconds: wall clock that a program given by path may take for one store and beta.
+    """
+
+    draws: str = "reference:100"
+    budget: int = -1
+    probe_tokens: int = 0
+    max_branches: int = 64
+    failed: str = "vote"
+    seed: int = 0
+    jobs: int | None = None
+    timeout_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        if self.failed not in ("vote", "abstain"):
+            raise SpecError(f"failed {self.failed!r}: need vote or abstain")
+        if self.max_branches < 1:
+            raise SpecError(f"max branches {self.max_branches}: need at least 1")
+        if self.probe_tokens < 0:
+            raise SpecError(f"probe tokens {self.probe_tokens}: need 0 or more")
+        if self.budget != -1 and self.budget < 1:
+            raise SpecError(f"budget {self.budget}: need at least 1 token")
+        if self.jobs is not None and self.jobs < 1:
+            raise SpecError(f"jobs {self.jobs}: need at least 1")
+        if not self.timeout_seconds > 0:
+            raise SpecError(f"timeout {self.timeout_seconds}: need more than 0 seconds")
+
+    def rules(self, store: Store) -> Rules:
+        """The rules of an episode on a store."""
+        branches = store.pool.probes.shape[1]
+        return Rules(
+            ceiling=min(self.max_branches, branches),
+            budget=self.budget,
+            probe_cost=self.probe_tokens,
+            abstain=self.failed == "abstain",
+        )
+
+    def orders(self, store: Store) -> np.ndarray:
+        """`[Q, D, ceiling]` the draws on a store."""
+        questions, branches, _ = store.pool.probes.shape
+        return draw_specs.orders(
+            self.draws,
+            questions=questions,
+            branches=branches,
+            ceiling=self.rules(store).ceiling,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One controller at one beta on one store.
+
+    driver: how it ran: "compiled", "interpreted", "sealed", "blind" or "released".
+    correct: `[Q, D]` bool.
+    """
+
+    store: Store
+    spec: Spec
+    params: dict[str, float]
+    driver: str
+    correct: np.ndarray
+    episodes: Episodes
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def frame(self) -> pl.DataFrame:
+        """One row per episode."""
+        pairs = self.episodes.pairs
+        return pl.DataFrame(
+            {
+                "question": pairs[:, 0],
+                "draw": pairs[:, 1],
+                "correct": self.correct.reshape(-1),
+                **{name: self.episodes.column(name) for name in MEANS},
+            }
+        ).select(
+            pl.lit(self.store.model).alias("model"),
+            pl.lit(self.store.dataset).alias("dataset"),
+            pl.lit(self.spec.text).alias("controller"),
+            pl.lit(self.spec.beta).alias("beta"),
+            pl.all(),
+        )
+
+    def summary(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Means per question, accuracy in percent with its interval."""
+        accuracy = statistics.accuracy_interval(self.correct, rng=rng)
+        return {
+            "model": self.store.model,
+            "dataset": self.store.dataset,
+            "controller": self.spec.text,
+            "name": self.spec.name,
+            "params": self.params,
+            "beta": self.spec.beta,
+            "episodes": len(self.episodes.pairs),
+            "accuracy": 100 * float(self.correct.mean()),
+            "accuracy_low": 100 * accuracy.low,
+            "accuracy_high": 100 * accuracy.high,
+            **{name: float(self.episodes.column(name).mean()) for name in MEANS},
+            "program_digest": self.spec.source.digest,
+            "driver": self.driver,
+            **self.notes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Cells in the order in which they were asked for, and what made them."""
+
+    cells: list[Cell]
+    settings: Settings
+
+    @property
+    def episodes(self) -> pl.DataFrame:
+        """One row per episode: model, dataset, controller, beta, question, draw, correct, ..."""
+        return pl.concat([cell.frame() for cell in self.cells])
+
+    def results(self) -> list[dict[str, Any]]:
+        """A summary of each cell."""
+        rng = np.random.default_rng(self.settings.seed)
+        return [cell.summary(rng) for cell in self.cells]
+
+    def made_by(self) -> dict[str, Any]:
+        """What someone needs to make the same results again."""
+        stores = {id(cell.store): cell.store for cell in self.cells}.values()
+        sources = {cell.spec.source.path: cell.spec.source for cell in self.cells}.values()
+        return {
+            "version": __version__,
+            "numpy": np.__version__,
+            "numba": importlib.metadata.version("numba"),
+            "stores": [
+                {
+                    "model": store.model,
+                    "dataset": store.dataset,
+                    "digest": store.digest,
+                    "billing": store.pool.billing,
+                    "interval_tokens": store.pool.interval,
+                }
+                for store in stores
+            ],
+            "draws": self.settings.draws,
+            "seed": self.settings.seed,
+            "budget": None if self.settings.budget < 0 else self.settings.budget,
+            "probe_tokens": self.settings.probe_tokens,
+            "max_branches": self.settings.max_branches,
+            "billing": sorted({store.pool.billing for store in stores}),
+            "failed": self.settings.failed,
+            "programs": {source.name: source.digest for source in sources},
+            "program_digest": hashlib.sha256(
+                "".join(sorted(source.digest for source in sources)).encode()
+            ).hexdigest(),
+            "drivers": sorted({cell.driver for cell in self.cells}),
+        }
+
+    def write_json(self, path: Path) -> None:
+        """Write results and what made them, whole or not at all."""
+        text = json.dumps({"results": self.results(), "made_by": self.made_by()}, indent=1)
+        write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sweep(specs: Iterable[Spec], betas: Sequence[float] | None) -> list[Spec]:
+    """Each SPEC at each beta; one that names a beta of its own stays at it."""
+    swept: list[Spec] = []
+    for spec in specs:
+        own = betas is None or "beta=" in spec.text
+        swept += [spec] if own else [spec.at(beta) for beta in betas or ()]
+    return swept
+
+
+def evaluate(
+    stores: Sequence[Store],
+    specs: Sequence[Spec | str],
+    *,
+    betas: Sequence[float] | None = None,
+    settings: Settings | None = None,
+    on_cell: Callable[[Cell], None] | None = None,
+) -> Evaluation:
+    """Evaluate controllers on stores.
+
+    Args:
+        specs: SPECs, as text or parsed.
+        betas: sweep over these, for SPECs that name none.
+        on_cell: called after each cell, for progress.
+
+    Raises:
+        AutottsError: a store, a SPEC, a program or an episode fails; the message says which.
+    """
+    settings = settings or Settings()
+    parsed = [programs.parse(spec) if isinstance(spec, str) else spec for spec in specs]
+    cells = []
+    for spec in sweep(parsed, betas):
+        for store in stores:
+            cells.append(run_cell(store, spec, settings))
+            if on_cell:
+                on_cell(cells[-1])
+    return Evaluation(cells, settings)
+
+
+def run_cell(store: Store, spec: Spec, settings: Settings) -> Cell:
+    """One controller at one beta on one store."""
+    orders = settings.orders(store)
+    pairs = in_process.all_pairs(orders)
+    rules = settings.rules(store)
+    if spec.entry:
+        params = {**spec.named, "beta": spec.beta}
+        make = load_class(Path(spec.source.path), spec.entry)
+        ran = run_released(make, params, store.pool, store.answers, orders, pairs, rules)
+        return _cell(store, spec, params, "released", ran, orders)
+    program = programs.load_trusted(spec.source)
+    programs.check_named(spec, program.kinds)
+    params = program.parameters(spec.beta, spec.named)
+    try:
+        code = in_process.compile_program(program)
+    except ProgramError:
+        ran = in_process.run_interpreted(
+            program.solve, params, store.pool, orders, pairs, rules
+        )
+        return _cell(store, spec, params, "interpreted", ran, orders)
+    ran = in_process.run_compiled(
+        address(code), list(params.values()), store.pool, orders, pairs, rules,
+        jobs=settings.jobs,
+    )  # fmt: skip
+    in_process.raise_failed(program, params, store.pool, orders, ran, rules)
+    return _cell(store, spec, params, "compiled", ran, orders)
+
+
+def _cell(
+    store: Store, spec: Spec, params: dict[str, float], driver: str, ran: Episodes,
+    orders: np.ndarray,
+) -> Cell:  # fmt: skip
+    codes = ran.column("code").reshape(orders.shape[:2])
+    correct = (codes >= 0) & (codes == store.gold[:, None])
+    return Cell(store, spec, params, driver, correct, ran)
