@@ -1,0 +1,1 @@
+"""Discovery: an explorer proposes controllers, replay scores them, the next round learns."""
