@@ -19,9 +19,11 @@ from autotts.evaluate import statistics
 from autotts.programs import Spec
 from autotts.replay import draws as draw_specs
 from autotts.replay import episodes as in_process
+from autotts.replay import log
 from autotts.replay.cache import address
 from autotts.replay.episodes import Episodes, Rules
 from autotts.replay.released import load_class, run_released
+from autotts.replay.traces import trace_frame
 from autotts.stores import Store
 
 MEANS = ("tokens", "sequential_tokens", "probe_tokens", "width", "rounds", "overrun")
@@ -40,6 +42,7 @@ class Settings:
     seed: of `subsets` draws and of the bootstrap.
     jobs: threads; all cores by default.
     timeout_seconds: wall clock that a program given by path may take for one store and beta.
+    traces: whether to keep what every episode asked for; see `Cell.trace`.
     """
 
     draws: str = "reference:100"
@@ -50,6 +53,7 @@ class Settings:
     seed: int = 0
     jobs: int | None = None
     timeout_seconds: float = 600.0
+    traces: bool = False
 
     def __post_init__(self) -> None:
         if self.failed not in ("vote", "abstain"):
@@ -92,7 +96,7 @@ class Cell:
     """One controller at one beta on one store.
 
     driver: how it ran: "compiled", "interpreted", "sealed", "blind" or "released".
-    correct: `[Q, D]` bool.
+    correct: `[E]` bool, as the episodes lie.
     """
 
     store: Store
@@ -103,6 +107,25 @@ class Cell:
     episodes: Episodes
     notes: dict[str, Any] = field(default_factory=dict)
 
+    def trace(self, settings: Settings) -> pl.DataFrame:
+        """Every step of every episode, a row each; see `replay.traces.trace_frame`.
+
+        Raises:
+            SpecError: the evaluation kept no traces.
+        """
+        if self.episodes.log is None:
+            raise SpecError(f"{self.spec.text} was evaluated without traces")
+        replayed, steps = log.replay(
+            self.episodes.log,
+            self.episodes.column("code"),
+            self.store.pool,
+            settings.orders(self.store),
+            self.episodes.pairs,
+            settings.rules(self.store),
+            trace=True,
+        )
+        return trace_frame(self.store, replayed, steps, self.spec.source.text)
+
     def frame(self) -> pl.DataFrame:
         """One row per episode."""
         pairs = self.episodes.pairs
@@ -110,7 +133,7 @@ class Cell:
             {
                 "question": pairs[:, 0],
                 "draw": pairs[:, 1],
-                "correct": self.correct.reshape(-1),
+                "correct": self.correct,
                 **{name: self.episodes.column(name) for name in MEANS},
             }
         ).select(
@@ -123,7 +146,8 @@ class Cell:
 
     def summary(self, rng: np.random.Generator) -> dict[str, Any]:
         """Means per question, accuracy in percent with its interval."""
-        accuracy = statistics.accuracy_interval(self.correct, rng=rng)
+        questions = self.episodes.pairs[-1, 0] + 1
+        accuracy = statistics.accuracy_interval(self.correct.reshape(questions, -1), rng=rng)
         return {
             "model": self.store.model,
             "dataset": self.store.dataset,
@@ -249,16 +273,20 @@ def evaluate(
     return Evaluation(cells, settings)
 
 
-def run_cell(store: Store, spec: Spec, settings: Settings) -> Cell:
-    """One controller at one beta on one store."""
+def run_cell(store: Store, spec: Spec, settings: Settings, pairs: np.ndarray | None = None) -> Cell:
+    """One controller at one beta on one store.
+
+    Args:
+        pairs: `[E, 2]` int64 (question, draw) of the episodes; all by default.
+    """
     orders = settings.orders(store)
-    pairs = in_process.all_pairs(orders)
+    pairs = in_process.all_pairs(orders) if pairs is None else pairs
     rules = settings.rules(store)
     if spec.entry:
         params = {**spec.named, "beta": spec.beta}
         make = load_class(Path(spec.source.path), spec.entry)
         ran = run_released(make, params, store.pool, store.answers, orders, pairs, rules)
-        return _cell(store, spec, params, "released", ran, orders)
+        return _cell(store, spec, params, "released", ran)
     program = programs.load_trusted(spec.source)
     programs.check_named(spec, program.kinds)
     params = program.parameters(spec.beta, spec.named)
@@ -266,21 +294,18 @@ def run_cell(store: Store, spec: Spec, settings: Settings) -> Cell:
         code = in_process.compile_program(program)
     except ProgramError:
         ran = in_process.run_interpreted(
-            program.solve, params, store.pool, orders, pairs, rules
+            program.solve, params, store.pool, orders, pairs, rules, keep_log=settings.traces
         )
-        return _cell(store, spec, params, "interpreted", ran, orders)
+        return _cell(store, spec, params, "interpreted", ran)
     ran = in_process.run_compiled(
         address(code), list(params.values()), store.pool, orders, pairs, rules,
-        jobs=settings.jobs,
+        jobs=settings.jobs, keep_log=settings.traces,
     )  # fmt: skip
     in_process.raise_failed(program, params, store.pool, orders, ran, rules)
-    return _cell(store, spec, params, "compiled", ran, orders)
+    return _cell(store, spec, params, "compiled", ran)
 
 
-def _cell(
-    store: Store, spec: Spec, params: dict[str, float], driver: str, ran: Episodes,
-    orders: np.ndarray,
-) -> Cell:  # fmt: skip
-    codes = ran.column("code").reshape(orders.shape[:2])
-    correct = (codes >= 0) & (codes == store.gold[:, None])
+def _cell(store: Store, spec: Spec, params: dict[str, float], driver: str, ran: Episodes) -> Cell:
+    codes = ran.column("code")
+    correct = (codes >= 0) & (codes == store.gold[ran.pairs[:, 0]])
     return Cell(store, spec, params, driver, correct, ran)

@@ -81,7 +81,16 @@ def _note(header: int, name: int, bits: int) -> int:
 @functools.cache
 def actions() -> dict[str, Any]:
     """The compiled actions by name, callable with ints from Python."""
-    functions = (_branch, _advance, _finish, _probe, _prune, _active, _vote, _note)
+    functions: tuple[Callable[..., int], ...] = (
+        _branch,
+        _advance,
+        _finish,
+        _probe,
+        _prune,
+        _active,
+        _vote,
+        _note,
+    )
     return {
         name: compile_cached(function, _I64(*[_I64] * count), key=name, **_FAST)
         for (name, count), function in zip(jit.ACTIONS.items(), functions, strict=True)

@@ -42,8 +42,6 @@ def orders(spec: str, *, questions: int, branches: int, ceiling: int, seed: int 
             np.broadcast_to(shuffled, (questions, draws, ceiling)), np.int16
         )
     rng = np.random.default_rng(seed)
-    everyone = np.broadcast_to(
-        np.arange(branches, dtype=np.int16), (questions * draws, branches)
-    )
+    everyone = np.broadcast_to(np.arange(branches, dtype=np.int16), (questions * draws, branches))
     subsets = rng.permuted(everyone, axis=1)[:, :ceiling]
     return np.ascontiguousarray(subsets.reshape(questions, draws, ceiling))

@@ -286,5 +286,3 @@ def raise_failed(
         f"{program.source.path}: question {question}, draw {draw}: the episode fails compiled and"
         " not interpreted; an index out of bounds does that"
     )
-
-

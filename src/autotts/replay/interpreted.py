@@ -16,6 +16,22 @@ from autotts.replay.memory import Memory, address_of
 class Env:
     """The Env table of `docs/architecture.md` over a `Memory`."""
 
+    # Defined below, for all of `jit.COUNTS` and `jit.VIEWS` alike.
+    n: int
+    n_finished: int
+    n_answers: int
+    spent: int
+    budget: int
+    interval: int
+    rounds: int
+    depth: np.ndarray
+    tokens: np.ndarray
+    answer: np.ndarray
+    finished: np.ndarray
+    pruned: np.ndarray
+    votes: np.ndarray
+    finish_order: np.ndarray
+
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._header = memory.header
@@ -175,7 +191,7 @@ def _words(value: Any) -> str:
 
 def parameters(values: Mapping[str, float]) -> Any:
     """`p` of `solve(env, p)`."""
-    return namedtuple("Parameters", values)(**values)  # type: ignore[misc]
+    return namedtuple("Parameters", values)(**values)
 
 
 def run_episode(solve: Callable[..., Any], p: Any, memory: Memory, out: np.ndarray) -> None:

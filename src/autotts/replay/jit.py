@@ -135,7 +135,7 @@ class _StateFields(AttributeTemplate):  # type: ignore[misc]
         return types.int64 if attr in FIELDS else None
 
 
-@lower_getattr_generic(State)  # type: ignore[untyped-decorator]
+@lower_getattr_generic(State)
 def _get_state_field(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> Any:
     if attr not in _DTYPES:
         return _load(builder, value, attr)
@@ -144,7 +144,7 @@ def _get_state_field(context: Any, builder: Any, typ: Any, value: Any, attr: str
     return _make_array(context, builder, kind, word, _UNBOUNDED, ir.Constant(_I64, 0))
 
 
-@lower_setattr_generic(State)  # type: ignore[untyped-decorator]
+@lower_setattr_generic(State)
 def _set_state_field(context: Any, builder: Any, sig: Any, args: Any, attr: str) -> None:
     value = context.cast(builder, args[1], sig.args[1], types.int64)
     builder.store(value, _word(builder, args[0], attr))
@@ -160,7 +160,7 @@ class _EnvFields(AttributeTemplate):  # type: ignore[misc]
         return types.int64 if attr in COUNTS else None
 
 
-@lower_getattr_generic(Env)  # type: ignore[untyped-decorator]
+@lower_getattr_generic(Env)
 def _get_env_field(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> Any:
     if attr in COUNTS:
         return _load(builder, value, attr)
@@ -331,7 +331,9 @@ def float_parameter(typingctx: Any, header: Any, k: Any) -> Any:
     """The k-th float of the program's parameters."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        base = builder.inttoptr(_load_address(builder, args[0], "floats"), ir.DoubleType().as_pointer())
+        base = builder.inttoptr(
+            _load_address(builder, args[0], "floats"), ir.DoubleType().as_pointer()
+        )
         return builder.load(builder.gep(base, [args[1]]))
 
     return types.float64(types.int64, types.int64), codegen

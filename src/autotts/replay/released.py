@@ -21,9 +21,7 @@ from autotts.stores import Pool
 class Question:
     """One question in one draw, as a released program sees it. Answers are strings."""
 
-    def __init__(
-        self, pool: Pool, answers: tuple[str, ...], order: np.ndarray, q: int
-    ) -> None:
+    def __init__(self, pool: Pool, answers: tuple[str, ...], order: np.ndarray, q: int) -> None:
         self._pool = pool
         self._answers = answers
         self._order = order
@@ -92,7 +90,7 @@ def load_class(path: Path, name: str) -> Callable[..., Any]:
     found = getattr(module, name, None)
     if not callable(found):
         raise ProgramError(f"{path}: there is no class {name}")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def run_released(

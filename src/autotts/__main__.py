@@ -1,0 +1,5 @@
+"""`python -m autotts`."""
+
+from autotts.cli import main
+
+main()

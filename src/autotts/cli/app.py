@@ -1,0 +1,56 @@
+"""The application: its commands, and how an error leaves it."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from autotts import __version__
+from autotts.cli import data, evaluate, reproduce, trace
+from autotts.errors import AutottsError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="autotts",
+    help="Find, replay and judge controllers for test-time scaling.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data.app, name="data")
+app.add_typer(reproduce.app, name="reproduce")
+app.command("evaluate")(evaluate.evaluate)
+app.command("controllers")(evaluate.controllers)
+app.command("trace")(trace.trace)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"autotts {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Find, replay and judge controllers for test-time scaling."""
+
+
+def main() -> None:
+    """Run a command; an error of ours is one message and exit code 1."""
+    try:
+        app()
+    except AutottsError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader, such as `head`, has what it wanted.
+        sys.stderr.close()
+        sys.exit(1)

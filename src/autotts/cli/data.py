@@ -1,0 +1,103 @@
+"""`autotts data`: import, check, list and simulate replay stores."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autotts.errors import StoreError
+
+app = typer.Typer(help="Import, check, list and simulate replay stores.", no_args_is_help=True)
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="PATH/MODEL/DATASET.json files, or one file.")],
+    out: Annotated[Path, typer.Option(help="Folder for OUT/MODEL/DATASET stores.")],
+    model: Annotated[
+        str | None, typer.Option(help="Model of one file; default its folder.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Dataset of one file; default its name.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace stores that are there.")] = False,
+) -> None:
+    """Import recorded branches in the JSON layout of the AutoTTS release."""
+    from autotts import stores
+
+    written = stores.import_released(path, out, model=model, dataset=dataset, overwrite=overwrite)
+    for folder in written:
+        typer.echo(f"wrote {folder}")
+
+
+@app.command()
+def check(
+    folders: Annotated[list[Path], typer.Argument(help="Stores, or folders with stores below.")],
+) -> None:
+    """Check stores: schema, digests, shapes. Exit code 1 if one is damaged."""
+    from autotts import stores
+
+    damaged = 0
+    for folder in stores.find(folders):
+        try:
+            store = stores.check(folder)
+        except StoreError as error:
+            damaged += 1
+            typer.echo(f"damaged {error}", err=True)
+            continue
+        questions, branches, _ = store.pool.probes.shape
+        typer.echo(f"sound   {folder}: {questions} x {branches} branches, {store.digest[:12]}")
+    if damaged:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_(
+    folders: Annotated[list[Path], typer.Argument(help="Stores, or folders with stores below.")],
+) -> None:
+    """List stores: what they hold and where they come from."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from autotts import stores
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("model", "dataset", "questions", "branches", "interval", "billing", "digest"):
+        right = column in ("questions", "branches", "interval")
+        table.add_column(column, justify="right" if right else "left")
+    for folder in stores.find(folders):
+        manifest = stores.read_manifest(folder)
+        table.add_row(
+            manifest.model,
+            manifest.dataset,
+            str(manifest.questions),
+            str(manifest.branches),
+            str(manifest.interval_tokens),
+            manifest.billing,
+            manifest.digest[:12],
+        )
+    Console().print(table)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder for OUT/MODEL/DATASET.")],
+    like: Annotated[Path | None, typer.Option(help="Store whose parameters to fit.")] = None,
+    model: Annotated[str, typer.Option(help="Model name to write.")] = "simulated",
+    dataset: Annotated[str, typer.Option(help="Dataset name to write.")] = "sim",
+    questions: Annotated[
+        int, typer.Option(min=1, help="Questions; with --like, those of it.")
+    ] = 30,
+    branches: Annotated[int, typer.Option(min=1, help="Branches per question.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the generator.")] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Replace a store that is there.")] = False,
+) -> None:
+    """Write a synthetic store from a seeded generative model of recorded branches."""
+    from autotts import stores
+
+    fitted = stores.load(like) if like else None
+    folder = stores.simulate(
+        out, questions=questions, branches=branches, seed=seed, like=fitted,
+        model=model, dataset=dataset, overwrite=overwrite,
+    )  # fmt: skip
+    typer.echo(f"wrote {folder}")

@@ -1,0 +1,95 @@
+"""`autotts evaluate`: controllers over stores."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autotts.cli import options
+from autotts.errors import SpecError
+
+if TYPE_CHECKING:
+    from autotts.evaluate import Cell, Settings
+
+
+def evaluate(
+    stores: options.Stores,
+    controller: options.Controllers,
+    beta: Annotated[
+        str | None, typer.Option(help="Betas to sweep, such as 0,0.5,1; default 0.5.")
+    ] = None,
+    draws: options.Draws = "reference:100",
+    budget: options.Budget = None,
+    probe_tokens: options.ProbeTokens = 0,
+    max_branches: options.MaxBranches = 64,
+    failed: options.Failed = "vote",
+    seed: options.Seed = 0,
+    jobs: options.Jobs = None,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds for a program given by path, per store and beta.")
+    ] = 600.0,
+    json: Annotated[Path | None, typer.Option(help="Write results here as JSON.")] = None,
+    traces: Annotated[
+        Path | None, typer.Option(help="Write every step of every episode here, as Parquet.")
+    ] = None,
+) -> None:
+    """Evaluate controllers on stores: accuracy with its interval, and tokens."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from autotts import programs
+    from autotts.evaluate import Settings
+    from autotts.evaluate import evaluate as run
+    from autotts.evaluate.evaluation import sweep
+    from autotts.report.tables import evaluation_table
+
+    if json is not None and not json.parent.is_dir():
+        raise SpecError(f"--json {json}: there is no folder {json.parent}")
+    settings = Settings(
+        draws=draws,
+        budget=-1 if budget is None else budget,
+        probe_tokens=probe_tokens,
+        max_branches=max_branches,
+        failed=failed,
+        seed=seed,
+        jobs=jobs,
+        timeout_seconds=timeout,
+        traces=traces is not None,
+    )
+    specs = [programs.parse(text) for text in controller]
+    betas = options.parse_betas(beta)
+    loaded = options.load_stores(stores)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        cells = progress.add_task("episodes", total=len(loaded) * len(sweep(specs, betas)))
+
+        def show(cell: "Cell") -> None:
+            if traces is not None:
+                write_trace(traces, cell, settings)
+            progress.advance(cells)
+            progress.update(cells, description=f"{cell.spec.text} on {cell.store.model}")
+
+        evaluation = run(loaded, specs, betas=betas, settings=settings, on_cell=show)
+    Console().print(evaluation_table(evaluation.results()))
+    if json is not None:
+        evaluation.write_json(json)
+        typer.echo(f"wrote {json}", err=True)
+
+
+def write_trace(folder: Path, cell: "Cell", settings: "Settings") -> None:
+    """Write the trace of a cell to a file of its own in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{cell.spec.name}-beta{cell.spec.beta:g}-{cell.store.model}-{cell.store.dataset}"
+    temporary = folder / f".{name}.partial"
+    cell.trace(settings).write_parquet(temporary, compression="zstd")
+    temporary.replace(folder / f"{name}.parquet")
+
+
+def controllers() -> None:
+    """List the controllers that come with autotts."""
+    import ast
+
+    from autotts import programs
+
+    for name in programs.built_in():
+        text = ast.get_docstring(ast.parse(programs.find(name).text)) or ""
+        typer.echo(f"{name:16} {text.splitlines()[0].rstrip('.')}")

@@ -1,0 +1,44 @@
+"""Options that several commands share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autotts.errors import SpecError
+
+if TYPE_CHECKING:
+    from autotts.stores import Store
+
+Stores = Annotated[list[Path], typer.Argument(help="Stores, or folders with stores below.")]
+Controllers = Annotated[
+    list[str],
+    typer.Option("--controller", "-c", help="SPEC: NAME[:key=value,...] or path/program.py[:...]."),
+]
+Draws = Annotated[str, typer.Option(help="reference:N or subsets:N.")]
+Budget = Annotated[int | None, typer.Option(min=1, help="Tokens an episode may spend.")]
+ProbeTokens = Annotated[int, typer.Option(min=0, help="Tokens that a probe costs.")]
+MaxBranches = Annotated[int, typer.Option(min=1, help="Most branches an episode may open.")]
+Failed = Annotated[str, typer.Option(help="What a failed extraction does: vote or abstain.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of subsets draws and of the bootstrap.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")]
+
+
+def load_stores(folders: Sequence[Path]) -> "list[Store]":
+    """Every store at or below these folders."""
+    from autotts import stores
+
+    return [stores.load(folder) for folder in stores.find(folders)]
+
+
+def parse_betas(text: str | None) -> list[float] | None:
+    """Betas from `0,0.5,1`."""
+    from autotts.programs import parse_beta
+
+    if text is None:
+        return None
+    betas = [parse_beta(part) for part in text.split(",")]
+    if len(set(betas)) != len(betas):
+        raise SpecError(f"--beta {text}: a beta is named twice")
+    return betas

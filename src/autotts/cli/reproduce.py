@@ -1,0 +1,52 @@
+"""`autotts reproduce`: the paper's tables beside what is replayed."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Replay the paper's tables beside its figures.", no_args_is_help=True)
+
+
+@app.callback()
+def _reproduce() -> None:
+    """Replay the paper's tables beside its figures."""
+
+
+@app.command()
+def table1(
+    stores: Annotated[list[Path], typer.Option(help="Stores, or folders with stores below.")],
+    jobs: Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")] = None,
+) -> None:
+    """Table 1 of arXiv 2605.08083, cell by cell."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from autotts.cli.options import load_stores
+    from autotts.evaluate.table1 import NOTES, compare_table1
+
+    cells = compare_table1(load_stores(stores), jobs=jobs)
+    table = Table(box=None, pad_edge=False)
+    for column in ("model", "dataset", "method", "paper", "replayed", ""):
+        table.add_column(column, justify="right" if column in ("paper", "replayed") else "left")
+    for cell in cells:
+        replayed = "" if cell.replayed is None else _show(*cell.replayed)
+        table.add_row(
+            cell.model,
+            cell.dataset,
+            cell.method.replace("beta", "β"),
+            _show(*cell.paper),
+            replayed,
+            cell.verdict,
+        )
+    console = Console()
+    console.print(table)
+    counts = Counter(cell.verdict for cell in cells)
+    console.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    for note in NOTES:
+        console.print(note, highlight=False)
+
+
+def _show(accuracy: float, kilotokens: float) -> str:
+    return f"{accuracy:.1f}@{kilotokens:.1f}k"

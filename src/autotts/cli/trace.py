@@ -1,0 +1,152 @@
+"""`autotts trace`: one episode, so that a person can follow it."""
+
+import textwrap
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autotts.cli import options
+from autotts.errors import SpecError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from autotts.evaluate import Cell
+
+WIDTH = 80
+_MARKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def trace(
+    store: options.Stores,
+    controller: options.Controllers,
+    question: Annotated[int, typer.Option(min=0, help="Which question, from 0.")],
+    draw: Annotated[int, typer.Option(min=0, help="Which draw, from 0.")] = 0,
+    draws: options.Draws = "reference:100",
+    budget: options.Budget = None,
+    probe_tokens: options.ProbeTokens = 0,
+    max_branches: options.MaxBranches = 64,
+    failed: options.Failed = "vote",
+    seed: options.Seed = 0,
+) -> None:
+    """Print one episode: a grid of branches by depth, the rounds, and the decision."""
+    import numpy as np
+
+    from autotts import programs
+    from autotts.evaluate import Settings, run_cell
+
+    loaded = options.load_stores(store)
+    if len(loaded) != 1 or len(controller) != 1:
+        raise SpecError(
+            f"trace needs one store and one -c; got {len(loaded)} and {len(controller)}"
+        )
+    settings = Settings(
+        draws=draws,
+        budget=-1 if budget is None else budget,
+        probe_tokens=probe_tokens,
+        max_branches=max_branches,
+        failed=failed,
+        seed=seed,
+        traces=True,
+    )
+    questions, n_draws, _ = settings.orders(loaded[0]).shape
+    if question >= questions or draw >= n_draws:
+        raise SpecError(
+            f"question {question}, draw {draw}: the store has questions 0 to {questions - 1} and"
+            f" {draws} has draws 0 to {n_draws - 1}"
+        )
+    pairs = np.array([[question, draw]])
+    cell = run_cell(loaded[0], programs.parse(controller[0]), settings, pairs)
+    typer.echo("\n".join(describe(cell, cell.trace(settings))))
+
+
+def describe(cell: "Cell", steps: "pl.DataFrame") -> list[str]:
+    """An episode in lines: its grid of branches by depth, its rounds, its decision."""
+    q, d = cell.episodes.pairs[0].tolist()
+    gold = cell.store.answers[q][cell.store.gold[q]]
+    code = int(cell.episodes.column("code")[0])
+    answer = "no answer" if code < 0 else cell.store.answers[q][code]
+    revealed = steps["answer"].drop_nulls().unique(maintain_order=True).to_list()
+    marks = {text: _MARKS[k] if k < len(_MARKS) else "?" for k, text in enumerate(revealed)}
+    tokens = int(cell.episodes.column("tokens")[0])
+    return [
+        f"{cell.spec.text} at beta {cell.spec.beta:g}",
+        f"{cell.store.model}/{cell.store.dataset}, question {q}, draw {d}",
+        *textwrap.wrap(", ".join(f"{name}={v:g}" for name, v in cell.params.items()), WIDTH),
+        "",
+        "branch  a letter an interval: the answer probed there, '.' none; then how it ended",
+        *_grid(steps, marks),
+        "",
+        *textwrap.wrap("answers: " + ", ".join(f"{m}={text}" for text, m in marks.items()), WIDTH),
+        "",
+        *_rounds(steps, marks),
+        "",
+        f"answered {answer} ({'right' if cell.correct[0] else f'wrong: it is {gold}'}) after"
+        f" {tokens:,} tokens",
+        f"in {int(cell.episodes.column('rounds')[0])} rounds,"
+        f" {int(cell.episodes.column('sequential_tokens')[0]):,} tokens one after the other",
+    ]
+
+
+def _grid(steps: "pl.DataFrame", marks: dict[str, str]) -> list[str]:
+    import polars as pl
+
+    lines = []
+    for key, part in steps.filter(pl.col("branch") >= 0).group_by("branch", maintain_order=True):
+        cells: dict[int, str] = {}
+        ending = "left open"
+        for row in part.iter_rows(named=True):
+            mark = marks.get(row["answer"], ".")
+            if row["action"] == "prune":
+                ending = f"pruned in round {row['round']}"
+            elif row["action"] == "finish":
+                ending = f"finished on {mark} in round {row['round']}"
+                for depth in range(1, row["depth"] + 1):
+                    cells.setdefault(depth, ".")
+            else:
+                cells[row["depth"]] = mark
+        row_text = "".join(cells[depth] for depth in sorted(cells))
+        lines.append(f"{key[0]!s:>6}  {row_text}  {ending}")
+    return lines
+
+
+def _rounds(steps: "pl.DataFrame", marks: dict[str, str]) -> list[str]:
+    """What each round did; rounds that did the same stand on one line."""
+    told: list[tuple[int, int, str]] = []
+    for key, part in steps.group_by("round", maintain_order=True):
+        number = int(str(key[0]))
+        words = f"{part['tokens'].sum():>7,} tokens  {_words(part, marks)}"
+        if told and told[-1][2] == words:
+            told[-1] = (told[-1][0], number, words)
+        else:
+            told.append((number, number, words))
+    lines = []
+    for first, last, words in told:
+        name = f"round {first}" if first == last else f"rounds {first}-{last}, each"
+        lines += textwrap.wrap(f"{name:20}{words}", WIDTH, subsequent_indent=" " * 36)
+    return lines
+
+
+def _words(part: "pl.DataFrame", marks: dict[str, str]) -> str:
+    """One round in words."""
+    import polars as pl
+
+    def branches(action: str) -> list[int]:
+        return part.filter(pl.col("action") == action)["branch"].unique().sort().to_list()
+
+    words = [
+        f"{verb} {len(branches(action))}"
+        for action, verb in (("branch", "open"), ("continue", "advance"), ("probe", "probe"))
+        if branches(action)
+    ]
+    words += [
+        f"branch {row['branch']} ends on {marks.get(row['answer'], '.')}"
+        for row in part.filter(pl.col("action") == "finish").iter_rows(named=True)
+    ]
+    if branches("prune"):
+        words.append(f"prune {', '.join(map(str, branches('prune')))}")
+    words += [
+        f"{row['note']} = {row['value']:g}"
+        for row in part.filter(pl.col("action") == "note").iter_rows(named=True)
+    ]
+    return "; ".join(words)
