@@ -1,0 +1,70 @@
+"""The audit: did a compiled run decide by what it had revealed, and by nothing else?
+
+A compiled program has the probes of its stores in reach. A secret sample of its episodes is run
+again blind, in fresh workers that hold nothing, and must make the same requests and give the
+same answers. What makes them is then a policy that can't look ahead, whatever its code says.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from autotts import control
+from autotts.sandbox.blind import BlindRun, Task
+from autotts.sandbox.cells import Cell
+
+SAMPLE = 600
+"""Episodes of an audit: if all agree, at most 0.5 % of all differ, at 95 % confidence."""
+_CONFIDENCE = 0.95
+
+
+def bound(sample: int) -> float:
+    """The share of episodes that may differ when none of `sample` did, at 95 % confidence.
+
+    >>> round(bound(600), 4)
+    0.005
+    """
+    return 1.0 - (1.0 - _CONFIDENCE) ** (1.0 / sample) if sample else 1.0
+
+
+def draw_sample(cells: Sequence[Cell], size: int, rng: np.random.Generator) -> list[Task]:
+    """`size` episodes of the cells, or all if there are fewer, without repetition."""
+    ends = np.cumsum([len(cell.pairs) for cell in cells])
+    total = int(ends[-1])
+    picked = np.sort(rng.choice(total, size=min(size, total), replace=False))
+    owner = np.searchsorted(ends, picked, side="right")
+    return [
+        (int(c), int(t - (ends[c - 1] if c else 0))) for c, t in zip(owner, picked, strict=True)
+    ]
+
+
+def differing(results: np.ndarray, logs: Sequence[np.ndarray], blind: BlindRun) -> list[int]:
+    """Which episodes of a run are not the same in a blind run of them.
+
+    Args:
+        results: `[T, len(compiled.RESULTS)]` of the run.
+        logs: of the run.
+        blind: the same tasks, in the same order.
+    """
+    unequal = (results != blind.results).any(axis=1)
+    return [
+        t
+        for t, (words, others) in enumerate(zip(logs, blind.logs, strict=True))
+        if unequal[t] or not _same_decisions(words, others)
+    ]
+
+
+def _same_decisions(words: np.ndarray, others: np.ndarray) -> bool:
+    """Whether two logs ask for the same. Notes are not decisions: their last bits may differ."""
+    return np.array_equal(words, others) or np.array_equal(decisions(words), decisions(others))
+
+
+def decisions(words: np.ndarray) -> np.ndarray:
+    """The words of a log without its notes."""
+    kept = np.ones(len(words), np.bool_)
+    at = 0
+    while at < len(words):
+        size = 1 + (int(words[at]) >> 4)
+        kept[at : at + size] = (int(words[at]) & 7) != control.NOTE
+        at += size
+    return words[kept]

@@ -1,0 +1,195 @@
+"""Frames between the trusted side and a sealed worker: a kind, a length, that many bytes.
+
+Both ends are sockets. The trusted end never blocks on the other one, takes only the kinds that
+it expects at that moment, each up to its size, and never unpickles: payloads are int64 words, or
+text that is only shown.
+"""
+
+import os
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from autotts.errors import SandboxError
+
+# From the worker. HELLO comes before the program's source was sent, so it can be trusted.
+HELLO, LOADED, COMPILED, PARAMETERS, FAILED, ASK, DONE = range(1, 8)
+# To the worker.
+SOURCE, COMPILE, CELL, RUN, SLOTS, REPLY = range(32, 38)
+
+HEADER = struct.Struct("<iI")
+SLOT = struct.Struct("<i")
+"""What FAILED begins with: the slot of the episode that failed, or -1; then text."""
+MAX_TEXT = 8192
+"""Bytes of text that is kept of what a program says."""
+MAX_FAILED = SLOT.size + MAX_TEXT
+MAX_OUTPUT = 1 << 20
+"""Bytes that a program may print before it is ended."""
+_CHUNK = 1 << 16
+
+
+class Stalled(Exception):
+    """Nothing came, or could be sent, in time."""
+
+
+class Ended(Exception):
+    """The worker is gone."""
+
+
+class Flooded(Exception):
+    """The program printed more than `MAX_OUTPUT`."""
+
+
+def words(payload: bytes) -> np.ndarray:
+    """The int64 words of a payload."""
+    if len(payload) % 8:
+        raise SandboxError(f"a worker sent {len(payload)} bytes where words of 8 were due")
+    return np.frombuffer(payload, "<i8")
+
+
+def shown(text: bytes) -> str:
+    """Text of a worker as it may be shown: capped, printable."""
+    decoded = text[:MAX_TEXT].decode("utf-8", errors="replace")
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in decoded)
+
+
+class Inbox:
+    """The trusted end of a channel, and of the pipe of what the program prints."""
+
+    def __init__(self, channel: socket.socket, printed: int) -> None:
+        channel.setblocking(False)
+        os.set_blocking(printed, False)
+        self.channel = channel
+        self._printed = printed
+        self._buffer = bytearray()
+        self._text = bytearray()
+        self._n_printed = 0
+        self.open = [channel.fileno(), printed]
+
+    @property
+    def text(self) -> str:
+        """What the program printed, capped."""
+        return shown(bytes(self._text))
+
+    def send(self, kind: int, payload: bytes, deadline: float) -> None:
+        """Send a frame; the worker may refuse to read.
+
+        Raises:
+            Stalled, Ended
+        """
+        rest = memoryview(HEADER.pack(kind, len(payload)) + payload)
+        while rest:
+            try:
+                rest = rest[self.channel.send(rest) :]
+            except BlockingIOError:
+                if not select.select([], [self.channel], [], _left(deadline))[1]:
+                    raise Stalled from None
+            except OSError:
+                raise Ended from None
+
+    def receive(self, accept: Mapping[int, int], deadline: float) -> tuple[int, bytes]:
+        """The next frame, which must be of a kind in `accept` and no larger than it says.
+
+        Raises:
+            Stalled, Ended, Flooded
+            SandboxError: the worker sent something else.
+        """
+        while True:
+            frame = self.take(accept)
+            if frame is not None:
+                return frame
+            if not wait([self], deadline):
+                raise Stalled
+            self.fill()
+
+    def take(self, accept: Mapping[int, int]) -> tuple[int, bytes] | None:
+        """The next frame if it is all there; see `receive`."""
+        if len(self._buffer) < HEADER.size:
+            return None
+        kind, size = HEADER.unpack_from(self._buffer)
+        if kind not in accept or size > accept[kind]:
+            raise SandboxError(
+                f"a worker sent frame {kind} of {size} bytes; allowed are {dict(accept)}"
+            )
+        end = HEADER.size + size
+        if len(self._buffer) < end:
+            return None
+        payload = bytes(memoryview(self._buffer)[HEADER.size : end])
+        del self._buffer[:end]
+        return kind, payload
+
+    def fill(self) -> None:
+        """Read what has come, without waiting. Raises Ended, Flooded."""
+        self.drain()
+        try:
+            received = self.channel.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            raise Ended from None
+        if not received:
+            raise Ended
+        self._buffer += received
+
+    def drain(self) -> None:
+        """Take what the program has printed, so that it can go on printing. Raises Flooded."""
+        while self._printed in self.open:
+            try:
+                printed = os.read(self._printed, _CHUNK)
+            except BlockingIOError:
+                return
+            if not printed:
+                self.open.remove(self._printed)
+            self._n_printed += len(printed)
+            self._text += printed[: MAX_TEXT - len(self._text)]
+            if self._n_printed > MAX_OUTPUT:
+                raise Flooded
+
+    def close(self) -> None:
+        self.channel.close()
+        os.close(self._printed)
+
+
+def wait(inboxes: Iterable[Inbox], deadline: float) -> list[Inbox]:
+    """The inboxes for which `fill` has something to do; none if nothing came in time."""
+    poll = select.poll()
+    owner = {}
+    for inbox in inboxes:
+        for descriptor in inbox.open:
+            poll.register(descriptor, select.POLLIN)
+            owner[descriptor] = inbox
+    ready = poll.poll(1000 * _left(deadline))
+    return list(dict.fromkeys(owner[descriptor] for descriptor, _ in ready))
+
+
+class Outbox:
+    """The worker's end of a channel: plain, blocking."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._fd = channel.detach()
+
+    def send(self, kind: int, payload: bytes) -> None:
+        rest = memoryview(HEADER.pack(kind, len(payload)) + payload)
+        while rest:
+            rest = rest[os.write(self._fd, rest) :]
+
+    def receive(self) -> tuple[int, bytes]:
+        kind, size = HEADER.unpack(self._exactly(HEADER.size))
+        return kind, self._exactly(size)
+
+    def _exactly(self, size: int) -> bytes:
+        received = os.read(self._fd, size) if size else b""
+        while len(received) < size:
+            more = os.read(self._fd, size - len(received))
+            if not more:
+                raise EOFError
+            received += more
+        return received
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())

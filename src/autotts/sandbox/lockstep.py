@@ -1,0 +1,251 @@
+"""The worker's half of the blind driver: many episodes side by side, none of which has data.
+
+Each episode runs `solve` in a greenlet. What needs the pool is asked for: the request goes into
+the episode's outgoing words, control to the hub, and when all episodes wait, one frame with
+everybody's words to the trusted side. Its reply has what the requests revealed, which is written
+to each episode's state. Whatever `env` shows comes from that state; nothing else is here.
+
+A frame is `[W]` counts of words, then the words, slot by slot. Requests are records of
+`header, words...` with `kind | flag << 3 | count << 4` as header: BRANCH has k; CONTINUE the ids,
+then the times; FINISH, PROBE and PRUNE the ids; NOTE a name and bits; ANSWER an id. PRUNE and
+NOTE reveal nothing and travel with the next record. A reply has for each slot that asked the
+words of `broker.answer_slot`.
+"""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from greenlet import getcurrent, greenlet
+from numba import types
+
+from autotts import control
+from autotts.programs import Program
+from autotts.replay import compiled, interpreted, jit
+from autotts.replay.memory import Memory, address_of
+from autotts.sandbox.channel import ASK, REPLY, Outbox, words
+from autotts.sandbox.kernel import RECEIVED, kernel
+
+ANSWER = 6
+"""A kind of record beside those of `control`: the end of an episode."""
+REPLY_HEAD = 8
+BLOCK_HEAD = 5
+
+
+def outgoing_words(ceiling: int) -> int:
+    """Most words a slot sends in one frame: one request for all branches, and what came before."""
+    return 1024 + 4 * ceiling
+
+
+_I64 = types.int64
+_WORDS = types.int64[::1]
+
+
+@kernel(_I64(*[_I64] * 8))
+def ask(
+    header: int, kind: int, at: int, stride: int, k: int, times_at: int, times_stride: int,
+    probe: int,
+) -> Any:  # fmt: skip
+    """Write a request to the outgoing words, unless its ids break a rule, which is returned."""
+    s = jit.state_at(header)
+    ids = jit.array_at(at, stride, k)
+    if kind != control.BRANCH and kind != ANSWER:
+        rule = control.check_ids(s, ids)
+        if rule:
+            return rule
+    s.log[s.log_at] = kind | (probe << 3) | (k << 4)
+    first = s.log_at + 1
+    for j in range(k):
+        s.log[first + j] = ids[j]
+    s.log_at = first + k
+    if kind == control.CONTINUE:
+        times = jit.array_at(times_at, times_stride, k)
+        for j in range(k):
+            s.log[first + k + j] = times[j]
+        s.log_at += k
+    return control.ADMITTED
+
+
+@kernel(_I64(_WORDS, _WORDS))
+def gather(headers: Any, frame: Any) -> int:
+    """Move the outgoing words of all slots to a frame; returns its length."""
+    at = len(headers)
+    for k in range(len(headers)):
+        s = jit.state_at(headers[k])
+        frame[k] = s.log_at
+        for j in range(s.log_at):
+            frame[at + j] = s.log[j]
+        at += s.log_at
+        s.log_at = 0
+    return at
+
+
+@kernel(types.void(_WORDS, _WORDS, RECEIVED, _WORDS))
+def absorb(headers: Any, counts: Any, reply: Any, rules: Any) -> None:
+    """Write what was revealed to the states of the slots that asked, and rules they broke."""
+    at = 0
+    for k in range(len(headers)):
+        if counts[k] == 0:
+            continue
+        s = jit.state_at(headers[k])
+        rules[k] = reply[at]
+        if reply[at]:
+            s.error = reply[at]
+            s.error_branch = reply[at + 1]
+            s.error_value = reply[at + 2]
+            at += 3
+            continue
+        s.n = reply[at + 1]
+        s.before = s.n_finished
+        s.n_finished = reply[at + 2]
+        s.n_answers = reply[at + 3]
+        s.spent = reply[at + 4]
+        s.rounds = reply[at + 5]
+        s.before = reply[at + 6]
+        blocks = reply[at + 7]
+        at += REPLY_HEAD
+        for _ in range(blocks):
+            i, low, high = reply[at], reply[at + 1], reply[at + 2]
+            s.depth[i] = high
+            s.tokens[i] = reply[at + 3]
+            s.answer[i] = reply[at + 4]
+            at += BLOCK_HEAD
+            for d in range(low, high):
+                s.history[i * s.intervals + d] = reply[at]
+                at += 1
+        if blocks:
+            for j in range(s.before, s.n_finished):
+                i = reply[at]
+                at += 1
+                s.finish_order[j] = i
+                s.finished[i] = True
+                if s.answer[i] >= 0:
+                    s.votes[s.answer[i]] += 1
+
+
+def warm_up() -> None:
+    """Compile, or find, what the zygote's children inherit."""
+    ask(), gather(), absorb()
+
+
+class EpisodeRaised(Exception):
+    """The program raised in the episode of slot `slot`; the cause is what it raised."""
+
+    def __init__(self, slot: int) -> None:
+        super().__init__(slot)
+        self.slot = slot
+
+
+class BlindEnv(interpreted.Env):
+    """The Env table over a state without a pool: what needs one goes through `wait`.
+
+    wait: suspends the episode until its request was answered; returns the rule it broke, or 0.
+    """
+
+    def __init__(self, memory: Memory, wait: Callable[[], int]) -> None:
+        super().__init__(memory)
+        own = dict(self._actions)
+        request = ask()
+        nearly_full = memory["log_size"] - 3 * memory["ceiling"] - 6
+
+        def branch(header: int, k: int, probe: int) -> int:
+            self._ids[0] = k
+            request(header, control.BRANCH, self._ids_at, 8, 1, 0, 0, probe)
+            return wait()
+
+        def advance(
+            header: int, at: int, stride: int, k: int, times_at: int, times_stride: int, probe: int
+        ) -> int:
+            rule = request(header, control.CONTINUE, at, stride, k, times_at, times_stride, probe)
+            return rule or wait()
+
+        def finish(header: int, at: int, stride: int, k: int) -> int:
+            return request(header, control.FINISH, at, stride, k, 0, 0, 0) or wait()
+
+        def probe(header: int, at: int, stride: int, k: int) -> int:
+            return request(header, control.PROBE, at, stride, k, 0, 0, 0) or wait()
+
+        def make_room() -> None:
+            if memory["log_at"] > nearly_full:
+                wait()
+
+        def prune(header: int, at: int, stride: int, k: int) -> int:
+            make_room()
+            return own["prune"](header, at, stride, k)
+
+        def note(header: int, name: int, bits: int) -> int:
+            make_room()
+            return own["note"](header, name, bits)
+
+        self._actions = {
+            **own,
+            "branch": branch,
+            "advance": advance,
+            "finish": finish,
+            "probe": probe,
+            "prune": prune,
+            "note": note,
+        }
+
+
+def play(outbox: Outbox, program: Program, slots: list[dict[str, Any]]) -> None:
+    """Run one episode in each slot, in lock-step, until all have answered.
+
+    Args:
+        slots: for each its beta, the parameters named beside it, and the size of its `memory`.
+
+    Raises:
+        EpisodeRaised: the program raised in one of them.
+    """
+    wait = partial(getcurrent().switch, None)
+    memories, running = [], []
+    parameters: dict[str, Any] = {}
+    for k, slot in enumerate(slots):
+        asked = json.dumps([slot["beta"], slot["named"]])
+        if asked not in parameters:
+            values = program.parameters(slot["beta"], slot["named"])
+            parameters[asked] = interpreted.parameters(values)
+        log_words = outgoing_words(slot["memory"]["ceiling"])
+        memory = Memory(**slot["memory"], log_words=log_words)
+        # The trusted side speaks of answers by their id in the episode: code and id are one.
+        memory.arrays["code_of"][:] = np.arange(len(memory.arrays["code_of"]))
+        memories.append(memory)
+        running.append((k, greenlet(_episode_of(program, parameters[asked], memory, wait))))
+    headers = np.array([memory.address for memory in memories], np.int64)
+    frame = np.zeros(sum(1 + memory["log_size"] for memory in memories), np.int64)
+    rules = np.zeros(len(slots), np.int64)
+    while running:
+        resumed = rules.tolist()
+        running = [(k, episode) for k, episode in running if not _resume(k, episode, resumed[k])]
+        size = gather()(headers, frame)
+        outbox.send(ASK, frame[:size].tobytes())
+        counts = frame[: len(slots)].copy()
+        kind, payload = outbox.receive()
+        if kind != REPLY:
+            raise EOFError
+        absorb()(headers, counts, words(payload), rules)
+
+
+def _resume(k: int, episode: Any, rule: int) -> bool:
+    """Let an episode go on to its next request; whether that was its last."""
+    try:
+        return episode.switch(rule) is not None
+    except BaseException as error:
+        raise EpisodeRaised(k) from error
+
+
+def _episode_of(
+    program: Program, p: Any, memory: Memory, wait: Callable[[], int]
+) -> Callable[[int], bool]:
+    """The body of a greenlet: one episode; asks for its end as its last request."""
+
+    def run(_: int) -> bool:
+        env = BlindEnv(memory, wait)
+        out = np.zeros(len(compiled.RESULTS), np.int64)
+        interpreted.run_episode(lambda _, p: program.solve(env, p), p, memory, out)
+        ask()(memory.address, ANSWER, address_of(out[1:]), 8, 1, 0, 0, 0)
+        return True
+
+    return run

@@ -1,0 +1,236 @@
+"""The trusted side's hold on sealed workers: start them, speak to them, end them."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from autotts.errors import AutottsError, ControllerError, ProgramError, SandboxError
+from autotts.programs import Source
+from autotts.replay.cache import cache_folder
+from autotts.sandbox import channel, seal
+from autotts.sandbox.channel import Ended, Flooded, Inbox, Stalled
+from autotts.sandbox.tier import Tier, import_path
+
+_START_SECONDS = 120.0
+_ANSWER_SECONDS = 20.0
+_MAX_HELLO = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a worker ended. status: its exit code, or minus the signal that killed it."""
+
+    status: int
+    cpu_seconds: float
+    memory_kib: int
+
+
+class Zygote:
+    """A process that forks sealed workers; see `autotts.sandbox.zygote`."""
+
+    def __init__(self) -> None:
+        self._control, theirs = socket.socketpair()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
+        environment = {
+            "PYTHONPATH": import_path(),
+            "PYTHONHASHSEED": "0",
+            "AUTOTTS_CACHE": str(cache_folder()),
+            "LANG": "C.UTF-8",
+        }
+        for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+            environment[f"{library}_NUM_THREADS"] = "1"
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-s", "-P", "-m", "autotts.sandbox.zygote", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=environment,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=self._said,
+                stderr=self._said,
+                start_new_session=True,
+            )
+        self._answer(_START_SECONDS)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def fork(
+        self,
+        limits: seal.Limits,
+        *,
+        files: Sequence[int] = (),
+        shared: Mapping[str, Any] | None = None,
+        unsafe: bool = False,
+        without: Sequence[str] = (),
+    ) -> "Worker":
+        """A new worker, which seals itself at once and then waits for a program.
+
+        Args:
+            files: descriptors of shared memory, with their layout in `shared`.
+            unsafe: whether it may go on where it can't be sealed.
+            without: layers to leave out, for tests of the others.
+        """
+        ours, theirs = socket.socketpair()
+        read, write = os.pipe()
+        request = {
+            "do": "fork",
+            "limits": asdict(limits),
+            "shared": shared,
+            "unsafe": unsafe,
+            "without": list(without),
+        }
+        try:
+            socket.send_fds(
+                self._control, [json.dumps(request).encode()], [theirs.fileno(), write, *files]
+            )
+            pid = self._answer(_ANSWER_SECONDS)["pid"]
+        except OSError as error:
+            raise SandboxError(f"the fork server is gone: {error}") from error
+        finally:
+            theirs.close()
+            os.close(write)
+        return Worker(self, pid, Inbox(ours, read), unsafe)
+
+    def end(self, pid: int) -> Exit:
+        """Kill a worker, whatever it does, and say how it ended."""
+        try:
+            self._control.send(json.dumps({"do": "end", "pid": pid}).encode())
+        except OSError as error:
+            raise SandboxError(f"the fork server is gone: {error}") from error
+        return Exit(**self._answer(_ANSWER_SECONDS))
+
+    def _answer(self, seconds: float) -> dict[str, Any]:
+        """One answer; each is one short message, for the zygote waits for the next request."""
+        if not select.select([self._control], [], [], seconds)[0]:
+            self.close()
+            raise SandboxError(f"the fork server did not answer within {seconds:g} s")
+        answer = self._control.recv(channel.MAX_TEXT)
+        if not answer:
+            self._process.wait()
+            self._said.seek(0)
+            said = channel.shown(self._said.read()[-channel.MAX_TEXT :]).strip()
+            raise SandboxError(f"the fork server could not start or has ended: {said}")
+        parsed: dict[str, Any] = json.loads(answer)
+        return parsed
+
+    def close(self) -> None:
+        """End the zygote; the kernel ends its workers with it."""
+        self._control.close()
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._said.close()
+
+
+class Worker:
+    """One sealed process, for one program. Use it as a context manager: leaving it ends it."""
+
+    def __init__(self, zygote: Zygote, pid: int, inbox: Inbox, unsafe: bool) -> None:
+        self._zygote = zygote
+        self._pid = pid
+        self._unsafe = unsafe
+        self.inbox = inbox
+        self.exit: Exit | None = None
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> Exit:
+        """Kill the process and keep what it printed."""
+        if self.exit is None:
+            self.exit = self._zygote.end(self._pid)
+            with contextlib.suppress(Flooded):  # what is kept is kept
+                self.inbox.drain()
+            self.inbox.close()
+        return self.exit
+
+    def hello(self) -> Tier:
+        """What the worker reached, as it says before it is given anything.
+
+        Raises:
+            SandboxError: it is not sealed, and must be.
+        """
+        kind = {channel.HELLO: _MAX_HELLO}
+        try:
+            _, payload = self.inbox.receive(kind, time.monotonic() + _ANSWER_SECONDS)
+        except (Ended, Stalled) as error:
+            raise SandboxError("a worker could not seal itself") from error
+        return self.check_hello(payload)
+
+    def check_hello(self, payload: bytes) -> Tier:
+        """See `hello`."""
+        said = json.loads(payload)
+        tier = Tier(said["layers"], tuple(said["breaches"]))
+        if not tier.sealed and not self._unsafe:
+            raise SandboxError(
+                f"this machine can't seal generated code, so it is refused: {tier.explain()}"
+            )
+        return tier
+
+    def failed(self, error: Exception, source: Source, what: str) -> AutottsError:
+        """The error to raise for a worker that stalled, ended or flooded while it did `what`."""
+        if isinstance(error, Stalled):
+            return ControllerError(f"{source.path}: {what} took too long; it was stopped")
+        if isinstance(error, Flooded):
+            return ControllerError(
+                f"{source.path}: printed more than {channel.MAX_OUTPUT:,} bytes; it was stopped"
+            )
+        status = self.end().status
+        reasons = {
+            -signal.SIGSYS: "made a system call that no program needs",
+            -signal.SIGXCPU: "used too much processor time",
+            -signal.SIGSEGV: "crashed: endless recursion, or memory that is not its own",
+            -signal.SIGKILL: "was killed: too much processor time or memory",
+        }
+        why = reasons.get(status, f"ended its process (status {status})")
+        return ControllerError(f"{source.path}: {what}: the program {why}")
+
+
+def source_payload(source: Source) -> bytes:
+    """A program as a worker is given it."""
+    said = {"name": source.name, "path": source.path, "text": source.text}
+    return json.dumps(said).encode()
+
+
+def failure(source: Source, payload: bytes) -> tuple[int, ProgramError]:
+    """What a worker tells of a failure: the slot, -1 for none, and the error with its text.
+
+    Raises:
+        SandboxError: it tells nothing.
+    """
+    if len(payload) < channel.SLOT.size:
+        raise SandboxError("a worker says that it failed, and nothing more")
+    (slot,) = channel.SLOT.unpack_from(payload)
+    text = channel.shown(payload[channel.SLOT.size :])
+    text = text if text.startswith(source.path) else f"{source.path}: {text}"
+    return slot, ProgramError(text)
+
+
+def read_numbers(payload: bytes) -> dict[str, Any]:
+    """A dict of a worker's, by plain names; what its values are is for the caller to check.
+
+    Raises:
+        SandboxError: it isn't one.
+    """
+    try:
+        said = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise SandboxError("a worker sent something that is not JSON") from error
+    if not isinstance(said, dict) or not all(name.isidentifier() for name in said):
+        raise SandboxError("a worker sent something that is not parameters by name")
+    return said

@@ -1,0 +1,108 @@
+"""The zygote: a warm process that forks sealed workers, started by exec with nothing in it.
+
+It never held a store, a key or an environment variable of the user's. It imports the compiler
+and the driver once; a worker inherits both by fork and seals itself before it is given the
+program. The trusted side asks, one request at a time; the zygote answers. It does not reap a
+worker before it is told to, so that no process id is used twice while anybody may signal it.
+"""
+
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import warnings
+from typing import Any, NoReturn
+
+from autotts.sandbox import guest, seal
+from autotts.sandbox.channel import HELLO, Outbox
+
+MAX_REQUEST = 1 << 16
+_MAX_FILES = 64
+
+
+def main(control: socket.socket) -> None:
+    """Serve requests until the trusted side is gone, which closes its end of the socket."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_FILES, _MAX_FILES))
+    seal.load_libc()
+    guest.warm_up()
+    gc.collect()
+    gc.freeze()
+    _answer(control, {"ready": True})
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST, 4)
+        if not request:
+            return
+        asked = json.loads(request)
+        if asked["do"] == "fork":
+            pid = os.fork()
+            if pid == 0:
+                control.close()
+                _become_worker(asked, descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            _answer(control, {"pid": pid})
+        else:
+            _answer(control, _end(asked["pid"]))
+
+
+def _answer(control: socket.socket, answer: dict[str, Any]) -> None:
+    control.send(json.dumps(answer).encode())
+
+
+def _end(pid: int) -> dict[str, Any]:
+    """Kill a worker, with all of its process group, and say how it ended."""
+    for kill in (os.killpg, os.kill):
+        try:
+            kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            # It has ended by itself, or has not made its group yet.
+            continue
+    _, status, used = os.wait4(pid, 0)
+    return {
+        "status": os.waitstatus_to_exitcode(status),
+        "cpu_seconds": used.ru_utime + used.ru_stime,
+        "memory_kib": used.ru_maxrss,
+    }
+
+
+def _become_worker(asked: dict[str, Any], descriptors: list[int]) -> NoReturn:
+    """Close everything, seal, say hello, run the program; never return."""
+    status = 1
+    try:
+        os.setsid()
+        os.chdir("/")
+        os.umask(0o077)
+        channel, memory = _keep(descriptors)
+        seal.die_with_parent()
+        shared = guest.Shared(memory, asked["shared"]) if memory else None
+        layers = seal.seal(seal.Limits(**asked["limits"]), frozenset(asked["without"]))
+        hello = {"layers": layers, "breaches": seal.breaches()}
+        outbox = Outbox(channel)
+        outbox.send(HELLO, json.dumps(hello).encode())
+        if not hello["breaches"] or asked["unsafe"]:
+            guest.serve(outbox, shared)
+            status = 0
+    except EOFError:
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _keep(descriptors: list[int]) -> tuple[socket.socket, list[int]]:
+    """Keep the channel, the pipe for output and the shared memory; close all other files."""
+    high = [os.dup2(d, _MAX_FILES // 2 + i) for i, d in enumerate(descriptors)]
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for target, source in enumerate([nothing, high[1], high[1], high[0], *high[2:]]):
+        os.dup2(source, target)
+    first = 4 + len(high[2:])
+    os.closerange(first, _MAX_FILES)
+    return socket.socket(fileno=3), list(range(4, first))
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main(socket.socket(fileno=int(sys.argv[1])))
