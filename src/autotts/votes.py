@@ -7,8 +7,6 @@ rule that stands in the docstring. The functions give the same results compiled 
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
 
 import numpy as np
 from numba.extending import register_jitable
@@ -17,16 +15,8 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
-
-def _compilable(function: _Function) -> _Function:
-    """`register_jitable`, which returns the function itself, with its type kept."""
-    register_jitable(function)
-    return function
-
-
-@_compilable
+@register_jitable
 def majority(votes: Ints) -> int:
     """The answer with most votes, the lowest id among equals; -1 if there are no votes.
 
@@ -44,7 +34,7 @@ def majority(votes: Ints) -> int:
     return best
 
 
-@_compilable
+@register_jitable
 def top_two(votes: Ints) -> tuple[int, int]:
     """The two largest counts; 0 for what is missing.
 
@@ -63,14 +53,14 @@ def top_two(votes: Ints) -> tuple[int, int]:
     return first, second
 
 
-@_compilable
+@register_jitable
 def margin(votes: Ints) -> int:
     """How many votes the leader is ahead of the runner-up."""
     first, second = top_two(votes)
     return first - second
 
 
-@_compilable
+@register_jitable
 def total(votes: Ints) -> int:
     """How many votes there are."""
     count = 0
@@ -79,14 +69,14 @@ def total(votes: Ints) -> int:
     return count
 
 
-@_compilable
+@register_jitable
 def share(votes: Ints) -> float:
     """The leader's share of the votes, in [0, 1]; 0 if there are none."""
     count = total(votes)
     return top_two(votes)[0] / count if count > 0 else 0.0
 
 
-@_compilable
+@register_jitable
 def distinct(votes: Ints) -> int:
     """How many answers have a vote."""
     count = 0
@@ -96,7 +86,7 @@ def distinct(votes: Ints) -> int:
     return count
 
 
-@_compilable
+@register_jitable
 def entropy(votes: Ints) -> float:
     """Entropy of the votes over log(number of votes), in [0, 1].
 
@@ -136,7 +126,7 @@ def _beta_table() -> NDArray[np.float64]:
 _BETA = _beta_table()
 
 
-@_compilable
+@register_jitable
 def beta_tail(first: int, second: int) -> float:
     """P(p > 1/2) for p ~ Beta(first + 1, second + 1), whatever the order of the two.
 
@@ -161,7 +151,7 @@ def beta_tail(first: int, second: int) -> float:
     return tail if first < second else 1.0 - tail
 
 
-@_compilable
+@register_jitable
 def beta_confidence(votes: Ints) -> float:
     """BetaConf: P(p > 1/2), p ~ Beta(v1 + 1, v2 + 1), of the two largest counts v1 and v2.
 
@@ -172,7 +162,7 @@ def beta_confidence(votes: Ints) -> float:
     return beta_tail(first, second) if first > 0 else 0.0
 
 
-@_compilable
+@register_jitable
 def tally(answers: Ints, mask: Mask) -> Ints:
     """Votes `[A]` by answer id of the `answers` `[n]` where `mask` `[n]`; -1 does not vote."""
     size = 0
@@ -186,7 +176,7 @@ def tally(answers: Ints, mask: Mask) -> Ints:
     return votes
 
 
-@_compilable
+@register_jitable
 def mode(answers: Ints, mask: Mask) -> int:
     """The most frequent of the `answers` `[n]` where `mask` `[n]`; -1 if there is none.
 
@@ -204,7 +194,7 @@ def mode(answers: Ints, mask: Mask) -> int:
     return best
 
 
-@_compilable
+@register_jitable
 def streak(history: Ints) -> int:
     """How many answers at the end of `history` `[k]` are equal; 0 if the last is no answer.
 
@@ -220,7 +210,7 @@ def streak(history: Ints) -> int:
     return length
 
 
-@_compilable
+@register_jitable
 def runs(history: Ints) -> Ints:
     """Lengths, in order, of the runs of equal answers in `history` `[k]`; -1 parts runs.
 
@@ -238,7 +228,7 @@ def runs(history: Ints) -> Ints:
     return lengths[:n]
 
 
-@_compilable
+@register_jitable
 def _sort_deepest_first(ids: Ints, depth: Ints) -> None:
     """Insertion sort in place: branches advanced together are nearly sorted already."""
     for k in range(1, len(ids)):
@@ -250,7 +240,7 @@ def _sort_deepest_first(ids: Ints, depth: Ints) -> None:
         ids[at] = i
 
 
-@_compilable
+@register_jitable
 def deepest_first(ids: Ints, depth: Ints) -> Ints:
     """`ids` `[m]` by `depth` `[n]`, the deepest first; equals keep their order.
 
@@ -262,7 +252,7 @@ def deepest_first(ids: Ints, depth: Ints) -> Ints:
     return ordered
 
 
-@_compilable
+@register_jitable
 def dissent(counts: Ints, ids: Ints, answers: Ints, winner: int) -> None:
     """Count in place, for each of `ids`, for how long its answer has not been `winner`.
 
@@ -275,7 +265,7 @@ def dissent(counts: Ints, ids: Ints, answers: Ints, winner: int) -> None:
             counts[i] += 1
 
 
-@_compilable
+@register_jitable
 def outliers(ids: Ints, counts: Ints, patience: int, keep: int) -> Ints:
     """Those of `ids` `[m]` whose `counts` `[n]` reach `patience`, the largest counts first.
 
