@@ -3,8 +3,10 @@
 The unit that is resampled is the question, with all its draws and all the models that answered it.
 Draws of one question share its difficulty, so they are not independent evidence about another
 question; and the mean over a question's draws already carries the noise of those draws, so
-resampling draws inside a resampled question would count that noise twice (and treating episodes as
-independent would miss the questions altogether). `benchmarks/coverage.py` measures all of these.
+resampling draws inside a resampled question would count that noise twice. Simulated, 30 questions,
+nominal 95 %: whole questions cover 93 to 95 %, for accuracies and paired differences, at 1, 4 and
+100 draws; questions and then draws 92 to 98 %; draws alone 0 to 88 %, and episodes as if they were
+independent 26 % at 100 draws. `benchmarks/interval_coverage.py` prints all of it.
 
 Scores per question are computed once; a resample is then a vector of weights over questions, and
 all resamples of all points are one matrix product.
