@@ -37,7 +37,7 @@ StoreKey = tuple[str, str]
 BUDGET_FRACTIONS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 """Shares of SC@64's tokens at which frontiers are compared."""
 
-_BISECTIONS = 32  # of a range of log tokens some 3 wide: to one token in a thousand million
+_BISECTIONS = 24  # of a range of log tokens some 3 wide: to one token in five million
 
 
 @dataclass(frozen=True, slots=True, eq=False)
