@@ -1,0 +1,1 @@
+"""Diagnosis: what went wrong in episodes, what pools hold, and the digest that an explorer reads."""
