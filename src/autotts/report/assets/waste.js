@@ -1,0 +1,38 @@
+// Where tokens went, what became of episodes, and what the stores themselves are like.
+function stacked(rows, names, colours, unit) {
+  const most = Math.max(...rows.map((row) => sum(Object.values(row.parts))));
+  return [h("ul", { class: "key" }, names.map((name) => h("li", null, h("span", { class: "chip", style: { background: colours(name) } }), name))),
+    h("div", { class: "bars" }, rows.map((row) => h("div", { class: "row" }, h("span", null, row.name),
+      h("div", { class: "stack", role: "img", "aria-label": names.map((name) => `${name} ${unit(row.parts[name] ?? 0)}`).join(", ") },
+        names.filter((name) => row.parts[name] > 0).map((name) => explain(h("span", { style: { width: `${(100 * row.parts[name]) / most}%`, background: colours(name) } }),
+          `${row.name}\n${name}: ${unit(row.parts[name])} (${fixed((100 * row.parts[name]) / sum(Object.values(row.parts)), 1)} %)`))),
+      h("span", null, unit(sum(Object.values(row.parts)))))))];
+}
+function waste() {
+  if (!data.waste.length) return [nothing("No diagnosis is in this report: it takes the stores, whose recordings say what would have happened.")];
+  const store = pick("wasteStore", stores(data.waste));
+  const here = data.waste.filter((w) => w.store === store);
+  const by = pick("wasteController", ["all controllers", ...unique(here.map((w) => w.controller))]);
+  const betas = unique(here.map((w) => w.beta)).sort((a, b) => a - b);
+  const beta = Number(pick("wasteBeta", betas, betas.at(-1)));
+  const chosenRows = here.filter((w) => (by === "all controllers" ? w.beta === beta : w.controller === by));
+  const named = (key) => chosenRows.map((w) => ({ name: by === "all controllers" ? w.controller : `β ${fixed(w.beta)}`, parts: w[key] }));
+  const names = (key) => unique(here.flatMap((w) => Object.keys(w[key])));
+  const colours = (key, kind) => (name) => `var(--${kind}-${names(key).indexOf(name)})`;
+  return [h("div", { class: "controls" },
+    select("store", stores(data.waste), store, (value) => { chosen.wasteStore = value; render(); }),
+    select("show", ["all controllers", ...unique(here.map((w) => w.controller))], by, (value) => { chosen.wasteController = value; render(); }),
+    by === "all controllers" ? select("at β", betas.map((b) => ({ value: b, text: fixed(b) })), beta, (value) => { chosen.wasteBeta = value; render(); }) : null),
+  card(h("h2", null, "Where the tokens went, per question"), stacked(named("parts"), names("parts"), colours("parts", "part"), (v) => short(v))),
+  card(h("h2", null, "What became of the episodes"), stacked(named("findings"), names("findings"), colours("findings", "finding"), (v) => `${fixed(v, 1)} %`))];
+}
+function pool() {
+  if (!data.pools.length) return [nothing("The results file has nothing about the stores: give autotts report the stores as well.")];
+  return data.pools.map((facts) => card(h("h2", null, facts.store),
+    h("dl", { class: "plain" }, facts.numbers.flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)])),
+    h("div", { class: "pair" }, Object.entries(facts.series).map(([title, [xLabel, yLabel, points]], k) => h("div", null,
+      h("h3", null, title), lineChart({
+        series: [{ color: seriesColour(k), shape: SHAPES[k % 8], points: points.map(([x, y]) => ({ x, y, text: `${short(x)}: ${fixed(y, 1)}` })) }],
+        xLabel, yLabel, height: 260, label: `${title} on ${facts.store}`,
+      }))))));
+}

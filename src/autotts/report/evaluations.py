@@ -1,0 +1,369 @@
+"""Reports from evaluations: of a results file, and of replayed episodes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from autotts import programs
+from autotts.errors import SpecError
+from autotts.evaluate import Cell, Evaluation, Settings, run_cell
+from autotts.evaluate import evaluate as run
+from autotts.evaluate.compare import curve_intervals
+from autotts.evaluate.frontiers import Curve, curves
+from autotts.report.model import (
+    ALPHABET,
+    MEAN,
+    Episode,
+    Grid,
+    GridRow,
+    Line,
+    Matrix,
+    Point,
+    PoolFacts,
+    Report,
+)
+from autotts.report.tables import by_store, store_means
+from autotts.stores import Store
+
+SHOWN_BETAS = (0.5, 1.0)
+"""Betas whose episodes a report shows step by step: the nearest that were run."""
+
+
+def from_results(path: Path) -> Report:
+    """The report of a file that `autotts evaluate --json` wrote: its table and curves.
+
+    Raises:
+        SpecError: it can't be read, or is something else.
+    """
+    rows, made_by = read_results(path)
+    stores = by_store(rows)
+    groups = {store: list(found) for store, found in stores.items()}
+    if len(stores) > 1:
+        groups[MEAN] = list(store_means(rows))
+    lines = [
+        Line(
+            controller,
+            store,
+            tuple(_point(row) for row in found if row["controller"] == controller),
+        )
+        for store, found in groups.items()
+        for controller in dict.fromkeys(row["controller"] for row in found)
+    ]
+    return Report(path.stem, tuple(rows), made_by, lines=tuple(lines))
+
+
+def read_results(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Results and what made them, from a file of `Evaluation.write_json`."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows, made_by = content["results"], content["made_by"]
+        for row in rows:
+            for key in ("model", "dataset", "controller", "beta", "accuracy", "tokens"):
+                row[key]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SpecError(
+            f"{path} is no file of `autotts evaluate --json`: {type(error).__name__}: {error}"
+        ) from error
+    return rows, made_by
+
+
+def evaluate_again(path: Path, stores: Sequence[Store]) -> Evaluation:
+    """The evaluation that a results file came from, replayed, for what the file doesn't hold.
+
+    Raises:
+        SpecError: the stores or the programs are not those that the file was made from.
+    """
+    rows, made_by = read_results(path)
+    wanted = {(s["model"], s["dataset"]): s["digest"] for s in made_by["stores"]}
+    found = {(store.model, store.dataset): store for store in stores}
+    for key, digest in wanted.items():
+        if key not in found or found[key].digest != digest:
+            what = "is another" if key in found else "is missing"
+            raise SpecError(f"{path} was made on {'/'.join(key)} {digest[:12]}; it {what}")
+    specs = []
+    for text, beta, digest in dict.fromkeys(
+        (row["controller"], row["beta"], row["program_digest"]) for row in rows
+    ):
+        spec = programs.parse(text).at(beta)
+        if spec.source.digest != digest:
+            raise SpecError(f"{text} has changed since {path} was made: evaluate it again")
+        specs.append(spec)
+    settings = Settings(
+        draws=made_by["draws"],
+        seed=made_by["seed"],
+        budget=-1 if made_by["budget"] is None else made_by["budget"],
+        probe_tokens=made_by["probe_tokens"],
+        max_branches=made_by["max_branches"],
+        failed=made_by["failed"],
+    )
+    return run([found[key] for key in wanted], specs, settings=settings)
+
+
+def from_evaluation(evaluation: Evaluation, *, title: str) -> Report:
+    """The report of an evaluation, with its questions and some episodes step by step.
+
+    Args:
+        evaluation: traces need not be kept; the episodes that are shown are run once more.
+    """
+    stores = list({id(cell.store): cell.store for cell in evaluation.cells}.values())
+    shown = [cell for cell in evaluation.cells if cell.spec.beta in shown_betas(evaluation)]
+    settings = replace(evaluation.settings, traces=True)
+    return Report(
+        title,
+        tuple(evaluation.results()),
+        evaluation.made_by(),
+        lines=tuple(lines_of(evaluation.episodes, seed=evaluation.settings.seed)),
+        grids=tuple(grid_of(store, evaluation) for store in stores),
+        matrices=tuple(
+            matrix for store in stores for matrix in matrices_of(store, settings.orders(store))
+        ),
+        episodes=tuple(episode for cell in shown for episode in episodes_of(cell, settings)),
+        pools=tuple(facts_of(store) for store in stores),
+    )
+
+
+def shown_betas(evaluation: Evaluation) -> set[float]:
+    """The betas nearest to `SHOWN_BETAS`."""
+    betas = sorted({cell.spec.beta for cell in evaluation.cells})
+    return {min(betas, key=lambda beta: abs(beta - wanted)) for wanted in SHOWN_BETAS}
+
+
+def lines_of(episodes: pl.DataFrame, *, seed: int) -> list[Line]:
+    """Curves with bands: the mean of the stores first, then each store.
+
+    Args:
+        episodes: as `evaluate.frontiers.curves` takes them, with sequential_tokens.
+    """
+    found = curves(episodes)
+    sequential = {
+        (row["controller"], row["model"], row["dataset"], row["beta"]): row["sequential_tokens"]
+        for row in episodes.group_by("controller", "model", "dataset", "beta")
+        .agg(pl.col("sequential_tokens").mean())
+        .iter_rows(named=True)
+    }
+    lines = []
+    for name, curve in found.items():
+        parts = {f"{model}/{dataset}": [(model, dataset)] for model, dataset in curve.stores}
+        if len(parts) > 1:
+            parts = {MEAN: list(curve.stores)} | parts
+        for store, keys in parts.items():
+            part = Curve(
+                name,
+                curve.betas,
+                {dataset: curve.questions[dataset] for _, dataset in keys},
+                {key: curve.correct[key] for key in keys},
+                {key: curve.tokens[key] for key in keys},
+            )
+            frame = curve_intervals(part, rng=np.random.default_rng(seed))
+            points = tuple(
+                Point(
+                    beta=row["beta"],
+                    accuracy=100 * row["accuracy"],
+                    tokens=row["tokens"],
+                    sequential_tokens=float(
+                        np.mean([sequential[name, *key, row["beta"]] for key in keys])
+                    ),
+                    accuracy_low=100 * row["accuracy_low"],
+                    accuracy_high=100 * row["accuracy_high"],
+                )
+                for row in frame.iter_rows(named=True)
+            )
+            lines.append(Line(name, store, points))
+    return sorted(lines, key=lambda line: line.store != MEAN)
+
+
+def grid_of(store: Store, evaluation: Evaluation) -> Grid:
+    """How each controller did on each question of a store."""
+    rows = []
+    for cell in evaluation.cells:
+        if cell.store is store:
+            questions = len(store.gold)
+            tokens = cell.episodes.column("tokens").reshape(questions, -1).mean(axis=1)
+            right = 100 * cell.correct.reshape(questions, -1).mean(axis=1)
+            rows.append(
+                GridRow(
+                    cell.spec.text,
+                    cell.spec.beta,
+                    tuple(np.round(right, 1).tolist()),
+                    tuple(np.round(tokens).astype(int).tolist()),
+                )
+            )
+    gold = tuple(known[code] for known, code in zip(store.answers, store.gold, strict=True))
+    hope = tuple((100 * store.correct.mean(axis=1)).round(1).tolist())
+    return Grid(store.name, tuple(store.questions()), gold, hope, tuple(rows))
+
+
+def matrices_of(store: Store, orders: np.ndarray, *, draw: int = 0) -> list[Matrix]:
+    """The branches of every question in one draw's order.
+
+    Args:
+        orders: `[Q, D, W]` the draws.
+    """
+    found = []
+    for q in range(len(store.gold)):
+        order = orders[q, draw]
+        ranks = answer_ranks(store, q)
+        probes = store.pool.probes[q, order]
+        strings = tuple(
+            "".join(ALPHABET[ranks[code]] for code in row[:length])
+            for row, length in zip(probes, store.pool.lengths[q, order], strict=True)
+        )
+        by_rank = np.argsort(ranks)
+        found.append(
+            Matrix(
+                store=store.name,
+                question=q,
+                draw=draw,
+                answers=tuple(store.answers[q][code] for code in by_rank),
+                gold=int(ranks[store.gold[q]]),
+                probes=strings,
+                finals="".join(ALPHABET[ranks[code]] for code in store.pool.finals[q, order]),
+                tokens=tuple(store.pool.tokens[q, order].tolist()),
+            )
+        )
+    return found
+
+
+def answer_ranks(store: Store, q: int) -> np.ndarray:
+    """`[C]` the rank of each answer of a question by how often it stands in the recordings.
+
+    A final answer counts as many probes: it is what votes.
+    """
+    probes = store.pool.probes[q]
+    counts = np.bincount(probes[probes >= 0], minlength=int(store.pool.n_codes[q]))
+    counts += 20 * np.bincount(store.pool.finals[q], minlength=len(counts))
+    ranks = np.empty(len(counts), np.int64)
+    ranks[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+    # More answers than characters: the rarest share the last one.
+    return np.minimum(ranks, len(ALPHABET) - 1)
+
+
+def episodes_of(cell: Cell, settings: Settings, *, draw: int = 0) -> list[Episode]:
+    """A cell's episodes of one draw, step by step.
+
+    Args:
+        settings: with traces.
+    """
+    questions = len(cell.store.gold)
+    pairs = np.stack([np.arange(questions), np.full(questions, draw)], axis=1)
+    again = run_cell(cell.store, cell.spec, settings, pairs)
+    steps = again.trace(settings).partition_by("question", as_dict=True, maintain_order=True)
+    return [
+        _episode(again, e, steps.get((q,), pl.DataFrame()))
+        for e, q in enumerate(pairs[:, 0].tolist())
+    ]
+
+
+def _episode(cell: Cell, e: int, steps: pl.DataFrame) -> Episode:
+    q, draw = cell.episodes.pairs[e].tolist()
+    code = int(cell.episodes.column("code")[e])
+    width, rounds = (int(cell.episodes.column(name)[e]) for name in ("width", "rounds"))
+    reads: list[list[int]] = [[] for _ in range(width)]
+    ends = {"finish": [0] * width, "prune": [0] * width}
+    spent = [0] * (rounds + 1)
+    if steps.height:
+        columns = steps.select("round", "action", "branch", "tokens").iter_rows()
+        for round_, action, branch, tokens in columns:
+            spent[round_] += tokens
+            if action in ends:
+                ends[action][branch] = round_
+            if action in ("branch", "continue"):
+                reads[branch].append(round_)
+    return Episode(
+        store=cell.store.name,
+        question=q,
+        draw=draw,
+        controller=cell.spec.text,
+        beta=cell.spec.beta,
+        answer=int(answer_ranks(cell.store, q)[code]) if code >= 0 else -1,
+        correct=bool(cell.correct[e]),
+        tokens=int(cell.episodes.column("tokens")[e]),
+        sequential_tokens=int(cell.episodes.column("sequential_tokens")[e]),
+        rounds=rounds,
+        reads=tuple(_read_runs(rounds_) for rounds_ in reads),
+        finished=tuple(ends["finish"]),
+        pruned=tuple(ends["prune"]),
+        spent=_runs(spent[1:]),
+    )
+
+
+def _runs(values: Sequence[int]) -> tuple[int, ...]:
+    """(value, how often) of equal neighbours, flat."""
+    runs: list[int] = []
+    for value in values:
+        if runs and runs[-2] == value:
+            runs[-1] += 1
+        else:
+            runs += [value, 1]
+    return tuple(runs)
+
+
+def _read_runs(rounds: Sequence[int]) -> tuple[int, ...]:
+    """(first round, intervals a round, rounds) of intervals read in these rounds, flat."""
+    numbers, counts = np.unique(np.array(rounds, np.int64), return_counts=True)
+    runs: list[int] = []
+    for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+        if runs and runs[-3] + runs[-1] == number and runs[-2] == count:
+            runs[-1] += 1
+        else:
+            runs += [number, count, 1]
+    return tuple(runs)
+
+
+def facts_of(store: Store) -> PoolFacts:
+    """What the recorded branches of a store are like."""
+    pool = store.pool
+    right = store.correct
+    share = right.mean(axis=1)
+    failed = (pool.finals == pool.failed[:, None]).mean()
+    branches = right.shape[1]
+    depth = pool.probes.shape[2]
+    reading = (pool.probes == store.gold[:, None, None]) & (pool.probes >= 0)
+    open_ = (pool.probes >= 0).sum(axis=(0, 1))
+    reliability = reading.sum(axis=(0, 1)) / np.maximum(open_, 1)
+    finished = [(pool.lengths <= k).mean() for k in range(1, depth + 1)]
+    at = (np.arange(1, depth + 1) * pool.interval).tolist()
+    enough = open_ >= 0.005 * open_[0]
+    numbers = (
+        ("questions × branches", f"{len(share)} × {branches}"),
+        ("a branch is right", f"{100 * share.mean():.1f} %"),
+        ("questions with no right branch", f"{int((share == 0).sum())}"),
+        ("questions with right branches only", f"{int((share == 1).sum())}"),
+        ("failed extractions", f"{100 * failed:.1f} %"),
+        ("tokens of a branch", f"{pool.tokens.mean():,.0f} (median {np.median(pool.tokens):,.0f})"),
+        ("tokens per interval", f"{pool.interval:,}"),
+        ("billing", pool.billing),
+    )
+    series = {
+        "Branches finished by depth": (
+            "tokens decoded",
+            "% of branches",
+            tuple((x, round(100 * float(y), 2)) for x, y in zip(at, finished, strict=True)),
+        ),
+        "Probes that are right, by depth": (
+            "tokens decoded",
+            "% of probes",
+            tuple(
+                (x, round(100 * float(y), 2))
+                for x, y, kept in zip(at, reliability, enough, strict=True)
+                if kept
+            ),
+        ),
+    }
+    return PoolFacts(store.name, numbers, series)
+
+
+def _point(row: dict[str, Any]) -> Point:
+    return Point(
+        beta=row["beta"],
+        accuracy=row["accuracy"],
+        tokens=row["tokens"],
+        sequential_tokens=row["sequential_tokens"],
+        accuracy_low=row.get("accuracy_low"),
+        accuracy_high=row.get("accuracy_high"),
+    )

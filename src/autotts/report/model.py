@@ -1,0 +1,194 @@
+"""What a report shows, whether it came from an evaluation or from a discovery run.
+
+Plain values that turn into JSON as they are; accuracies in percent, tokens per question.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+MEAN = "mean of the stores"
+"""The store of a line that averages all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A controller at one beta. An interval is None where nothing was there to resample."""
+
+    beta: float
+    accuracy: float
+    tokens: float
+    sequential_tokens: float
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A controller's sweep over beta on one store, or on the mean of them."""
+
+    controller: str
+    store: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One proposal of a discovery run and what became of it.
+
+    name: such as `3`, or `3.2` where a round has several.
+    usd: None is unpriced.
+    """
+
+    name: str
+    controller: str
+    source: str
+    idea: str = ""
+    learned: str = ""
+    expected_effect: str = ""
+    errors: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    digest: str = ""
+    accepted: bool = False
+    best: bool = False
+    area: float | None = None
+    seconds: float | None = None
+    usd: float | None = None
+    model_tokens: int | None = None
+    points: tuple[Point, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GridRow:
+    """A controller at one beta, question by question.
+
+    right: `[Q]` percent of draws answered right.
+    tokens: `[Q]`.
+    """
+
+    controller: str
+    beta: float
+    right: tuple[float, ...]
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The questions of a store, and how controllers did on each.
+
+    texts, gold: `[Q]`.
+    hope: `[Q]` percent of recorded branches that end right.
+    """
+
+    store: str
+    texts: tuple[str, ...]
+    gold: tuple[str, ...]
+    hope: tuple[float, ...]
+    rows: tuple[GridRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The recorded branches of a question in the order of one draw: `[W]` each.
+
+    answers: by code, the commonest first.
+    gold: code of the true answer.
+    probes: a branch's answers by interval, one character of `ALPHABET` each.
+    finals: the final answers, in one string of such characters.
+    tokens: total of each branch.
+    """
+
+    store: str
+    question: int
+    draw: int
+    answers: tuple[str, ...]
+    gold: int
+    probes: tuple[str, ...]
+    finals: str
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """What a controller did on a question, to be laid over its `Matrix`.
+
+    answer: code in the matrix, -1 for none.
+    reads: per branch opened, runs of (first round, intervals a round, rounds), flat.
+    finished, pruned: the round in which each branch ended or was given up, 0 if never.
+    spent: runs of (tokens a round, rounds), flat, from round 1 on.
+    """
+
+    store: str
+    question: int
+    draw: int
+    controller: str
+    beta: float
+    answer: int
+    correct: bool
+    tokens: int
+    sequential_tokens: int
+    rounds: int
+    reads: tuple[tuple[int, ...], ...]
+    finished: tuple[int, ...]
+    pruned: tuple[int, ...]
+    spent: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Waste:
+    """Where a controller's tokens went, and what became of its episodes.
+
+    parts: tokens per question by part, in the order in which they are drawn; they add up.
+    findings: percent of episodes by finding; they add up to 100.
+    """
+
+    controller: str
+    beta: float
+    store: str
+    parts: dict[str, float]
+    findings: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFacts:
+    """What a store itself says, whatever the controller.
+
+    numbers: (name, value in words) in order.
+    series: named curves, each (x label, y label, [(x, y), ...]).
+    """
+
+    store: str
+    numbers: tuple[tuple[str, str], ...]
+    series: dict[str, tuple[str, str, tuple[tuple[float, float], ...]]] = field(
+        default_factory=dict
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything on the page. An empty part is left out of it, and the page says what it needs.
+
+    rows: `Evaluation.results()`.
+    made_by: provenance, any JSON.
+    facts: (name, value in words) for the head of the overview.
+    live: whether the page asks for news.
+    """
+
+    title: str
+    rows: tuple[dict[str, Any], ...] = ()
+    made_by: dict[str, Any] = field(default_factory=dict)
+    facts: tuple[tuple[str, str], ...] = ()
+    lines: tuple[Line, ...] = ()
+    rounds: tuple[Round, ...] = ()
+    grids: tuple[Grid, ...] = ()
+    matrices: tuple[Matrix, ...] = ()
+    episodes: tuple[Episode, ...] = ()
+    waste: tuple[Waste, ...] = ()
+    pools: tuple[PoolFacts, ...] = ()
+    live: bool = False
+
+
+ALPHABET = (
+    "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    "!#$%()*+,-./:;=?@[]^_`{|}~" + "".join(map(chr, range(0xA1, 0x800)))
+)
+"""Codes of answers as characters, one byte for the commonest; none that HTML or JSON escapes."""
