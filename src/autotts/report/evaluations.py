@@ -1,7 +1,7 @@
 """Reports from evaluations: of a results file, and of replayed episodes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -358,7 +358,7 @@ def facts_of(store: Store) -> PoolFacts:
     return PoolFacts(store.name, numbers, series)
 
 
-def _point(row: dict[str, Any]) -> Point:
+def _point(row: Mapping[str, Any]) -> Point:
     return Point(
         beta=row["beta"],
         accuracy=row["accuracy"],
