@@ -68,6 +68,8 @@ STEP = ("episode", "round", "kind", "branch", "depth", "code", "tokens")
 
 MAX_TIMES = 2**31 - 1
 
+_inlined = register_jitable(forceinline=True)
+
 
 @register_jitable
 def reset(s: State) -> None:
@@ -110,7 +112,7 @@ def refuse(s: State, rule: int, branch: int, value: int) -> int:
     return rule
 
 
-@register_jitable
+@_inlined
 def check_ids(s: State, ids: Any) -> int:
     """Whether a batch names open branches, each once."""
     if len(ids) == 0:
@@ -129,7 +131,7 @@ def check_ids(s: State, ids: Any) -> int:
     return ADMITTED
 
 
-@register_jitable
+@_inlined
 def fits(s: State, tokens: int) -> int:
     """Whether the budget admits a batch that asks for `tokens`; reserves them if so."""
     if s.budget >= 0 and s.spent + tokens > s.budget:
@@ -153,7 +155,7 @@ def write_log(s: State, kind: int, flag: bool, count: int) -> int:
     return at + 1
 
 
-@register_jitable
+@_inlined
 def write_step(s: State, kind: int, i: int, tokens: int) -> None:
     """Add what just happened to branch i to the trace, if one is kept."""
     if s.steps_at < s.steps_size:
@@ -174,14 +176,14 @@ def fill_step(s: State, kind: int, i: int, depth: int, code: int, tokens: int) -
     s.steps_at += 1
 
 
-@register_jitable
+@_inlined
 def charge(s: State, i: int, tokens: int) -> None:
     s.tokens[i] += tokens
     s.spent += tokens
     s.longest += tokens
 
 
-@register_jitable
+@_inlined
 def reveal(s: State, i: int, code: int) -> int:
     """Make an answer of the pool known as branch i's latest; returns its id in this episode."""
     if code == s.failed:
@@ -197,7 +199,7 @@ def reveal(s: State, i: int, code: int) -> int:
     return a
 
 
-@register_jitable
+@_inlined
 def probe_here(s: State, i: int) -> None:
     """Reveal the answer at the current depth of branch i and charge the probe."""
     d = s.depth[i]
@@ -208,7 +210,7 @@ def probe_here(s: State, i: int) -> None:
         s.probe_spent += s.probe_cost
 
 
-@register_jitable
+@_inlined
 def end_branch(s: State, i: int) -> None:
     """Branch i has ended itself: its final answer is known and votes."""
     a = reveal(s, i, s.finals[s.order[i]])
@@ -219,7 +221,7 @@ def end_branch(s: State, i: int) -> None:
     s.n_finished += 1
 
 
-@register_jitable
+@_inlined
 def decode_rest(s: State, i: int) -> bool:
     """Decode what branch i has past its last whole interval; whether it could.
 
@@ -238,7 +240,7 @@ def decode_rest(s: State, i: int) -> bool:
     return True
 
 
-@register_jitable
+@_inlined
 def decode_interval(s: State, i: int, probe: bool) -> None:
     """CONTINUE branch i by one interval.
 
@@ -270,7 +272,7 @@ def decode_interval(s: State, i: int, probe: bool) -> None:
         write_step(s, FINISH, i, s.tokens[i] - before)
 
 
-@register_jitable
+@_inlined
 def begin_round(s: State) -> None:
     s.before = s.n_finished
     s.rounds += 1

@@ -24,7 +24,8 @@ NOTES = (
     " 66.0 @ 745.4k, 44.4 @ 776.6k and 20.3 @ 859.7k. The replay agrees with the code.",
 )
 
-_HALF_UNIT = 0.05 + 1e-9
+# A printed figure may have been rounded twice: 406.2505 is printed as 406.2.
+_HALF_UNIT = 0.055
 
 
 @dataclass(frozen=True, slots=True)
