@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from autotts import programs
+from autotts.diagnose import findings
 from autotts.errors import SpecError
 from autotts.evaluate import Cell, Evaluation, Settings, run_cell
 from autotts.evaluate import evaluate as run
@@ -26,12 +27,32 @@ from autotts.report.model import (
     Point,
     PoolFacts,
     Report,
+    Waste,
 )
 from autotts.report.tables import by_store, store_means
 from autotts.stores import Store
 
 SHOWN_BETAS = (0.5, 1.0)
 """Betas whose episodes a report shows step by step: the nearest that were run."""
+
+
+DIAGNOSED = 10
+"""Draws whose episodes a report diagnoses."""
+
+PARTS = {
+    "needed": "needed",
+    "after_settled": "after the vote was settled",
+    "on_pruned": "on branches pruned later",
+    "on_hopeless": "on hopeless questions",
+}
+VERDICTS = {
+    "right": "right",
+    "early": "stopped too early",
+    "pruned": "pruned the right answer",
+    "outvoted": "right answer outvoted",
+    "unopened": "right answer not opened",
+    "hopeless": "hopeless: in no branch",
+}
 
 
 def from_results(path: Path) -> Report:
@@ -123,6 +144,7 @@ def from_evaluation(evaluation: Evaluation, *, title: str) -> Report:
             matrix for store in stores for matrix in matrices_of(store, settings.orders(store))
         ),
         episodes=tuple(episode for cell in shown for episode in episodes_of(cell, settings)),
+        waste=tuple(waste_of(shown, settings)),
         pools=tuple(facts_of(store) for store in stores),
     )
 
@@ -313,6 +335,35 @@ def _read_runs(rounds: Sequence[int]) -> tuple[int, ...]:
         else:
             runs += [number, count, 1]
     return tuple(runs)
+
+
+def waste_of(cells: Sequence[Cell], settings: Settings, *, draws: int = DIAGNOSED) -> list[Waste]:
+    """Where the tokens of cells went, and what became of their episodes.
+
+    Args:
+        settings: with traces.
+        draws: how many draws of each question are diagnosed.
+    """
+    ran = []
+    for cell in cells:
+        pairs = cell.episodes.pairs
+        again = run_cell(cell.store, cell.spec, settings, pairs[pairs[:, 1] < draws])
+        ran.append(findings.Ran.of(again, settings))
+    by = ("model", "dataset", "controller", "beta")
+    found = findings.summarise(findings.diagnose(ran), by=by)
+    return [
+        Waste(
+            row["controller"],
+            row["beta"],
+            f"{row['model']}/{row['dataset']}",
+            {words: row[part] for part, words in PARTS.items()},
+            {
+                words: 100 * row["accuracy" if verdict == "right" else verdict]
+                for verdict, words in VERDICTS.items()
+            },
+        )
+        for row in found.iter_rows(named=True)
+    ]
 
 
 def facts_of(store: Store) -> PoolFacts:

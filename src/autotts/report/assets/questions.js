@@ -11,6 +11,11 @@ function questions() {
     radios("order", { number: "by number", hope: "hardest first" }, chosen.order ?? "number", (value) => { chosen.order = value; render(); })),
   h("div", { class: "split" }, heatMap(grid, beta), matrixCard(grid))];
 }
+// The question on which controllers are least sure, to begin with.
+function undecided(grid) {
+  const doubt = (q) => sum(grid.rows.map((row) => row.right[q] * (100 - row.right[q])));
+  return grid.texts.reduce((best, _, q) => (doubt(q) > doubt(best) ? q : best), 0);
+}
 const nearest = (values, wanted) => values.reduce((a, b) => (Math.abs(b - wanted) < Math.abs(a - wanted) ? b : a));
 function heatColour(value) {
   const [low, high] = [css("--heat-low"), css("--heat-high")].map((text) => text.split(",").map(Number));
@@ -42,7 +47,7 @@ function matrixCard(grid) {
   const here = data.episodes.filter((e) => e.store === grid.store);
   if (!here.length) return nothing("No episodes were kept for this store.");
   const count = grid.texts.length;
-  chosen.question = Math.min(chosen.question ?? 0, count - 1);
+  chosen.question = Math.min(chosen.question ?? undecided(grid), count - 1);
   const q = chosen.question;
   const controller = pick("controller", unique(here.map((e) => e.controller)));
   const betas = unique(here.filter((e) => e.controller === controller).map((e) => e.beta));

@@ -32,7 +32,7 @@ function pool() {
     h("dl", { class: "plain" }, facts.numbers.flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)])),
     h("div", { class: "pair" }, Object.entries(facts.series).map(([title, [xLabel, yLabel, points]], k) => h("div", null,
       h("h3", null, title), lineChart({
-        series: [{ color: seriesColour(k), shape: SHAPES[k % 8], points: points.map(([x, y]) => ({ x, y, text: `${short(x)}: ${fixed(y, 1)}` })) }],
+        series: [{ color: seriesColour(k), dense: true, points: points.map(([x, y]) => ({ x, y, text: `${short(x)}: ${fixed(y, 1)}` })) }],
         xLabel, yLabel, height: 260, label: `${title} on ${facts.store}`,
       }))))));
 }
