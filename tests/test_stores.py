@@ -23,7 +23,7 @@ answers = st.one_of(
 branches = st.builds(
     Branch,
     probes=st.lists(answers, min_size=1, max_size=5),
-    tokens=st.integers(1, 60_000),
+    tokens=st.integers(5_000, 60_000),
     final=answers,
 )
 
@@ -263,6 +263,14 @@ def test_a_pool_with_wrong_values_cannot_be_built(field: str, value: int, messag
     array.flat[0] = value
     with pytest.raises(StoreError, match=message):
         replace(toy().pool, **{field: array})
+
+
+def test_exact_billing_needs_tokens_in_the_last_interval() -> None:
+    """Two intervals of 500 tokens and 400 tokens in all: the second was never begun."""
+    short = [Recording("q", "1", [Branch(["1", "1"], 400, "1")])]
+    build(short, model="m", dataset="d", interval_tokens=500)
+    with pytest.raises(StoreError, match=r"tokens 400 is outside 501\.\."):
+        build(short, model="m", dataset="d", interval_tokens=500, billing="exact")
 
 
 def test_a_pool_with_wrong_dtype_cannot_be_built() -> None:

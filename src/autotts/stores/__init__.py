@@ -4,6 +4,7 @@ from autotts.stores.build import Branch, Recording, build
 from autotts.stores.importing import import_released
 from autotts.stores.load import check, find, load, read_manifest
 from autotts.stores.schema import Manifest, Pool, Store
+from autotts.stores.simulate import simulate
 from autotts.stores.write import store_folder, write
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "import_released",
     "load",
     "read_manifest",
+    "simulate",
     "store_folder",
     "write",
 ]

@@ -79,7 +79,7 @@ def _read(file: Path, model: str, dataset: str) -> Store:
             dataset=dataset,
             interval_tokens=_interval(released),
             billing="reference",
-            source=f"recordings in the released layout: {model}/{dataset}.json, sha256 {file_digest(content)}",
+            source=f"{model}/{dataset}.json in the released layout, sha256 {file_digest(content)}",
         )
     except StoreError as error:
         raise StoreError(f"{file}: {error}") from error

@@ -54,7 +54,8 @@ class Pool:
 
     probes: int16 `[Q, N, K]` answer code at the end of each interval, -1 past a branch's end.
     lengths: int16 `[Q, N]` intervals of each branch, at least 1.
-    tokens: int32 `[Q, N]` tokens of each branch, at least 1.
+    tokens: int32 `[Q, N]` tokens of each branch, at least 1; billed exactly, they reach into the
+        last interval.
     finals: int16 `[Q, N]` code of the final answer.
     failed: int16 `[Q]` code of a failed extraction, -1 where the question has none.
     n_codes: int16 `[Q]` codes in use, gold included: 0..n_codes-1.
@@ -84,7 +85,9 @@ class Pool:
         _require(self.failed, "failed", (questions,), np.int16)
         _require(self.n_codes, "n_codes", (questions,), np.int16)
         _require_range(self.lengths, "length", 1, np.int16(depth))
-        _require_range(self.tokens, "tokens", 1, np.int32(2**31 - 1))
+        whole = (self.lengths.astype(np.int64) - 1) * self.interval
+        least = 1 + whole if self.billing == "exact" else 1  # the last interval is the rest
+        _require_range(self.tokens, "tokens", least, np.int32(2**31 - 1))
         codes = self.n_codes[:, None]
         _require_range(self.finals, "final answer code", 0, codes - 1)
         _require_range(self.failed, "code of the failed answer", -1, self.n_codes - 1)
