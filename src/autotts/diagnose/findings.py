@@ -40,6 +40,8 @@ import numpy as np
 import polars as pl
 
 from autotts.diagnose import replayed
+from autotts.errors import SpecError
+from autotts.evaluate import Cell, Settings
 from autotts.replay.episodes import Episodes, Log, Rules, failed_codes
 from autotts.replay.log import replay
 from autotts.stores import Store
@@ -71,6 +73,18 @@ class Ran:
     orders: np.ndarray
     rules: Rules
 
+    @classmethod
+    def of(cls, cell: Cell, settings: Settings) -> "Ran":
+        """The episodes of a cell that was evaluated with these settings."""
+        return cls(
+            cell.store,
+            cell.spec.text,
+            cell.spec.beta,
+            cell.episodes,
+            settings.orders(cell.store),
+            settings.rules(cell.store),
+        )
+
     @property
     def codes(self) -> np.ndarray:
         """`[E]` int64 the answers given, as codes of the pool, -1 for none."""
@@ -86,7 +100,9 @@ class Ran:
     def steps(self, first: int, last: int) -> np.ndarray:
         """The trace of episodes first to last - 1, `[M, len(control.STEP)]` int64."""
         if self.episodes.log is None:
-            raise ValueError(f"{self.controller}: its episodes were run without a log")
+            raise SpecError(
+                f"{self.controller} was evaluated without traces; a diagnosis needs them"
+            )
         log = _part(self.episodes.log, first, last)
         pairs = self.episodes.pairs[first:last]
         _, steps = replay(

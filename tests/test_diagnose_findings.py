@@ -1,0 +1,323 @@
+"""Every finding, on pools made by hand where the answer is known."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autotts import programs, stores
+from autotts.diagnose.findings import PARTS, Ran, diagnose, summarise
+from autotts.errors import SpecError
+from autotts.evaluate import Settings, run_cell
+from autotts.replay.episodes import Rules, all_pairs, run_interpreted
+from autotts.stores import Branch, Recording, Store
+
+INTERVAL = 10
+Row = tuple[str, str]
+"""Probe answers, one letter an interval, and the final answer. R is the right one."""
+
+
+def pool(*rows: Row, billing: str = "exact") -> Store:
+    """A store of one question; a branch is 10 tokens for each probe."""
+    branches = [Branch(list(probes), INTERVAL * len(probes), final) for probes, final in rows]
+    return stores.build(
+        [Recording("What?", "R", branches)],
+        model="toy",
+        dataset="hand",
+        interval_tokens=INTERVAL,
+        billing=billing,
+    )
+
+
+def play(store: Store, solve: Callable[..., Any], *, rules: Rules | None = None) -> Ran:
+    """One episode of `solve`, which gets the branches in the order of the store."""
+    width = store.pool.finals.shape[1]
+    rules = rules or Rules(ceiling=width)
+    orders = np.arange(width, dtype=np.int16)[None, None, :]
+    episodes = run_interpreted(
+        solve, {}, store.pool, orders, all_pairs(orders), rules, keep_log=True
+    )
+    return Ran(store, "by hand", 0.5, episodes, orders, rules)
+
+
+def finding(store: Store, solve: Callable[..., Any], **settings: Any) -> dict[str, Any]:
+    """The one finding of one episode."""
+    horizon = settings.pop("horizon", 16)
+    return diagnose([play(store, solve, **settings)], horizon=horizon).row(0, named=True)
+
+
+def read(env: Any, branches: int) -> None:
+    """Open so many branches and read them to their ends."""
+    env.branch(branches)
+    if env.n_finished < env.n:
+        env.finish(env.active())
+
+
+def test_a_right_answer_needs_no_more():
+    def solve(env, p):
+        read(env, 1)
+        return env.vote()
+
+    found = finding(pool(("XR", "R"), ("XX", "X")), solve)
+    assert found["verdict"] == "right"
+    assert found["early_intervals"] == found["early_branches"] == 0
+    assert (found["tokens"], found["needed"], found["late"]) == (20, 20, False)
+
+
+def test_more_intervals_of_active_branches_would_have_made_it_right():
+    """Three more: the right branch ends at depth 4 and its one vote is the only one."""
+
+    def solve(env, p):
+        env.branch(2)
+        return env.vote()
+
+    found = finding(pool(("XXXX", "R"), ("XXXXXX", "X")), solve)
+    assert found["verdict"] == "early"
+    assert found["early_intervals"] == 3
+    assert found["early_intervals_tokens"] == 2 * 3 * INTERVAL
+    assert found["early_branches"] == 0
+
+
+def test_going_on_pays_the_released_recordings_last_call():
+    """`reference` billing: a branch of 4 whole intervals ends one call after its last."""
+
+    def solve(env, p):
+        env.branch(2)
+        return env.vote()
+
+    found = finding(pool(("XXXX", "R"), ("XXXXXX", "X"), billing="reference"), solve)
+    assert found["early_intervals"] == 4
+    assert found["early_intervals_tokens"] == (3 + 4) * INTERVAL
+
+
+def test_further_branches_would_have_made_it_right():
+    """Two more votes outvote the one there is, and cost both branches whole."""
+
+    def solve(env, p):
+        read(env, 1)
+        return env.vote()
+
+    store = pool(("X", "X"), ("RRR", "R"), ("RR", "R"), ("X", "X"))
+    found = finding(store, solve)
+    assert found["verdict"] == "early"
+    assert (found["early_branches"], found["early_branches_tokens"]) == (2, 50)
+    assert (found["right_opened"], found["right_unopened"]) == (0, 2)
+    beyond = finding(store, solve, horizon=1)
+    assert (beyond["verdict"], beyond["early_branches"]) == ("unopened", 0)
+
+
+def test_the_vote_was_settled_before_the_end():
+    """After two of four equal votes nothing changes any more: it never did after the first."""
+
+    def solve(env, p):
+        for _ in range(4):
+            read(env, 1)
+        return env.vote()
+
+    found = finding(pool(("X", "X"), ("RR", "R"), ("RR", "R"), ("RR", "R")), solve)
+    assert found["verdict"] == "right"
+    assert found["late"]
+    assert found["settled_tokens"] == 10 + 20 + 20
+    assert (found["needed"], found["after_settled"]) == (50, 20)
+
+
+def test_within_a_round_branches_count_in_the_order_of_the_batch():
+    def solve(env, p):
+        env.branch(3)
+        env.finish(np.array([2, 0, 1]))
+        return env.vote()
+
+    found = finding(pool(("XX", "X"), ("XR", "R"), ("XR", "R")), solve)
+    assert found["settled_tokens"] == 30 + 10
+
+
+def prune_first(env, p):
+    env.branch(2)
+    env.prune(0)
+    env.finish(1)
+    return env.vote()
+
+
+def test_pruning_cost_the_vote():
+    """Branches 0 and 1 end right and were pruned; they would have outvoted branch 2."""
+
+    def solve(env, p):
+        env.branch(3)
+        env.prune(np.array([0, 1]))
+        env.finish(2)
+        return env.vote()
+
+    found = finding(pool(("YRR", "R"), ("YRRR", "R"), ("XX", "X")), solve)
+    assert (found["verdict"], found["pruning"]) == ("pruned", -1)
+    assert (found["n_pruned"], found["pruned_right"], found["unpruned_tokens"]) == (2, 2, 50)
+    assert (found["on_pruned"], found["needed"], found["after_settled"]) == (20, 10, 10)
+
+
+def test_pruning_saved_the_vote():
+    def solve(env, p):
+        env.branch(3)
+        env.prune(np.array([0, 1]))
+        env.finish(2)
+        return env.vote()
+
+    found = finding(pool(("XX", "X"), ("XX", "X"), ("RR", "R")), solve)
+    assert (found["verdict"], found["pruning"], found["pruned_right"]) == ("right", 1, 0)
+
+
+def test_pruning_a_right_branch_without_changing_the_vote():
+    """X was first, so one vote each stays X."""
+
+    found = finding(pool(("XR", "R"), ("XX", "X")), prune_first)
+    assert (found["pruned_right"], found["pruning"]) == (1, 0)
+    assert found["verdict"] == "outvoted"
+
+
+def test_outvoted_says_by_how_much():
+    def solve(env, p):
+        read(env, 4)
+        return env.vote()
+
+    found = finding(pool(("X", "X"), ("R", "R"), ("X", "X"), ("Y", "Y")), solve)
+    assert found["verdict"] == "outvoted"
+    assert (found["right_votes"], found["answer_votes"]) == (1, 2)
+
+
+def test_right_only_in_passing_is_outvoted_too():
+    def solve(env, p):
+        env.advance(env.branch(), 2)
+        return env.vote()
+
+    found = finding(pool(("XRX", "X")), solve)
+    assert found["verdict"] == "outvoted"
+    assert (found["right_shown"], found["right_opened"], found["right_votes"]) == (1, 0, 0)
+
+
+def test_right_among_unopened_branches_only():
+    """One right branch of two is not enough to win the vote within the horizon."""
+
+    def solve(env, p):
+        read(env, 2)
+        return env.vote()
+
+    found = finding(pool(("X", "X"), ("X", "X"), ("R", "R")), solve)
+    assert found["verdict"] == "unopened"
+    assert found["right_unopened"] == 1
+
+
+def test_a_hopeless_question_takes_all_the_tokens():
+    def solve(env, p):
+        read(env, 2)
+        return env.vote()
+
+    found = finding(pool(("XX", "X"), ("X", "X"), ("Y", "Y")), solve)
+    assert found["verdict"] == "hopeless"
+    assert (found["on_hopeless"], found["needed"], found["after_settled"]) == (30, 0, 0)
+
+
+def test_a_controller_that_votes_by_latest_answers_is_judged_by_them():
+    """One branch has finished on X, the two that still run show R."""
+
+    def solve(env, p):
+        env.branch(3)
+        env.advance(env.active(), 1)
+        return env.answer[1]
+
+    found = finding(pool(("XX", "X"), ("XRRR", "R"), ("XRRR", "R")), solve)
+    assert (found["vote_rule"], found["reproduced"], found["verdict"]) == ("latest", True, "right")
+
+
+def test_no_answer_is_wrong_and_never_settled():
+    def solve(env, p):
+        read(env, 1)
+        return -1
+
+    found = finding(pool(("R", "R")), solve)
+    assert (found["correct"], found["reproduced"]) == (False, False)
+    assert found["verdict"] == "outvoted"
+    assert not found["late"]
+
+
+def test_failed_extractions_that_abstain_do_not_vote():
+    def solve(env, p):
+        read(env, 3)
+        return env.vote()
+
+    store = pool(("EEE", "ERR"), ("E", "ERR"), ("R", "R"))
+    voting = finding(store, solve)
+    assert (voting["verdict"], voting["right_votes"], voting["answer_votes"]) == ("outvoted", 1, 2)
+    abstaining = finding(store, solve, rules=Rules(ceiling=3, abstain=True))
+    assert (abstaining["verdict"], abstaining["right_votes"]) == ("right", 1)
+
+
+def test_without_a_log_there_is_no_diagnosis():
+    ran = play(pool(("RR", "R"), ("RR", "R")), prune_first)
+    bare = replace(ran, episodes=replace(ran.episodes, log=None))
+    with pytest.raises(SpecError, match="without traces"):
+        diagnose([bare])
+
+
+branches = st.lists(
+    st.tuples(st.text("RXY", min_size=1, max_size=5), st.sampled_from("RXY")),
+    min_size=2,
+    max_size=6,
+)
+
+
+@given(
+    branches,
+    st.lists(st.sampled_from(["open", "advance", "finish", "prune"]), max_size=12),
+    st.sampled_from(["exact", "reference"]),
+)
+def test_parts_add_up_and_verdicts_agree_with_the_evidence(rows, moves, billing):
+    """Whatever a controller does, every token has one place and every verdict its reason."""
+
+    def solve(env, p):
+        env.branch()
+        for move in moves:
+            active = env.active()
+            if move == "open" and env.room:
+                env.branch()
+            elif len(active) and move == "advance":
+                env.advance(active)
+            elif len(active) and move != "open":
+                (env.finish if move == "finish" else env.prune)(active[:1])
+        return env.vote()
+
+    ran = play(pool(*rows, billing=billing), solve)
+    found = diagnose([ran])
+    row = found.row(0, named=True)
+    assert sum(row[part] for part in PARTS) == row["tokens"]
+    assert row["tokens"] == ran.episodes.column("tokens")[0]
+    assert row["reproduced"]
+    assert row["correct"] == (row["verdict"] == "right") == ran.correct[0]
+    assert (row["verdict"] == "hopeless") == all("R" not in "".join(r) for r in rows)
+    assert 0 <= row["settled_tokens"] <= row["tokens"]
+    assert row["pruned_right"] <= row["n_pruned"]
+    if row["verdict"] == "early":
+        assert row["early_intervals"] or row["early_branches"]
+
+
+def test_summaries_by_any_column():
+    store = pool(("XX", "X"), ("RR", "R"), ("RR", "R"))
+    one = diagnose([play(store, prune_first)])
+    table = summarise(pl.concat([one, one.with_columns(beta=1.0)]), by=["beta"])
+    assert table["beta"].to_list() == [0.5, 1.0]
+    assert table["episodes"].to_list() == [1, 1]
+    assert table["accuracy"].to_list() == [1.0, 1.0]
+
+
+def test_episodes_of_a_cell(recorded, tmp_path):
+    """What a whole evaluation found adds up to what it measured."""
+    folder = stores.import_released(recorded / "scout/Qwen3-0.6B/aime24.json", tmp_path)[0]
+    store = stores.load(folder)
+    settings = Settings(draws="reference:3", traces=True)
+    cell = run_cell(store, programs.parse("asc"), settings)
+    found = diagnose([Ran.of(cell, settings)])
+    assert found["correct"].to_list() == cell.correct.tolist()
+    assert found["tokens"].to_list() == cell.episodes.column("tokens").tolist()
+    assert found["reproduced"].all()
