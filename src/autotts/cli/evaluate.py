@@ -32,6 +32,10 @@ def evaluate(
     traces: Annotated[
         Path | None, typer.Option(help="Write every step of every episode here, as Parquet.")
     ] = None,
+    audit: Annotated[
+        int, typer.Option(min=0, help="Episodes of a program by path to replay blind; 0 for none.")
+    ] = 600,
+    unsafe_no_sandbox: options.Unsafe = False,
 ) -> None:
     """Evaluate controllers on stores: accuracy with its interval, and tokens."""
     from rich.console import Console
@@ -55,6 +59,8 @@ def evaluate(
         jobs=jobs,
         timeout_seconds=timeout,
         traces=traces is not None,
+        audit=audit,
+        unsafe=unsafe_no_sandbox,
     )
     specs = [programs.parse(text) for text in controller]
     betas = options.parse_betas(beta)

@@ -22,6 +22,10 @@ ProbeTokens = Annotated[int, typer.Option(min=0, help="Tokens that a probe costs
 MaxBranches = Annotated[int, typer.Option(min=1, help="Most branches an episode may open.")]
 Failed = Annotated[str, typer.Option(help="What a failed extraction does: vote or abstain.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of subsets draws and of the bootstrap.")]
+Unsafe = Annotated[
+    bool,
+    typer.Option("--unsafe-no-sandbox", help="Run a program even where no process can be sealed."),
+]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")]
 
 

@@ -28,12 +28,13 @@ def trace(
     max_branches: options.MaxBranches = 64,
     failed: options.Failed = "vote",
     seed: options.Seed = 0,
+    unsafe_no_sandbox: options.Unsafe = False,
 ) -> None:
     """Print one episode: a grid of branches by depth, the rounds, and the decision."""
     import numpy as np
 
     from autotts import programs
-    from autotts.evaluate import Settings, run_cell
+    from autotts.evaluate import Settings, run_cells
 
     loaded = options.load_stores(store)
     if len(loaded) != 1 or len(controller) != 1:
@@ -48,6 +49,8 @@ def trace(
         failed=failed,
         seed=seed,
         traces=True,
+        audit=0,
+        unsafe=unsafe_no_sandbox,
     )
     questions, n_draws, _ = settings.orders(loaded[0]).shape
     if question >= questions or draw >= n_draws:
@@ -56,7 +59,7 @@ def trace(
             f" {draws} has draws 0 to {n_draws - 1}"
         )
     pairs = np.array([[question, draw]])
-    cell = run_cell(loaded[0], programs.parse(controller[0]), settings, pairs)
+    (cell,) = run_cells(loaded, [programs.parse(controller[0])], settings, pairs=pairs)
     typer.echo("\n".join(describe(cell, cell.trace(settings))))
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from autotts.replay.cache import address
 from autotts.replay.episodes import Episodes, Rules
 from autotts.replay.released import load_class, run_released
 from autotts.replay.traces import trace_frame
+from autotts.sandbox.audit import SAMPLE
+from autotts.sandbox.box import Allowance, Sandbox
+from autotts.sandbox.box import Cell as BoxedCell
 from autotts.stores import Store
 
 MEANS = ("tokens", "sequential_tokens", "probe_tokens", "width", "rounds", "overrun")
@@ -43,6 +46,8 @@ class Settings:
     jobs: threads; all cores by default.
     timeout_seconds: wall clock that a program given by path may take for one store and beta.
     traces: whether to keep what every episode asked for; see `Cell.trace`.
+    audit: episodes of a program given by path that are replayed blind; 0 for none.
+    unsafe: run such a program even where no process can be sealed.
     """
 
     draws: str = "reference:100"
@@ -54,6 +59,8 @@ class Settings:
     jobs: int | None = None
     timeout_seconds: float = 600.0
     traces: bool = False
+    audit: int = SAMPLE
+    unsafe: bool = False
 
     def __post_init__(self) -> None:
         if self.failed not in ("vote", "abstain"):
@@ -180,8 +187,7 @@ class Evaluation:
 
     def results(self) -> list[dict[str, Any]]:
         """A summary of each cell."""
-        rng = np.random.default_rng(self.settings.seed)
-        return [cell.summary(rng) for cell in self.cells]
+        return [cell.summary(np.random.default_rng(self.settings.seed)) for cell in self.cells]
 
     def made_by(self) -> dict[str, Any]:
         """What someone needs to make the same results again."""
@@ -213,6 +219,7 @@ class Evaluation:
                 "".join(sorted(source.digest for source in sources)).encode()
             ).hexdigest(),
             "drivers": sorted({cell.driver for cell in self.cells}),
+            "tiers": sorted({cell.notes["tier"] for cell in self.cells if "tier" in cell.notes}),
         }
 
     def write_json(self, path: Path) -> None:
@@ -264,32 +271,59 @@ def evaluate(
     """
     settings = settings or Settings()
     parsed = [programs.parse(spec) if isinstance(spec, str) else spec for spec in specs]
-    cells = []
-    for spec in sweep(parsed, betas):
-        for store in stores:
-            cells.append(run_cell(store, spec, settings))
-            if on_cell:
-                on_cell(cells[-1])
+    cells: list[Cell] = []
+    for spec in parsed:
+        cells += run_cells(stores, sweep([spec], betas), settings, on_cell=on_cell)
     return Evaluation(cells, settings)
 
 
-def run_cell(store: Store, spec: Spec, settings: Settings, pairs: np.ndarray | None = None) -> Cell:
-    """One controller at one beta on one store.
+def run_cells(
+    stores: Sequence[Store],
+    sweep: Sequence[Spec],
+    settings: Settings,
+    *,
+    pairs: np.ndarray | None = None,
+    on_cell: Callable[[Cell], None] | None = None,
+) -> list[Cell]:
+    """One controller at several betas on several stores.
+
+    Ours and installed ones run in this process. What is given by path runs sealed and audited.
 
     Args:
+        sweep: the same SPEC at each beta.
         pairs: `[E, 2]` int64 (question, draw) of the episodes; all by default.
     """
-    orders = settings.orders(store)
-    pairs = in_process.all_pairs(orders) if pairs is None else pairs
+    if not sweep[0].source.trusted and not sweep[0].entry:
+        return _run_sealed(stores, sweep, settings, pairs, on_cell)
+    cells = []
+    for spec in sweep:
+        for store in stores:
+            run = _run_released if spec.entry else _run_in_process
+            orders = settings.orders(store)
+            chosen = in_process.all_pairs(orders) if pairs is None else pairs
+            cells.append(run(store, spec, settings, orders, chosen))
+            if on_cell:
+                on_cell(cells[-1])
+    return cells
+
+
+def _run_released(
+    store: Store, spec: Spec, settings: Settings, orders: np.ndarray, pairs: np.ndarray
+) -> Cell:
+    params = {**spec.named, "beta": spec.beta}
+    make = load_class(Path(spec.source.path), spec.entry)
     rules = settings.rules(store)
-    if spec.entry:
-        params = {**spec.named, "beta": spec.beta}
-        make = load_class(Path(spec.source.path), spec.entry)
-        ran = run_released(make, params, store.pool, store.answers, orders, pairs, rules)
-        return _cell(store, spec, params, "released", ran)
+    ran = run_released(make, params, store.pool, store.answers, orders, pairs, rules)
+    return _cell(store, spec, params, "released", ran)
+
+
+def _run_in_process(
+    store: Store, spec: Spec, settings: Settings, orders: np.ndarray, pairs: np.ndarray
+) -> Cell:
     program = programs.load_trusted(spec.source)
     programs.check_named(spec, program.kinds)
     params = program.parameters(spec.beta, spec.named)
+    rules = settings.rules(store)
     try:
         code = in_process.compile_program(program)
     except ProgramError:
@@ -305,7 +339,48 @@ def run_cell(store: Store, spec: Spec, settings: Settings, pairs: np.ndarray | N
     return _cell(store, spec, params, "compiled", ran)
 
 
-def _cell(store: Store, spec: Spec, params: dict[str, float], driver: str, ran: Episodes) -> Cell:
+def _run_sealed(
+    stores: Sequence[Store],
+    sweep: Sequence[Spec],
+    settings: Settings,
+    pairs: np.ndarray | None,
+    on_cell: Callable[[Cell], None] | None,
+) -> list[Cell]:
+    asked = [(store, spec) for spec in sweep for store in stores]
+    boxed = []
+    for store, spec in asked:
+        orders = settings.orders(store)
+        chosen = in_process.all_pairs(orders) if pairs is None else pairs
+        boxed.append(
+            BoxedCell(
+                store.dataset, store.pool, orders, chosen, spec.beta, spec.named,
+                settings.rules(store),
+            )
+        )  # fmt: skip
+    allowance = Allowance(cell_seconds=settings.timeout_seconds)
+    with Sandbox(allowance, unsafe=settings.unsafe, jobs=settings.jobs) as sandbox:
+        outcome = sandbox.run(
+            sweep[0].source, boxed, sample=settings.audit, keep_log=settings.traces
+        )
+    notes = {"tier": outcome.tier.name, "audit": asdict(outcome.verdict)}
+    cells = []
+    for (store, spec), ran, params in zip(asked, outcome.episodes, outcome.parameters, strict=True):
+        programs.check_named(spec, {name: type(value) for name, value in params.items()})
+        driver = "sealed" if outcome.mode == "compiled" else "blind"
+        cells.append(_cell(store, spec, dict(params), driver, ran, notes))
+        if on_cell:
+            on_cell(cells[-1])
+    return cells
+
+
+def _cell(
+    store: Store,
+    spec: Spec,
+    params: dict[str, float],
+    driver: str,
+    ran: Episodes,
+    notes: dict[str, Any] | None = None,
+) -> Cell:
     codes = ran.column("code")
     correct = (codes >= 0) & (codes == store.gold[ran.pairs[:, 0]])
-    return Cell(store, spec, params, driver, correct, ran)
+    return Cell(store, spec, params, driver, correct, ran, notes or {})
