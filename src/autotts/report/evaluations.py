@@ -12,10 +12,11 @@ import polars as pl
 from autotts import programs
 from autotts.diagnose import findings
 from autotts.errors import SpecError
-from autotts.evaluate import Cell, Evaluation, Settings, run_cell
+from autotts.evaluate import Cell, Evaluation, Settings, run_cells
 from autotts.evaluate import evaluate as run
 from autotts.evaluate.compare import curve_intervals
-from autotts.evaluate.frontiers import Curve, curves
+from autotts.evaluate.frontiers import Curve, StoreKey, curves
+from autotts.programs import Spec
 from autotts.report.model import (
     ALPHABET,
     MEAN,
@@ -132,92 +133,130 @@ def from_evaluation(evaluation: Evaluation, *, title: str) -> Report:
         evaluation: traces need not be kept; the episodes that are shown are run once more.
     """
     stores = list({id(cell.store): cell.store for cell in evaluation.cells}.values())
-    shown = [cell for cell in evaluation.cells if cell.spec.beta in shown_betas(evaluation)]
+    sweeps: dict[str, dict[float, Spec]] = {}
+    for cell in evaluation.cells:
+        sweeps.setdefault(cell.spec.text, {})[cell.spec.beta] = cell.spec
+    again = replay_shown(stores, [list(s.values()) for s in sweeps.values()], evaluation.settings)
     settings = replace(evaluation.settings, traces=True)
     return Report(
         title,
         tuple(evaluation.results()),
         evaluation.made_by(),
-        lines=tuple(lines_of(evaluation.episodes, seed=evaluation.settings.seed)),
-        grids=tuple(grid_of(store, evaluation) for store in stores),
+        lines=tuple(_lines(evaluation)),
+        grids=tuple(
+            grid_of(store, [_grid_row(cell) for cell in evaluation.cells if cell.store is store])
+            for store in stores
+        ),
         matrices=tuple(
             matrix for store in stores for matrix in matrices_of(store, settings.orders(store))
         ),
-        episodes=tuple(episode for cell in shown for episode in episodes_of(cell, settings)),
-        waste=tuple(waste_of(shown, settings)),
+        episodes=tuple(episode for cell in again for episode in episodes_of(cell, settings)),
+        waste=tuple(waste_of(again, settings)),
         pools=tuple(facts_of(store) for store in stores),
     )
 
 
-def shown_betas(evaluation: Evaluation) -> set[float]:
-    """The betas nearest to `SHOWN_BETAS`."""
-    betas = sorted({cell.spec.beta for cell in evaluation.cells})
-    return {min(betas, key=lambda beta: abs(beta - wanted)) for wanted in SHOWN_BETAS}
-
-
-def lines_of(episodes: pl.DataFrame, *, seed: int) -> list[Line]:
-    """Curves with bands: the mean of the stores first, then each store.
+def replay_shown(
+    stores: Sequence[Store], sweeps: Sequence[Sequence[Spec]], settings: Settings
+) -> list[Cell]:
+    """Some episodes of controllers once more, with traces: a few betas, a few draws.
 
     Args:
-        episodes: as `evaluate.frontiers.curves` takes them, with sequential_tokens.
+        sweeps: per controller, its SPEC at each beta.
     """
-    found = curves(episodes)
-    sequential = {
+    traced = replace(settings, traces=True)
+    cells = []
+    for sweep in sweeps:
+        nearest = {_nearest(sweep, beta).beta: _nearest(sweep, beta) for beta in SHOWN_BETAS}
+        specs = list(nearest.values())
+        for store in stores:
+            questions, draws, _ = traced.orders(store).shape
+            pairs = np.array(
+                [[q, d] for q in range(questions) for d in range(min(draws, DIAGNOSED))]
+            )
+            cells += run_cells([store], specs, traced, pairs=pairs)
+    return cells
+
+
+def _nearest(sweep: Sequence[Spec], beta: float) -> Spec:
+    return min(sweep, key=lambda spec: abs(spec.beta - beta))
+
+
+def _lines(evaluation: Evaluation) -> list[Line]:
+    episodes = evaluation.episodes
+    found = {
         (row["controller"], row["model"], row["dataset"], row["beta"]): row["sequential_tokens"]
         for row in episodes.group_by("controller", "model", "dataset", "beta")
         .agg(pl.col("sequential_tokens").mean())
         .iter_rows(named=True)
     }
     lines = []
-    for name, curve in found.items():
-        parts = {f"{model}/{dataset}": [(model, dataset)] for model, dataset in curve.stores}
-        if len(parts) > 1:
-            parts = {MEAN: list(curve.stores)} | parts
-        for store, keys in parts.items():
-            part = Curve(
-                name,
-                curve.betas,
-                {dataset: curve.questions[dataset] for _, dataset in keys},
-                {key: curve.correct[key] for key in keys},
-                {key: curve.tokens[key] for key in keys},
-            )
-            frame = curve_intervals(part, rng=np.random.default_rng(seed))
-            points = tuple(
-                Point(
-                    beta=row["beta"],
-                    accuracy=100 * row["accuracy"],
-                    tokens=row["tokens"],
-                    sequential_tokens=float(
-                        np.mean([sequential[name, *key, row["beta"]] for key in keys])
-                    ),
-                    accuracy_low=100 * row["accuracy_low"],
-                    accuracy_high=100 * row["accuracy_high"],
-                )
-                for row in frame.iter_rows(named=True)
-            )
-            lines.append(Line(name, store, points))
-    return sorted(lines, key=lambda line: line.store != MEAN)
+    for name, curve in curves(episodes).items():
+        sequential = {
+            store: np.array([found[name, *store, beta] for beta in curve.betas])
+            for store in curve.stores
+        }
+        lines += lines_of(curve, sequential, seed=evaluation.settings.seed)
+    return lines
 
 
-def grid_of(store: Store, evaluation: Evaluation) -> Grid:
-    """How each controller did on each question of a store."""
-    rows = []
-    for cell in evaluation.cells:
-        if cell.store is store:
-            questions = len(store.gold)
-            tokens = cell.episodes.column("tokens").reshape(questions, -1).mean(axis=1)
-            right = 100 * cell.correct.reshape(questions, -1).mean(axis=1)
-            rows.append(
-                GridRow(
-                    cell.spec.text,
-                    cell.spec.beta,
-                    tuple(np.round(right, 1).tolist()),
-                    tuple(np.round(tokens).astype(int).tolist()),
-                )
+def lines_of(curve: Curve, sequential: Mapping[StoreKey, np.ndarray], *, seed: int) -> list[Line]:
+    """A controller's curves with bands: the mean of the stores first, then each store.
+
+    Args:
+        sequential: per store, `[B]` mean sequential tokens.
+        seed: of the bootstrap.
+    """
+    parts = {f"{model}/{dataset}": [(model, dataset)] for model, dataset in curve.stores}
+    if len(parts) > 1:
+        parts = {MEAN: list(curve.stores)} | parts
+    lines = []
+    for store, keys in parts.items():
+        part = Curve(
+            curve.controller,
+            curve.betas,
+            {dataset: curve.questions[dataset] for _, dataset in keys},
+            {key: curve.correct[key] for key in keys},
+            {key: curve.tokens[key] for key in keys},
+        )
+        frame = curve_intervals(part, rng=np.random.default_rng(seed))
+        points = tuple(
+            Point(
+                beta=row["beta"],
+                accuracy=100 * row["accuracy"],
+                tokens=row["tokens"],
+                sequential_tokens=float(np.mean([sequential[key][b] for key in keys])),
+                accuracy_low=100 * row["accuracy_low"],
+                accuracy_high=100 * row["accuracy_high"],
             )
+            for b, row in enumerate(frame.iter_rows(named=True))
+        )
+        lines.append(Line(curve.controller, store, points))
+    return lines
+
+
+def grid_of(store: Store, rows: Sequence[GridRow]) -> Grid:
+    """The questions of a store with how controllers did on each."""
     gold = tuple(known[code] for known, code in zip(store.answers, store.gold, strict=True))
     hope = tuple((100 * store.correct.mean(axis=1)).round(1).tolist())
     return Grid(store.name, tuple(store.questions()), gold, hope, tuple(rows))
+
+
+def grid_row(controller: str, beta: float, correct: np.ndarray, tokens: np.ndarray) -> GridRow:
+    """How a controller did on each question.
+
+    Args:
+        correct, tokens: `[Q, D]`.
+    """
+    right = np.round(100 * correct.mean(axis=1), 1)
+    spent = np.round(tokens.mean(axis=1)).astype(int)
+    return GridRow(controller, beta, tuple(right.tolist()), tuple(spent.tolist()))
+
+
+def _grid_row(cell: Cell) -> GridRow:
+    shape = (len(cell.store.gold), -1)
+    tokens = cell.episodes.column("tokens").reshape(shape)
+    return grid_row(cell.spec.text, cell.spec.beta, cell.correct.reshape(shape), tokens)
 
 
 def matrices_of(store: Store, orders: np.ndarray, *, draw: int = 0) -> list[Matrix]:
@@ -269,26 +308,26 @@ def episodes_of(cell: Cell, settings: Settings, *, draw: int = 0) -> list[Episod
     """A cell's episodes of one draw, step by step.
 
     Args:
-        settings: with traces.
+        cell: with traces.
+        settings: those of the cell.
     """
-    questions = len(cell.store.gold)
-    pairs = np.stack([np.arange(questions), np.full(questions, draw)], axis=1)
-    again = run_cell(cell.store, cell.spec, settings, pairs)
-    steps = again.trace(settings).partition_by("question", as_dict=True, maintain_order=True)
+    steps = cell.trace(settings).filter(pl.col("draw") == draw)
+    parts = steps.partition_by("question", as_dict=True, maintain_order=True)
+    pairs = cell.episodes.pairs
     return [
-        _episode(again, e, steps.get((q,), pl.DataFrame()))
-        for e, q in enumerate(pairs[:, 0].tolist())
+        _episode(cell, int(e), parts.get((int(pairs[e, 0]),)))
+        for e in np.flatnonzero(pairs[:, 1] == draw)
     ]
 
 
-def _episode(cell: Cell, e: int, steps: pl.DataFrame) -> Episode:
+def _episode(cell: Cell, e: int, steps: pl.DataFrame | None) -> Episode:
     q, draw = cell.episodes.pairs[e].tolist()
     code = int(cell.episodes.column("code")[e])
     width, rounds = (int(cell.episodes.column(name)[e]) for name in ("width", "rounds"))
     reads: list[list[int]] = [[] for _ in range(width)]
     ends = {"finish": [0] * width, "prune": [0] * width}
     spent = [0] * (rounds + 1)
-    if steps.height:
+    if steps is not None:
         columns = steps.select("round", "action", "branch", "tokens").iter_rows()
         for round_, action, branch, tokens in columns:
             spent[round_] += tokens
@@ -337,33 +376,30 @@ def _read_runs(rounds: Sequence[int]) -> tuple[int, ...]:
     return tuple(runs)
 
 
-def waste_of(cells: Sequence[Cell], settings: Settings, *, draws: int = DIAGNOSED) -> list[Waste]:
+def waste_of(cells: Sequence[Cell], settings: Settings) -> list[Waste]:
     """Where the tokens of cells went, and what became of their episodes.
 
     Args:
-        settings: with traces.
-        draws: how many draws of each question are diagnosed.
+        cells: with traces.
+        settings: those of the cells.
     """
-    ran = []
+    found = []
     for cell in cells:
-        pairs = cell.episodes.pairs
-        again = run_cell(cell.store, cell.spec, settings, pairs[pairs[:, 1] < draws])
-        ran.append(findings.Ran.of(again, settings))
-    by = ("model", "dataset", "controller", "beta")
-    found = findings.summarise(findings.diagnose(ran), by=by)
-    return [
-        Waste(
-            row["controller"],
-            row["beta"],
-            f"{row['model']}/{row['dataset']}",
-            {words: row[part] for part, words in PARTS.items()},
-            {
-                words: 100 * row["accuracy" if verdict == "right" else verdict]
-                for verdict, words in VERDICTS.items()
-            },
+        frame = findings.diagnose([findings.Ran.of(cell, settings)])
+        row = findings.summarise(frame).row(0, named=True)
+        found.append(
+            Waste(
+                cell.spec.text,
+                cell.spec.beta,
+                cell.store.name,
+                {words: row[part] for part, words in PARTS.items()},
+                {
+                    words: 100 * row["accuracy" if verdict == "right" else verdict]
+                    for verdict, words in VERDICTS.items()
+                },
+            )
         )
-        for row in found.iter_rows(named=True)
-    ]
+    return found
 
 
 def facts_of(store: Store) -> PoolFacts:

@@ -60,10 +60,8 @@ LIGHT = Palette(
     gold="#00876c",
     answers=("#d9622b", "#4a7fc1", "#b0679f", "#d9a400", "#7a5ea8", "#8fb8d8"),
     rest="#b4bac3",
-    parts=("#0068a8", "#e0a100", "#cc5500", "#8b9099", "#b0518f", "#5b3a9e"),
-    findings=(
-        "#007d5c", "#8b9099", "#cc5500", "#e0a100", "#b0518f", "#0068a8", "#5b3a9e", "#2f9bd6",
-    ),
+    parts=("#0068a8", "#e0a100", "#cc5500", "#8b9099"),
+    findings=("#007d5c", "#2f9bd6", "#cc5500", "#e0a100", "#b0518f", "#8b9099"),
     rounds=("#b9d3ea", "#08306b"),
 )  # fmt: skip
 
@@ -79,9 +77,7 @@ DARK = Palette(
     gold="#2fcfa2",
     answers=("#f0834a", "#6ea3e6", "#d894c8", "#f0c240", "#a88fdb", "#4f7a9c"),
     rest="#5a626e",
-    parts=("#58b4f0", "#efc14e", "#ff9552", "#7a828e", "#ea9fd0", "#b59cf2"),
-    findings=(
-        "#2fcfa2", "#7a828e", "#ff9552", "#efc14e", "#ea9fd0", "#58b4f0", "#b59cf2", "#9bdcff",
-    ),
+    parts=("#58b4f0", "#efc14e", "#ff9552", "#7a828e"),
+    findings=("#2fcfa2", "#9bdcff", "#ff9552", "#efc14e", "#ea9fd0", "#7a828e"),
     rounds=("#33475c", "#a8d5ff"),
 )  # fmt: skip

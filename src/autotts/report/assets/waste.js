@@ -1,12 +1,12 @@
 // Where tokens went, what became of episodes, and what the stores themselves are like.
-function stacked(rows, names, colours, unit) {
+function stacked(rows, names, colours, unit, total) {
   const most = Math.max(...rows.map((row) => sum(Object.values(row.parts))));
   return [h("ul", { class: "key" }, names.map((name) => h("li", null, h("span", { class: "chip", style: { background: colours(name) } }), name))),
     h("div", { class: "bars" }, rows.map((row) => h("div", { class: "row" }, h("span", null, row.name),
       h("div", { class: "stack", role: "img", "aria-label": names.map((name) => `${name} ${unit(row.parts[name] ?? 0)}`).join(", ") },
         names.filter((name) => row.parts[name] > 0).map((name) => explain(h("span", { style: { width: `${(100 * row.parts[name]) / most}%`, background: colours(name) } }),
           `${row.name}\n${name}: ${unit(row.parts[name])} (${fixed((100 * row.parts[name]) / sum(Object.values(row.parts)), 1)} %)`))),
-      h("span", null, unit(sum(Object.values(row.parts)))))))];
+      h("span", null, total(row.parts)))))];
 }
 function waste() {
   if (!data.waste.length) return [nothing("No diagnosis is in this report: it takes the stores, whose recordings say what would have happened.")];
@@ -23,8 +23,8 @@ function waste() {
     select("store", stores(data.waste), store, (value) => { chosen.wasteStore = value; render(); }),
     select("show", ["all controllers", ...unique(here.map((w) => w.controller))], by, (value) => { chosen.wasteController = value; render(); }),
     by === "all controllers" ? select("at β", betas.map((b) => ({ value: b, text: fixed(b) })), beta, (value) => { chosen.wasteBeta = value; render(); }) : null),
-  card(h("h2", null, "Where the tokens went, per question"), stacked(named("parts"), names("parts"), colours("parts", "part"), (v) => short(v))),
-  card(h("h2", null, "What became of the episodes"), stacked(named("findings"), names("findings"), colours("findings", "finding"), (v) => `${fixed(v, 1)} %`))];
+  card(h("h2", null, "Where the tokens went, per question"), stacked(named("parts"), names("parts"), colours("parts", "part"), (v) => short(v), (parts) => short(sum(Object.values(parts))))),
+  card(h("h2", null, "What became of the episodes"), stacked(named("findings"), names("findings"), colours("findings", "finding"), (v) => `${fixed(v, 1)} %`, (parts) => `${fixed(parts.right, 1)} % right`))];
 }
 function pool() {
   if (!data.pools.length) return [nothing("The results file has nothing about the stores: give autotts report the stores as well.")];
