@@ -19,7 +19,7 @@ from autotts.replay import compiled
 from autotts.replay.episodes import aim, make_memory
 from autotts.replay.memory import Memory
 from autotts.sandbox import channel, seal
-from autotts.sandbox.broker import Broker
+from autotts.sandbox.broker import Broker, answer_frame
 from autotts.sandbox.cells import LOG_WORDS, Allowance, Cell
 from autotts.sandbox.channel import Ended, Flooded, Stalled, wait
 from autotts.sandbox.tier import Tier
@@ -150,6 +150,7 @@ class _Blind:
         self._deadline = time.monotonic() + allowance.cell_seconds * max(1, len(used))
 
     def all(self, jobs: int) -> BlindRun:
+        answer_frame()  # compiled before any clock runs
         waiting = group_tasks(self._cells, self._tasks, np.random.default_rng())
         waiting.reverse()
         try:
@@ -191,6 +192,7 @@ class _Blind:
         """Wait for some group, and answer those that have something."""
         soonest = min(self._deadline, *(g.deadline for g in self._groups))
         ready = wait([g.worker.inbox for g in self._groups], soonest)
+        now = time.monotonic()
         for group in list(self._groups):
             inbox = group.worker.inbox
             try:
@@ -200,35 +202,39 @@ class _Blind:
                         self._answer(group, *frame)
                         if group not in self._groups:
                             break
-                elif time.monotonic() >= min(group.deadline, self._deadline):
+                elif now >= min(group.deadline, self._deadline):
                     raise Stalled
             except (Stalled, Ended, Flooded) as error:
                 raise group.worker.failed(error, self._source, "an episode") from error
 
     def _answer(self, group: _Group, kind: int, payload: bytes) -> None:
         """Take a group one step on."""
-        inbox = group.worker.inbox
-        soon = time.monotonic() + self._allowance.episode_seconds
         if kind == channel.HELLO:
             self._tier = group.worker.check_hello(payload)
-            inbox.send(channel.SOURCE, source_payload(self._source), soon)
-            inbox.send(channel.SLOTS, self._slots(group), soon)
             group.accept = {channel.LOADED: _MAX_KINDS, channel.FAILED: channel.MAX_FAILED}
+            self._send(group, channel.SOURCE, source_payload(self._source))
+            self._send(group, channel.SLOTS, self._slots(group))
         elif kind == channel.LOADED:
             group.accept = {
                 channel.ASK: group.broker.max_bytes,
                 channel.FAILED: channel.MAX_FAILED,
             }
-            group.deadline = soon
+            group.deadline = self._soon()
         elif kind == channel.FAILED:
             raise self._failed(group, payload)
         else:
             reply = group.broker.answer(channel.words(payload))
             if group.broker.playing:
-                inbox.send(channel.REPLY, reply.tobytes(), soon)
-                group.deadline = soon
+                self._send(group, channel.REPLY, reply.tobytes())
+                group.deadline = self._soon()
             else:
                 self._finish(group)
+
+    def _soon(self) -> float:
+        return time.monotonic() + self._allowance.episode_seconds
+
+    def _send(self, group: _Group, kind: int, payload: bytes) -> None:
+        group.worker.inbox.send(kind, payload, self._soon())
 
     def _slots(self, group: _Group) -> bytes:
         """What a worker has to know about its episodes: no question, no draw, no data."""
@@ -239,12 +245,14 @@ class _Blind:
                 {
                     "beta": cell.beta,
                     "named": dict(cell.named),
-                    "memory": {
+                    "sizes": {
                         "ceiling": cell.ceiling,
                         "intervals": cell.pool.probes.shape[2],
                         "n_codes": int(cell.pool.n_codes.max()),
+                    },
+                    "rules": {
+                        "ceiling": cell.ceiling,
                         "interval": cell.pool.interval,
-                        "billing": "reference",
                         "budget": cell.rules.budget,
                         "probe_cost": cell.rules.probe_cost,
                     },
@@ -254,7 +262,7 @@ class _Blind:
 
     def _finish(self, group: _Group) -> None:
         self._groups.remove(group)
-        group.worker.end()
+        group.worker.leave()
         self._text = self._text or group.worker.inbox.text
         for k, t in enumerate(group.tasks):
             result = group.broker.results[k]

@@ -1,16 +1,20 @@
 """The trusted half of the blind driver: it holds the pools, reveals, charges and logs.
 
 Frames come from a worker that nothing is believed of: every count, id and length is checked
-before it is used, and the actions are those of `control`, which check the rest. A record that
-can't be read ends the group with a `SandboxError`; one that the state does not admit is told to
-the program, which raises.
+before it is used, and the actions are those of `control`, which check the rest. A frame that
+can't be read ends the group with a `SandboxError`; a request that the state does not admit is
+told to the program, which raises.
 """
+
+# Numba's decorators and array functions have no types.
+# mypy: disable-error-code="no-any-return,untyped-decorator"
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numba import types
+from numba.extending import register_jitable
 
 from autotts import control
 from autotts.errors import ControllerError, SandboxError
@@ -21,114 +25,158 @@ from autotts.sandbox.lockstep import ANSWER, BLOCK_HEAD, REPLY_HEAD, outgoing_wo
 
 _I64 = types.int64
 _WORDS = types.int64[::1]
-_UNREADABLE = -1
+
+_UNREADABLE, _OUT_OF_TURN, _LOGS_TOO_MUCH = -1, -2, -3
 
 
-@kernel(_I64(_I64, RECEIVED, _I64, _I64, _WORDS, _I64, _WORDS))
-def answer_slot(
-    header: int, frame: Any, at: int, end: int, reply: Any, out_at: int, ended: Any
+@register_jitable
+def _is_last(kind: int) -> bool:
+    """Whether nothing may follow a record of this kind in a slot's words of one frame."""
+    return kind != control.PRUNE and kind != control.NOTE
+
+
+@register_jitable
+def _record_length(word: int, room: int) -> int:
+    """Words that follow a record's header, -1 if it is not one or has no room."""
+    kind, flag, count = word & 7, (word >> 3) & 1, word >> 4
+    if count < 1 or count > room or kind > ANSWER:
+        return -1
+    if flag and kind != control.BRANCH and kind != control.CONTINUE:
+        return -1
+    if count != 1 and (kind == control.BRANCH or kind == ANSWER):
+        return -1
+    if count != 2 and kind == control.NOTE:
+        return -1
+    length = 2 * count if kind == control.CONTINUE else count
+    if length > room or (_is_last(kind) and length != room):
+        return -1
+    return length
+
+
+@register_jitable
+def _perform(s: Any, kind: int, flag: bool, ids: Any, times: Any, depths: Any) -> int:
+    """Do what one record asks for; returns the rule it breaks. Keeps where branches were."""
+    if kind == control.BRANCH:
+        return control.branch(s, ids[0], flag)
+    if kind == control.PRUNE:
+        return control.prune(s, ids)
+    rule = control.check_ids(s, ids)
+    if rule:
+        return rule
+    for j in range(len(ids)):
+        depths[j] = s.depth[ids[j]]
+    if kind == control.CONTINUE:
+        return control.advance(s, ids, times, flag)
+    if kind == control.FINISH:
+        return control.finish(s, ids)
+    return control.probe(s, ids)
+
+
+@register_jitable
+def _write_reply(
+    s: Any, kind: int, ids: Any, n_before: int, depths: Any, reply: Any, at: int
 ) -> int:
+    """Write what a request revealed; returns where that ends.
+
+    `0, n, n_finished, n_answers, spent, rounds, before, blocks`, then for each branch of the
+    request its id, the depths from and to which it went, its tokens, its answer, and the answers
+    revealed at those depths; then the branches that finished, in order.
+    """
+    blocks = 0
+    if kind == control.BRANCH:
+        blocks = s.n - n_before
+    elif _is_last(kind) and kind != ANSWER:
+        blocks = len(ids)
+    head = (0, s.n, s.n_finished, s.n_answers, s.spent, s.rounds, s.before, blocks)
+    for j in range(REPLY_HEAD):
+        reply[at + j] = head[j]
+    at += REPLY_HEAD
+    for j in range(blocks):
+        i, low = n_before + j, 0
+        if kind != control.BRANCH:
+            i = ids[j]
+            low = s.depth[i] - 1 if kind == control.PROBE else depths[j]
+        high = s.depth[i]
+        block = (i, low, high, s.tokens[i], s.answer[i])
+        for k in range(BLOCK_HEAD):
+            reply[at + k] = block[k]
+        at += BLOCK_HEAD
+        for d in range(low, high):
+            reply[at] = s.history[i * s.intervals + d]
+            at += 1
+    if blocks:
+        for j in range(s.before, s.n_finished):
+            reply[at] = s.finish_order[j]
+            at += 1
+    return at
+
+
+@register_jitable
+def _answer_slot(s: Any, frame: Any, at: int, end: int, reply: Any, out_at: int, ended: Any) -> int:
     """Perform the records `frame[at:end]` of one slot; returns where its reply ends.
 
-    The reply is `rule, branch, value` if a rule was broken. Else it is `0, n, n_finished,
-    n_answers, spent, rounds, before, blocks`, then for each branch of the request its id, the
-    depths from and to which it went, its tokens and answer, and the answers revealed at those
-    depths; then, with blocks, the branches that finished, in order.
-
-    Args:
-        ended: `[2]`, set to 1 and the answer's id when the episode answers.
-
-    Returns:
-        -1 if the records can't be read.
+    The reply is `rule, branch, value` if a rule was broken, else as `_write_reply` has it.
     """
-    s = jit.state_at(header)
     depths = jit.array_at(s.arena_address, 8, s.ceiling)
-    rule = 0
     kind = control.NOTE
-    first = count = n_before = 0
+    n_before = s.n
+    ids = frame[at:at]
     while at < end:
-        word = frame[at]
-        kind, flag, count = word & 7, (word >> 3) & 1, word >> 4
-        at += 1
-        room = end - at
-        single = kind == control.BRANCH or kind == ANSWER
-        if count < 1 or count > room or (single and count != 1) or kind > ANSWER:
+        kind, flag, count = frame[at] & 7, (frame[at] >> 3) & 1, frame[at] >> 4
+        length = _record_length(frame[at], end - at - 1)
+        if length < 0:
             return _UNREADABLE
-        if (flag and kind != control.BRANCH and kind != control.CONTINUE) or (
-            kind == control.NOTE and count != 2
-        ):
-            return _UNREADABLE
-        length = 2 * count if kind == control.CONTINUE else count
-        last = kind != control.PRUNE and kind != control.NOTE
-        if length > room or (last and length != room):
-            return _UNREADABLE
-        first = at
-        at += length
-        ids = frame[first : first + count]
-        n_before = s.n
+        ids = frame[at + 1 : at + 1 + count]
+        times = frame[at + 1 + count : at + 1 + length]
+        at += 1 + length
         if kind == control.NOTE:
             control.note(s, ids[0], ids[1])
         elif kind == ANSWER:
             ended[0] = 1
             ended[1] = ids[0]
-        elif kind == control.BRANCH:
-            rule = control.branch(s, ids[0], flag == 1)
         else:
-            if kind != control.PRUNE:
-                rule = control.check_ids(s, ids)
-                for j in range(count):
-                    if rule == 0:
-                        depths[j] = s.depth[ids[j]]
-            if rule == 0:
-                if kind == control.CONTINUE:
-                    rule = control.advance(s, ids, frame[first + count : at], flag == 1)
-                elif kind == control.FINISH:
-                    rule = control.finish(s, ids)
-                elif kind == control.PROBE:
-                    rule = control.probe(s, ids)
-                else:
-                    rule = control.prune(s, ids)
-        if rule and not last:
+            rule = _perform(s, kind, flag == 1, ids, times, depths)
+            if rule and not _is_last(kind):
+                return _UNREADABLE
+            if rule:
+                reply[out_at] = rule
+                reply[out_at + 1] = s.error_branch
+                reply[out_at + 2] = s.error_value
+                return out_at + 3
+    if s.log_full:
+        return _LOGS_TOO_MUCH
+    return _write_reply(s, kind, ids, n_before, depths, reply, out_at)
+
+
+@kernel(_I64(_WORDS, _WORDS, types.boolean[::1], RECEIVED, _WORDS, types.int64[:, ::1]))
+def answer_frame(
+    headers: Any, most_words: Any, playing: Any, frame: Any, reply: Any, ended: Any
+) -> Any:
+    """Perform what a frame asks for; returns the length of the reply, or why there is none.
+
+    Args:
+        most_words: `[W]` words that each slot may send.
+        playing: `[W]` whose episode goes on.
+        ended: `[W, 2]`, written: whether an episode answers now, and the id it answers.
+    """
+    width = len(headers)
+    if len(frame) < width:
+        return _UNREADABLE
+    start, end = width, 0
+    for k in range(width):
+        count = frame[k]
+        ended[k, 0] = 0
+        if (count > 0) != playing[k] or count > most_words[k]:
+            return _OUT_OF_TURN
+        if count < 0 or count > len(frame) - start:
             return _UNREADABLE
-    reply[out_at] = rule
-    if rule:
-        reply[out_at + 1] = s.error_branch
-        reply[out_at + 2] = s.error_value
-        return out_at + 3
-    blocks = 0
-    if kind == control.BRANCH:
-        blocks = s.n - n_before
-    elif kind == control.CONTINUE or kind == control.FINISH or kind == control.PROBE:
-        blocks = count
-    reply[out_at + 1] = s.n
-    reply[out_at + 2] = s.n_finished
-    reply[out_at + 3] = s.n_answers
-    reply[out_at + 4] = s.spent
-    reply[out_at + 5] = s.rounds
-    reply[out_at + 6] = s.before
-    reply[out_at + 7] = blocks
-    out_at += REPLY_HEAD
-    for j in range(blocks):
-        if kind == control.BRANCH:
-            i, low = n_before + j, 0
-        else:
-            i = frame[first + j]
-            low = s.depth[i] - 1 if kind == control.PROBE else depths[j]
-        high = s.depth[i]
-        reply[out_at] = i
-        reply[out_at + 1] = low
-        reply[out_at + 2] = high
-        reply[out_at + 3] = s.tokens[i]
-        reply[out_at + 4] = s.answer[i]
-        out_at += BLOCK_HEAD
-        for d in range(low, high):
-            reply[out_at] = s.history[i * s.intervals + d]
-            out_at += 1
-    if blocks:
-        for j in range(s.before, s.n_finished):
-            reply[out_at] = s.finish_order[j]
-            out_at += 1
-    return out_at
+        if count:
+            s = jit.state_at(headers[k])
+            end = _answer_slot(s, frame, start, start + count, reply, end, ended[k])
+            if end < 0:
+                return end
+            start += count
+    return end if start == len(frame) else _UNREADABLE
 
 
 class Broker:
@@ -143,10 +191,12 @@ class Broker:
             memories: for each slot its state, pointing at its question, with room for the log.
         """
         self._memories = memories
+        self._headers = np.array([m.address for m in memories], np.int64)
         self._playing = np.ones(len(memories), np.bool_)
+        self._ended = np.zeros((len(memories), 2), np.int64)
         sizes = [REPLY_HEAD + m["ceiling"] * (BLOCK_HEAD + 2 + m["intervals"]) for m in memories]
-        self._reply = np.zeros(sum(sizes), np.int64)
-        self._most_words = [outgoing_words(m["ceiling"]) for m in memories]
+        self._reply = np.empty(sum(sizes), np.int64)
+        self._most_words = np.array([outgoing_words(m["ceiling"]) for m in memories], np.int64)
         self.results = np.zeros((len(memories), len(compiled.RESULTS)), np.int64)
 
     @property
@@ -157,52 +207,37 @@ class Broker:
     @property
     def max_bytes(self) -> int:
         """The largest frame that a worker may send."""
-        return 8 * (len(self._memories) + sum(self._most_words))
+        return 8 * (len(self._memories) + int(self._most_words.sum()))
 
     def answer(self, frame: np.ndarray) -> np.ndarray:
-        """Perform what a worker asks, and return what that revealed.
+        """Perform what a worker asks for, and return what that revealed.
 
         Args:
             frame: int64 words as received.
 
         Raises:
-            SandboxError: the frame is not one, or asks for what can't be asked.
+            SandboxError: the frame is not one, or asks out of turn.
             ControllerError: an episode goes on and on.
         """
-        width = len(self._memories)
-        if len(frame) < width:
-            raise SandboxError(f"a frame of {len(frame)} words for {width} episodes")
-        counts = frame[:width].tolist()
-        if min(counts) < 0 or sum(counts) != len(frame) - width:
-            raise SandboxError("the counts of a frame don't add up to its length")
-        perform = answer_slot()
-        ended = np.zeros(2, np.int64)
-        start, end = width, 0
-        for k, count in enumerate(counts):
-            if not count:
-                if self._playing[k]:
-                    raise SandboxError(f"episode {k} goes on and asks for nothing")
-                continue
-            if not self._playing[k] or count > self._most_words[k]:
-                raise SandboxError(f"episode {k} asks for {count} words, out of turn or too many")
-            memory = self._memories[k]
-            ended[0] = 0
-            end = perform(memory.address, frame, start, start + count, self._reply, end, ended)
-            if end == _UNREADABLE:
-                raise SandboxError(f"episode {k} sent a record that can't be read")
-            start += count
-            if ended[0]:
-                self._end(k, int(ended[1]))
-            elif memory["log_full"]:
-                raise ControllerError(f"an episode asks for more than {memory['log_size']} words")
-        return self._reply[:end]
+        size = answer_frame()(
+            self._headers, self._most_words, self._playing, frame, self._reply, self._ended
+        )
+        if size == _LOGS_TOO_MUCH:
+            raise ControllerError(
+                f"an episode asks for more than {self._memories[0]['log_size']:,} words"
+            )
+        if size < 0:
+            raise SandboxError(
+                "a worker sent a frame that can't be read"
+                if size == _UNREADABLE
+                else "a worker spoke for an episode out of turn, or said too much"
+            )
+        for k in np.flatnonzero(self._ended[:, 0]).tolist():
+            compiled.end()(self._memories[k].address, 0, int(self._ended[k, 1]), self.results[k])
+            self._playing[k] = False
+        return self._reply[:size]
 
     def log(self, k: int) -> np.ndarray:
         """The words of slot k's log."""
         memory = self._memories[k]
         return memory.arrays["log"][: memory["log_at"]].copy()
-
-    def _end(self, k: int, answer: int) -> None:
-        memory = self._memories[k]
-        compiled.end()(memory.address, 0, answer, self.results[k])
-        self._playing[k] = False

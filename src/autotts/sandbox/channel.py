@@ -68,6 +68,7 @@ class Inbox:
         self._buffer = bytearray()
         self._text = bytearray()
         self._n_printed = 0
+        self._has_printed = False
         self.open = [channel.fileno(), printed]
 
     @property
@@ -124,7 +125,8 @@ class Inbox:
 
     def fill(self) -> None:
         """Read what has come, without waiting. Raises Ended, Flooded."""
-        self.drain()
+        if self._has_printed:
+            self.drain()
         try:
             received = self.channel.recv(_CHUNK)
         except BlockingIOError:
@@ -137,6 +139,7 @@ class Inbox:
 
     def drain(self) -> None:
         """Take what the program has printed, so that it can go on printing. Raises Flooded."""
+        self._has_printed = False
         while self._printed in self.open:
             try:
                 printed = os.read(self._printed, _CHUNK)
@@ -148,6 +151,10 @@ class Inbox:
             self._text += printed[: MAX_TEXT - len(self._text)]
             if self._n_printed > MAX_OUTPUT:
                 raise Flooded
+
+    def notice(self, descriptor: int) -> None:
+        """Be told that a descriptor of `open` has something to read."""
+        self._has_printed |= descriptor == self._printed
 
     def close(self) -> None:
         self.channel.close()
@@ -162,8 +169,12 @@ def wait(inboxes: Iterable[Inbox], deadline: float) -> list[Inbox]:
         for descriptor in inbox.open:
             poll.register(descriptor, select.POLLIN)
             owner[descriptor] = inbox
-    ready = poll.poll(1000 * _left(deadline))
-    return list(dict.fromkeys(owner[descriptor] for descriptor, _ in ready))
+    ready = {}
+    for descriptor, _ in poll.poll(1000 * _left(deadline)):
+        inbox = owner[descriptor]
+        inbox.notice(descriptor)
+        ready[id(inbox)] = inbox
+    return list(ready.values())
 
 
 class Outbox:

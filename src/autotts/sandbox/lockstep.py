@@ -32,11 +32,13 @@ ANSWER = 6
 """A kind of record beside those of `control`: the end of an episode."""
 REPLY_HEAD = 8
 BLOCK_HEAD = 5
+_READY_SIZES = {"ceiling": 128, "intervals": 128, "n_codes": 256}
+_READY_SLOTS = 32
 
 
 def outgoing_words(ceiling: int) -> int:
     """Most words a slot sends in one frame: one request for all branches, and what came before."""
-    return 1024 + 4 * ceiling
+    return 1024 + 4 * max(ceiling, _READY_SIZES["ceiling"])
 
 
 _I64 = types.int64
@@ -126,8 +128,9 @@ def absorb(headers: Any, counts: Any, reply: Any, rules: Any) -> None:
 
 
 def warm_up() -> None:
-    """Compile, or find, what the zygote's children inherit."""
+    """Compile, or find, what the zygote's children inherit, and make slots for them."""
     ask(), gather(), absorb()
+    _ready.extend(Slot(_READY_SIZES) for _ in range(_READY_SLOTS))
 
 
 class EpisodeRaised(Exception):
@@ -190,35 +193,64 @@ class BlindEnv(interpreted.Env):
         }
 
 
-def play(outbox: Outbox, program: Program, slots: list[dict[str, Any]]) -> None:
+class Slot:
+    """Where one episode is played: its state, and its `env`."""
+
+    def __init__(self, sizes: dict[str, int]) -> None:
+        """
+        Args:
+            sizes: the most `ceiling`, `intervals` and `n_codes` it is for.
+        """
+        self.sizes = sizes
+        self.memory = Memory(
+            **sizes, interval=1, billing="reference", log_words=outgoing_words(sizes["ceiling"])
+        )
+        # The trusted side speaks of answers by their id in the episode: code and id are one.
+        self.memory.arrays["code_of"][:] = np.arange(sizes["n_codes"])
+        self.env = BlindEnv(self.memory, partial(getcurrent().switch, None))
+
+    def begin(self, rules: dict[str, int]) -> None:
+        """Prepare for the episode with these `interval`, `budget`, `probe_cost`, `ceiling`."""
+        for name, value in rules.items():
+            self.memory[name] = value
+
+
+_ready: list[Slot] = []
+"""Slots made before the fork, for episodes that are not larger; others are made anew."""
+
+
+def _take_slot(sizes: dict[str, int]) -> Slot:
+    fits = all(sizes[name] <= most for name, most in _READY_SIZES.items())
+    return _ready.pop() if fits and _ready else Slot(sizes)
+
+
+def play(outbox: Outbox, program: Program, asked: list[dict[str, Any]]) -> None:
     """Run one episode in each slot, in lock-step, until all have answered.
 
     Args:
-        slots: for each its beta, the parameters named beside it, and the size of its `memory`.
+        asked: for each slot its beta, the parameters named beside it, the sizes and the rules
+            of its episode.
 
     Raises:
         EpisodeRaised: the program raised in one of them.
     """
-    wait = partial(getcurrent().switch, None)
-    memories, running = [], []
+    slots, running = [], []
     parameters: dict[str, Any] = {}
-    for k, slot in enumerate(slots):
-        asked = json.dumps([slot["beta"], slot["named"]])
-        if asked not in parameters:
-            values = program.parameters(slot["beta"], slot["named"])
-            parameters[asked] = interpreted.parameters(values)
-        log_words = outgoing_words(slot["memory"]["ceiling"])
-        memory = Memory(**slot["memory"], log_words=log_words)
-        # The trusted side speaks of answers by their id in the episode: code and id are one.
-        memory.arrays["code_of"][:] = np.arange(len(memory.arrays["code_of"]))
-        memories.append(memory)
-        running.append((k, greenlet(_episode_of(program, parameters[asked], memory, wait))))
-    headers = np.array([memory.address for memory in memories], np.int64)
-    frame = np.zeros(sum(1 + memory["log_size"] for memory in memories), np.int64)
+    for k, episode in enumerate(asked):
+        at = json.dumps([episode["beta"], episode["named"]])
+        if at not in parameters:
+            values = program.parameters(episode["beta"], episode["named"])
+            parameters[at] = interpreted.parameters(values)
+        slot = _take_slot(episode["sizes"])
+        slot.begin(episode["rules"])
+        slots.append(slot)
+        running.append((k, greenlet(_episode_of(program, parameters[at], slot))))
+    headers = np.array([slot.memory.address for slot in slots], np.int64)
+    frame = np.zeros(sum(1 + slot.memory["log_size"] for slot in slots), np.int64)
     rules = np.zeros(len(slots), np.int64)
     while running:
         resumed = rules.tolist()
-        running = [(k, episode) for k, episode in running if not _resume(k, episode, resumed[k])]
+        running = [(k, green) for k, green in running if not _resume(k, green, resumed[k])]
         size = gather()(headers, frame)
         outbox.send(ASK, frame[:size].tobytes())
         counts = frame[: len(slots)].copy()
@@ -236,16 +268,14 @@ def _resume(k: int, episode: Any, rule: int) -> bool:
         raise EpisodeRaised(k) from error
 
 
-def _episode_of(
-    program: Program, p: Any, memory: Memory, wait: Callable[[], int]
-) -> Callable[[int], bool]:
+def _episode_of(program: Program, p: Any, slot: Slot) -> Callable[[int], bool]:
     """The body of a greenlet: one episode; asks for its end as its last request."""
 
     def run(_: int) -> bool:
-        env = BlindEnv(memory, wait)
         out = np.zeros(len(compiled.RESULTS), np.int64)
-        interpreted.run_episode(lambda _, p: program.solve(env, p), p, memory, out)
-        ask()(memory.address, ANSWER, address_of(out[1:]), 8, 1, 0, 0, 0)
+        address = slot.memory.address
+        interpreted.run_episode(lambda _, p: program.solve(slot.env, p), p, slot.memory, out)
+        ask()(address, ANSWER, address_of(out[1:]), 8, 1, 0, 0, 0)
         return True
 
     return run

@@ -35,6 +35,9 @@ class Exit:
     memory_kib: int
 
 
+_LEFT = Exit(-signal.SIGKILL, 0.0, 0)
+
+
 class Zygote:
     """A process that forks sealed workers; see `autotts.sandbox.zygote`."""
 
@@ -92,12 +95,8 @@ class Zygote:
             "without": list(without),
         }
         try:
-            socket.send_fds(
-                self._control, [json.dumps(request).encode()], [theirs.fileno(), write, *files]
-            )
+            self._ask(request, [theirs.fileno(), write, *files])
             pid = self._answer(_ANSWER_SECONDS)["pid"]
-        except OSError as error:
-            raise SandboxError(f"the fork server is gone: {error}") from error
         finally:
             theirs.close()
             os.close(write)
@@ -105,11 +104,19 @@ class Zygote:
 
     def end(self, pid: int) -> Exit:
         """Kill a worker, whatever it does, and say how it ended."""
+        self._ask({"do": "end", "pid": pid})
+        return Exit(**self._answer(_ANSWER_SECONDS))
+
+    def drop(self, pid: int) -> None:
+        """Kill a worker, and don't wait for its end."""
+        self._ask({"do": "drop", "pid": pid})
+        self._answer(_ANSWER_SECONDS)
+
+    def _ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         try:
-            self._control.send(json.dumps({"do": "end", "pid": pid}).encode())
+            socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
         except OSError as error:
             raise SandboxError(f"the fork server is gone: {error}") from error
-        return Exit(**self._answer(_ANSWER_SECONDS))
 
     def _answer(self, seconds: float) -> dict[str, Any]:
         """One answer; each is one short message, for the zygote waits for the next request."""
@@ -154,10 +161,19 @@ class Worker:
         """Kill the process and keep what it printed."""
         if self.exit is None:
             self.exit = self._zygote.end(self._pid)
-            with contextlib.suppress(Flooded):  # what is kept is kept
-                self.inbox.drain()
-            self.inbox.close()
+            self._close()
         return self.exit
+
+    def leave(self) -> None:
+        """Kill the process, of which nothing more is to be known, and don't wait for its end."""
+        self.exit = _LEFT
+        self._zygote.drop(self._pid)
+        self._close()
+
+    def _close(self) -> None:
+        with contextlib.suppress(Flooded):  # what is kept is kept
+            self.inbox.drain()
+        self.inbox.close()
 
     def hello(self) -> Tier:
         """What the worker reached, as it says before it is given anything.

@@ -6,6 +6,7 @@ program. The trusted side asks, one request at a time; the zygote answers. It do
 worker before it is told to, so that no process id is used twice while anybody may signal it.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -32,6 +33,7 @@ def main(control: socket.socket) -> None:
     gc.collect()
     gc.freeze()
     _answer(control, {"ready": True})
+    dropped: set[int] = set()
     while True:
         request, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST, 4)
         if not request:
@@ -45,22 +47,30 @@ def main(control: socket.socket) -> None:
             for descriptor in descriptors:
                 os.close(descriptor)
             _answer(control, {"pid": pid})
+        elif asked["do"] == "drop":
+            _kill(asked["pid"])
+            dropped.add(asked["pid"])
+            _answer(control, {})
         else:
             _answer(control, _end(asked["pid"]))
+        dropped -= {pid for pid in dropped if os.waitpid(pid, os.WNOHANG)[0]}
 
 
 def _answer(control: socket.socket, answer: dict[str, Any]) -> None:
     control.send(json.dumps(answer).encode())
 
 
-def _end(pid: int) -> dict[str, Any]:
-    """Kill a worker, with all of its process group, and say how it ended."""
+def _kill(pid: int) -> None:
+    """Kill a worker with all of its process group."""
     for kill in (os.killpg, os.kill):
-        try:
+        # It may have ended by itself, or not have made its group yet.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            # It has ended by itself, or has not made its group yet.
-            continue
+
+
+def _end(pid: int) -> dict[str, Any]:
+    """Kill a worker and say how it ended."""
+    _kill(pid)
     _, status, used = os.wait4(pid, 0)
     return {
         "status": os.waitstatus_to_exitcode(status),
