@@ -261,7 +261,7 @@ def _toy_branch(rng):
     return Branch(probes, max(1, 100 * length + int(rng.integers(-99, 150))), final)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     beta=st.sampled_from([0.0, 0.3, 0.5, 1.0]),

@@ -56,6 +56,7 @@ def solve(env, p):
         # The released code averages twice a round and keeps the second value.
         average += p.alpha * (beta_confidence(env.votes) - average)
         averages[r % p.window] = average
+        env.note("average", average)
         momentum = average - averages[max(0, r + 1 - p.window) % p.window]
         if (
             warm
