@@ -1,5 +1,7 @@
 """The promises of the control space, over random pools, programs and budgets."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -43,11 +45,11 @@ def begin(pool, rules=None, log_words=0):
 
 
 @st.composite
-def pools(draw, billing=st.sampled_from(["reference", "exact"])):
+def pools(draw):
     n = draw(st.integers(2, 6))
     lengths = draw(st.lists(st.integers(1, 6), min_size=n, max_size=n))
     rests = draw(st.lists(st.integers(1, 260), min_size=n, max_size=n))
-    return make_pool(draw(billing), lengths, rests)
+    return make_pool(draw(st.sampled_from(["reference", "exact"])), lengths, rests)
 
 
 def act_at_random(env, rng, actions):
@@ -111,10 +113,8 @@ def test_state_follows_from_what_was_asked(pool, seed, probe_cost):
 def test_a_budget_is_overrun_by_at_most_one_rest(pool, seed, budget, probe_cost):
     """What a branch has left past its last interval can't be known before; one may overrun."""
     env, memory = begin(pool, Rules(budget=budget, probe_cost=probe_cost))
-    try:
+    with contextlib.suppress(BudgetSpent):
         act_at_random(env, np.random.default_rng(seed), 40)
-    except BudgetSpent as error:
-        assert "are spent" in str(error)
     rests = pool.tokens[0] - (pool.lengths[0] - (pool.billing == "exact")) * pool.interval
     assert env.spent <= budget + max(0, rests.max())
     assert memory["overrun"] == max(0, env.spent - budget)
