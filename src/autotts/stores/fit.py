@@ -127,14 +127,15 @@ def _fit_lengths(coded: _Coded) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean `[Q, A]` and deviation `[Q, A]` of log lengths by answer, and their shape `[Q, knots]`.
 
     An answer's mean is drawn towards that of its class (true, named, tail) in the question, and
-    that towards the question's. The shape is half the question's own and half that of the third
+    that towards the question's, moved by how much the class is longer elsewhere. The shape is half the question's own and half that of the third
     of the questions that are as long: short questions have long tails, long ones are cut.
     """
     questions, answers = len(coded.tail_size), coded.answers
     x = np.log(coded.lengths - 0.5)
     q, ends, entry = coded.question, coded.ends, coded.entry
     own = _shrunk_means(x, (q,), (questions,), np.float64(x.mean()))
-    of_class = _shrunk_means(x, (q, ends), (questions, 3), own[:, None])
+    longer = _shrunk_means(x - own[q], (ends,), (3,), np.float64(0))
+    of_class = _shrunk_means(x, (q, ends), (questions, 3), own[:, None] + longer)
     means = _shrunk_means(x, (q, entry), (questions, answers), of_class[:, _ends(answers)])
     squares = (x - of_class[q, ends]) ** 2
     own = _shrunk_means(squares, (q,), (questions,), np.float64(squares.mean()))
