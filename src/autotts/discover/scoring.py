@@ -1,0 +1,356 @@
+"""Scoring: a program's sweep over beta on a set of stores, through whichever driver, cached.
+
+A sweep is a function of the program's text, the stores' content and the settings, so it is kept
+under the digest of these and never run twice in a run.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from autotts import __version__, programs
+from autotts.discover.protocol import Record, SweepPoint
+from autotts.discover.settings import RunSettings
+from autotts.errors import RunError, SandboxError
+from autotts.evaluate import Settings, run_cell
+from autotts.evaluate.compare import AREA_RANGE
+from autotts.evaluate.frontiers import (
+    BUDGET_FRACTIONS,
+    Curve,
+    StoreKey,
+    accuracy_at_fractions,
+    frontier_area,
+)
+from autotts.programs import Source, Spec
+from autotts.replay.episodes import Episodes, all_pairs
+from autotts.sandbox.box import Sandbox
+from autotts.sandbox.cells import Cell
+from autotts.stores import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a driver gives back: of each cell, its episodes and parameters.
+
+    notes: how they were run, for the record.
+    """
+
+    episodes: Sequence[Episodes]
+    parameters: Sequence[Mapping[str, float]]
+    notes: Record = field(default_factory=dict)
+
+
+Driver = Callable[[Source, Sequence[Cell], int], Ran]
+"""Runs a program over cells and audits so many of the episodes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sweep:
+    """Every episode of a program over all betas.
+
+    sequential: per store, `[B]` mean sequential tokens.
+    parameters: what the schedule gave, by beta.
+    """
+
+    curve: Curve
+    sequential: Mapping[StoreKey, np.ndarray]
+    parameters: tuple[dict[str, float], ...]
+    notes: Record
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """SC@64 on the stores: what budgets are shares of.
+
+    curve: of one beta, 1.
+    """
+
+    curve: Curve
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """`[S]` tokens per question."""
+        return self.curve.dearest_tokens()
+
+    def area(self, curve: Curve) -> float:
+        """Mean accuracy in percent of a curve's frontier over the budgets that count."""
+        low, high = (share * self.tokens for share in AREA_RANGE)
+        return float(100 * frontier_area(curve.points(), low, high).mean())
+
+    def at_fractions(self, curve: Curve) -> dict[str, float]:
+        """Accuracy in percent at each of `BUDGET_FRACTIONS`."""
+        accuracy = 100 * accuracy_at_fractions(curve.points(), self.tokens)
+        return {f"{share:g}": float(a) for share, a in zip(BUDGET_FRACTIONS, accuracy, strict=True)}
+
+    def points(self, sweep: Sweep) -> tuple[SweepPoint, ...]:
+        """The means of a sweep, by beta."""
+        curve = sweep.curve
+        means = curve.points()
+        accuracy = 100 * means.accuracy
+        sequential = np.mean([sweep.sequential[key] for key in curve.stores], axis=0)
+        shares = means.tokens / self.tokens[:, None]
+        return tuple(
+            SweepPoint(
+                beta=float(beta),
+                accuracy=float(accuracy[:, b].mean()),
+                tokens=float(means.tokens[:, b].mean()),
+                sequential_tokens=float(sequential[b]),
+                fraction=float(shares[:, b].mean()),
+                stores={
+                    f"{model}/{dataset}": (float(accuracy[s, b]), float(means.tokens[s, b]))
+                    for s, (model, dataset) in enumerate(curve.stores)
+                },
+            )
+            for b, beta in enumerate(curve.betas)
+        )
+
+
+class Scorer:
+    """Scores programs on stores under a run's settings. A context manager."""
+
+    def __init__(
+        self, stores: Sequence[Store], settings: RunSettings, cache: Path | None = None
+    ) -> None:
+        """
+        Args:
+            cache: folder for sweeps by content; none are kept if not given.
+        """
+        self.stores = tuple(stores)
+        self._settings = settings
+        self._cache = cache
+        self._sandbox = Sandbox(unsafe=settings.unsafe)
+        self._driver: Driver = {
+            "sealed": self._run_sealed,
+            "blind": self._run_blind,
+            "in-process": run_in_process,
+        }[settings.driver]
+
+    def __enter__(self) -> "Scorer":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._sandbox.close()
+
+    def check_sandbox(self) -> None:
+        """Whether programs can be run as the settings say, before anything is paid for.
+
+        Raises:
+            SandboxError: no process can be sealed here.
+        """
+        from autotts.sandbox.seal import supported
+
+        reason = supported()
+        if self._settings.driver != "in-process" and not self._settings.unsafe and reason:
+            raise SandboxError(
+                f"proposed programs can't be run sealed here: {reason}; --unsafe runs them all the"
+                " same, with the rights of this process"
+            )
+
+    def key(self, source: Source, draws: str | None = None) -> str:
+        """Digest of all that a sweep depends on."""
+        evaluation = self._settings.evaluation(draws=draws)
+        words = [
+            source.digest,
+            [store.digest for store in self.stores],
+            list(self._settings.betas),
+            [evaluation.draws, evaluation.failed, evaluation.probe_tokens, evaluation.seed],
+            evaluation.max_branches,
+            self._settings.driver,
+            __version__,
+        ]
+        return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+
+    def sweep(self, source: Source, *, draws: str | None = None, audit: int | None = None) -> Sweep:
+        """A program over all betas and stores.
+
+        Args:
+            draws: in place of the settings'.
+            audit: episodes to run again blind; as many as the settings say by default.
+
+        Raises:
+            ProgramError: it does not load or compile.
+            ControllerError: it failed in an episode, took too long or was rejected by the audit.
+            SandboxError: its worker broke its protocol.
+        """
+        key = self.key(source, draws)
+        found = _read(self._cache, key)
+        if found is not None:
+            return found
+        began = time.monotonic()
+        evaluation = self._settings.evaluation(draws=draws)
+        cells = [
+            _cell(store, beta, evaluation) for beta in self._settings.betas for store in self.stores
+        ]
+        ran = self._driver(source, cells, self._settings.audit if audit is None else audit)
+        sweep = self._assemble(source.name, ran)
+        sweep.notes["seconds"] = round(time.monotonic() - began, 3)
+        _write(self._cache, key, sweep)
+        return sweep
+
+    def smoke(self, source: Source) -> tuple[dict[str, float], ...]:
+        """Run one episode at every beta, blind; returns the parameters by beta.
+
+        Raises:
+            ProgramError, ControllerError, SandboxError: as `sweep`.
+        """
+        evaluation = self._settings.evaluation(draws="reference:1")
+        pairs = np.zeros((1, 2), np.int64)
+        cells = [_cell(self.stores[0], beta, evaluation, pairs) for beta in self._settings.betas]
+        driver = run_in_process if self._settings.driver == "in-process" else self._run_blind
+        return tuple(dict(found) for found in driver(source, cells, 0).parameters)
+
+    def reference(self) -> Reference:
+        """SC@64 on these stores."""
+        return Reference(self.baseline("sc", betas=(1.0,)).curve)
+
+    def baseline(self, name: str, betas: Sequence[float] | None = None) -> Sweep:
+        """The sweep of a controller of ours, in this process."""
+        betas = self._settings.betas if betas is None else betas
+        spec = programs.parse(name)
+        key = hashlib.sha256(f"{self.key(spec.source)}{list(betas)}".encode()).hexdigest()
+        found = _read(self._cache, key)
+        if found is None:
+            ran = self._run_trusted(spec, betas)
+            found = self._assemble(name, ran, betas)
+            _write(self._cache, key, found)
+        return found
+
+    def _run_trusted(self, spec: Spec, betas: Sequence[float]) -> Ran:
+        evaluation = self._settings.evaluation()
+        cells = [
+            run_cell(store, spec.at(beta), evaluation) for beta in betas for store in self.stores
+        ]
+        return Ran([c.episodes for c in cells], [c.params for c in cells], {"driver": "in-process"})
+
+    def _run_sealed(self, source: Source, cells: Sequence[Cell], audit: int) -> Ran:
+        return self._run_in_sandbox(source, cells, audit, "auto")
+
+    def _run_blind(self, source: Source, cells: Sequence[Cell], audit: int) -> Ran:
+        return self._run_in_sandbox(source, cells, audit, "blind")
+
+    def _run_in_sandbox(self, source: Source, cells: Sequence[Cell], audit: int, mode: str) -> Ran:
+        outcome = self._sandbox.run(source, cells, mode=mode, sample=audit)
+        verdict = outcome.verdict
+        notes: Record = {
+            "driver": outcome.mode,
+            "reason": outcome.reason,
+            "audit": verdict.status,
+            "audited": verdict.sample,
+            "differing": verdict.differing,
+            "may_differ": round(verdict.bound, 5),
+            "printed": outcome.text,
+        }
+        return Ran(outcome.episodes, outcome.parameters, notes)
+
+    def _assemble(self, name: str, ran: Ran, betas: Sequence[float] | None = None) -> Sweep:
+        """A sweep from cells in order of beta, then store."""
+        betas = self._settings.betas if betas is None else betas
+        correct: dict[StoreKey, np.ndarray] = {}
+        tokens: dict[StoreKey, np.ndarray] = {}
+        sequential: dict[StoreKey, np.ndarray] = {}
+        count = len(self.stores)
+        for s, store in enumerate(self.stores):
+            key = (store.model, store.dataset)
+            episodes = ran.episodes[s::count]
+            shape = (len(store.gold), -1)
+            codes = [e.column("code").reshape(shape) for e in episodes]
+            correct[key] = np.stack([(c >= 0) & (c == store.gold[:, None]) for c in codes])
+            tokens[key] = np.stack([e.column("tokens").reshape(shape) for e in episodes])
+            sequential[key] = np.array([e.column("sequential_tokens").mean() for e in episodes])
+        questions = {store.dataset: np.arange(len(store.gold)) for store in self.stores}
+        curve = Curve(name, np.array(betas, np.float64), questions, correct, tokens)
+        parameters = tuple(dict(p) for p in ran.parameters[::count])
+        return Sweep(curve, sequential, parameters, dict(ran.notes))
+
+
+def run_in_process(source: Source, cells: Sequence[Cell], audit: int) -> Ran:
+    """The driver for programs that are trusted: compiled in this process, not audited."""
+    from autotts.replay import episodes as in_process
+    from autotts.replay.cache import address
+    from autotts.sandbox.check import check_source
+
+    check_source(source.text, source.path)
+    program = programs.load(source)
+    code = in_process.compile_program(program)
+    found, parameters = [], []
+    for cell in cells:
+        values = program.parameters(cell.beta)
+        ran = in_process.run_compiled(
+            address(code), list(values.values()), cell.pool, cell.orders, cell.pairs, cell.rules
+        )
+        in_process.raise_failed(program, values, cell.pool, cell.orders, ran, cell.rules)
+        found.append(ran)
+        parameters.append(values)
+    return Ran(found, parameters, {"driver": "in-process", "audit": "none"})
+
+
+def _cell(store: Store, beta: float, evaluation: Settings, pairs: np.ndarray | None = None) -> Cell:
+    orders = evaluation.orders(store)
+    return Cell(
+        dataset=store.dataset,
+        pool=store.pool,
+        orders=orders,
+        pairs=all_pairs(orders) if pairs is None else pairs,
+        beta=beta,
+        rules=evaluation.rules(store),
+    )
+
+
+def _write(cache: Path | None, key: str, sweep: Sweep) -> None:
+    """Keep a sweep, whole or not at all."""
+    if cache is None:
+        return
+    curve = sweep.curve
+    header = {
+        "controller": curve.controller,
+        "stores": curve.stores,
+        "parameters": sweep.parameters,
+        "notes": sweep.notes,
+    }
+    arrays: dict[str, np.ndarray] = {"betas": curve.betas, "header": np.array(json.dumps(header))}
+    for s, store in enumerate(curve.stores):
+        arrays[f"correct_{s}"] = np.asarray(curve.correct[store], bool)
+        arrays[f"tokens_{s}"] = np.asarray(curve.tokens[store]).astype(np.int32)
+        arrays[f"sequential_{s}"] = sweep.sequential[store]
+    try:
+        handle, name = tempfile.mkstemp(dir=cache, prefix=".sweep.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            Path(name).replace(cache / f"{key}.npz")
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise RunError(
+            f"{cache}: {error.strerror}; the run stops here and can be resumed"
+        ) from error
+
+
+def _read(cache: Path | None, key: str) -> Sweep | None:
+    """A sweep that was kept; None if there is none."""
+    if cache is None or not (cache / f"{key}.npz").is_file():
+        return None
+    with np.load(cache / f"{key}.npz", allow_pickle=False) as arrays:
+        header = json.loads(str(arrays["header"]))
+        stores: list[StoreKey] = [(model, dataset) for model, dataset in header["stores"]]
+        correct = {store: arrays[f"correct_{s}"] for s, store in enumerate(stores)}
+        tokens = {store: arrays[f"tokens_{s}"] for s, store in enumerate(stores)}
+        sequential = {store: arrays[f"sequential_{s}"] for s, store in enumerate(stores)}
+        betas = arrays["betas"]
+    questions = {store[1]: np.arange(correct[store].shape[1]) for store in stores}
+    curve = Curve(header["controller"], betas, questions, correct, tokens)
+    return Sweep(curve, sequential, tuple(header["parameters"]), header["notes"])
