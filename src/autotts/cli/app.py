@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from autotts import __version__
-from autotts.cli import data, evaluate, reproduce, trace
+from autotts.cli import data, evaluate, reproduce, sandbox, trace
 from autotts.errors import AutottsError
 
 INTERRUPTED = 130
@@ -23,6 +23,8 @@ app.add_typer(reproduce.app, name="reproduce")
 app.command("evaluate")(evaluate.evaluate)
 app.command("controllers")(evaluate.controllers)
 app.command("trace")(trace.trace)
+app.command("audit")(sandbox.audit)
+app.command("doctor")(sandbox.doctor)
 
 
 def _print_version(asked: bool) -> None:

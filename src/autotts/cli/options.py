@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from autotts.stores import Store
 
 Stores = Annotated[list[Path], typer.Argument(help="Stores, or folders with stores below.")]
+StoresOption = Annotated[
+    list[Path], typer.Option("--stores", help="Stores, or folders with stores below.")
+]
 Controllers = Annotated[
     list[str],
     typer.Option("--controller", "-c", help="SPEC: NAME[:key=value,...] or path/program.py[:...]."),

@@ -1,10 +1,10 @@
 """`autotts reproduce`: the paper's tables beside what is replayed."""
 
 from collections import Counter
-from pathlib import Path
-from typing import Annotated
 
 import typer
+
+from autotts.cli import options
 
 app = typer.Typer(help="Replay the paper's tables beside its figures.", no_args_is_help=True)
 
@@ -16,17 +16,16 @@ def _reproduce() -> None:
 
 @app.command()
 def table1(
-    stores: Annotated[list[Path], typer.Option(help="Stores, or folders with stores below.")],
-    jobs: Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")] = None,
+    stores: options.StoresOption,
+    jobs: options.Jobs = None,
 ) -> None:
     """Table 1 of arXiv 2605.08083, cell by cell."""
     from rich.console import Console
     from rich.table import Table
 
-    from autotts.cli.options import load_stores
     from autotts.evaluate.table1 import NOTES, compare_table1
 
-    cells = compare_table1(load_stores(stores), jobs=jobs)
+    cells = compare_table1(options.load_stores(stores), jobs=jobs)
     table = Table(box=None, pad_edge=False)
     for column in ("model", "dataset", "method", "paper", "replayed", ""):
         table.add_column(column, justify="right" if column in ("paper", "replayed") else "left")

@@ -25,7 +25,7 @@ from autotts.replay.episodes import Episodes, Rules
 from autotts.replay.released import load_class, run_released
 from autotts.replay.traces import trace_frame
 from autotts.sandbox.audit import SAMPLE
-from autotts.sandbox.box import Allowance, Sandbox
+from autotts.sandbox.box import Allowance, Sandbox, Verdict
 from autotts.sandbox.box import Cell as BoxedCell
 from autotts.stores import Store
 
@@ -347,18 +347,8 @@ def _run_sealed(
     on_cell: Callable[[Cell], None] | None,
 ) -> list[Cell]:
     asked = [(store, spec) for spec in sweep for store in stores]
-    boxed = []
-    for store, spec in asked:
-        orders = settings.orders(store)
-        chosen = in_process.all_pairs(orders) if pairs is None else pairs
-        boxed.append(
-            BoxedCell(
-                store.dataset, store.pool, orders, chosen, spec.beta, spec.named,
-                settings.rules(store),
-            )
-        )  # fmt: skip
-    allowance = Allowance(cell_seconds=settings.timeout_seconds)
-    with Sandbox(allowance, unsafe=settings.unsafe, jobs=settings.jobs) as sandbox:
+    boxed = [_boxed(store, spec, settings, pairs) for store, spec in asked]
+    with _sandbox(settings) as sandbox:
         outcome = sandbox.run(
             sweep[0].source, boxed, sample=settings.audit, keep_log=settings.traces
         )
@@ -371,6 +361,31 @@ def _run_sealed(
         if on_cell:
             on_cell(cells[-1])
     return cells
+
+
+def audit_program(stores: Sequence[Store], sweep: Sequence[Spec], settings: Settings) -> Verdict:
+    """What an audit finds in a program given by path, run at these betas on these stores."""
+    boxed = [_boxed(store, spec, settings, None) for spec in sweep for store in stores]
+    with _sandbox(settings) as sandbox:
+        return sandbox.audit(sweep[0].source, boxed, sample=settings.audit)
+
+
+def _sandbox(settings: Settings) -> Sandbox:
+    allowance = Allowance(cell_seconds=settings.timeout_seconds)
+    return Sandbox(allowance, unsafe=settings.unsafe, jobs=settings.jobs)
+
+
+def _boxed(store: Store, spec: Spec, settings: Settings, pairs: np.ndarray | None) -> BoxedCell:
+    orders = settings.orders(store)
+    return BoxedCell(
+        store.dataset,
+        store.pool,
+        orders,
+        in_process.all_pairs(orders) if pairs is None else pairs,
+        spec.beta,
+        spec.named,
+        settings.rules(store),
+    )
 
 
 def _cell(

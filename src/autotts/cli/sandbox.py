@@ -1,0 +1,63 @@
+"""`autotts doctor` and `autotts audit`: what the sandbox reaches, and what it finds."""
+
+from typing import Annotated
+
+import typer
+
+from autotts.cli import options
+from autotts.errors import SpecError
+
+
+def doctor() -> None:
+    """Say what this machine has: versions, the sandbox's tier and why, where code is cached."""
+    import importlib.metadata
+    import os
+    import platform
+
+    from autotts import __version__
+    from autotts.replay.cache import cache_folder
+    from autotts.sandbox.tier import reach
+
+    typer.echo(f"autotts {__version__}, Python {platform.python_version()}, {platform.system()}")
+    for name in ("numpy", "numba", "polars"):
+        typer.echo(f"  {name:13} {importlib.metadata.version(name)}")
+    typer.echo(f"  {'cores':13} {os.cpu_count()}")
+    typer.echo(f"  {'compiled code':13} {cache_folder()}")
+    tier = reach()
+    typer.echo(f"sandbox: {tier.explain()}")
+    if not tier.sealed:
+        raise typer.Exit(1)
+
+
+def audit(
+    program: Annotated[str, typer.Argument(help="The program's file, such as mine.py[:beta=...].")],
+    stores: options.StoresOption,
+    beta: Annotated[str | None, typer.Option(help="Betas to sweep, such as 0,0.5,1.")] = None,
+    draws: options.Draws = "reference:100",
+    max_branches: options.MaxBranches = 64,
+    sample: Annotated[int, typer.Option(min=1, help="Episodes to replay blind.")] = 600,
+    unsafe_no_sandbox: options.Unsafe = False,
+) -> None:
+    """Audit a program alone: does it decide the same when it can't see what it hasn't revealed?"""
+    from autotts import programs
+    from autotts.evaluate import Settings
+    from autotts.evaluate.evaluation import audit_program, sweep
+
+    spec = programs.parse(program)
+    if spec.source.trusted or spec.entry:
+        raise SpecError(f"audit {program}: only a program given by path is audited")
+    settings = Settings(
+        draws=draws, max_branches=max_branches, audit=sample, unsafe=unsafe_no_sandbox
+    )
+    betas = options.parse_betas(beta)
+    verdict = audit_program(options.load_stores(stores), sweep([spec], betas), settings)
+    typer.echo(
+        f"{program}: {verdict.status}: {verdict.differing} of {verdict.sample} sampled episodes"
+        " differ"
+    )
+    if verdict.status == "clean":
+        typer.echo(f"at most {verdict.bound:.2%} of all episodes could (95 %)")
+    if verdict.reason:
+        typer.echo(verdict.reason)
+    if verdict.status == "rejected":
+        raise typer.Exit(1)
