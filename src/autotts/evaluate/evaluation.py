@@ -77,7 +77,17 @@ class Settings:
             raise SpecError(f"timeout {self.timeout_seconds}: need more than 0 seconds")
 
     def rules(self, store: Store) -> Rules:
-        """The rules of an episode on a store."""
+        """The rules of an episode on a store.
+
+        Raises:
+            SpecError: the budget does not pay for one interval.
+        """
+        unit = store.pool.interval + self.probe_tokens
+        if 0 <= self.budget < unit:
+            raise SpecError(
+                f"budget {self.budget}: an interval of {store.model}/{store.dataset} and its probe"
+                f" take {unit} tokens"
+            )
         branches = store.pool.probes.shape[1]
         return Rules(
             ceiling=min(self.max_branches, branches),

@@ -7,6 +7,7 @@ itself and handed to the loop as an address.
 import functools
 from collections import namedtuple
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -204,6 +205,17 @@ def run() -> Any:
     return compile_cached(_run, signature, key="run", **_FAST)
 
 
+def _with_helpers(solve: Callable[..., Any], *, boundscheck: bool) -> Any:
+    """`solve` ready to be compiled, with every function of its module that it may call."""
+    jit_here = njit(boundscheck=boundscheck)
+    scope = dict(solve.__globals__)
+    for name, value in solve.__globals__.items():
+        if isinstance(value, FunctionType) and value.__globals__ is solve.__globals__:
+            own = FunctionType(value.__code__, scope, name, value.__defaults__)
+            scope[name] = jit_here(own)
+    return scope[solve.__name__]
+
+
 def compile_program(
     solve: Callable[..., Any],
     kinds: dict[str, type],
@@ -222,7 +234,6 @@ def compile_program(
     Raises:
         numba.core.errors.NumbaError: it can't be compiled.
     """
-    compiled = njit(boundscheck=boundscheck)(solve)
     parameters = namedtuple("Parameters", kinds)  # type: ignore[misc]
     readers, ints, floats = [], 0, 0
     for kind in kinds.values():
@@ -239,7 +250,7 @@ def compile_program(
         "checked_answer": jit.checked_answer,
         "env_at": jit.env_at,
         "Parameters": parameters,
-        "solve": compiled,
+        "solve": _with_helpers(solve, boundscheck=boundscheck),
     }
     source = (
         "def entry(header):\n"
