@@ -162,6 +162,18 @@ def test_a_failing_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert os.listdir(tmp_path) == []
 
 
+def test_a_store_that_appears_meanwhile_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two writers of one place: the second is told, and leaves nothing."""
+    write(toy(), tmp_path / "s")
+    monkeypatch.setattr("autotts.stores.write._require_free", lambda path, overwrite: None)
+    with pytest.raises(StoreError, match="something else was written there meanwhile"):
+        write(toy(width=3), tmp_path / "s")
+    assert load(tmp_path / "s").pool.finals.shape == (3, 2)
+    assert os.listdir(tmp_path) == ["s"]
+
+
 def test_find_gives_stores_at_and_below_each_once(tmp_path: Path) -> None:
     for name in ("b/two", "a/one"):
         write(toy(), tmp_path / name)

@@ -127,8 +127,9 @@ def _fit_lengths(coded: _Coded) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean `[Q, A]` and deviation `[Q, A]` of log lengths by answer, and their shape `[Q, knots]`.
 
     An answer's mean is drawn towards that of its class (true, named, tail) in the question, and
-    that towards the question's, moved by how much the class is longer elsewhere. The shape is half the question's own and half that of the third
-    of the questions that are as long: short questions have long tails, long ones are cut.
+    that towards the question's, moved by how much longer the class is elsewhere. The shape is half
+    the question's own and half that of the third of the questions that are as long: short
+    questions have long tails, long ones are cut.
     """
     questions, answers = len(coded.tail_size), coded.answers
     x = np.log(coded.lengths - 0.5)
