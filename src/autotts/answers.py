@@ -1,10 +1,12 @@
-"""Answers to mathematical questions: extracting one from text, and telling whether two are the same.
+"""Answers to mathematical questions: reading one in a text, telling whether two are the same.
 
 The math-verify library decides equality where it is installed (`pip install "autotts[math]"`); a
 small normaliser of our own, for numbers, fractions and the usual LaTeX wrappers, does otherwise.
 """
 
+import logging
 import re
+import threading
 from fractions import Fraction
 from functools import lru_cache
 from importlib.util import find_spec
@@ -21,6 +23,7 @@ _FRACTION = re.compile(r"\\[dtc]?frac\s*(?:\{([^{}]+)\}|(\d))\s*(?:\{([^{}]+)\}|
 _NOISE = re.compile(r"\\(?:left|right|[,;:! ]|quad|displaystyle)|[\s$]|\\\(|\\\)|\\\[|\\\]")
 _THOUSANDS = re.compile(r"(?<=\d)(?:,|\{,\})(?=\d{3}(?!\d))")
 _UNIT = re.compile(r"(?:\^\{?\\circ\}?|\\degree|°|\\%|%)$")
+_SECONDS = 5
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:/[+-]?\d+(?:\.\d+)?)?")
 
 
@@ -61,8 +64,8 @@ def normalise(answer: str) -> str:
     Wrappers, spaces, units of degree and percent and thousands separators go; fractions become
     `a/b`; numbers become exact fractions in lowest terms.
 
-    >>> normalise(r"\text{ 1,024 }"), normalise(r"\dfrac{2}{4}"), normalise("0.50"), normalise("007")
-    ('1024', '1/2', '1/2', '7')
+    >>> normalise(r"\text{ 1,024 }"), normalise(r"\dfrac{2}{4}"), normalise("0.50")
+    ('1024', '1/2', '1/2')
     >>> normalise(r"$x^2 + 1$")
     'x^2+1'
     """
@@ -99,8 +102,11 @@ def equal(a: str, b: str) -> bool:
     """
     if FAILED in (a, b):
         return False
-    if normalise(a) == normalise(b):
+    plain = normalise(a), normalise(b)
+    if plain[0] == plain[1]:
         return True
+    if all(_NUMBER.fullmatch(text) for text in plain):
+        return False
     return has_math_verify() and _verify(a, b)
 
 
@@ -112,6 +118,8 @@ def has_math_verify() -> bool:
 def _verify(a: str, b: str) -> bool:
     from math_verify import parse, verify
 
-    # Its time-outs use signals, which only the main thread can have.
-    parsed = [parse(f"${text}$", parsing_timeout=None) for text in (a, b)]
-    return bool(verify(*parsed, timeout_seconds=None))
+    # Its time-outs use signals, which only the main thread can have; it warns where there are none.
+    logging.getLogger("math_verify").setLevel(logging.ERROR)
+    seconds = _SECONDS if threading.current_thread() is threading.main_thread() else None
+    parsed = [parse(f"${text}$", parsing_timeout=seconds) for text in (a, b)]
+    return bool(verify(*parsed, timeout_seconds=seconds))

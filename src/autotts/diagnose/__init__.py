@@ -1,1 +1,1 @@
-"""Diagnosis: what went wrong in episodes, what pools hold, and the digest that an explorer reads."""
+"""Diagnosis: what went wrong in episodes, what pools hold, and the digest explorers read."""

@@ -56,7 +56,7 @@ _EVIDENCE = (
     "early_branches_tokens", "n_finished", "n_pruned", "pruned_right", "unpruned_tokens",
     "right_votes", "answer_votes", "right_opened", "right_shown", "right_unopened",
 )  # fmt: skip
-_CHUNK = 500  # episodes whose steps are held at a time: some 40 MB
+CHUNK = 500  # episodes whose steps are held at a time: some 40 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +153,8 @@ def _walk(ran: Ran, rule: int, horizon: int) -> dict[str, np.ndarray]:
         [pool.interval, pool.billing == "exact", rule, horizon, pool.n_codes.max()], np.int64
     )
     out = np.zeros((len(pairs), len(replayed.OUT)), np.int64)
-    for first in range(0, len(pairs), _CHUNK):
-        last = min(first + _CHUNK, len(pairs))
+    for first in range(0, len(pairs), CHUNK):
+        last = min(first + CHUNK, len(pairs))
         replayed.walk()(
             ran.steps(first, last), pairs[first:last], codes[first:last].copy(), gold,
             failed_codes(pool, ran.rules), ran.orders, pool.probes, pool.lengths, pool.tokens,
@@ -218,8 +218,8 @@ def summarise(findings: pl.DataFrame, by: Sequence[str] = ("controller", "beta")
     Returns:
         The columns of `by`, episodes, tokens per question and its parts; shares of episodes:
         accuracy, one for each wrong verdict, late, reproduced, pruning_cost and pruning_saved (the
-        vote became wrong, or right, by pruning); per episode: n_pruned, pruned_right; and the medians
-        over early episodes of early_intervals and early_branches where going on that way helps.
+        vote became wrong, or right, by pruning); per episode: n_pruned, pruned_right; and over
+        early episodes the medians of early_intervals and early_branches where that way helps.
     """
     shares = [(pl.col("verdict") == name).mean().alias(name) for name in VERDICTS[1:]]
     helped = [

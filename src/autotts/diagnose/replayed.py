@@ -16,7 +16,7 @@ import numpy as np
 from numba import types
 from numba.extending import register_jitable
 
-from autotts import control
+from autotts import control, votes
 from autotts.replay import compiled
 from autotts.replay.cache import compile_cached
 
@@ -24,7 +24,8 @@ FINISHED_VOTE, LATEST_VOTE = range(2)
 """How an episode votes: `env.vote()`, or the latest answers of all unpruned branches."""
 
 OUT = (
-    "vote", "tokens", "settled_tokens", "tokens_on_pruned", "n_finished", "n_pruned", "pruned_right",
+    "vote", "tokens", "settled_tokens", "tokens_on_pruned", "n_finished", "n_pruned",
+    "pruned_right",
     "unpruned_vote", "unpruned_tokens", "early_intervals", "early_intervals_tokens",
     "early_branches", "early_branches_tokens", "right_votes", "answer_votes", "right_opened",
     "right_shown", "right_unopened", "in_draw",
@@ -348,6 +349,90 @@ def _walk(
         )  # fmt: skip
 
 
+STATE_FEATURES = (
+    "opened", "active", "finished", "pruned", "distinct", "leader_votes", "margin", "share",
+    "entropy", "confidence", "agreement", "streak", "depth", "stable_tokens", "rounds",
+)  # fmt: skip
+"""What a controller knows at a checkpoint, see `autotts.diagnose.marginal`."""
+
+
+@register_jitable
+def _look(
+    out: Any, n: int, rows: Any, tally: Any, n_codes: int, streaks: Any, vote: int, spent: int,
+    since: int, rounds: int, ballots: Any,
+) -> None:  # fmt: skip
+    """Write `STATE_FEATURES`, tokens and vote `[F + 2]` of a state."""
+    active = pruned = agreeing = streak = depth = 0
+    for i in range(n):
+        if rows[i, 0] == ACTIVE:
+            active += 1
+            agreeing += rows[i, 1] == vote
+            streak += streaks[i]
+            depth += rows[i, 2]
+        pruned += rows[i, 0] == PRUNED
+    for code in range(n_codes):
+        ballots[code] = tally[code, 0]
+    cast = ballots[:n_codes]
+    some = active if active > 0 else 1
+    out[0], out[1], out[2], out[3] = n, active, tally[len(tally) - 1, 0], pruned
+    out[4], out[5], out[6] = votes.distinct(cast), votes.top_two(cast)[0], votes.margin(cast)
+    out[7], out[8], out[9] = votes.share(cast), votes.entropy(cast), votes.beta_confidence(cast)
+    out[10], out[11], out[12] = agreeing / some, streak / some, depth / some
+    out[13], out[14], out[15], out[16] = spent - since, rounds, spent, vote
+
+
+def _check(
+    steps: Any, pairs: Any, failed: Any, orders: Any, probes: Any, n_codes: Any, settings: Any,
+    checkpoints: Any, out: Any,
+) -> None:  # fmt: skip
+    """Write the state of each episode after the round in which it reaches each checkpoint.
+
+    Args:
+        settings: `[2]` vote rule, the largest of `n_codes`.
+        checkpoints: `[C]` tokens, ascending.
+        out: `[E, C, F + 2]`; rows of checkpoints that an episode does not reach are left alone.
+    """
+    rule, most, width = settings[0], settings[1], orders.shape[2]
+    rows = np.zeros((width, 4), np.int64)
+    tally = np.zeros((most + 2, 2), np.int64)
+    counts, ballots = np.zeros(most, np.int64), np.zeros(most, np.int64)
+    streaks = np.zeros(width, np.int64)
+    m = 0
+    for e in range(len(pairs)):
+        q, d = pairs[e]
+        order, fail = orders[q, d], failed[q]
+        forget(rows, tally, n_codes[q])
+        for i in range(width):
+            streaks[i] = 0
+        n = spent = since = at = 0
+        vote = -1
+        while m < len(steps) and steps[m, _EPISODE] == e:
+            step = steps[m]
+            m += 1
+            if step[_KIND] != control.NOTE:
+                i, depth = step[_BRANCH], step[_DEPTH]
+                if i >= n:
+                    n = i + 1
+                spent += step[_TOKENS]
+                before = rows[i, 1]
+                hidden = probes[q, order[i], depth - 1] if fail >= 0 and depth > 0 else -1
+                changed = apply_step(step, rows, tally, fail, hidden)
+                if step[_KIND] != control.PRUNE:
+                    streaks[i] = streaks[i] + 1 if rows[i, 1] == before else 1
+                if changed:
+                    now = vote_of(rows, n, tally, rule, counts)
+                    if now != vote:
+                        vote, since = now, spent
+            last = m == len(steps) or steps[m, _EPISODE] != e
+            if last or steps[m, _ROUND] != step[_ROUND]:
+                while at < len(checkpoints) and spent >= checkpoints[at]:
+                    _look(
+                        out[e, at], n, rows, tally, n_codes[q], streaks, vote, spent, since,
+                        step[_ROUND], ballots,
+                    )  # fmt: skip
+                    at += 1
+
+
 @functools.cache
 def own_digest() -> str:
     """Digest of this file, for the keys of what is compiled from it."""
@@ -356,16 +441,28 @@ def own_digest() -> str:
 
 INTS = types.Array(types.int64, 1, "C", readonly=True)
 PAIRS = types.Array(types.int64, 2, "C", readonly=True)
-TOUCHED = types.Array(types.int8, 2, "C", readonly=True)
+BYTES = types.Array(types.int8, 2, "C", readonly=True)
 
 
 @functools.cache
 def walk() -> Any:
     """`_walk`, compiled."""
     signature = types.void(
-        PAIRS, PAIRS, INTS, INTS, INTS, *compiled.POOL_TYPES, TOUCHED, INTS, INTS,
+        PAIRS, PAIRS, INTS, INTS, INTS, *compiled.POOL_TYPES, BYTES, INTS, INTS,
         types.int64[:, ::1],
     )  # fmt: skip
     return compile_cached(
         _walk, signature, key=f"diagnose {own_digest()}", error_model="numpy", nogil=True
+    )
+
+
+@functools.cache
+def check() -> Any:
+    """`_check`, compiled."""
+    orders, probes = compiled.POOL_TYPES[:2]
+    signature = types.void(
+        PAIRS, PAIRS, INTS, orders, probes, INTS, INTS, INTS, types.float64[:, :, ::1]
+    )
+    return compile_cached(
+        _check, signature, key=f"checkpoints {own_digest()}", error_model="numpy", nogil=True
     )
