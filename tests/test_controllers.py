@@ -143,7 +143,7 @@ def test_short_mk_stops_all_when_the_first_have_finished():
     env, outcome = solve("short-mk", pool, named={"width": 4, "first": 2}, probe_tokens=7)
     assert outcome.answer == "b"
     assert env.n_finished == 2
-    assert outcome.tokens == 2_500 + 1_100 + 2_200 + 2_500 + 4 * 7
+    assert outcome.tokens == 2_500 + 1_100 + 2_200 + 2_500
 
 
 def test_race_beta_needs_three_finishers():
@@ -184,13 +184,13 @@ def test_budget_forcing_takes_the_answer_at_the_cut(tokens, answer, paid):
     assert (outcome.answer, outcome.tokens) == (answer, paid)
 
 
-def test_budget_forcing_pays_for_one_probe_beyond_the_first():
+def test_budget_forcing_pays_for_one_probe_of_each_branch():
     pool = [(list("xyyyz"), 2_700, "z")] * 3
     env, outcome = solve(
         "budget-forcing", pool, named={"width": 3, "thinking_tokens": 2_000}, probe_tokens=10
     )
-    assert (outcome.answer, outcome.tokens) == ("y", 3 * (2_000 + 20))
-    assert env.history(0).tolist() == [0, -1, -1, 1]
+    assert (outcome.answer, outcome.tokens) == ("y", 3 * (2_000 + 10))
+    assert env.history(0).tolist() == [-1, -1, -1, 0]
 
 
 @given(st.lists(st.integers(1, 25), min_size=1, max_size=9), st.integers(1, 12))

@@ -13,7 +13,7 @@ def schedule(beta):
 
 def solve(env, p):
     for _ in range(min(p.max_branches, env.room)):
-        branch = env.branch()
+        branch = env.branch(probe=False)
         if not env.finished[branch]:
             env.finish(branch)
         if env.n > 1 and beta_confidence(env.votes) > p.threshold:

@@ -13,12 +13,10 @@ def schedule(beta):
 
 
 def solve(env, p):
-    env.branch(min(p.width, env.room))
+    env.branch(min(p.width, env.room), probe=False)
     more = p.thinking_tokens // env.interval - 1
     if more > 0 and env.n_finished < env.n:
         env.advance(env.active(), more, probe=False)
-        active = env.active()
-        unread = active[env.depth[active] > 1]  # opening has read the first interval
-        if len(unread) > 0:
-            env.probe(unread)
+    if env.n_finished < env.n:
+        env.probe(env.active())
     return mode(env.answer, ~env.pruned)

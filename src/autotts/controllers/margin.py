@@ -18,7 +18,7 @@ def solve(env, p):
         short = p.margin - margin(env.votes)
         if short <= 0:
             break
-        env.branch(min(short, p.max_branches - env.n, env.room))
+        env.branch(min(short, p.max_branches - env.n, env.room), probe=False)
         if env.n_finished < env.n:
             env.finish(env.active())
     return env.vote()

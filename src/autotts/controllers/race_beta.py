@@ -17,7 +17,7 @@ def schedule(beta):
 
 
 def solve(env, p):
-    env.branch(min(p.width, env.room))
+    env.branch(min(p.width, env.room), probe=False)
     while env.n_finished < env.n:
         if env.n_finished >= p.min_finished and beta_confidence(env.votes) >= p.threshold:
             break

@@ -9,7 +9,7 @@ def schedule(beta):
 
 
 def solve(env, p):
-    env.branch(min(p.width, env.room))
+    env.branch(min(p.width, env.room), probe=False)
     if env.n_finished < env.n:
         env.finish(env.active())
     return env.vote()

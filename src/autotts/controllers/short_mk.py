@@ -11,7 +11,7 @@ def schedule(beta):
 
 
 def solve(env, p):
-    env.branch(min(p.width, env.room))
+    env.branch(min(p.width, env.room), probe=False)
     first = min(p.first, env.n)
     while env.n_finished < first:
         env.advance(env.active(), probe=False)
