@@ -1,0 +1,48 @@
+"""Fixtures of the tests: their own cache of compiled code, and a small store on disk."""
+
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from autotts import stores
+from autotts.programs import DEFAULT_BETA, Spec, read
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Compiled code is kept beside pytest's own cache: found again, and apart from the user's."""
+    assert request.config.cache is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOTTS_CACHE", str(request.config.cache.mkdir("autotts-compiled")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a simulated store: 4 questions of 16 branches."""
+    return stores.simulate(tmp_path_factory.mktemp("simulated"), questions=4, branches=16, seed=1)
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a program to a file, and gives its path."""
+
+    def write(text: str, name: str = "mine.py") -> Path:
+        path = tmp_path / name
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def trust(save: Callable[..., Path]) -> Callable[..., Spec]:
+    """A SPEC for a program's text, to be run in this process as ours are."""
+
+    def spec(text: str, **named: float) -> Spec:
+        source = read(save(text), trusted=True)
+        return Spec(source.name, source, DEFAULT_BETA, named)
+
+    return spec

@@ -1,0 +1,76 @@
+"""Draws: the order in which an episode gets the recorded branches."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autotts.errors import SpecError
+from autotts.replay import draws
+
+
+def test_reference_shuffles_as_the_released_code_does():
+    """`random.Random(s)` shuffles the list of branches, and the first ones are read."""
+    orders = draws.orders("reference:20", questions=3, branches=128, ceiling=64)
+    for seed in range(20):
+        shuffled = list(range(128))
+        random.Random(seed).shuffle(shuffled)
+        assert orders[:, seed].tolist() == [shuffled[:64]] * 3
+
+
+@given(
+    st.sampled_from(["reference:3", "subsets:3"]),
+    st.integers(1, 4),
+    st.integers(1, 40),
+    st.data(),
+)
+def test_a_draw_names_no_branch_twice(spec, questions, branches, data):
+    ceiling = data.draw(st.integers(1, branches))
+    orders = draws.orders(spec, questions=questions, branches=branches, ceiling=ceiling)
+    assert orders.shape == (questions, 3, ceiling)
+    assert orders.dtype == np.int16
+    assert orders.flags.c_contiguous
+    ascending = np.sort(orders, axis=-1)
+    assert (np.diff(ascending) > 0).all()
+    assert ascending.min() >= 0
+    assert ascending.max() < branches
+
+
+def test_subsets_are_drawn_anew_for_each_question():
+    orders = draws.orders("subsets:5", questions=6, branches=128, ceiling=64, seed=3)
+    assert len({row.tobytes() for row in orders.reshape(30, 64)}) == 30
+
+
+def test_subsets_follow_their_seed_and_nothing_else():
+    def drawn(seed):
+        np.random.seed(seed + 1)  # noqa: NPY002
+        return draws.orders("subsets:5", questions=2, branches=20, ceiling=9, seed=seed).tolist()
+
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
+
+
+def test_every_branch_comes_first_equally_often():
+    """The mean over 4,000 draws of ten branches is within five standard errors of 400."""
+    orders = draws.orders("subsets:4000", questions=1, branches=10, ceiling=2)
+    counts = np.bincount(orders[0, :, 0], minlength=10)
+    assert np.abs(counts - 400).max() < 5 * np.sqrt(4000 * 0.1 * 0.9)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("reference", "need reference:N or subsets:N, such as reference:100"),
+        ("reference:", "need reference:N"),
+        ("reference:-1", "need reference:N"),
+        ("bootstrap:9", "need reference:N or subsets:N"),
+        ("subsets:1.5", "need reference:N or subsets:N"),
+        ("reference:0", "N must be from 1 to 100000"),
+        ("subsets:100001", "N must be from 1 to 100000"),
+    ],
+)
+def test_what_is_no_draw_is_refused(spec, message):
+    with pytest.raises(SpecError, match=message):
+        draws.orders(spec, questions=2, branches=9, ceiling=3)
