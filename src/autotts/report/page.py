@@ -5,7 +5,7 @@ import hashlib
 import html
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import resources
 from string import Template
 from typing import Any
@@ -14,6 +14,8 @@ from autotts.report.model import ALPHABET, Report
 from autotts.report.palette import DARK, LIGHT, Palette
 
 SCRIPTS = ("util", "chart", "overview", "curves", "code", "rounds", "questions", "waste", "main")
+MAX_BYTES = 4_500_000
+"""Of the data in a page, which then fits in a mail."""
 
 _DARK_THEME = (
     "--line: #333a44; --accent: #6cb6ff; --accent-ink: #0b1118; --good: #3ddbae; --bad: #ff9f73;"
@@ -29,6 +31,7 @@ def build(report: Report, *, live: bool = False) -> str:
     Args:
         live: whether the page may ask its own server for news; a file may not ask anybody.
     """
+    report = fit(report)
     style = _style()
     script = f'"use strict";(() => {{\n{"".join(_asset(f"{name}.js") for name in SCRIPTS)}}})();'
     policy = content_policy(style, script, live=live)
@@ -39,6 +42,15 @@ def build(report: Report, *, live: bool = False) -> str:
         script=script,
         data=to_json(report),
     )
+
+
+def fit(report: Report, limit: int = MAX_BYTES) -> Report:
+    """The report with as many of its episodes as its data may have bytes: those named first."""
+    while report.episodes and len(to_json(report).encode()) > limit:
+        last = (report.episodes[-1].controller, report.episodes[-1].beta)
+        kept = (e for e in report.episodes if (e.controller, e.beta) != last)
+        report = replace(report, episodes=tuple(kept))
+    return report
 
 
 def content_policy(style: str, script: str, *, live: bool) -> str:

@@ -11,6 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from autotts.evaluate.compare import Acceptance
+
 Row = Mapping[str, Any]
 
 _MEANS = ("accuracy", "tokens", "sequential_tokens", "width")
@@ -124,6 +126,17 @@ def saving_table(frame: pl.DataFrame, *, a: str, b: str) -> RenderableType:
         _heading("Tokens at equal accuracy", a, b),
         table,
         Text("wins: questions on which A, on which B spends less", style="dim"),
+    )
+
+
+def acceptance_line(found: Acceptance) -> RenderableType:
+    """Whether A's whole frontier is above B's by more than chance, in a line."""
+    gap = found.difference
+    words = {1: "A is better", -1: "B is better", 0: "can't tell which is better"}[gap.sign]
+    points = span(100 * gap.low, 100 * gap.high, signed=True)
+    return Text.assemble(
+        f"Over all budgets, frontier area A − B: {100 * gap.estimate:+.2f} points, 95 % {points}: ",
+        (words, "bold"),
     )
 
 

@@ -79,6 +79,7 @@ async function news() {
       render();
     }
     status.textContent = data.live ? "● live" : "● finished";
+    if (!data.live) return;
   } catch {
     status.textContent = "○ not connected";
   }

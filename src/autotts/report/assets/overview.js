@@ -15,7 +15,8 @@ const COLUMNS = [
 function resultsTable() {
   const store = pick("store", stores(data.lines));
   const lines = data.lines.filter((line) => line.store === store);
-  let rows = lines.flatMap((line) => line.points.map((p, k) => ({ ...p, controller: line.controller, first: k === 0 })));
+  const all = chosen.allBetas ?? lines.length < 3;
+  let rows = lines.flatMap((line) => (all ? line.points : [bestOf(line.points)]).map((p, k) => ({ ...p, controller: line.controller, first: all && k === 0 })));
   const by = COLUMNS[chosen.sort];
   if (by) {
     const way = chosen.down ? -1 : 1;
@@ -30,7 +31,8 @@ function resultsTable() {
     h("td", null, swatch(look(r.controller)), " ", r.controller), h("td", null, fixed(r.beta)), h("td", null, fixed(r.accuracy)),
     h("td", null, interval(r), whisker(r, span)), h("td", null, whole(r.tokens)), h("td", null, whole(r.sequential_tokens))));
   return card(h("h2", null, "Results"),
-    h("div", { class: "controls" }, select("store", stores(data.lines), store, (value) => { chosen.store = value; render(); })),
+    h("div", { class: "controls" }, select("store", stores(data.lines), store, (value) => { chosen.store = value; render(); }),
+      checkbox("every β, not only the most accurate", all, (on) => { chosen.allBetas = on; render(); })),
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "results" },
       h("table", null, h("thead", null, h("tr", null, head)), h("tbody", null, body))),
     h("p", { class: "note" }, "Tokens are per question; sequential tokens count, round by round, the longest decode, so they stand for latency. ",

@@ -44,7 +44,7 @@ function effort() {
 }
 function status(round) {
   const mark = (text, kind) => h("span", { class: `badge ${kind}` }, text);
-  if (round.errors.length) return mark("failed", "bad");
+  if (round.errors.length) return mark(round.points.length ? "refused" : "failed", "bad");
   return [round.best ? mark("best", "good") : null, " ", round.accepted ? mark("accepted", "good") : mark("not accepted", "")];
 }
 function changes() {
@@ -62,7 +62,7 @@ function changes() {
 function roundCard(round) {
   const said = [["Idea", round.idea], ["What was learned", round.learned], ["Expected effect", round.expected_effect]].filter(([, text]) => text);
   const opened = (name, title, inside) => h("details", { open: chosen[name + round.name], ontoggle: (event) => { chosen[name + round.name] = event.target.open; } }, h("summary", null, title), inside);
-  return h("section", { class: "card round" }, h("h3", null, `Round ${round.name}`, status(round), h("span", { class: "note" }, round.controller)),
+  return h("section", { class: "card round" }, h("h3", null, `Round ${round.name}`, status(round)),
     h("dl", { class: "words-of" }, said.flatMap(([name, text]) => [h("dt", null, name), h("dd", null, text)])),
     round.errors.length ? h("ul", { class: "errors" }, round.errors.map((text) => h("li", null, text))) : null,
     round.remarks.length ? h("ul", { class: "note" }, round.remarks.map((text) => h("li", null, text))) : null,

@@ -1,0 +1,151 @@
+"""`autotts report`, `view`, `plot` and `compare`: results that a person can look at."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from autotts.cli import options
+from autotts.errors import SpecError
+
+if TYPE_CHECKING:
+    from autotts.report.model import Report
+
+Target = Annotated[
+    Path, typer.Argument(help="A run's folder, or a file of `autotts evaluate --json`.")
+]
+Stores = Annotated[
+    list[Path] | None,
+    typer.Option("--stores", help="For a results file: its stores, to add questions and episodes."),
+]
+Replay = Annotated[
+    bool, typer.Option(help="For a run: replay some episodes, or show its log alone.")
+]
+
+
+def report(
+    target: Target,
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    stores: Stores = None,
+    replay: Replay = True,
+) -> None:
+    """Write a report: one HTML file that opens anywhere, without a network."""
+    from autotts.evaluate.evaluation import write_text
+    from autotts.report.page import build
+
+    if not out.resolve().parent.is_dir():
+        raise SpecError(f"--out {out}: there is no folder {out.parent}")
+    page = build(load(target, stores, replay=replay))
+    write_text(out, page)
+    typer.echo(f"wrote {out}, {len(page.encode()) / 1e6:.1f} MB")
+
+
+def view(
+    target: Target,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    stores: Stores = None,
+) -> None:
+    """Serve a report to this machine's browser, following a run that goes on."""
+    from autotts.report.server import Server, Source
+
+    followed = target / "events.jsonl" if target.is_dir() else target
+
+    def version() -> str:
+        state = followed.stat()
+        return f"{state.st_mtime_ns:x}-{state.st_size:x}"
+
+    # What is live is read from the log alone, so that looking costs the run nothing.
+    source = Source(lambda: load(target, stores, replay=False), version)
+    source.current()
+    with Server(source, port=port) as server:
+        typer.echo(f"{server.url}   (Ctrl-C ends it)")
+        server.serve_forever()
+
+
+def plot(
+    target: Target,
+    out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("figures"),
+    stores: Stores = None,
+    replay: Replay = True,
+    store: Annotated[
+        str | None, typer.Option(help="MODEL/DATASET of the curves; their mean by default.")
+    ] = None,
+    formats: Annotated[str, typer.Option(help="Any of png,svg,pdf.")] = "png,svg,pdf",
+    theme: Annotated[
+        Literal["light", "dark"], typer.Option(help="For paper or for a dark slide.")
+    ] = "light",
+) -> None:
+    """Write figures for a paper: curves, latency, trajectory, questions, waste, an episode."""
+    from autotts.report.plots import draw_all
+
+    drawn = load(target, stores, replay=replay)
+    known = list(dict.fromkeys(line.store for line in drawn.lines))
+    if store is not None and store not in known:
+        raise SpecError(f"--store {store}: there are {', '.join(known)}")
+    for path in draw_all(drawn, out, store=store, formats=formats.split(","), theme=theme):
+        typer.echo(f"wrote {path}")
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="SPEC of one controller.")],
+    b: Annotated[str, typer.Argument(help="SPEC of the other.")],
+    stores: Annotated[
+        list[Path], typer.Option("--stores", help="Stores, or folders with stores below.")
+    ],
+    beta: Annotated[
+        str, typer.Option(help="Betas to sweep.")
+    ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
+    draws: options.Draws = "reference:100",
+    failed: options.Failed = "vote",
+    seed: options.Seed = 0,
+    jobs: options.Jobs = None,
+) -> None:
+    """Compare two controllers at equal tokens and at equal accuracy, question by question."""
+    import numpy as np
+    from rich.console import Console
+
+    from autotts.evaluate import Settings
+    from autotts.evaluate import compare as comparisons
+    from autotts.evaluate import evaluate as run
+    from autotts.evaluate.frontiers import curves
+    from autotts.report.tables import acceptance_line, comparison_table, saving_table
+
+    if a == b:
+        raise SpecError(f"{a} against itself: name two controllers")
+    settings = Settings(draws=draws, failed=failed, seed=seed, jobs=jobs)
+    reference = "sc:beta=1"
+    evaluation = run(
+        options.load_stores(stores), list(dict.fromkeys([a, b, reference])),
+        betas=options.parse_betas(beta), settings=settings,
+    )  # fmt: skip
+    found = curves(evaluation.episodes)
+    pair, base = (found[a], found[b]), found[reference]
+    at_tokens = comparisons.compare(*pair, reference=base, rng=np.random.default_rng(seed))
+    at_accuracy = comparisons.compare_tokens(*pair, reference=base, rng=np.random.default_rng(seed))
+    whole = comparisons.clears_noise(*pair, reference=base, rng=np.random.default_rng(seed))
+    console = Console()
+    console.print(comparison_table(at_tokens, a=a, b=b, reference="SC@64"))
+    console.print()
+    console.print(saving_table(at_accuracy, a=a, b=b))
+    console.print()
+    console.print(acceptance_line(whole))
+
+
+def load(target: Path, stores: list[Path] | None, *, replay: bool) -> "Report":
+    """The report of a run's folder or of a results file.
+
+    Raises:
+        AutottsError: it is neither, or the stores don't belong to it.
+    """
+    if target.is_dir():
+        if stores:
+            raise SpecError("--stores: a run knows its stores; leave the option out")
+        from autotts.report.runs import from_run
+
+        return from_run(target, replay=replay)
+    from autotts.report import evaluations
+
+    if not stores:
+        return evaluations.from_results(target)
+    again = evaluations.evaluate_again(target, options.load_stores(stores))
+    return evaluations.from_evaluation(again, title=target.stem)
