@@ -127,3 +127,18 @@ class OpenRun:
     def __exit__(self, *_: object) -> None:
         self.log.close()
         os.close(self._lock)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that must not be there yet.
+
+    Raises:
+        RunError: it is, or it can't be written.
+    """
+    if path.exists():
+        raise RunError(f"{path} is there already; name a new folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror}") from error

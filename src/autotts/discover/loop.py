@@ -41,7 +41,7 @@ from autotts.discover.rounds import write_best, write_round
 from autotts.discover.rules import Breach, Earlier
 from autotts.discover.scoring import Reference, Scorer, Sweep
 from autotts.discover.selection import Candidate, choose, judge
-from autotts.discover.settings import StoreRef
+from autotts.discover.settings import Limits, StoreRef
 from autotts.errors import (
     ControllerError,
     ProgramError,
@@ -96,9 +96,31 @@ def open_stores(refs: Sequence[StoreRef]) -> list[Store]:
 class Discovery:
     """One session of a run."""
 
-    def __init__(self, run: OpenRun, explorer: Explorer, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        run: OpenRun,
+        explorer: Explorer,
+        say: Callable[[str], None],
+        limits: Limits | None = None,
+    ) -> None:
+        """
+        Args:
+            limits: for this session and those after it; the run's own if not given.
+
+        Raises:
+            RunError: the stores are not those that the run began with, or the run is finalized.
+        """
         self.run = run
-        self.settings = run.folder.settings
+        settings = run.folder.settings
+        for event in run.log.events:
+            if event["event"] == "resumed":
+                settings = settings.with_limits(Limits.model_validate(event["limits"]))
+            elif event["event"] == "opened":
+                raise RunError(
+                    f"{run.folder.path}: its held-out stores were opened at {event['at']}; further"
+                    " rounds would be choosing by them: begin a new run"
+                )
+        self.settings = settings if limits is None else settings.with_limits(limits)
         self._explorer = explorer
         self._say = say
         self._before = seconds_spent(run.log.events)

@@ -20,8 +20,9 @@ from autotts import __version__, programs
 from autotts.discover.protocol import Record, SweepPoint
 from autotts.discover.settings import RunSettings
 from autotts.errors import RunError, SandboxError
-from autotts.evaluate import Settings, run_cell
+from autotts.evaluate import Settings
 from autotts.evaluate.compare import AREA_RANGE
+from autotts.evaluate.evaluation import run_cells
 from autotts.evaluate.frontiers import (
     BUDGET_FRACTIONS,
     Curve,
@@ -230,9 +231,7 @@ class Scorer:
 
     def _run_trusted(self, spec: Spec, betas: Sequence[float]) -> Ran:
         evaluation = self._settings.evaluation()
-        cells = [
-            run_cell(store, spec.at(beta), evaluation) for beta in betas for store in self.stores
-        ]
+        cells = run_cells(self.stores, [spec.at(beta) for beta in betas], evaluation)
         return Ran([c.episodes for c in cells], [c.params for c in cells], {"driver": "in-process"})
 
     def _run_sealed(self, source: Source, cells: Sequence[Cell], audit: int) -> Ran:

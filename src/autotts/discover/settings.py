@@ -109,6 +109,10 @@ class RunSettings(BaseModel):
             seed=self.seed,
         )
 
+    def with_limits(self, limits: Limits) -> "RunSettings":
+        """The same with another budget."""
+        return self.model_copy(update={"limits": limits})
+
     def toml(self) -> str:
         """The text of `run.toml`."""
         fields = self.model_dump(mode="json")

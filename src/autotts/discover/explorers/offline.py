@@ -1,0 +1,446 @@
+"""The offline explorer: a search over compositions of mechanisms, with no model and no key.
+
+Each round is an Optuna study, seeded. A trial is a composition with its beta schedule; it is
+measured on few draws first and on more only while it is among the best of its stage (successive
+halving). Half of the trials are small changes of the best so far. Before it proposes, it takes
+away each mechanism of the winner in turn: what adds nothing is left out, what the others add is
+what was learned.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autotts import programs, stores
+from autotts.discover.explorers import take_options
+from autotts.discover.explorers.mechanisms import (
+    EVERYTHING,
+    IDEAS,
+    MECHANISMS,
+    PARAMETERS,
+    Composition,
+    clip,
+    in_use,
+    scale,
+    source,
+)
+from autotts.discover.protocol import (
+    FREE,
+    History,
+    Proposal,
+    Record,
+    SweepPoint,
+    Trial,
+    Turn,
+    Usage,
+)
+from autotts.errors import ProposalError, SpecError
+from autotts.evaluate import Settings
+from autotts.evaluate.compare import AREA_RANGE
+from autotts.evaluate.frontiers import (
+    BUDGET_FRACTIONS,
+    Points,
+    accuracy_at_fractions,
+    frontier_area,
+)
+from autotts.replay import episodes
+from autotts.replay.cache import address
+
+STAGES = ((4, 0.34), (12, 0.34), (32, 1.0))
+"""Successive halving: draws of each stage, and the share of trials that goes on to the next."""
+
+COARSE = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+FINE = tuple(round(0.1 * step, 1) for step in range(11))
+_FAR = 4.0  # points of accuracy that a frontier costs per factor e it falls short of its reach
+_WORTH = 0.05  # points of area that a mechanism must bring to be kept
+_POOL = 6  # best compositions that changes start from
+_SUBSETS = "subsets"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A composition on some draws.
+
+    value: what the search maximises: area, less what it lacks in reach and against the baselines.
+    """
+
+    value: float
+    area: float
+    accuracy: np.ndarray
+    draws: int
+
+
+class Bench:
+    """Measures compositions on the search stores, compiled once, in this process."""
+
+    def __init__(self, turn: Turn, threads: ThreadPoolExecutor) -> None:
+        self._threads = threads
+        self._stores = [stores.load(path) for path in turn.stores]
+        self._settings = Settings(
+            draws=f"{_SUBSETS}:{STAGES[-1][0]}", seed=turn.seed, max_branches=turn.rules.ceiling
+        )
+        self._orders = [self._settings.orders(store) for store in self._stores]
+        everything = Composition(EVERYTHING, {n: (p.low, p.low) for n, p in PARAMETERS.items()})
+        text = source(everything)
+        program = programs.load(programs.Source("everything", "everything.py", text, True))
+        self._kinds = program.kinds
+        self._code = episodes.compile_program(program)
+        width = turn.rules.ceiling
+        self._reference = np.array(
+            [float(s.pool.tokens.mean()) * min(width, s.pool.probes.shape[1]) for s in self._stores]
+        )
+        self._rules = turn.rules
+        self._bar = _bar(turn.history, [s.name for s in self._stores], self._reference)
+        self.measured = 0
+
+    def score(self, composition: Composition, draws: int, betas: Sequence[float]) -> Score:
+        """A composition's sweep on the first so many draws."""
+        tasks = [(s, beta) for s in range(len(self._stores)) for beta in betas]
+        settings = {beta: composition.parameters(beta) for beta in betas}
+        found = list(self._threads.map(lambda t: self._run(t[0], settings[t[1]], draws), tasks))
+        accuracy, tokens = (
+            np.array(column).reshape(len(self._stores), len(betas))
+            for column in zip(*found, strict=True)
+        )
+        points = Points(tokens, accuracy)
+        low, high = (share * self._reference for share in AREA_RANGE)
+        area = float(100 * frontier_area(points, low, high).mean())
+        at = 100 * accuracy_at_fractions(points, self._reference)
+        shares = (tokens / self._reference[:, None]).mean(axis=0)
+        # Aimed at a little inside the rules, for other draws give other means.
+        short = max(0.0, math.log(shares.min() / (0.9 * self._rules.cheapest)))
+        short += max(0.0, math.log(1.05 * self._rules.dearest / shares.max()))
+        falls = float(np.clip(-np.diff(np.log(shares)), 0, None).sum())
+        behind = float(np.clip(self._bar - at, 0, None).mean())
+        value = area - _FAR * (short + falls) - behind
+        return Score(value, area, at, draws)
+
+    def _run(self, s: int, values: Mapping[str, float], draws: int) -> tuple[float, float]:
+        store, orders = self._stores[s], self._orders[s][:, :draws]
+        orders = np.ascontiguousarray(orders)
+        ordered = [kind(values[name]) for name, kind in self._kinds.items()]
+        ran = episodes.run_compiled(
+            address(self._code), ordered, store.pool, orders, episodes.all_pairs(orders),
+            self._settings.rules(store), jobs=1,
+        )  # fmt: skip
+        self.measured += 1
+        right = ran.column("code") == store.gold[ran.pairs[:, 0]]
+        return float(right.mean()), float(ran.column("tokens").mean())
+
+
+def _bar(history: History, names: Sequence[str], reference: np.ndarray) -> np.ndarray:
+    """The best baseline's accuracy at each of `BUDGET_FRACTIONS`, in percent."""
+
+    def at(points: Sequence[SweepPoint]) -> np.ndarray:
+        accuracy, tokens = (
+            np.array([[point.stores[name][k] for point in points] for name in names])
+            for k in (0, 1)
+        )
+        return accuracy_at_fractions(Points(tokens, accuracy), reference)
+
+    curves = [at(points) for points in history.baselines.values()]
+    return np.max(curves, axis=0) if curves else np.zeros(len(BUDGET_FRACTIONS))
+
+
+class Search:
+    """One round's study."""
+
+    def __init__(
+        self, bench: Bench, seed: int, known: Sequence[Composition], go_on: Callable[[], bool]
+    ) -> None:
+        """
+        Args:
+            known: where to begin.
+            go_on: asked before every trial.
+        """
+        self._bench = bench
+        self._rng = np.random.default_rng(seed)
+        self._seed = seed
+        self._go_on = go_on
+        self._stages: list[list[float]] = [[] for _ in STAGES]
+        self._known = list(known)
+        self.found: dict[str, tuple[Score, Composition]] = {}
+
+    def run(self, trials: int) -> list[tuple[Score, Composition]]:
+        """Search; returns what reached the last stage, the best first."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sampler = optuna.samplers.TPESampler(seed=self._seed, n_startup_trials=30)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for number in range(trials):
+            if not self._go_on():
+                break
+            if number < len(self._known):
+                study.enqueue_trial(_fixed(self._known[number]))
+            elif number % 3 and self.found:
+                study.enqueue_trial(_fixed(self._changed()))
+            trial = study.ask()
+            composition = _suggest(trial)
+            score = self._halve(composition) if composition.stops else None
+            study.tell(trial, score.value if score else -100.0)
+        return self.best()
+
+    def best(self) -> list[tuple[Score, Composition]]:
+        """What was measured, on most draws first, then by value."""
+        return sorted(self.found.values(), key=lambda f: (-f[0].draws, -f[0].value))
+
+    def _halve(self, composition: Composition) -> Score:
+        """Measure on more and more draws while it is among the best of each stage."""
+        for stage, (draws, share) in enumerate(STAGES):
+            betas = COARSE if stage == 0 else FINE
+            score = self._bench.score(composition, draws, betas)
+            seen = self._stages[stage]
+            seen.append(score.value)
+            if score.value < float(np.quantile(seen, 1 - share)):
+                break
+        self.found[repr(sorted(composition.ends.items()))] = (score, composition)
+        return score
+
+    def _changed(self) -> Composition:
+        """A small change of one of the best so far."""
+        pool = self.best()[:_POOL]
+        _, parent = pool[int(self._rng.integers(len(pool)))]
+        used = set(parent.used)
+        if self._rng.random() < 0.25:
+            used ^= {MECHANISMS[int(self._rng.integers(len(MECHANISMS)))]}
+        ends = {}
+        for name in PARAMETERS:
+            if not in_use(name, frozenset(used)):
+                continue
+            ends[name] = parent.ends.get(name) or _anywhere(name, self._rng)
+        names = sorted(ends)
+        for name in self._rng.choice(names, size=min(len(names), 2), replace=False):
+            ends[name] = _moved(name, ends[name], self._rng)
+        return Composition(frozenset(used), ends)
+
+
+def _anywhere(name: str, rng: np.random.Generator) -> tuple[float, float]:
+    p = PARAMETERS[name]
+    places = rng.random(2)
+    first, last = (
+        p.low * (p.high / p.low) ** x if p.whole else p.low + (p.high - p.low) * x for x in places
+    )
+    return clip(name, first), clip(name, last)
+
+
+def _moved(name: str, ends: tuple[float, float], rng: np.random.Generator) -> tuple[float, float]:
+    """One end, or both alike, a small step away."""
+    step = rng.normal(0, 0.12) * scale(name)
+    which = rng.integers(3)
+    moved = []
+    for k, value in enumerate(ends):
+        if which not in (k, 2):
+            moved.append(value)
+        elif PARAMETERS[name].whole:
+            stepped = clip(name, value * math.exp(step))
+            moved.append(clip(name, value + np.sign(step)) if stepped == value else stepped)
+        else:
+            moved.append(clip(name, value + step))
+    return moved[0], moved[1]
+
+
+def _suggest(trial: Any) -> Composition:
+    """A composition from an Optuna trial."""
+    used = frozenset(m for m in MECHANISMS if trial.suggest_categorical(m, (True, False)))
+    ends = {}
+    for name, p in PARAMETERS.items():
+        if in_use(name, used):
+            pair = []
+            for end in ("at 0", "at 1"):
+                label = f"{name} {end}"
+                if p.whole:
+                    pair.append(trial.suggest_int(label, int(p.low), int(p.high), log=True))
+                else:
+                    pair.append(trial.suggest_float(label, p.low, p.high))
+            ends[name] = (pair[0], pair[1])
+    return Composition(used, ends)
+
+
+def _fixed(composition: Composition) -> dict[str, Any]:
+    """A composition as the parameters of an Optuna trial."""
+    fixed: dict[str, Any] = {m: m in composition.used for m in MECHANISMS}
+    for name, ends in composition.ends.items():
+        for end, value in zip(("at 0", "at 1"), ends, strict=True):
+            fixed[f"{name} {end}"] = int(value) if PARAMETERS[name].whole else float(value)
+    return fixed
+
+
+TEXTBOOK = (
+    Composition(frozenset({"quota"}), {"start": (4, 64), "first": (2, 12)}),
+    Composition(frozenset({"lead"}), {"start": (4, 64), "quorum": (2, 3), "lead": (0.5, 1.5)}),
+    Composition(
+        frozenset({"widen", "lead"}),
+        {
+            "start": (2, 2),
+            "ceiling": (4, 64),
+            "slots": (1, 4),
+            "widen": (1, 1),
+            "quorum": (2, 3),
+            "lead": (0.5, 2.0),
+        },
+    ),
+)
+"""Where the first round begins: short-m@k, a race, adaptive self-consistency."""
+
+
+class Offline:
+    """Proposes what it has found best, better every round."""
+
+    name = "offline"
+
+    def __init__(self, trials: int, by_the_clock: bool) -> None:
+        """
+        Args:
+            trials: compositions measured per round.
+            by_the_clock: whether to keep within the share of the run's seconds that a round has;
+                what is found then depends on the machine.
+        """
+        self._trials = trials
+        self._by_the_clock = by_the_clock
+        self.deterministic = not by_the_clock
+
+    def settings(self) -> Record:
+        return {
+            "trials": self._trials,
+            "by_the_clock": self._by_the_clock,
+            "stages": [list(stage) for stage in STAGES],
+            "mechanisms": dict(IDEAS),
+        }
+
+    def estimate(self, rounds: int, proposals: int) -> Usage:
+        return FREE
+
+    def propose(self, turn: Turn) -> list[Proposal]:
+        known = [*_kept(turn), *TEXTBOOK]
+        with ThreadPoolExecutor() as threads:
+            bench = Bench(turn, threads)
+            search = Search(bench, turn.seed, known, self._clock(turn))
+            found = search.run(self._trials)
+            turn.say(
+                f"round {turn.round}: {len(search.found)} compositions measured on"
+                f" {bench.measured} (store, beta) pairs"
+            )
+            chosen = [
+                _pruned(bench, composition) for _, composition in _distinct(found)[: turn.proposals]
+            ]
+        if not chosen:
+            raise ProposalError(
+                f"none of {len(search.found)} compositions could be measured to the end; give more"
+                " trials (--option trials=N) or more seconds"
+            )
+        _keep(turn, [c for c, _, _ in chosen] + [c for _, c in found[:_POOL]])
+        return [_proposal(turn, *parts) for parts in chosen]
+
+    def _clock(self, turn: Turn) -> Callable[[], bool]:
+        """Whether there is time for one more trial in this round's share of the budget."""
+        at_start = turn.remaining()
+        if not self._by_the_clock or at_start.seconds is None:
+            return lambda: True
+        share = 0.6 * at_start.seconds / max(1, at_start.rounds or 1)
+
+        def left() -> bool:
+            now = turn.remaining().seconds
+            return now is None or at_start.seconds is None or at_start.seconds - now < share
+
+        return left
+
+
+def _distinct(
+    found: Sequence[tuple[Score, Composition]],
+) -> list[tuple[Score, Composition]]:
+    """The best of each set of mechanisms, of those measured on most draws."""
+    first: dict[frozenset[str], tuple[Score, Composition]] = {}
+    for score, composition in found:
+        if score.draws == STAGES[-1][0]:
+            first.setdefault(composition.used, (score, composition))
+    return list(first.values())
+
+
+def _pruned(bench: Bench, composition: Composition) -> tuple[Composition, Score, dict[str, float]]:
+    """Take away each mechanism in turn, and for good what adds nothing.
+
+    Returns:
+        The composition that is left, its score, and what each of its mechanisms brings in points.
+    """
+    draws = STAGES[-1][0]
+    score = bench.score(composition, draws, FINE)
+    brings: dict[str, float] = {}
+    for mechanism in MECHANISMS:
+        if mechanism not in composition.used:
+            continue
+        less = composition.without(mechanism)
+        if not less.stops:
+            continue
+        other = bench.score(less, draws, FINE)
+        if score.value - other.value < _WORTH:
+            composition, score = less, other
+        else:
+            brings[mechanism] = score.value - other.value
+    return composition, score, brings
+
+
+def _proposal(
+    turn: Turn, composition: Composition, score: Score, brings: Mapping[str, float]
+) -> Proposal:
+    """A composition as a proposal in words."""
+    names = [m for m in MECHANISMS if m in composition.used]
+    idea = "; ".join(f"{name}: {IDEAS[name]}" for name in names)
+    ranked = sorted(brings.items(), key=lambda item: -item[1])
+    learned = "Taken away one at a time: " + ", ".join(
+        f"{name} is worth {worth:.2f} points" for name, worth in ranked
+    )
+    earlier = [t for t in turn.history.trials if t.area is not None and not t.errors]
+    if earlier:
+        learned += ". " + _lesson(earlier)
+    at = ", ".join(
+        f"{a:.1f} % at {share:g}" for share, a in zip(BUDGET_FRACTIONS, score.accuracy, strict=True)
+    )
+    effect = f"Area {score.area:.2f} on {score.draws} other draws; {at} of SC@64's tokens."
+    return Proposal(source(composition), idea, learned, effect)
+
+
+def _lesson(earlier: Sequence[Trial]) -> str:
+    """What the earlier rounds' own scores say."""
+    best = max(earlier, key=lambda t: t.area or 0.0)
+    last = earlier[-1]
+    if best is last:
+        return f"Round {best.name} leads with area {best.area:.2f}; this starts from it"
+    return (
+        f"Round {best.name} still leads with area {best.area:.2f}, round {last.name} had"
+        f" {last.area:.2f}; this starts from both"
+    )
+
+
+def _keep(turn: Turn, compositions: Sequence[Composition]) -> None:
+    """Leave the best for the next round."""
+    records = [{"used": sorted(c.used), "ends": dict(c.ends)} for c in compositions]
+    (turn.folder / "search.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
+
+
+def _kept(turn: Turn) -> list[Composition]:
+    """The best of the round before, from its folder."""
+    path = turn.folder.parent.parent / f"{turn.round - 1:04}" / "explorer" / "search.json"
+    if not path.is_file():
+        return []
+    found = []
+    for record in json.loads(path.read_text(encoding="utf-8")):
+        ends = {name: (e[0], e[1]) for name, e in record["ends"].items()}
+        ordered = {name: ends[name] for name in PARAMETERS if name in ends}
+        found.append(Composition(frozenset(record["used"]), ordered))
+    return found
+
+
+def make(options: Mapping[str, str]) -> Offline:
+    """From the options `trials` (per round) and `clock` (yes or no)."""
+    taken = take_options("offline", options, {"trials": "250", "clock": "no"})
+    if not taken["trials"].isdecimal() or int(taken["trials"]) < 1:
+        raise SpecError(f"explorer offline: trials={taken['trials']!r}: need a whole number")
+    if taken["clock"] not in ("yes", "no"):
+        raise SpecError(f"explorer offline: clock={taken['clock']!r}: need yes or no")
+    return Offline(int(taken["trials"]), taken["clock"] == "yes")
