@@ -87,7 +87,7 @@ def vote_of(rows: Any, n: int, tally: Any, rule: int, counts: Any) -> int:
     leader = tally[len(tally) - 2, 0]
     if rule == FINISHED_VOTE and leader >= 0:
         return int(leader)
-    return _latest_leader(rows, n, counts)
+    return int(_latest_leader(rows, n, counts))
 
 
 @register_jitable
