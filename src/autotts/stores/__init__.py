@@ -1,11 +1,11 @@
 """Replay stores: recorded branches on disk and in memory."""
 
-from autotts.stores.build import Branch, Recording, build
 from autotts.stores.importing import import_released
-from autotts.stores.load import check, find, load, read_manifest
+from autotts.stores.loading import check, find, load, read_manifest
+from autotts.stores.recordings import Branch, Recording, build
 from autotts.stores.schema import Manifest, Pool, Store
-from autotts.stores.simulate import simulate
-from autotts.stores.write import store_folder, write
+from autotts.stores.simulation import simulate
+from autotts.stores.writing import store_folder, write
 
 __all__ = [
     "Branch",

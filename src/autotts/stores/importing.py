@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from autotts.errors import StoreError
-from autotts.stores.build import Branch, Recording, build
+from autotts.stores.recordings import Branch, Recording, build
 from autotts.stores.schema import Store
-from autotts.stores.write import file_digest, store_folder, write_all
+from autotts.stores.writing import file_digest, store_folder, write_all
 
 _KEYS = ("question", "gold_answer", "probe_freq", "final_answers_trace", "each_branch")
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from autotts.errors import SpecError, StoreError
 from autotts.stores import Store, build, check, import_released, load, simulate
-from autotts.stores.fit import fit
+from autotts.stores.fitting import fit
 from autotts.stores.model import DEPTHS, EVENTS, SIZES, Walk
-from autotts.stores.simulate import sample
+from autotts.stores.simulation import sample
 from autotts.stores.typical import typical
 from test_stores import stores
 

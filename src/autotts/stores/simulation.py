@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from autotts.errors import SpecError
-from autotts.stores.build import Branch, Recording, build
-from autotts.stores.fit import fit
+from autotts.stores.fitting import fit
 from autotts.stores.model import EVENTS, Parameters, Walk, log_odds
+from autotts.stores.recordings import Branch, Recording, build
 from autotts.stores.schema import Billing, Store
 from autotts.stores.typical import ACCURACY, typical
-from autotts.stores.write import store_folder, write
+from autotts.stores.writing import store_folder, write
 
 _FAILED_ANSWER = "ERR"
 

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from autotts.errors import StoreError
-from autotts.stores.build import describe, failed_codes
+from autotts.stores.recordings import describe, failed_codes
 from autotts.stores.schema import (
     BRANCHES,
     MANIFEST,
@@ -23,7 +23,7 @@ from autotts.stores.schema import (
     content_digest,
     header_of,
 )
-from autotts.stores.write import file_digest
+from autotts.stores.writing import file_digest
 
 if TYPE_CHECKING:
     import polars as pl
