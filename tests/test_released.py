@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from autotts import programs, stores
-from autotts.errors import ControllerError, ProgramError
+from autotts.errors import ControllerError, ProgramError, SpecError
 from autotts.evaluate import Settings, evaluate
 from autotts.replay.released import Question
 from autotts.stores import Branch, Recording
@@ -69,14 +69,22 @@ def test_reading_side_by_side_may_cost_more_than_reading_alone(simulated):
 # The question object.
 
 
-@pytest.fixture
-def question():
+def ask(billing):
     """One question with two branches: 1,150 tokens in three probes, 700 in two."""
     branches = [Branch(["7", "8", "8"], 1_150, "8"), Branch(["ERR", "9"], 700, "9")]
     store = stores.build(
-        [Recording("Which?", "9", branches)], model="toy", dataset="toy", interval_tokens=500
+        [Recording("Which?", "9", branches)],
+        model="toy",
+        dataset="toy",
+        interval_tokens=500,
+        billing=billing,
     )
     return Question(store.pool, store.answers[0], [1, 0], 0)
+
+
+@pytest.fixture
+def question():
+    return ask("reference")
 
 
 def test_a_branch_finishes_one_call_after_its_last_probe(question):
@@ -95,17 +103,24 @@ def test_the_last_call_charges_what_whole_intervals_left_over(question):
     assert question.get_seq_and_total_tokens() == (0, 2_200)
 
 
+def test_billed_exactly_a_branch_finishes_with_its_last_probe():
+    question = ask("exact")
+    question.probe_new()
+    assert question.probe_more(0) == ("9", True)
+    assert question.get_cost_per_branch_active() == [700]
+
+
 def test_reading_a_branch_whole_costs_its_tokens(question):
     assert [question.get_new_branch_final_answer() for _ in range(2)] == ["9", "8"]
     assert question.get_seq_and_total_tokens() == (0, 1_850)
 
 
-@pytest.mark.parametrize("ask", ["probe_new", "get_new_branch_final_answer"])
-def test_branches_run_out_with_a_value_error(question, ask):
+@pytest.mark.parametrize("call", ["probe_new", "get_new_branch_final_answer"])
+def test_branches_run_out_with_a_value_error(question, call):
     for _ in range(2):
-        getattr(question, ask)()
+        getattr(question, call)()
     with pytest.raises(ValueError, match="all 2 branches are open"):
-        getattr(question, ask)()
+        getattr(question, call)()
 
 
 def test_only_open_branches_can_be_read(question):
@@ -152,6 +167,12 @@ def test_a_program_gets_nothing_but_the_question(save, simulated):
     assert not run(save, simulated, "return getattr(question, 'gold_answer', 'none')")[
         "correct"
     ].any()
+
+
+@pytest.mark.parametrize("setting", [{"budget": 9_000}, {"probe_tokens": 5}, {"traces": True}])
+def test_what_a_released_program_does_not_know_is_refused(save, simulated, setting):
+    with pytest.raises(SpecError, match="no budget and no cost of probes, and leaves no trace"):
+        run(save, simulated, "return None", settings=Settings(draws="reference:1", **setting))
 
 
 @pytest.mark.parametrize(

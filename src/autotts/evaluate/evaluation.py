@@ -320,6 +320,11 @@ def run_cells(
 def _run_released(
     store: Store, spec: Spec, settings: Settings, orders: np.ndarray, pairs: np.ndarray
 ) -> Cell:
+    if settings.budget >= 0 or settings.probe_tokens or settings.traces:
+        raise SpecError(
+            f"{spec.text}: a program of the released code can be given no budget and no cost of"
+            " probes, and leaves no trace"
+        )
     params = {**spec.named, "beta": spec.beta}
     make = load_class(Path(spec.source.path), spec.entry)
     rules = settings.rules(store)

@@ -40,14 +40,15 @@ class Question:
         if not 0 <= index < len(self._advances):
             raise ValueError(f"probe_more({index}): {len(self._advances)} branches are open")
         i = self._order[index]
-        length = int(self._pool.lengths[self._q, i])
-        if self._advances[index] < length:
+        # Billed exactly, a branch's last interval is its rest, and ends it.
+        whole = int(self._pool.lengths[self._q, i]) - (self._pool.billing == "exact")
+        if self._advances[index] < whole:
             code = self._pool.probes[self._q, i, self._advances[index]]
             self._advances[index] += 1
             self._costs[index] += self._pool.interval
             return self._answers[code], False
         total = int(self._pool.tokens[self._q, i])
-        self._costs[index] += max(0, total - self._pool.interval * length)
+        self._costs[index] += max(0, total - self._pool.interval * whole)
         return self._answers[self._pool.finals[self._q, i]], True
 
     def get_new_branch_final_answer(self) -> str:
