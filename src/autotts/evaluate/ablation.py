@@ -3,7 +3,7 @@
 A parameter is frozen: held, at every beta, at what the schedule gives for beta 0.5. A mechanism is
 taken out of the source: a call that prunes, a call inside a loop that opens more branches, or an
 `if` inside a loop that only stops. What is left is a program that nobody has read and that may run
-for ever, so it always runs sealed.
+for ever, so it always runs sealed; unaudited where the program itself is ours.
 
 Variant and program run on the same draws, and differences are paired by question.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from autotts.errors import ControllerError, SpecError
+from autotts.errors import ControllerError, ProgramError, SpecError
 from autotts.evaluate import statistics
 from autotts.evaluate.compare import clears_noise
 from autotts.evaluate.evaluation import Cell, Settings, run_cells
@@ -86,9 +86,10 @@ def ablate(
         if on_variant:
             on_variant(variant.name)
         row: dict[str, object] = {"variant": variant.name, "kind": kind}
+        allowed = replace(settings, audit=0) if spec.source.trusted else settings
         try:
-            cells = run_cells(stores, [variant.spec.at(beta) for beta in betas], settings)
-        except ControllerError as error:
+            cells = run_cells(stores, [variant.spec.at(beta) for beta in betas], allowed)
+        except (ControllerError, ProgramError) as error:
             rows.append({**row, "failure": str(error).splitlines()[0]})
             continue
         rows.append({**row, **_differences(cells, base, rng), "failure": None})

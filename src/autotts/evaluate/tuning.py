@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from autotts import programs
-from autotts.errors import SpecError
+from autotts.errors import ControllerError, SpecError
 from autotts.evaluate.evaluation import Settings, run_cells
 from autotts.evaluate.frontiers import Points, accuracy_at, frontier
 from autotts.programs import Spec
@@ -261,6 +261,8 @@ def _on_frontier(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
 def _measure(stores: Sequence[Store], spec: Spec, settings: Settings) -> Measure:
     """What measures settings: in this process if the program is ours, sealed if not."""
     if not spec.source.trusted:
+        # The schedule's own settings were audited.
+        settings = replace(settings, audit=0)
         return lambda batch: _measure_sealed(stores, spec, settings, batch)
     # Kept by the function below: the address is good as long as the code lives.
     code = compile_program(programs.load_trusted(spec.source))
@@ -290,7 +292,13 @@ def _measure_sealed(
     stores: Sequence[Store], spec: Spec, settings: Settings, batch: Sequence[Values]
 ) -> NDArray[np.float64]:
     sweep = [replace(spec, named=dict(values)) for values in batch]
-    cells = run_cells(stores, sweep, settings)
+    try:
+        cells = run_cells(stores, sweep, settings)
+    except ControllerError:
+        if len(batch) == 1:
+            return np.full((1, 2), np.nan)
+        alone = [_measure_sealed(stores, spec, settings, [values]) for values in batch]
+        return np.concatenate(alone)
     scores = [(cell.correct.mean(), cell.episodes.column("tokens").mean()) for cell in cells]
     means: NDArray[np.float64] = np.array(scores).reshape(len(batch), len(stores), 2).mean(axis=1)
     return means

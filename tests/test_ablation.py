@@ -1,0 +1,111 @@
+import textwrap
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from autotts import programs, stores
+from autotts.errors import SpecError
+from autotts.evaluate import Settings
+from autotts.evaluate.ablation import ablate, mechanisms
+from autotts.programs import Source
+from autotts.stores import Branch, Recording, Store
+
+SETTINGS = Settings(draws="subsets:6", max_branches=16, seed=7)
+BETAS = (0.0, 0.5, 1.0)
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    """Twelve questions whose majority is right, by less and less."""
+    rng = np.random.default_rng(1)
+    recordings = []
+    for q in range(12):
+        branches = []
+        for _ in range(16):
+            final = "A" if rng.random() < 0.95 - 0.03 * q else "B"
+            length = int(rng.integers(2, 9))
+            branches.append(Branch(["B", *[final] * (length - 1)], 10 * length, final))
+        recordings.append(Recording(f"Question {q}?", "A", branches))
+    return stores.build(
+        recordings, model="toy", dataset="coins", interval_tokens=10, billing="exact"
+    )
+
+
+def source(text: str) -> Source:
+    return Source("mine", "mine.py", textwrap.dedent(text), trusted=True)
+
+
+def test_mechanisms_are_found_without_running_anything():
+    found = dict(
+        mechanisms(
+            source(
+                """
+                raise SystemExit
+
+                def schedule(beta):
+                    for _ in range(3):
+                        if beta > 2:
+                            break
+                    return {}
+
+                def solve(env, p):
+                    env.branch(4)
+                    for step in range(9):
+                        if step > 3:
+                            env.prune(env.active())
+                        if env.n_finished > 2:
+                            break
+                        env.branch(1)
+                    return env.vote()
+                """
+            )
+        )
+    )
+    assert list(found) == [
+        "no pruning, line 14",
+        "no stop if env.n_finished > 2, line 15",
+        "no opening more, line 17",
+    ]
+    assert "env.prune" not in found["no pruning, line 14"].text
+    assert "n_finished" not in found["no stop if env.n_finished > 2, line 15"].text
+    assert "env.branch(1)" not in found["no opening more, line 17"].text
+    assert "env.branch(4)" in found["no opening more, line 17"].text
+    assert not any(variant.trusted for variant in found.values())
+
+
+def test_freezing_compares_on_the_same_draws(store):
+    """At most so many branches: held at its middle, the cheap end gets dearer."""
+    table = ablate(
+        [store], programs.parse("short-mk"), betas=BETAS, settings=SETTINGS, mechanisms=False
+    )
+    assert set(table["kind"]) == {"frozen"}
+    assert table["failure"].is_null().all()
+    assert (table["accuracy_low"] <= table["accuracy"]).all()
+    assert (table["accuracy"] <= table["accuracy_high"]).all()
+    assert table["area"].is_sorted()
+
+
+def test_what_changes_nothing_is_worth_nothing(store):
+    """A threshold that every beta passes at once makes no difference, and neither does freezing."""
+    spec = programs.parse("asc:max_branches=2")
+    table = ablate([store], spec, betas=BETAS, settings=SETTINGS, mechanisms=False)
+    row = table.row(0, named=True)
+    assert row["variant"].startswith("threshold = ")
+    assert (row["accuracy"], row["tokens"], row["better"], row["worse"]) == (0, 0, 0, 0)
+
+
+def test_a_removed_stop_costs_tokens(store):
+    """Without its stop, adaptive self-consistency reads every branch."""
+    settings = replace(SETTINGS, unsafe=True)
+    spec = programs.parse("asc:threshold=0.9,max_branches=16")
+    table = ablate([store], spec, betas=BETAS, settings=settings)
+    row = table.row(0, named=True)
+    assert row["kind"] == "removed"
+    assert row["failure"] is None
+    assert row["tokens_low"] > 0.2
+
+
+def test_nothing_to_take_out_is_an_error(store):
+    with pytest.raises(SpecError, match="no mechanism"):
+        ablate([store], programs.parse("sc:width=4"), betas=BETAS, settings=SETTINGS)

@@ -1,0 +1,96 @@
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autotts import programs, stores
+from autotts.errors import SpecError
+from autotts.evaluate import Settings, run_cells
+from autotts.evaluate.tuning import BETAS, PREFIX, Range, tune
+from autotts.stores import Branch, Recording, Store
+
+SETTINGS = Settings(draws="subsets:4", max_branches=16)
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    """Eight questions, each harder; every branch ends on A or B after up to 6 intervals."""
+    rng = np.random.default_rng(0)
+    recordings = []
+    for q in range(8):
+        branches = []
+        for _ in range(16):
+            final = "A" if rng.random() < 0.9 - 0.1 * q else "B"
+            length = int(rng.integers(1, 7))
+            branches.append(Branch([final] * length, 10 * length, final))
+        recordings.append(Recording(f"Question {q}?", "A", branches))
+    return stores.build(
+        recordings, model="toy", dataset="coins", interval_tokens=10, billing="exact"
+    )
+
+
+@given(st.floats(-5, 5), st.floats(0, 100), st.floats(0, 1), st.booleans())
+def test_values_lie_in_their_range_and_find_their_share_again(low, width, share, whole):
+    low, high = (round(low), round(low + width)) if whole else (low, low + width)
+    found = Range(low, high, whole)
+    value = found.at(share)
+    assert low <= value <= high
+    assert isinstance(value, int) == whole
+    assert found.at(found.share(value)) == pytest.approx(value)
+
+
+def test_a_search_starts_from_the_schedule_and_goes_on(store):
+    found = tune([store], programs.parse("asc"), trials=30, settings=SETTINGS)
+    own = found.trials.drop_nulls("beta")
+    assert own["beta"].to_list() == list(BETAS)
+    assert found.trials.height == len(BETAS) + 30
+    cells = run_cells([store], [programs.parse("asc").at(beta) for beta in BETAS], SETTINGS)
+    assert own["accuracy"].to_list() == [cell.correct.mean() for cell in cells]
+    assert own["tokens"].to_list() == [cell.episodes.column("tokens").mean() for cell in cells]
+
+
+def test_residuals_are_measured_from_the_frontier(store):
+    found = tune([store], programs.parse("asc"), trials=30, settings=SETTINGS)
+    assert found.trials["residual"].max() <= 1e-12
+    on = found.trials.filter("on_frontier")
+    assert on["residual"].abs().max() < 1e-12
+    assert on.sort("tokens")["accuracy"].is_sorted()
+    table = found.residuals(cost_bins=3, levels=3)
+    assert set(table["parameter"]) == {"max_branches", "threshold"}
+    trials = table.filter(pl.col("parameter") == "threshold")["trials"].sum()
+    assert trials == found.trials.height
+
+
+def test_the_frontier_is_measured_again_on_fresh_draws(store):
+    found = tune([store], programs.parse("asc"), trials=10, settings=SETTINGS)
+    assert found.confirmed["trial"].to_list() == (
+        found.trials.filter("on_frontier").sort("tokens")["trial"].to_list()
+    )
+    assert found.confirmed["fresh_accuracy"].is_between(0, 1).all()
+    assert found.per_minute > 0
+
+
+def test_ranges_and_named_parameters_are_kept(store):
+    spec = programs.parse("asc:max_branches=8")
+    found = tune([store], spec, trials=20, settings=SETTINGS, ranges={"threshold": (0.9, 0.95)})
+    tried = found.trials.filter(pl.col("beta").is_null())
+    assert tried[PREFIX + "threshold"].is_between(0.9, 0.95).all()
+    assert PREFIX + "max_branches" not in tried.columns
+
+
+def test_the_same_seed_searches_the_same_settings(store):
+    first, second = (
+        tune([store], programs.parse("asc"), trials=10, settings=SETTINGS, seed=3).trials
+        for _ in range(2)
+    )
+    assert first.equals(second)
+
+
+def test_nothing_to_tune_is_an_error(store):
+    with pytest.raises(SpecError, match="width to tune"):
+        tune([store], programs.parse("asc"), ranges={"width": (1, 2)}, settings=SETTINGS)
+    with pytest.raises(SpecError, match="leaves open are none"):
+        tune([store], programs.parse("asc:max_branches=8,threshold=0.9"), settings=SETTINGS)
+    with pytest.raises(SpecError, match="low <= high"):
+        Range(2, 1, True)
