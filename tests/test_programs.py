@@ -88,6 +88,7 @@ def test_a_released_program_is_a_file_and_its_class(save):
         ("asc:threshold=high", "threshold='high' is not a number"),
         ("asc:threshold=nan", "threshold='nan' is not a number"),
         ("asc:threshold=0.9,threshold=0.8", "threshold is given twice"),
+        ("asc:beta=0,beta=1", "beta is given twice"),
         ("asc:beta=1.5", "beta '1.5': need a number from 0 to 1"),
         ("asc:beta=some", "beta 'some': need a number from 0 to 1"),
         ("reference:method.py", "need reference:PATH/method.py:Class"),

@@ -15,7 +15,7 @@ import linecache
 import math
 import numbers
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ class Spec:
     """A controller as asked for: a program, a beta, and parameters named one by one.
 
     entry: the class of a program written for the released research code, "" for ours.
+    fixed: whether beta was named, and so stays as it is in a sweep.
     """
 
     text: str
@@ -99,6 +100,7 @@ class Spec:
     beta: float
     named: dict[str, float]
     entry: str = ""
+    fixed: bool = False
 
     @property
     def name(self) -> str:
@@ -106,7 +108,7 @@ class Spec:
 
     def at(self, beta: float) -> "Spec":
         """The same at another beta."""
-        return Spec(self.text, self.source, beta, self.named, self.entry)
+        return replace(self, beta=beta)
 
 
 def built_in() -> list[str]:
@@ -249,19 +251,20 @@ def parse(text: str) -> Spec:
         entry = ""
         name, _, options = text.partition(".py:") if ".py:" in text else text.partition(":")
         source = find(f"{name}.py" if ".py:" in text else name)
-    beta = DEFAULT_BETA
+    beta: float | None = None
     named: dict[str, float] = {}
     for option in filter(None, options.split(",")):
         key, equals, value = option.partition("=")
         if not equals:
             raise SpecError(f"{text!r}: {option!r} is not key=value")
+        if key in named or (key == "beta" and beta is not None):
+            raise SpecError(f"{text!r}: {key} is given twice")
         if key == "beta":
             beta = parse_beta(value)
-        elif key in named:
-            raise SpecError(f"{text!r}: {key} is given twice")
         else:
             named[key] = _number(text, key, value)
-    return Spec(text, source, beta, named, entry)
+    fixed = beta is not None
+    return Spec(text, source, DEFAULT_BETA if beta is None else beta, named, entry, fixed)
 
 
 def parse_beta(text: str) -> float:

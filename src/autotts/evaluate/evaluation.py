@@ -256,7 +256,7 @@ def sweep(specs: Iterable[Spec], betas: Sequence[float] | None) -> list[Spec]:
     """Each SPEC at each beta; one that names a beta of its own stays at it."""
     swept: list[Spec] = []
     for spec in specs:
-        own = betas is None or "beta=" in spec.text
+        own = betas is None or spec.fixed
         swept += [spec] if own else [spec.at(beta) for beta in betas or ()]
     return swept
 
