@@ -207,7 +207,11 @@ def width_depth(
     )  # fmt: skip
     bar = figure.colorbar(marks, ax=axes, pad=0.02, label="round")
     bar.outline.set_visible(False)
-    axes.set(xlabel="branches opened", ylabel="intervals of the deepest branch", title=title)
+    axes.set(
+        xlabel="branches opened (mark size: still active)",
+        ylabel="intervals of the deepest branch",
+        title=title,
+    )
     axes.margins(0.08)
     return figure
 
@@ -232,7 +236,8 @@ def probe_matrix(
         finals: `[W]` codes of the final answers; outlined where read.
         gold: code of the true answer, marked with a dot.
         answers: by code, the commonest first: the first few have colours of their own.
-        read: `[W]` intervals read of each branch, 0 if it was not opened.
+        read: `[W]` intervals probed of each branch, 0 if it was not opened; what was decoded
+            beyond them is paler, what was not decoded is faint.
         finished, pruned: `[W]` bool.
     """
     from matplotlib.patches import Patch
@@ -244,8 +249,9 @@ def probe_matrix(
     codes[:, :depth] = probes
     codes[np.arange(branches), lengths] = finals
     column = np.arange(depth + 1)
-    seen = (column < read[:, None]) | (finished[:, None] & (column <= lengths[:, None]))
-    alpha = np.where(seen, np.where(pruned[:, None] & ~finished[:, None], 0.4, 1.0), 0.1)
+    seen = (column < read[:, None]) | (finished[:, None] & (column == lengths[:, None]))
+    strong = seen & ~(pruned & ~finished)[:, None]
+    alpha = np.where(strong, 1.0, np.where(seen | finished[:, None], 0.4, 0.1))
     image = _coloured(codes, gold, palette)
     image[..., 3] = np.where(codes >= 0, alpha, 0.0)
     figure, axes = _figure(6.8, 0.9 + 0.085 * branches + 0.6)

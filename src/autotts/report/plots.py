@@ -88,14 +88,14 @@ def _trajectory(report: Report, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.D
 
 
 def _episode(report: Report, theme: figures.Theme) -> "Iterator[tuple[str, Figure]]":
-    """The episode with most rounds stands for the others: it has most to show."""
-    episode = max(report.episodes, key=lambda e: e.rounds)
+    """One episode stands for the others: the one with most to show."""
+    episode = max(report.episodes, key=lambda e: (sum(map(bool, e.pruned)), e.rounds))
     matrix = next(
         m for m in report.matrices if (m.store, m.question) == (episode.store, episode.question)
     )
     title = f"{episode.controller}, β {episode.beta:g}, question {episode.question}"
     yield "probe-matrix", probe_matrix(matrix, episode, title=title, theme=theme)
-    width, depth, active = path_of(episode)
+    width, depth, active = path_of(matrix, episode)
     yield "width-depth", figures.width_depth(width, depth, active, title=title, theme=theme)
 
 
@@ -139,11 +139,14 @@ def read_rounds(episode: Episode) -> list[list[int]]:
     ]
 
 
-def path_of(episode: Episode) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def path_of(matrix: Matrix, episode: Episode) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`[R]` branches opened, intervals of the deepest, and active branches after each round."""
     reads = [np.array(rounds) for rounds in read_rounds(episode)]
     at = np.arange(1, episode.rounds + 1)
     depth = np.array([np.searchsorted(rounds, at, side="right") for rounds in reads])
+    for i, end in enumerate(episode.finished):
+        if end:
+            depth[i, end - 1 :] = len(matrix.probes[i])
     never = episode.rounds + 1
     ends = np.array(
         [_first(pair, never) for pair in zip(episode.finished, episode.pruned, strict=True)]

@@ -133,7 +133,7 @@ function player(matrix, episode) {
       ` after ${whole(episode.tokens)} tokens, ${whole(episode.sequential_tokens)} one after the other.`),
     box, h("div", { class: "slider" }, play, slider, output), line, votes,
     h("p", { class: "note" }, "A row is a branch, a square the answer probed after one more interval, an outlined square a final answer. ",
-      "The dot marks the true answer. Faint: not read. Struck through: pruned."));
+      "The dot marks the true answer. Paler: decoded without probing. Faint: not decoded. Struck through: pruned."));
 }
 let timer = null;
 function run(slider, play) {
@@ -181,7 +181,7 @@ function paint(canvas, p, round) {
     const done = p.episode.finished[i] && p.episode.finished[i] <= round;
     const dropped = p.episode.pruned[i] && p.episode.pruned[i] <= round;
     const depth = reads.filter((r) => r <= round).length;
-    row.forEach((code, k) => square(i, k, code, k < depth || done ? (dropped ? 0.4 : 1) : 0.1, false));
+    row.forEach((code, k) => square(i, k, code, k < depth ? (dropped ? 0.4 : 1) : done ? 0.4 : 0.1, false));
     square(i, row.length, p.finals[i], done ? 1 : 0.1, true);
     if (dropped) {
       const [y, end] = [g.top + (i + 0.5) * g.hgt - 0.5, g.left + Math.max(1, depth) * g.w];

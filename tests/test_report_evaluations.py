@@ -1,0 +1,151 @@
+"""Reports of evaluations say what the evaluation says."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from autotts import stores
+from autotts.errors import SpecError
+from autotts.evaluate import Evaluation, Settings, evaluate
+from autotts.report.evaluations import evaluate_again, from_evaluation, from_results
+from autotts.report.model import ALPHABET, Report
+from autotts.report.plots import path_of, read_rounds
+from autotts.stores import Store
+
+CONTROLLERS = ("cmc", "asc", "short-mk")
+
+
+@pytest.fixture(scope="module")
+def store(simulated) -> Store:
+    return stores.load(simulated)
+
+
+@pytest.fixture(scope="module")
+def evaluation(store) -> Evaluation:
+    settings = Settings(draws="subsets:4", max_branches=16, jobs=1)
+    return evaluate([store], CONTROLLERS, betas=[0.0, 0.5, 1.0], settings=settings)
+
+
+@pytest.fixture(scope="module")
+def report(evaluation) -> Report:
+    return from_evaluation(evaluation, title="simulated")
+
+
+def decoded(text: str) -> list[int]:
+    return [ALPHABET.index(character) for character in text]
+
+
+def test_curves_have_the_evaluation_s_means_and_intervals(report, evaluation):
+    results = {(row["controller"], row["beta"]): row for row in evaluation.results()}
+    for line in report.lines:
+        for point in line.points:
+            row = results[line.controller, point.beta]
+            assert point.accuracy == pytest.approx(row["accuracy"])
+            assert point.tokens == pytest.approx(row["tokens"])
+            assert point.sequential_tokens == pytest.approx(row["sequential_tokens"])
+            assert point.accuracy_low <= point.accuracy <= point.accuracy_high
+
+
+def test_a_grid_averages_to_the_accuracy(report, evaluation):
+    results = {(row["controller"], row["beta"]): row for row in evaluation.results()}
+    for row in report.grids[0].rows:
+        assert np.mean(row.right) == pytest.approx(results[row.controller, row.beta]["accuracy"])
+
+
+def test_a_matrix_holds_the_pool_in_the_order_of_the_draw(report, store, evaluation):
+    orders = evaluation.settings.orders(store)
+    for matrix in report.matrices:
+        q = matrix.question
+        assert matrix.answers[matrix.gold] == store.answers[q][store.gold[q]]
+        for i, branch in enumerate(orders[q, 0]):
+            probes = store.pool.probes[q, branch]
+            wanted = [store.answers[q][code] for code in probes[probes >= 0]]
+            assert [matrix.answers[code] for code in decoded(matrix.probes[i])] == wanted
+            final = store.answers[q][store.pool.finals[q, branch]]
+            assert matrix.answers[decoded(matrix.finals)[i]] == final
+
+
+def unrolled(runs: Sequence[int]) -> list[int]:
+    return [value for value, count in zip(runs[::2], runs[1::2], strict=True) for _ in range(count)]
+
+
+def test_episodes_are_those_of_the_evaluation(report, evaluation):
+    frame = evaluation.episodes
+    for episode in report.episodes:
+        found = frame.filter(
+            pl.col("question") == episode.question,
+            pl.col("controller") == episode.controller,
+            pl.col("beta") == episode.beta,
+            pl.col("draw") == 0,
+        )
+        row = found.row(0, named=True)
+        assert (episode.tokens, episode.correct, episode.rounds) == (
+            row["tokens"],
+            row["correct"],
+            row["rounds"],
+        )
+        assert len(episode.reads) == row["width"]
+        assert sum(unrolled(episode.spent)) == row["tokens"]
+        assert len(unrolled(episode.spent)) == row["rounds"]
+
+
+def test_nothing_is_read_after_a_branch_has_ended(report):
+    for episode in report.episodes:
+        for rounds, end in zip(read_rounds(episode), episode.finished, strict=True):
+            assert rounds == sorted(rounds)
+            assert not end or not rounds or rounds[-1] <= end
+
+
+def test_the_path_of_an_episode_only_grows(report):
+    for episode in report.episodes:
+        matrix = report.matrices[episode.question]
+        width, depth, active = path_of(matrix, episode)
+        assert (np.diff(width) >= 0).all()
+        assert (np.diff(depth) >= 0).all()
+        assert width[-1] == len(episode.reads)
+        assert (active <= width).all()
+
+
+def test_waste_adds_up(report):
+    assert {waste.controller for waste in report.waste} == set(CONTROLLERS)
+    for waste in report.waste:
+        assert sum(waste.findings.values()) == pytest.approx(100)
+
+
+def test_a_results_file_is_a_report_of_its_own(evaluation, tmp_path):
+    path = tmp_path / "results.json"
+    evaluation.write_json(path)
+    report = from_results(path)
+    assert [row["accuracy"] for row in report.rows] == [
+        row["accuracy"] for row in evaluation.results()
+    ]
+    assert {line.controller for line in report.lines} == set(CONTROLLERS)
+    assert not report.grids
+
+
+def test_a_results_file_is_replayed_to_the_same(evaluation, store, tmp_path):
+    path = tmp_path / "results.json"
+    evaluation.write_json(path)
+    assert evaluate_again(path, [store]).results() == evaluation.results()
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps({"results": [{}], "made_by": {}}))
+    with pytest.raises(SpecError, match=r"other\.json is no file of"):
+        from_results(path)
+
+
+def test_another_store_is_refused(evaluation, store, tmp_path):
+    path: Path = tmp_path / "results.json"
+    evaluation.write_json(path)
+    changed = replace(store, manifest=store.manifest.model_copy(update={"digest": "0" * 64}))
+    with pytest.raises(SpecError, match="is another"):
+        evaluate_again(path, [changed])
+    with pytest.raises(SpecError, match="is missing"):
+        evaluate_again(path, [])

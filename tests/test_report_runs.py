@@ -1,0 +1,219 @@
+"""Reports of discovery runs, made from a run of a scripted explorer on a simulated store."""
+
+import http.client
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autotts import programs, stores
+from autotts.discover.folder import RunFolder
+from autotts.discover.loop import Discovery
+from autotts.discover.protocol import FREE, Proposal, Rules, Turn, Usage
+from autotts.discover.settings import ExplorerRef, Limits, RunSettings, StoreRef
+from autotts.errors import ProposalError, RunError
+from autotts.report.model import MEAN, Report
+from autotts.report.page import build
+from autotts.report.runs import from_run
+from autotts.report.server import Server, Source
+
+SPENT = Usage(1, 900, 100, 0.25)
+
+
+class Scripted:
+    """Proposes short-m@k, then nothing usable, then ASC."""
+
+    name = "scripted"
+    deterministic = True
+
+    def settings(self) -> dict[str, object]:
+        return {}
+
+    def estimate(self, rounds: int, proposals: int) -> Usage:
+        return FREE
+
+    def propose(self, turn: Turn) -> list[Proposal]:
+        turn.paid({"round": turn.round}, lambda: ({}, SPENT), at_most=SPENT)
+        if turn.round == 2:
+            raise ProposalError("the reply had no program in it")
+        source = programs.find("short-mk" if turn.round == 1 else "asc").text
+        return [Proposal(source, f"idea {turn.round}", "learned", "effect")]
+
+
+@pytest.fixture(scope="module")
+def run(simulated, tmp_path_factory) -> Path:
+    path: Path = tmp_path_factory.mktemp("runs") / "run"
+    manifest = stores.read_manifest(simulated)
+    settings = RunSettings(
+        name="three rounds",
+        driver="in-process",
+        draws="subsets:4",
+        betas=(0.0, 0.5, 1.0),
+        baselines=("cmc",),
+        rules=Rules(ceiling=16, cheapest=1.0, dearest=0.0),
+        limits=Limits(rounds=3),
+        explorer=ExplorerRef(name="scripted"),
+        stores=(
+            StoreRef(
+                path=str(simulated),
+                model=manifest.model,
+                dataset=manifest.dataset,
+                digest=manifest.digest,
+            ),
+        ),
+        made_by={"version": "0.1.0"},
+    )
+    with RunFolder.create(path, settings).open() as opened:
+        Discovery(opened, Scripted(), lambda line: None).go()
+    return path
+
+
+@pytest.fixture(scope="module")
+def report(run) -> Report:
+    return from_run(run)
+
+
+def test_every_round_is_told_with_what_it_cost(report):
+    assert [(r.name, r.idea, bool(r.errors)) for r in report.rounds] == [
+        ("1", "idea 1", False),
+        ("2", "", True),
+        ("3", "idea 3", False),
+    ]
+    assert [r.model_tokens for r in report.rounds] == [1000] * 3
+    assert sum(r.usd for r in report.rounds) == pytest.approx(0.75)
+    assert report.rounds[1].errors == ("the reply had no program in it",)
+    assert sum(r.best for r in report.rounds) == 1
+
+
+def test_replay_adds_questions_and_episodes_of_programs_and_baselines(report):
+    names = {"round 1", "round 3", "cmc"}
+    assert {line.controller for line in report.lines} == names
+    assert {row.controller for row in report.grids[0].rows} == names
+    assert {episode.controller for episode in report.episodes} == names
+    assert {waste.controller for waste in report.waste} == names
+
+
+def test_the_log_alone_gives_the_same_curves(run, report):
+    alone = from_run(run, replay=False)
+    assert not alone.grids
+    assert {line.store for line in alone.lines} == {MEAN}
+    replayed = {line.controller: line.points for line in report.lines}
+    for line in alone.lines:
+        for point, other in zip(line.points, replayed[line.controller], strict=True):
+            assert point.accuracy == pytest.approx(other.accuracy)
+            assert point.tokens == pytest.approx(other.tokens)
+
+
+def test_a_report_says_nothing_of_the_disk_it_was_made_on(run, simulated, report):
+    page = build(report)
+    assert str(run) not in page
+    assert str(simulated) not in page
+    assert report.made_by["stores"][0]["digest"]
+
+
+def test_a_report_writes_nothing_into_the_run(run):
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    from_run(run)
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_a_run_that_goes_on_is_live(run, tmp_path):
+    assert not from_run(run, replay=False).live
+    copy = shutil.copytree(run, tmp_path / "copy")
+    log = copy / "events.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(lines[:-2]))
+    assert from_run(copy, replay=False).live
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(RunError, match="no run here"):
+        from_run(tmp_path)
+
+
+class Counted:
+    """A source whose version the test sets."""
+
+    def __init__(self) -> None:
+        self.version = "1"
+        self.made = 0
+
+    def make(self) -> Report:
+        self.made += 1
+        return Report(f"report {self.version}", live=True)
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[Counted, Server]]:
+    counted = Counted()
+    with Server(Source(counted.make, lambda: counted.version)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield counted, server
+        server.shutdown()
+        thread.join()
+
+
+def ask(
+    server: Server, path: str, method: str = "GET", **headers: str
+) -> tuple[http.client.HTTPResponse, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer, body
+
+
+def test_the_page_is_served_to_this_machine_alone(served):
+    _, server = served
+    assert server.server_address[0] == "127.0.0.1"
+    answer, body = ask(server, "/")
+    assert answer.status == 200
+    assert b"report 1" in body
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_a_name_that_points_here_from_elsewhere_is_refused(served):
+    _, server = served
+    for host in ("evil.example", f"evil.example:{server.server_port}", ""):
+        assert ask(server, "/", Host=host)[0].status == 421
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_nothing_can_be_written(served, method):
+    assert ask(served[1], "/", method)[0].status == 501
+
+
+def test_there_are_no_other_paths(served):
+    for path in ("/../run.toml", "/events.jsonl", "/data.json/..", "//etc/passwd"):
+        assert ask(served[1], path)[0].status == 404
+
+
+def test_head_has_no_body(served):
+    answer, body = ask(served[1], "/", "HEAD")
+    assert answer.status == 200
+    assert body == b""
+    assert int(answer.headers["Content-Length"]) > 1000
+
+
+def test_news_are_sent_once(served):
+    counted, server = served
+    answer, body = ask(server, "/data.json")
+    assert json.loads(body)["title"] == "report 1"
+    tag = answer.headers["ETag"]
+    assert ask(server, "/data.json", If_None_Match=tag)[0].status == 304
+    assert counted.made == 1
+    counted.version = "2"
+    answer, body = ask(server, "/data.json", If_None_Match=tag)
+    assert json.loads(body)["title"] == "report 2"
+
+
+def test_a_port_in_use_is_named(served):
+    _, server = served
+    with pytest.raises(RunError, match=f"port {server.server_port}"):
+        Server(server.source, port=server.server_port)
