@@ -22,6 +22,8 @@ HELLO, LOADED, COMPILED, PARAMETERS, FAILED, ASK, DONE = range(1, 8)
 SOURCE, COMPILE, CELL, RUN, SLOTS, REPLY = range(32, 38)
 
 HEADER = struct.Struct("<iI")
+LENGTH = struct.Struct("<I")
+"""What a request to the zygote begins with."""
 SLOT = struct.Struct("<i")
 """What FAILED begins with: the slot of the episode that failed, or -1; then text."""
 MAX_TEXT = 8192

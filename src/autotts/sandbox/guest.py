@@ -7,7 +7,6 @@ stores in use when it plays compiled, and nothing at all when it plays blind.
 import io
 import json
 import mmap
-import os
 import sys
 import traceback
 from typing import Any
@@ -76,15 +75,13 @@ class Shared:
     def __init__(self, files: list[int], layout: dict[str, Any]) -> None:
         """
         Args:
-            files: descriptors of the data and of the results; they are closed.
+            files: descriptors of the data and of the results, to be closed by the caller.
             layout: for each array its place in the data; and how large the results are.
         """
         data_file, results_file = files
         # A copy of our own on write, as the driver wants arrays that it could write to.
         data = mmap.mmap(data_file, 0, access=mmap.ACCESS_COPY)
         results = mmap.mmap(results_file, 0)
-        for file in files:
-            os.close(file)
         self.data = {
             name: np.ndarray(shape, dtype, data, offset)
             for name, (offset, shape, dtype) in layout["data"].items()

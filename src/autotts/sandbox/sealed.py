@@ -6,6 +6,7 @@ places, and computes the next chunk while this side copies and accounts for the 
 """
 
 import fcntl
+import hashlib
 import json
 import mmap
 import os
@@ -74,7 +75,7 @@ class _Board:
         self.layout = {"data": places, "episodes": MAX_CHUNK, "log_words": LOG_WORDS}
         data = _memory_file(offset)
         for name, array in arrays.items():
-            os.pwrite(data, np.ascontiguousarray(array).tobytes(), places[name][0])
+            os.pwrite(data, array.tobytes(), places[name][0])
         _no_more(data, writing=False)
         size = 2 * 8 * (MAX_CHUNK * (len(compiled.RESULTS) + 1) + LOG_WORDS)
         results = _memory_file(size)
@@ -85,19 +86,23 @@ class _Board:
 
     @staticmethod
     def _name_arrays(cell: Cell, arrays: dict[str, np.ndarray]) -> list[str]:
-        """Names of what the driver needs for a cell, each array once however many cells use it."""
+        """Names of what the driver needs for a cell; what is equal is there once."""
         pool = cell.pool
-        named = {
-            f"failed{id(pool)}{cell.rules.abstain}": failed_codes(pool, cell.rules),
-            f"orders{id(cell.orders)}": cell.orders,
-            f"probes{id(pool)}": pool.probes,
-            f"lengths{id(pool)}": pool.lengths,
-            f"tokens{id(pool)}": pool.tokens,
-            f"finals{id(pool)}": pool.finals,
+        needed = {
+            "failed": failed_codes(pool, cell.rules),
+            "orders": cell.orders,
+            "probes": pool.probes,
+            "lengths": pool.lengths,
+            "tokens": pool.tokens,
+            "finals": pool.finals,
         }
-        for name, array in named.items():
-            arrays.setdefault(name, array)
-        return list(named)
+        names = []
+        for name, array in needed.items():
+            content = np.ascontiguousarray(array)
+            digest = hashlib.blake2b(content.data, digest_size=12).hexdigest()
+            names.append(f"{name} {content.shape} {digest}")
+            arrays.setdefault(names[-1], content)
+        return names
 
     def take(self, half: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Own copies of a chunk's results, log ends and words.

@@ -113,8 +113,10 @@ class Zygote:
         self._answer(_ANSWER_SECONDS)
 
     def _ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+        body = json.dumps(request).encode()
         try:
-            socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
+            socket.send_fds(self._control, [channel.LENGTH.pack(len(body))], descriptors)
+            self._control.sendall(body)
         except OSError as error:
             raise SandboxError(f"the fork server is gone: {error}") from error
 

@@ -18,9 +18,8 @@ import warnings
 from typing import Any, NoReturn
 
 from autotts.sandbox import guest, seal
-from autotts.sandbox.channel import HELLO, Outbox
+from autotts.sandbox.channel import HELLO, LENGTH, Outbox
 
-MAX_REQUEST = 1 << 16
 _MAX_FILES = 64
 
 
@@ -35,10 +34,10 @@ def main(control: socket.socket) -> None:
     _answer(control, {"ready": True})
     dropped: set[int] = set()
     while True:
-        request, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST, 4)
-        if not request:
+        length, descriptors, _, _ = socket.recv_fds(control, LENGTH.size, 4)
+        if not length:
             return
-        asked = json.loads(request)
+        asked = json.loads(control.recv(*LENGTH.unpack(length), socket.MSG_WAITALL))
         if asked["do"] == "fork":
             pid = os.fork()
             if pid == 0:
@@ -89,6 +88,7 @@ def _become_worker(asked: dict[str, Any], descriptors: list[int]) -> NoReturn:
         channel, memory = _keep(descriptors)
         seal.die_with_parent()
         shared = guest.Shared(memory, asked["shared"]) if memory else None
+        os.closerange(4, _MAX_FILES)
         layers = seal.seal(seal.Limits(**asked["limits"]), frozenset(asked["without"]))
         hello = {"layers": layers, "breaches": seal.breaches()}
         outbox = Outbox(channel)

@@ -1,0 +1,98 @@
+"""A toy store, and one warm fork server for all tests of a process."""
+
+import atexit
+import functools
+from typing import Any
+
+import numpy as np
+
+from autotts.programs import Source
+from autotts.replay import draws
+from autotts.replay.episodes import Rules, all_pairs
+from autotts.sandbox.blind import BlindRun, run_blind
+from autotts.sandbox.box import Sandbox
+from autotts.sandbox.cells import Allowance, Cell
+from autotts.sandbox.sealed import CompiledRun, run_compiled
+from autotts.sandbox.worker import Zygote
+from autotts.stores import Pool
+
+CEILING = 16
+HASTE = Allowance(program_seconds=20.0, cell_seconds=40.0, episode_seconds=1.5)
+"""An allowance for programs that never end: tests wait for it to run out."""
+
+
+def make_pool(
+    seed: int = 0, *, questions: int = 6, branches: int = 24, depth: int = 7, codes: int = 5,
+    billing: str = "reference", interval: int = 100,
+) -> Pool:  # fmt: skip
+    """Random branches: answers that settle on the branch's last one."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, depth + 1, (questions, branches)).astype(np.int16)
+    finals = rng.integers(0, codes, (questions, branches)).astype(np.int16)
+    guesses = rng.integers(0, codes, (questions, branches, depth)).astype(np.int16)
+    settled = rng.random(guesses.shape) < np.arange(depth) / depth
+    probes = np.where(settled, finals[:, :, None], guesses)
+    probes = np.where(np.arange(depth) < lengths[:, :, None], probes, -1).astype(np.int16)
+    rest = rng.integers(1, interval + 1, lengths.shape)
+    last = lengths - (billing == "exact")
+    return Pool(
+        probes=np.ascontiguousarray(probes),
+        lengths=lengths,
+        tokens=(last * interval + rest).astype(np.int32),
+        finals=finals,
+        failed=np.full(questions, codes - 1, np.int16),
+        n_codes=np.full(questions, codes, np.int16),
+        interval=interval,
+        billing=billing,  # type: ignore[arg-type]
+    )
+
+
+def make_cell(
+    pool: Pool | None = None, *, n_draws: int = 5, beta: float = 0.5, seed: int = 0,
+    rules: Rules | None = None, ceiling: int = CEILING,
+) -> Cell:  # fmt: skip
+    """All episodes of some draws."""
+    pool = make_pool(seed) if pool is None else pool
+    questions, branches = pool.finals.shape
+    orders = draws.orders(
+        f"subsets:{n_draws}", questions=questions, branches=branches, ceiling=ceiling, seed=seed
+    )
+    return Cell("toy", pool, orders, all_pairs(orders), beta, rules=rules or Rules(ceiling=ceiling))
+
+
+def program(text: str, name: str = "mine.py") -> Source:
+    return Source(name.removesuffix(".py"), name, text, trusted=False)
+
+
+@functools.cache
+def _zygotes() -> list[Zygote]:
+    started: list[Zygote] = []
+    atexit.register(lambda: [zygote.close() for zygote in started])
+    return started
+
+
+def zygote() -> Zygote:
+    """The fork server of this test process."""
+    started = _zygotes()
+    if not started or not started[-1].alive:
+        started.append(Zygote())
+    return started[-1]
+
+
+def sandbox(**how: Any) -> Sandbox:
+    """A sandbox over the shared fork server; don't close it."""
+    box = Sandbox(**how)
+    box._zygote = zygote()
+    return box
+
+
+def compiled(source: Source, cell: Cell, allowance: Allowance = HASTE, **how: Any) -> CompiledRun:
+    """Run compiled and sealed, without the source check."""
+    keep = [np.ones(len(cell.pairs), np.bool_)]
+    return run_compiled(zygote(), source, [cell], allowance, keep=keep, **how)
+
+
+def blind(source: Source, cell: Cell, allowance: Allowance = HASTE, **how: Any) -> BlindRun:
+    """Run blind and sealed, without the source check."""
+    tasks = [(0, e) for e in range(len(cell.pairs))]
+    return run_blind(zygote(), source, [cell], tasks, allowance, **how)

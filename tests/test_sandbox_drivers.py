@@ -1,0 +1,247 @@
+"""Compiled sealed, blind sealed and in this process: the same decisions, the same results."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from attacks import HONEST, toy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autotts import programs
+from autotts.errors import ControllerError, ProgramError, SandboxError, SpecError
+from autotts.replay import episodes as in_process
+from autotts.replay.episodes import Episodes, Rules
+from autotts.sandbox.blind import group_tasks
+from autotts.sandbox.cells import Allowance, Cell
+
+PATIENT = Allowance()
+SMALL = ["short-mk", "asc", "margin"]
+"""Controllers that compile soon."""
+
+
+def interpreted(source: programs.Source, cell: Cell) -> Episodes:
+    program = programs.load(source)
+    values = program.parameters(cell.beta, cell.named)
+    return in_process.run_interpreted(
+        program.solve, values, cell.pool, cell.orders, cell.pairs, cell.rules, keep_log=True
+    )
+
+
+def assert_same(results: np.ndarray, logs: list[np.ndarray], expected: Episodes) -> None:
+    assert np.array_equal(results, expected.results)
+    for e, words in enumerate(logs):
+        assert np.array_equal(words, expected.log.of(e))
+
+
+@pytest.mark.parametrize("name", programs.built_in())
+def test_blind_is_what_runs_in_process(name):
+    """Every controller of ours decides the same when it holds no data."""
+    source = programs.find(name)
+    cell = toy.make_cell(ceiling=20)
+    run = toy.blind(source, cell, PATIENT)
+    assert_same(run.results, run.logs, interpreted(source, cell))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_compiled_is_what_runs_in_process(name):
+    source = programs.find(name)
+    cell = toy.make_cell(ceiling=20, n_draws=30)
+    run = toy.compiled(source, cell, PATIENT)
+    expected = interpreted(source, cell)
+    assert np.array_equal(run.episodes[0].results, expected.results)
+    assert np.array_equal(run.episodes[0].log.words, expected.log.words)
+    assert np.array_equal(run.episodes[0].log.ends, expected.log.ends)
+    assert run.parameters[0] == programs.load(source).parameters(cell.beta)
+
+
+EVERYTHING = '''
+"""Uses every part of the Env table, by the parity of what it sees."""
+
+import numpy as np
+
+def schedule(beta):
+    return {"width": 3, "share": 0.5}
+
+def solve(env, p):
+    first = env.branch()
+    env.prune(first)
+    ids = env.branch(p.width, probe=False)
+    env.note("before", env.spent * p.share)
+    while len(env.active()) > 0 and env.rounds < 12:
+        active = env.active()
+        env.advance(active, times=1 + active % 2, probe=env.rounds % 2 == 0)
+        for i in env.active():
+            h = env.history(i)
+            if len(h) > 0 and h[-1] < 0:
+                env.probe(i)
+        if env.room > 1 and env.rounds % 3 == 0:
+            env.branch(min(2, env.room))
+        if len(env.active()) > 2:
+            last = env.active()[-1]
+            if env.answer[last] % 2 == 0:
+                env.finish(env.active()[:1])
+            else:
+                env.prune(np.array([last]))
+        env.note("seen", env.n_answers + env.n_finished + len(env.just_finished))
+    if env.votes.sum() > 0 and env.finish_order[0] > 2:
+        return env.answer[env.finish_order[0]]
+    return env.vote()
+'''
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    billing=st.sampled_from(["reference", "exact"]),
+    budget=st.sampled_from([-1, 0, 150, 900, 4_000]),
+    probe_cost=st.sampled_from([0, 7]),
+    abstain=st.booleans(),
+)
+@settings(max_examples=12, deadline=None)
+def test_blind_shows_what_in_process_shows(seed, billing, budget, probe_cost, abstain):
+    """On any pool, under any rules, every part of `env` is the same without the data."""
+    rules = Rules(ceiling=8, budget=budget, probe_cost=probe_cost, abstain=abstain)
+    pool = toy.make_pool(seed, questions=4, branches=9, depth=4, codes=3, billing=billing)
+    cell = toy.make_cell(pool, n_draws=2, seed=seed, rules=rules, ceiling=8)
+    source = toy.program(EVERYTHING)
+    try:
+        expected = interpreted(source, cell)
+    except ControllerError as error:
+        with pytest.raises(ControllerError) as raised:
+            toy.blind(source, cell, PATIENT, jobs=1)
+        assert str(raised.value).split(":")[0] == str(error).split(":")[0]
+    else:
+        run = toy.blind(source, cell, PATIENT, jobs=1)
+        assert_same(run.results, run.logs, expected)
+
+
+def test_one_worker_runs_many_cells():
+    """Stores, betas and rules differ; the program is compiled once."""
+    cells = [
+        toy.make_cell(toy.make_pool(1)),
+        toy.make_cell(toy.make_pool(2, billing="exact"), beta=1.0),
+        toy.make_cell(toy.make_pool(3, depth=11), rules=Rules(ceiling=16, probe_cost=5)),
+        toy.make_cell(toy.make_pool(1), rules=Rules(ceiling=16, abstain=True, budget=700)),
+    ]
+    source = programs.find("short-mk")
+    outcome = toy.sandbox().run(source, cells, keep_log=True, sample=50)
+    assert (outcome.mode, outcome.verdict.status) == ("compiled", "clean")
+    for cell, episodes in zip(cells, outcome.episodes, strict=True):
+        expected = interpreted(source, cell)
+        assert np.array_equal(episodes.results, expected.results)
+        assert np.array_equal(episodes.log.words, expected.log.words)
+
+
+def test_named_parameters_take_the_place_of_the_schedule():
+    cell = toy.make_cell()
+    named = Cell(cell.dataset, cell.pool, cell.orders, cell.pairs, 0.5, {"width": 2}, cell.rules)
+    source = toy.program(HONEST)
+    for mode in ("compiled", "blind"):
+        outcome = toy.sandbox().run(source, [named], mode=mode)
+        assert outcome.parameters == ({"width": 2},)
+        assert (outcome.episodes[0].column("width") == 2).all()
+    wrong = Cell(cell.dataset, cell.pool, cell.orders, cell.pairs, 0.5, {"widht": 2}, cell.rules)
+    for mode in ("compiled", "blind"):
+        with pytest.raises(SpecError, match="did you mean width"):
+            toy.sandbox().run(source, [wrong], mode=mode)
+
+
+def test_what_does_not_compile_runs_blind_and_says_why():
+    """A program that Numba can't type works, slower, and the user is told the line."""
+    text = HONEST.replace("p.width", "len({1: env.n, 'two': p.width, 3: [], 4: ()})")
+    source = toy.program(text)
+    outcome = toy.sandbox().run(source, [toy.make_cell()], sample=10)
+    assert outcome.mode == "blind"
+    assert outcome.verdict.status == "blind"
+    assert "len({1: env.n" in outcome.reason
+    assert np.array_equal(outcome.episodes[0].results, interpreted(source, toy.make_cell()).results)
+    with pytest.raises(ProgramError, match="len\\({1: env.n"):
+        toy.sandbox().run(source, [toy.make_cell()], mode="compiled")
+
+
+def test_an_error_names_line_question_and_draw():
+    """Compiled, the episode that failed is run again blind to say so."""
+    text = HONEST.replace("    return env.vote()", "    return 10 // (env.n - 4)")
+    for mode in ("compiled", "blind"):
+        with pytest.raises(ControllerError) as raised:
+            toy.sandbox().run(toy.program(text), [toy.make_cell()], mode=mode)
+        message = str(raised.value)
+        assert "mine.py:11: ZeroDivisionError" in message
+        assert "line 11, in solve: return 10 // (env.n - 4)" in message
+        assert "in question " in message
+
+
+def test_what_is_not_admitted_is_told_as_in_process():
+    text = HONEST.replace("env.active()", "3 + env.active()")
+    with pytest.raises(ControllerError, match=r"there is no branch 4; branches 0 to 3 are open"):
+        toy.blind(toy.program(text), toy.make_cell())
+
+
+def test_what_a_program_prints_is_shown():
+    text = HONEST.replace(
+        "    return env.vote()", '    print("n is", env.n)\n    return env.vote()'
+    )
+    for mode in ("compiled", "blind"):
+        outcome = toy.sandbox().run(toy.program(text), [toy.make_cell(n_draws=1)], mode=mode)
+        assert "n is 4" in outcome.text
+
+
+def test_a_budget_that_is_spent_ends_the_episode_everywhere():
+    cell = toy.make_cell(rules=Rules(ceiling=16, budget=1_000))
+    expected = interpreted(toy.program(HONEST), cell)
+    assert (expected.column("tokens") <= 1_100).all()
+    run = toy.blind(toy.program(HONEST), cell)
+    assert_same(run.results, run.logs, expected)
+    assert np.array_equal(
+        toy.compiled(toy.program(HONEST), cell).episodes[0].results, expected.results
+    )
+
+
+def test_a_question_occurs_once_in_a_group():
+    """So that what a program remembers of a question is never of use."""
+    cells = [toy.make_cell(toy.make_pool(s)) for s in range(3)]
+    tasks = [(c, e) for c, cell in enumerate(cells) for e in range(len(cell.pairs))]
+    groups = group_tasks(cells, tasks, np.random.default_rng(0))
+    assert sorted(t for group in groups for t in group) == list(range(len(tasks)))
+    for group in groups:
+        questions = [int(cells[c].pairs[e, 0]) for c, e in (tasks[t] for t in group)]
+        assert len(set(questions)) == len(questions)
+
+
+def test_nothing_runs_that_the_check_refuses():
+    with pytest.raises(ProgramError, match=r"mine\.py:1: import os"):
+        toy.sandbox().run(toy.program("import os\n" + HONEST), [toy.make_cell()])
+
+
+def test_what_can_not_be_sealed_is_refused():
+    """Without seccomp generated code runs only if the user says so, and the result says so."""
+    box = toy.sandbox(without=["seccomp"])
+    for mode in ("compiled", "blind"):
+        with pytest.raises(SandboxError, match="can't seal generated code"):
+            box.run(toy.program(HONEST), [toy.make_cell()], mode=mode)
+    outcome = toy.sandbox(without=["seccomp"], unsafe=True).run(
+        toy.program(HONEST), [toy.make_cell()], mode="blind"
+    )
+    assert outcome.tier.name == "unsealed"
+
+
+def recorded() -> Path:
+    root = Path(__file__).parent.parent
+    folder = Path(os.environ.get("AUTOTTS_DATA", root.parent / "shared" / "data"))
+    if not (folder / "scout").is_dir():
+        pytest.skip(f"no recorded data in {folder}; name it in AUTOTTS_DATA")
+    return folder / "scout"
+
+
+def test_recorded_data_gives_the_same_everywhere(tmp_path):
+    """One recorded store, one draw, our longest controllers: blind as interpreted."""
+    from autotts.stores import find, import_released, load
+
+    import_released(recorded() / "Qwen3-0.6B" / "aime24.json", tmp_path)
+    store = load(find([tmp_path])[0])
+    cell = toy.make_cell(store.pool, n_draws=1, beta=1.0, ceiling=64, rules=Rules())
+    for name in ("cmc", "parallel-probe"):
+        source = programs.find(name)
+        run = toy.blind(source, cell, PATIENT)
+        assert_same(run.results, run.logs, interpreted(source, cell))
