@@ -206,7 +206,7 @@ def _frame(ran: Ran, found: dict[str, np.ndarray], rule: str) -> pl.DataFrame:
         pl.lit(ran.store.model).alias("model"),
         pl.lit(ran.store.dataset).alias("dataset"),
         pl.lit(ran.controller).alias("controller"),
-        pl.lit(ran.beta).alias("beta"),
+        pl.lit(ran.beta, pl.Float64).alias("beta"),
         pl.lit(rule).alias("vote_rule"),
         pl.all(),
     )

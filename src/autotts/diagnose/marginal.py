@@ -70,7 +70,7 @@ def states(
         pl.lit(ran.store.model).alias("model"),
         pl.lit(ran.store.dataset).alias("dataset"),
         pl.lit(ran.controller).alias("controller"),
-        pl.lit(ran.beta).alias("beta"),
+        pl.lit(ran.beta, pl.Float64).alias("beta"),
         pl.all(),
     )
 

@@ -46,18 +46,15 @@ def whole_tokens(pool: Pool) -> Ints:
     return np.maximum(tokens, pool.lengths.astype(np.int64) * pool.interval)
 
 
-def summary(store: Store) -> pl.DataFrame:
+def summary(store: Store, *, mathematical: bool = True) -> pl.DataFrame:
     """One row: the store in a few numbers, shares in [0, 1].
 
-    branch_accuracy and branch_accuracy_math: with answers equal as strings, and mathematically.
+    branch_accuracy and branch_accuracy_math: with answers equal as strings, and mathematically,
+        which takes seconds and is null where it is not asked for.
     hopeless: questions that no branch gets right; always: that every branch does.
     failed_probes, failed_finals: extractions that failed.
     """
     pool, right = store.pool, store.correct
-    same = [
-        np.mean([_equal(texts[code], texts[gold]) for code in finals.tolist()])
-        for texts, gold, finals in zip(store.answers, store.gold, pool.finals, strict=True)
-    ]
     inside = pool.probes >= 0
     failed = pool.failed[:, None]
     return pl.DataFrame(
@@ -70,17 +67,24 @@ def summary(store: Store) -> pl.DataFrame:
             "tokens_mean": [float(whole_tokens(pool).mean())],
             "tokens_median": [float(np.median(whole_tokens(pool)))],
             "branch_accuracy": [float(right.mean())],
-            "branch_accuracy_math": [float(np.mean(same))],
+            "branch_accuracy_math": [_accuracy_math(store) if mathematical else None],
             "hopeless": [float((~right.any(axis=1)).mean())],
             "always": [float(right.all(axis=1).mean())],
             "failed_probes": [float((pool.probes == failed[..., None])[inside].mean())],
             "failed_finals": [float((pool.finals == failed).mean())],
-        }
+        },
+        schema_overrides={"branch_accuracy_math": pl.Float64},
     )
 
 
-def _equal(a: str, b: str) -> bool:
-    return a == b or answers.equal(a, b)
+def _accuracy_math(store: Store) -> float:
+    """Share of branches whose final answer equals the true one mathematically."""
+    shares = []
+    for texts, gold, finals in zip(store.answers, store.gold, store.pool.finals, strict=True):
+        codes, counts = np.unique(finals, return_counts=True)
+        same = [code == gold or answers.equal(texts[code], texts[gold]) for code in codes.tolist()]
+        shares.append(counts[same].sum() / counts.sum())
+    return float(np.mean(shares))
 
 
 def first_finishers(
