@@ -57,8 +57,9 @@ def parse_words(text: str) -> dict[str, str]:
     """The words under Idea, Learned and Expected effect, by heading in lower case."""
     found: dict[str, str] = {}
     matches = list(_HEADING.finditer(text))
-    for here, after in zip(matches, [*matches[1:], None], strict=True):
-        words = text[here.end() : after.start() if after else len(text)]
+    ends = [match.start() for match in matches[1:]] + [len(text)]
+    for here, end in zip(matches, ends, strict=False):
+        words = text[here.end() : end]
         words = re.split(r"^#+\s", words, maxsplit=1, flags=re.M)[0].strip()
         found.setdefault(here[1].lower(), words[:_LONGEST_WORDS])
     return found

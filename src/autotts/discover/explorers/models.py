@@ -6,6 +6,7 @@ result, recorded like any other.
 """
 
 import importlib.util
+import math
 import os
 import time
 import tomllib
@@ -267,7 +268,8 @@ class _Received:
     """What has come of a stream so far."""
 
     def __init__(self, timeout_seconds: float) -> None:
-        self._deadline = time.monotonic() + timeout_seconds
+        self._timeout = timeout_seconds
+        self._deadline = math.inf
         self.text: list[str] = []
         self.tokens: tuple[int, int] | None = None
         self.reason = ""
@@ -280,8 +282,11 @@ class _Received:
         Raises:
             TimeoutError: the whole reply takes too long, though it has not been silent.
         """
-        self.begun = True
-        if time.monotonic() > self._deadline:
+        now = time.monotonic()
+        if not self.begun:
+            self.begun = True
+            self._deadline = now + self._timeout
+        if now > self._deadline:
             raise TimeoutError
 
 
@@ -339,7 +344,7 @@ def _of_status(error: Any, secrets: Mapping[str, str]) -> Outcome:
         kind = "busy"
     elif status in (408, 409) or status >= 500:
         kind = "failed"
-    detail = redact(f"{status}: {error.message}", secrets)[:_DETAIL_BYTES]
+    detail = redact(str(error.message), secrets)[:_DETAIL_BYTES]
     return Outcome(kind, detail=detail, retry_after=_retry_after(error.response.headers))
 
 

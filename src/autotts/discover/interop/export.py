@@ -21,7 +21,7 @@ from autotts.evaluate.evaluation import write_text
 FRAMEWORKS = {
     "openevolve": ("initial_program.py", "evaluator.py", "config.yaml"),
     "skydiscover": ("initial_program.py", "evaluator.py", "config.yaml"),
-    "shinka": ("initial.py", "evaluate.py", "run.py"),
+    "shinka": ("initial.py", "evaluate.py"),
     "gepa": ("initial_program.py", "optimize.py"),
 }
 """The files that each framework wants beside those that all have."""

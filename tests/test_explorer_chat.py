@@ -1,0 +1,311 @@
+"""The chat explorer end to end: a real HTTP server, a real run, and all that can go wrong."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chat_server as served
+import discover_toy as toy
+from autotts.discover import events
+from autotts.discover.explorers import chat, models
+from autotts.discover.explorers.chat import make
+from autotts.discover.folder import RunFolder
+from autotts.discover.loop import Outcome
+from autotts.discover.settings import Limits
+from autotts.errors import SpecError
+
+pytest.importorskip("openai", reason="the extra `explorers` is not installed")
+
+KEY = "sk-a-key-that-must-not-be-written"
+BROKEN = "def schedule(beta):\n    return {'a': beta}\n\n\ndef solve(env, p)\n    return 0\n"
+CHEAT = '''"""Looks where it may not."""
+
+
+def schedule(beta):
+    return {"width": 1 + round(9 * beta)}
+
+
+def solve(env, p):
+    return env._pool.gold
+'''
+
+
+def reply(program: str, idea: str = "Wider.") -> str:
+    return f"## Idea\n{idea}\n\n## Learned\nRound 0.\n\n## Program\n```python\n{program}```\n"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.store_folder(tmp_path_factory.mktemp("stores"))
+
+
+class Chatted:
+    """A run of the chat explorer against a scripted server."""
+
+    def __init__(self, folder: Path, store: Path, url: str, rounds: int, **changes: Any) -> None:
+        self.folder = folder
+        limits = changes.pop("limits", Limits(rounds=rounds))
+        proposals = changes.pop("proposals", 1)
+        self.explorer = make(
+            {"model": "scripted", "base_url": url, "backoff": "0.001", "retries": "2"} | changes
+        )
+        made = toy.settings(store, limits=limits, proposals=proposals, baselines=())
+        RunFolder.create(folder, made)
+
+    def go(self, limits: Limits | None = None) -> Outcome:
+        return toy.session(self.folder, self.explorer, limits)
+
+    def events(self, kind: str) -> list[Any]:
+        return [e for e in events.read(self.folder / "events.jsonl") if e["event"] == kind]
+
+    @property
+    def replies(self) -> list[str]:
+        return [event["reply"]["kind"] for event in self.events("reply")]
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+
+def test_a_program_is_proposed_with_its_words(tmp_path: Path, store: Path) -> None:
+    """What the model wrote is the round's proposal, and what the server counted its cost."""
+    with served.serving(served.says(reply(toy.program()))) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 1)
+        outcome = run.go()
+        asked = server.requests[0][1]
+    assert outcome.best is not None
+    assert outcome.best.proposal.source == toy.program()
+    assert outcome.best.proposal.idea == "Wider."
+    assert (outcome.best.proposal.usage.input_tokens, outcome.best.proposal.usage.calls) == (100, 1)
+    assert "The rules" in asked["messages"][0]["content"]
+    assert json.loads((run.folder / "rounds/0001/cost.json").read_text())["usd"] == "unpriced"
+
+
+def test_a_syntax_error_is_repaired_in_one_turn(tmp_path: Path, store: Path) -> None:
+    """The model is told what is wrong, line and all, and its second program is taken."""
+    script = served.says(reply(BROKEN)), served.says(reply(toy.program()))
+    with served.serving(*script) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 1)
+        best = run.go().best
+        messages = server.requests[1][1]["messages"]
+    assert best is not None
+    assert best.proposal.source == toy.program()
+    assert best.proposal.usage.calls == 2
+    assert [m["role"] for m in messages] == ["user", "assistant", "user"]
+    assert "line 5" in messages[2]["content"]
+
+
+def test_a_cheat_is_refused_and_the_next_round_is_told(tmp_path: Path, store: Path) -> None:
+    """A program that insists on cheating fails its round; the loop goes on, the history tells."""
+    cheat = served.says(reply(CHEAT, "Take the answer."))
+    with served.serving(cheat, cheat, served.says(reply(toy.program()))) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 2)
+        best = run.go().best
+        told = server.requests[2][1]["messages"][0]["content"]
+    first = run.events("scored")[0]
+    assert first["errors"]
+    assert first["area"] is None
+    assert best is not None
+    assert best.round == 2
+    assert "Take the answer." in told
+    assert "Refused: line 9" in told
+
+
+def test_failures_that_pass_are_tried_again(tmp_path: Path, store: Path) -> None:
+    """429 with Retry-After, 500, an empty reply, a reset, no JSON: recorded and survived."""
+    script = [
+        served.fails(429, Retry_After="0.3"),
+        served.fails(500),
+        served.says("", tokens=(100, 0)),
+        served.resets,
+        served.sends_no_json,
+        served.sends_a_page,
+        served.stops_short,
+        served.says(reply(toy.program())),
+    ]
+    with served.serving(*script) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 1, retries="7")
+        began = time.monotonic()
+        best = run.go().best
+    assert best is not None
+    assert time.monotonic() - began > 0.3
+    unread = ["disconnected", "unreadable", "unreadable", "disconnected", "answered"]
+    assert run.replies == ["busy", "failed", "empty", *unread]
+    usage = [event["usage"] for event in run.events("reply")]
+    assert [u["output_tokens"] > 0 for u in usage] == [False] * 3 + [True, False, False, True, True]
+    assert [u["input_tokens"] > 0 for u in usage] == [False] * 2 + [True] * 6
+
+
+def test_a_server_that_hangs_is_given_up(tmp_path: Path, store: Path) -> None:
+    """Time-outs are charged for what may have been read; the round fails, the next one goes on."""
+    hangs = [served.hangs] * 2
+    with served.serving(*hangs, served.says(reply(toy.program()))) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 2, timeout="0.4", retries="1")
+        best = run.go().best
+    assert best is not None
+    assert best.round == 2
+    assert run.replies == ["timeout", "timeout", "answered"]
+    assert "no reply in 2 attempts" in run.events("failed")[0]["reason"]
+    assert run.events("reply")[0]["usage"]["input_tokens"] > 1_000
+
+
+def test_a_reply_cut_by_the_length_limit_is_asked_for_again(tmp_path: Path, store: Path) -> None:
+    """Half a program is none: the model is told of the limit, and asked for a shorter one."""
+    half = reply(toy.program())[:-60]
+    script = served.says(half, reason="length"), served.says(reply(toy.program()))
+    with served.serving(*script) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 1, max_tokens="777")
+        best = run.go().best
+        told = server.requests[1][1]["messages"][2]["content"]
+    assert run.replies == ["cut", "answered"]
+    assert best is not None
+    assert best.proposal.source == toy.program()
+    assert "cut at 777 tokens" in told
+
+
+def test_no_program_at_all_fails_the_round(tmp_path: Path, store: Path) -> None:
+    """A model that only talks is asked once more, and then the round is recorded as failed."""
+    with served.serving(served.says("I would rather not.")) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 1)
+        outcome = run.go()
+    assert outcome.best is None
+    assert outcome.stopped == ""
+    assert "no Python code block" in run.events("failed")[0]["reason"]
+
+
+def test_keys_are_written_nowhere(tmp_path: Path, store: Path) -> None:
+    """Not in settings, not in events, not in errors, though the server repeats the key."""
+    with served.serving(served.echoes_the_key) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 1)
+        run.go()
+        assert server.requests[0][0]["authorization"] == f"Bearer {KEY}"
+    reason = run.events("failed")[0]["reason"]
+    assert "refused" in reason
+    assert "[OPENAI_API_KEY]" in reason
+    assert KEY not in json.dumps(run.explorer.settings())
+    files = [path for path in run.folder.rglob("*") if path.is_file()]
+    assert len(files) > 3
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]
+
+
+def test_replies_are_paid_once(tmp_path: Path, store: Path) -> None:
+    """A run that stopped goes through its recorded replies again without a single request."""
+    script = served.fails(500), served.says(reply(BROKEN)), served.says(reply(toy.program()))
+    with served.serving(*script) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 1)
+        run.go()
+        assert len(server.requests) == 3
+        log = run.folder / "events.jsonl"
+        kept = log.read_bytes().splitlines(keepends=True)
+        proposed = next(n for n, line in enumerate(kept) if b'"event": "proposed"' in line)
+        before = json.loads(kept[proposed])["proposals"]
+        log.write_bytes(b"".join(kept[:proposed]))
+        run.go()
+        assert len(server.requests) == 3
+    assert run.events("proposed")[0]["proposals"] == before
+
+
+def test_several_proposals_are_asked_for_side_by_side(tmp_path: Path, store: Path) -> None:
+    """Best of n: each has a conversation of its own, and one that fails does not spoil the rest."""
+    script = served.says(reply(toy.program(9))), served.says(reply(toy.program(12)))
+    with served.serving(*script) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 1, proposals=2)
+        run.go()
+        seeds = {body["seed"] for _, body in server.requests}
+    assert len(run.events("proposed")[0]["proposals"]) == 2
+    assert len(seeds) == 2
+
+
+def test_a_limit_in_dollars_stops_before_it_is_passed(tmp_path: Path, store: Path) -> None:
+    """The price comes from the user's table; a call that may not fit is not sent."""
+    prices = tmp_path / "prices.toml"
+    prices.write_text('["scripted"]\ninput = 1.0\noutput = 10.0\n')
+    with served.serving(served.says(reply(toy.program()))) as server:
+        run = Chatted(
+            tmp_path / "run", store, server.url, 1,
+            prices=str(prices), limits=Limits(rounds=1, usd=0.05),
+        )  # fmt: skip
+        stopped = run.go().stopped
+        assert "USD" in stopped
+        assert not server.requests
+        assert run.go(Limits(rounds=1, usd=1.0)).best is not None
+    assert run.events("reply")[0]["usage"]["usd"] == pytest.approx((100 + 20 * 10) / 1e6)
+    assert run.explorer.estimate(5, 1).usd == pytest.approx(10 * (16_000 + 160_000) / 1e6)
+
+
+def test_without_a_price_nothing_is_free(tmp_path: Path) -> None:
+    """Unknown is unpriced; a model that a table lacks is an error, not nothing."""
+    with served.serving(served.fails(500)) as server:
+        explorer = make({"model": "scripted", "base_url": server.url})
+        assert explorer.estimate(5, 2).usd is None
+        prices = tmp_path / "prices.toml"
+        prices.write_text("[other]\ninput = 1\noutput = 2\n")
+        with pytest.raises(SpecError, match="no price of 'scripted'; it has other"):
+            make({"model": "scripted", "base_url": server.url, "prices": str(prices)})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "needs a model"),
+        ({"model": "gpt"}, "needs OPENAI_API_KEY"),
+        ({"model": "claude-x"}, "needs ANTHROPIC_API_KEY"),
+        ({"model": "m", "base_url": "http://me:key@host/v1"}, "no key in base_url"),
+        ({"model": "m", "base_url": "http://host/v1", "timeout": "soon"}, "timeout='soon'"),
+        ({"model": "m", "modell": "n"}, "did you mean model"),
+        ({"model": "m", "provider": "nobody"}, "there are openai and anthropic"),
+    ],
+)
+def test_wrong_options_say_what_would_work(
+    options: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    with pytest.raises(SpecError, match=message):
+        make(options)
+
+
+def test_a_missing_client_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SpecError, match=r'openai: pip install "autotts\[explorers\]"'):
+        make({"model": "m", "base_url": "http://host/v1"})
+
+
+def test_the_anthropic_api_is_spoken_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text, end and counts from its events; an overloaded server is a failure that passes."""
+    pytest.importorskip("anthropic")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+
+    def step(handler: served.Handler) -> None:
+        handler.begin()
+        usage = {"input_tokens": 70, "output_tokens": 1}
+        message = {"id": "m", "type": "message", "role": "assistant", "model": "c", "content": []}
+        started = {**message, "usage": usage, "stop_reason": None, "stop_sequence": None}
+        handler.event({"type": "message_start", "message": started}, "message_start")
+        for text in ("Hel", "lo"):
+            delta = {"type": "text_delta", "text": text}
+            body = {"type": "content_block_delta", "index": 0, "delta": delta}
+            handler.event(body, "content_block_delta")
+        end = {"stop_reason": "max_tokens", "stop_sequence": None}
+        body = {"type": "message_delta", "delta": end, "usage": {"output_tokens": 9}}
+        handler.event(body, "message_delta")
+        handler.event({"type": "message_stop"}, "message_stop")
+
+    asked = models.Asked((("user", "hi"),), 100, None, 1)
+    with served.serving(step, served.fails(529)) as server:
+        model = models.AnthropicModel("c", server.url.removesuffix("/v1"), 5.0)
+        outcome = model.send(asked)
+        assert model.send(asked).kind == "failed"
+    assert (outcome.kind, outcome.text) == ("cut", "Hello")
+    assert (outcome.input_tokens, outcome.output_tokens) == (70, 9)
+
+
+def test_the_wait_doubles_up_to_a_limit() -> None:
+    waits = models.backoff(2.0, 10.0)
+    assert [next(waits) for _ in range(5)] == [2.0, 4.0, 8.0, 10.0, 10.0]
+    assert chat.OPTIONS["repairs"] == "1"
