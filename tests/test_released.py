@@ -179,7 +179,7 @@ def test_what_a_released_program_does_not_know_is_refused(save, simulated, setti
     ("body", "message"),
     [
         ("return 1 / 0", r"method.py:4: question 0, draw 0: ZeroDivisionError: division by zero"),
-        ("return 3", r"question 0, draw 0: solve returned 3; an answer is a string"),
+        ("return 3", r"method.py: question 0, draw 0: solve returned 3; an answer is a string"),
         ("question.probe_more(0)", r"method.py:4: question 0, draw 0: ValueError: probe_more\(0\)"),
     ],
 )

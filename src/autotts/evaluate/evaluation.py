@@ -22,7 +22,7 @@ from autotts.replay import episodes as in_process
 from autotts.replay import log
 from autotts.replay.cache import address
 from autotts.replay.episodes import Episodes, Rules
-from autotts.replay.released import load_class, run_released
+from autotts.replay.released import run_released
 from autotts.replay.traces import trace_frame
 from autotts.sandbox.audit import SAMPLE
 from autotts.sandbox.box import Allowance, Sandbox, Verdict
@@ -326,9 +326,10 @@ def _run_released(
             " probes, and leaves no trace"
         )
     params = {**spec.named, "beta": spec.beta}
-    make = load_class(Path(spec.source.path), spec.entry)
-    rules = settings.rules(store)
-    ran = run_released(make, params, store.pool, store.answers, orders, pairs, rules)
+    ran = run_released(
+        Path(spec.source.path), spec.entry, params, store.pool, store.answers, orders, pairs,
+        settings.rules(store),
+    )  # fmt: skip
     return _cell(store, spec, params, "released", ran)
 
 

@@ -240,7 +240,7 @@ def run_interpreted(
             try:
                 interpreted.run_episode(solve, p, memory, results[e])
             except Exception as error:
-                raise episode_failed(error, q, d) from error
+                raise episode_failed(error, solve.__code__.co_filename, q, d) from error
             if results[e, 0] != compiled.LOG_FULL:
                 break
             log_words *= 2
@@ -252,19 +252,16 @@ def run_interpreted(
     return Episodes(pairs, results, join_logs(logs))
 
 
-def episode_failed(error: Exception, question: int, draw: int) -> ControllerError:
-    """The error of a program in an episode, with the program's own line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    package = os.path.dirname(os.path.dirname(__file__))
+def episode_failed(error: Exception, path: str, question: int, draw: int) -> ControllerError:
+    """The error of a program in an episode, with the line of its file that was running."""
     own = [
         frame
-        for frame in frames
-        if not frame.filename.startswith((os.path.join(package, "replay"), "<frozen"))
-        and "site-packages" not in frame.filename
+        for frame in traceback.extract_tb(error.__traceback__)
+        if os.path.abspath(frame.filename) == os.path.abspath(path)
     ]
-    where = f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
+    where = f"{path}:{own[-1].lineno}" if own else path
     kind = "" if isinstance(error, ControlError) else f"{type(error).__name__}: "
-    return ControllerError(f"{where}question {question}, draw {draw}: {kind}{error}")
+    return ControllerError(f"{where}: question {question}, draw {draw}: {kind}{error}")
 
 
 def raise_failed(

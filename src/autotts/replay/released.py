@@ -74,7 +74,7 @@ class Question:
         return len(self._advances) - 1
 
 
-def load_class(path: Path, name: str) -> Callable[..., Any]:
+def _load_class(path: Path, name: str) -> Callable[..., Any]:
     """The class of a released program.
 
     Raises:
@@ -95,7 +95,8 @@ def load_class(path: Path, name: str) -> Callable[..., Any]:
 
 
 def run_released(
-    make: Callable[..., Any],
+    path: Path,
+    name: str,
     config: dict[str, float],
     pool: Pool,
     answers: tuple[tuple[str, ...], ...],
@@ -103,13 +104,16 @@ def run_released(
     pairs: np.ndarray,
     rules: Rules,
 ) -> Episodes:
-    """Run a released program over episodes; budget and probe costs are not for these.
+    """Run a released program, class `name` of a file, over episodes.
 
-    An answer that is not in the pool's strings is a wrong one.
+    There are no budget and no costs of probes for these. An answer that is not among the pool's
+    strings is a wrong one.
 
     Raises:
+        ProgramError: the file doesn't run, or has no such class.
         ControllerError: an episode failed.
     """
+    make = _load_class(path, name)
     failed = failed_codes(pool, rules)
     results = np.zeros((len(pairs), len(compiled.RESULTS)), np.int64)
     codes = [{text: code for code, text in enumerate(known)} for known in answers]
@@ -118,10 +122,10 @@ def run_released(
         try:
             answer = make(config=dict(config)).solve(question)
         except Exception as error:
-            raise episode_failed(error, q, d) from error
+            raise episode_failed(error, str(path), q, d) from error
         if answer is not None and not isinstance(answer, str):
             raise ControllerError(
-                f"question {q}, draw {d}: solve returned {answer!r}; an answer is a string"
+                f"{path}: question {q}, draw {d}: solve returned {answer!r}; an answer is a string"
             )
         code = codes[q].get(answer, -1) if answer is not None else -1
         sequential, tokens = question.get_seq_and_total_tokens()
