@@ -26,10 +26,3 @@ def recorded() -> Path:
     if named:
         pytest.fail(f"AUTOTTS_DATA={named} has no folder scout/ of recorded branches")
     pytest.skip("no recorded data: set AUTOTTS_DATA, or put it in ../shared/data")
-
-
-@pytest.fixture
-def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of compiled code that this test, and the processes it starts, have to themselves."""
-    monkeypatch.setenv("AUTOTTS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
