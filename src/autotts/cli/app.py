@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from autotts import __version__
-from autotts.cli import data, evaluate, reproduce, sandbox, trace
+from autotts.cli import data, demo, discover, evaluate, explore, report, reproduce, sandbox, trace
 from autotts.errors import AutottsError
 
 INTERRUPTED = 130
@@ -23,6 +23,20 @@ app.add_typer(reproduce.app, name="reproduce")
 app.command("evaluate")(evaluate.evaluate)
 app.command("controllers")(evaluate.controllers)
 app.command("trace")(trace.trace)
+app.command("compare")(report.compare)
+app.command("report")(report.report)
+app.command("view")(report.view)
+app.command("plot")(report.plot)
+app.command("discover")(discover.discover)
+app.command("finalize")(discover.finalize)
+app.command("runs")(discover.runs)
+app.command("watch")(discover.watch)
+app.command("diff")(discover.diff)
+app.command("init")(discover.init)
+app.command("submit")(explore.submit)
+app.command("try")(explore.try_)
+app.command("export-task")(explore.export_task)
+app.command("demo")(demo.demo)
 app.command("audit")(sandbox.audit)
 app.command("doctor")(sandbox.doctor)
 

@@ -1,0 +1,54 @@
+"""`autotts demo`: the main job end to end, on simulated stores."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autotts.errors import RunError
+
+_MARKER = "demo.txt"
+_MODELS = {"small": 0.35, "large": 0.55}
+_SEEDS = {"search": 1, "held-out": 101}
+_TRIALS = 150
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write; an earlier demo is replaced.")] = Path(
+        "runs/demo"
+    ),
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the search.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Of the search.")] = 0,
+) -> None:
+    """Discover a controller on simulated stores, judge it on held-out ones, and write a report."""
+    from autotts import stores
+    from autotts.cli.discover import discover
+    from autotts.cli.report import report
+
+    if out.exists():
+        if not (out / _MARKER).is_file():
+            raise RunError(f"{out} is there and is no demo; choose another --out")
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    (out / _MARKER).write_text("Written by `autotts demo`, and replaced by the next one.\n")
+    typer.echo("Simulating two models on a search set and on a held-out set")
+    for dataset, first_seed in _SEEDS.items():
+        for k, (model, accuracy) in enumerate(_MODELS.items()):
+            folder = stores.simulate(
+                out / "stores" / dataset, seed=first_seed + k, accuracy=accuracy, model=model,
+                dataset=dataset,
+            )  # fmt: skip
+            typer.echo(f"wrote {folder}")
+    run = out / "run"
+    discover(
+        stores=[out / "stores" / "search"],
+        held_out=[out / "stores" / "held-out"],
+        out=run,
+        rounds=rounds,
+        seed=seed,
+        option=[f"trials={_TRIALS}"],
+        draws="reference:40",
+        finalize_=True,
+    )
+    report(run, out=out / "report.html")
