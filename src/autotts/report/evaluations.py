@@ -26,10 +26,10 @@ from autotts.report.model import (
     Line,
     Matrix,
     Point,
-    PoolFacts,
     Report,
     Waste,
 )
+from autotts.report.recordings import facts_of
 from autotts.report.tables import by_store, store_means
 from autotts.stores import Store
 
@@ -400,49 +400,6 @@ def waste_of(cells: Sequence[Cell], settings: Settings) -> list[Waste]:
             )
         )
     return found
-
-
-def facts_of(store: Store) -> PoolFacts:
-    """What the recorded branches of a store are like."""
-    pool = store.pool
-    right = store.correct
-    share = right.mean(axis=1)
-    failed = (pool.finals == pool.failed[:, None]).mean()
-    branches = right.shape[1]
-    depth = pool.probes.shape[2]
-    reading = (pool.probes == store.gold[:, None, None]) & (pool.probes >= 0)
-    open_ = (pool.probes >= 0).sum(axis=(0, 1))
-    reliability = reading.sum(axis=(0, 1)) / np.maximum(open_, 1)
-    finished = [(pool.lengths <= k).mean() for k in range(1, depth + 1)]
-    at = (np.arange(1, depth + 1) * pool.interval).tolist()
-    enough = open_ >= 0.005 * open_[0]
-    numbers = (
-        ("questions × branches", f"{len(share)} × {branches}"),
-        ("a branch is right", f"{100 * share.mean():.1f} %"),
-        ("questions with no right branch", f"{int((share == 0).sum())}"),
-        ("questions with right branches only", f"{int((share == 1).sum())}"),
-        ("failed extractions", f"{100 * failed:.1f} %"),
-        ("tokens of a branch", f"{pool.tokens.mean():,.0f} (median {np.median(pool.tokens):,.0f})"),
-        ("tokens per interval", f"{pool.interval:,}"),
-        ("billing", pool.billing),
-    )
-    series = {
-        "Branches finished by depth": (
-            "tokens decoded",
-            "% of branches",
-            tuple((x, round(100 * float(y), 2)) for x, y in zip(at, finished, strict=True)),
-        ),
-        "Probes that are right, by depth": (
-            "tokens decoded",
-            "% of probes",
-            tuple(
-                (x, round(100 * float(y), 2))
-                for x, y, kept in zip(at, reliability, enough, strict=True)
-                if kept
-            ),
-        ),
-    }
-    return PoolFacts(store.name, numbers, series)
 
 
 def _point(row: Mapping[str, Any]) -> Point:

@@ -9,6 +9,9 @@ from typing import Any
 MEAN = "mean of the stores"
 """The store of a line that averages all of them."""
 
+HELD_OUT = "held out, mean of the stores"
+"""The store of a line that averages the held-out ones, which were opened once, at the end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -149,18 +152,32 @@ class Waste:
 
 
 @dataclass(frozen=True, slots=True)
+class Chart:
+    """Named curves over one axis, in percent.
+
+    log: whether the axis is.
+    series: (x, y) by name.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    log: bool
+    series: dict[str, tuple[tuple[float, float], ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class PoolFacts:
     """What a store itself says, whatever the controller.
 
     numbers: (name, value in words) in order.
-    series: named curves, each (x label, y label, [(x, y), ...]).
+    features: (feature of a branch, when it is known, AUC in words, its interval in words).
     """
 
     store: str
     numbers: tuple[tuple[str, str], ...]
-    series: dict[str, tuple[str, str, tuple[tuple[float, float], ...]]] = field(
-        default_factory=dict
-    )
+    charts: tuple[Chart, ...] = ()
+    features: tuple[tuple[str, str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,13 @@ from autotts.discover.events import of_kind, seconds_spent
 from autotts.discover.folder import RunFolder
 from autotts.discover.loop import open_stores
 from autotts.discover.protocol import Record, SweepPoint, Trial
-from autotts.discover.records import best_name, trials_of
+from autotts.discover.records import best_name, points_of, trials_of
 from autotts.discover.rounds import round_cost
 from autotts.discover.scoring import Scorer, Sweep
 from autotts.discover.settings import RunSettings
 from autotts.programs import Source, Spec, parse
 from autotts.report.evaluations import (
     episodes_of,
-    facts_of,
     grid_of,
     grid_row,
     lines_of,
@@ -24,7 +23,8 @@ from autotts.report.evaluations import (
     replay_shown,
     waste_of,
 )
-from autotts.report.model import MEAN, GridRow, Line, Point, Report, Round
+from autotts.report.model import HELD_OUT, MEAN, GridRow, Line, Point, Report, Round
+from autotts.report.recordings import facts_of
 from autotts.stores import Store
 
 SHOWN_CONTROLLERS = 8
@@ -51,7 +51,7 @@ def from_run(path: Path, *, replay: bool = True) -> Report:
         facts=tuple(_facts(events, trials)),
         lines=tuple(_mean_lines(events, trials)),
         rounds=tuple(_rounds(events, trials)),
-        live=not any(of_kind(events[-1:], "ended", "stopped")),
+        live=not any(of_kind(events[-1:], "ended", "stopped", "opened", "finalized")),
     )
     evaluated = [trial for trial in trials if trial.points]
     return _replayed(report, folder, evaluated) if replay else report
@@ -81,7 +81,8 @@ def _replayed(report: Report, folder: RunFolder, trials: Sequence[Trial]) -> Rep
             for line in lines_of(
                 replace(sweep.curve, controller=name), sweep.sequential, seed=settings.seed
             )
-        ),
+        )
+        + tuple(line for line in report.lines if line.store == HELD_OUT),
         grids=tuple(grid_of(store, _grid_rows(store, sweeps)) for store in stores),
         matrices=tuple(m for store in stores for m in matrices_of(store, traced.orders(store))),
         episodes=tuple(episode for cell in cells for episode in episodes_of(cell, traced)),
@@ -114,16 +115,12 @@ def _grid_rows(store: Store, sweeps: dict[str, Sweep]) -> list[GridRow]:
 def _mean_lines(events: Sequence[Record], trials: Sequence[Trial]) -> list[Line]:
     lines = [Line(title(trial), MEAN, _points(trial.points)) for trial in trials if trial.points]
     baselines: list[Any] = list(of_kind(list(events), "baseline"))
+    lines += [Line(event["name"], MEAN, _points(points_of(event["points"]))) for event in baselines]
+    finalized: list[Any] = list(of_kind(list(events), "finalized"))
     return lines + [
-        Line(
-            event["name"],
-            MEAN,
-            tuple(
-                Point(p["beta"], p["accuracy"], p["tokens"], p["sequential_tokens"])
-                for p in event["points"]
-            ),
-        )
-        for event in baselines
+        Line(name, HELD_OUT, _points(points_of(found["points"])))
+        for event in finalized
+        for name, found in event["results"]["controllers"].items()
     ]
 
 
@@ -208,6 +205,11 @@ def _facts(events: Sequence[Record], trials: Sequence[Trial]) -> list[tuple[str,
     if baselines:
         leader = max(baselines, key=lambda event: float(event["area"]))
         facts.append((f"area of {leader['name']}", f"{leader['area']:.2f}"))
+    finalized: list[Any] = list(of_kind(list(events), "finalized"))
+    for event in finalized:
+        found = event["results"]["controllers"][f"round {event['trial']}"]
+        interval = f"{found['area']:.2f} ({found['area_low']:.1f} … {found['area_high']:.1f})"
+        facts.append((f"held-out area of round {event['trial']}", interval))
     facts.append(("time", f"{seconds_spent(list(events)) / 60:.1f} min"))
     costs = [round_cost(events, number) for number in {trial.round for trial in trials}]
     unpriced = any(cost["usd"] == "unpriced" for cost in costs)

@@ -29,7 +29,7 @@ function scale(values, log, from, to, pad) {
   return at;
 }
 
-/* series: [{name, color, shape, dash, points: [{x, y, low, high, text, label}], band, faint, thin, dense}] */
+/* series: [{name, color, shape, dash, points: [{x, y, low, high, text, label}], band, faint, thin}] */
 function lineChart(options) {
   const host = h("div", { class: "chart" });
   let drawn = 0;
@@ -80,7 +80,7 @@ function plot({ series, xLabel, yLabel, log, yLog, label, height = 420 }, width)
   }).map((line) => line.points.filter((p) => p.text).map((p) => {
     const mark = svg("g", { class: "mark", transform: `translate(${x(p.x)} ${y(p.y)})`, role: "img", tabindex: -1, "aria-label": p.text.replaceAll("\n", ", ") },
       svg("circle", { class: "halo", r: 11, fill: line.color }), svg("circle", { r: 11, fill: "transparent" }),
-      line.dense ? null : svg("path", { d: line.shape, fill: line.color, stroke: "var(--card)", "stroke-width": 1, opacity: line.faint ? 0.6 : 1, transform: p.label ? "scale(2)" : null }),
+      svg("path", { d: line.shape, fill: line.color, stroke: "var(--card)", "stroke-width": 1, opacity: line.faint ? 0.6 : 1, transform: p.label ? "scale(2)" : null }),
       p.label && svg("text", { y: 4, "text-anchor": "middle", style: { fill: "var(--card)", fontWeight: 700 } }, p.label));
     root.append(mark);
     return explain(mark, p.text);

@@ -30,9 +30,22 @@ function pool() {
   if (!data.pools.length) return [nothing("The results file has nothing about the stores: give autotts report the stores as well.")];
   return data.pools.map((facts) => card(h("h2", null, facts.store),
     h("dl", { class: "plain" }, facts.numbers.flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)])),
-    h("div", { class: "pair" }, Object.entries(facts.series).map(([title, [xLabel, yLabel, points]], k) => h("div", null,
-      h("h3", null, title), lineChart({
-        series: [{ color: seriesColour(k), dense: true, points: points.map(([x, y]) => ({ x, y, text: `${short(x)}: ${fixed(y, 1)}` })) }],
-        xLabel, yLabel, height: 260, label: `${title} on ${facts.store}`,
-      }))))));
+    h("div", { class: "pair" }, facts.charts.map((chart) => poolChart(facts.store, chart))),
+    facts.features.length ? h("details", null, h("summary", null, "Which feature of a branch tells the right ones"), features(facts)) : null));
+}
+function poolChart(store, { title, x_label, y_label, log, series }) {
+  const names = Object.keys(series);
+  const style = (k) => ({ color: seriesColour(k), shape: SHAPES[k % 8], dash: null });
+  return h("div", null, h("h3", null, title),
+    h("ul", { class: "key" }, names.map((name, k) => h("li", null, swatch(style(k)), name))),
+    lineChart({
+      series: names.map((name, k) => ({ ...style(k), points: series[name].map(([x, y]) => ({ x, y, text: `${name}\n${short(x)}: ${fixed(y, 1)} %` })) })),
+      log, xLabel: x_label, yLabel: y_label, height: 280, label: `${title} on ${store}; arrow keys walk over the points`,
+    }));
+}
+function features(facts) {
+  return h("div", { class: "scroll", tabindex: 0 }, h("table", null,
+    h("thead", null, h("tr", null, ["feature", "known after", "AUC", "95 % interval"].map((name, k) => h("th", { scope: "col", class: k === 1 ? "words" : null }, name)))),
+    h("tbody", null, facts.features.map((row) => h("tr", null, row.map((text, k) => h("td", { class: k === 1 ? "words" : null }, text)))))),
+    h("p", { class: "note" }, "Within a question: 0.5 says nothing, above it larger values speak for a right branch, below it smaller ones."));
 }
