@@ -166,7 +166,7 @@ def similarity(a: str, b: str) -> float:
 
 
 def _shape(tree: ast.AST) -> Iterator[str]:
-    """The kinds of a syntax tree's nodes in order; attributes keep their names, the rest does not.
+    """The kinds of a syntax tree's nodes in order; what is read of `env`, `np` or `math` keeps its name.
 
     `schedule` and docstrings are left out: what moves with beta shows in behaviour.
     """
@@ -174,7 +174,11 @@ def _shape(tree: ast.AST) -> Iterator[str]:
         return
     if isinstance(tree, ast.Expr) and isinstance(tree.value, ast.Constant):
         return
-    yield f".{tree.attr}" if isinstance(tree, ast.Attribute) else type(tree).__name__
+    if isinstance(tree, ast.Attribute):
+        parameter = isinstance(tree.value, ast.Name) and tree.value.id == "p"
+        yield "parameter" if parameter else f".{tree.attr}"
+    else:
+        yield type(tree).__name__
     for child in ast.iter_child_nodes(tree):
         if not isinstance(child, ast.expr_context | ast.arguments):
             yield from _shape(child)

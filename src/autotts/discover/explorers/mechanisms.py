@@ -61,7 +61,7 @@ IDEAS = {
     "early": "let every later finisher count less than the one before it (`decay`): short is right",
     "running": "let a running branch support its latest answer with weight `running`",
     "late": "give up branches that run `late` times as long as the first `pace` finishers did",
-    "dissent": "give up branches that disagree with the leader `patience` intervals on; `keep` some",
+    "dissent": "give up branches that disagree with the leader `patience` times; `keep` some",
     "burst": "read branches that agree with the leader `burst` intervals at a time",
     "purse": "answer when `purse` intervals' worth of tokens are spent, settled or not",
 }
@@ -89,10 +89,29 @@ class Composition:
         used = self.used - {mechanism}
         return Composition(used, {n: e for n, e in self.ends.items() if in_use(n, used)})
 
+    def alone(self, beta: float) -> "Composition":
+        """The one setting that it has at a beta, for every beta."""
+        values = {name: PARAMETERS[name].value(ends, beta) for name, ends in self.ends.items()}
+        return Composition(self.used, {name: (v, v) for name, v in values.items()})
+
     @property
     def stops(self) -> bool:
         """Whether something ends its episodes before every branch has."""
         return bool(self.used & {"lead", "quota", "purse"})
+
+
+def between(cheap: Composition, dear: Composition) -> Composition:
+    """From one setting at beta 0 to another at beta 1.
+
+    A mechanism that only one of them has goes as near to no effect as its range allows.
+    """
+    used = cheap.used | dear.used
+    ends = {}
+    for name, p in PARAMETERS.items():
+        if in_use(name, used):
+            off = clip(name, p.neutral)
+            ends[name] = (cheap.ends.get(name, (off,))[0], dear.ends.get(name, (off,))[-1])
+    return Composition(used, ends)
 
 
 EVERYTHING = frozenset(MECHANISMS)

@@ -1,10 +1,13 @@
 """The offline explorer: a search over compositions of mechanisms, with no model and no key.
 
-Each round is an Optuna study, seeded. A trial is a composition with its beta schedule; it is
-measured on few draws first and on more only while it is among the best of its stage (successive
-halving). Half of the trials are small changes of the best so far. Before it proposes, it takes
-away each mechanism of the winner in turn: what adds nothing is left out, what the others add is
-what was learned.
+Each round has two parts. First single settings, one Optuna study (seeded) for each of a few
+budgets: which mechanisms, with which numbers, are furthest above the baselines' frontier there? A
+setting takes some milliseconds. Then compositions, that is schedules from a cheap setting to a
+dear one: pairs of the best, and small changes of the best pairs, measured on few draws first and
+on more only while they are among the best of their stage (successive halving).
+
+Before it proposes, it takes away each mechanism of the winner in turn: what adds nothing is left
+out, what the others add is what was learned.
 """
 
 import json
@@ -24,6 +27,7 @@ from autotts.discover.explorers.mechanisms import (
     MECHANISMS,
     PARAMETERS,
     Composition,
+    between,
     clip,
     in_use,
     scale,
@@ -51,7 +55,7 @@ from autotts.evaluate.frontiers import (
 from autotts.replay import episodes
 from autotts.replay.cache import address
 
-STAGES = ((4, 0.34), (12, 0.34), (32, 1.0))
+STAGES = ((3, 0.3), (10, 0.3), (30, 1.0))
 """Successive halving: draws of each stage, and the share of trials that goes on to the next."""
 
 COARSE = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -60,6 +64,11 @@ _FAR = 4.0  # points of accuracy that a frontier costs per factor e it falls sho
 _WORTH = 0.05  # points of area that a mechanism must bring to be kept
 _POOL = 6  # best compositions that changes start from
 _SUBSETS = "subsets"
+_SETTING_DRAWS = 8
+_TARGETS = (0.045, 0.1, 0.22, 0.6)
+"""Shares of SC@64's tokens at which single settings are sought."""
+_AWAY = 3.0  # points of accuracy that a setting costs per factor e away from its target
+_SPAN = np.geomspace(0.02, 1.0, 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +104,9 @@ class Bench:
             [float(s.pool.tokens.mean()) * min(width, s.pool.probes.shape[1]) for s in self._stores]
         )
         self._rules = turn.rules
-        self._bar = _bar(turn.history, [s.name for s in self._stores], self._reference)
-        self.measured = 0
+        names = [s.name for s in self._stores]
+        self._bar = _bar(turn.history, names, self._reference, BUDGET_FRACTIONS)
+        self._span = _bar(turn.history, names, self._reference, _SPAN)
 
     def score(self, composition: Composition, draws: int, betas: Sequence[float]) -> Score:
         """A composition's sweep on the first so many draws."""
@@ -120,6 +130,19 @@ class Bench:
         value = area - _FAR * (short + falls) - behind
         return Score(value, area, at, draws)
 
+    def setting(self, composition: Composition) -> tuple[float, float]:
+        """A single setting: (points of accuracy above the baselines' frontier, share of tokens)."""
+        values = composition.parameters(0.0)
+        found = list(
+            self._threads.map(
+                lambda s: self._run(s, values, _SETTING_DRAWS), range(len(self._stores))
+            )
+        )
+        accuracy = float(np.mean([a for a, _ in found]))
+        share = float(np.mean([t for _, t in found] / self._reference))
+        bar = np.interp(math.log(share), np.log(_SPAN), self._span)
+        return 100 * accuracy - float(bar), share
+
     def _run(self, s: int, values: Mapping[str, float], draws: int) -> tuple[float, float]:
         store, orders = self._stores[s], self._orders[s][:, :draws]
         orders = np.ascontiguousarray(orders)
@@ -128,34 +151,38 @@ class Bench:
             address(self._code), ordered, store.pool, orders, episodes.all_pairs(orders),
             self._settings.rules(store), jobs=1,
         )  # fmt: skip
-        self.measured += 1
         right = ran.column("code") == store.gold[ran.pairs[:, 0]]
         return float(right.mean()), float(ran.column("tokens").mean())
 
 
-def _bar(history: History, names: Sequence[str], reference: np.ndarray) -> np.ndarray:
-    """The best baseline's accuracy at each of `BUDGET_FRACTIONS`, in percent."""
+def _bar(
+    history: History,
+    names: Sequence[str],
+    reference: np.ndarray,
+    shares: Sequence[float] | np.ndarray,
+) -> np.ndarray:
+    """The best baseline's accuracy in percent at shares of the reference's tokens."""
 
     def at(points: Sequence[SweepPoint]) -> np.ndarray:
         accuracy, tokens = (
             np.array([[point.stores[name][k] for point in points] for name in names])
             for k in (0, 1)
         )
-        return accuracy_at_fractions(Points(tokens, accuracy), reference)
+        return accuracy_at_fractions(Points(tokens, accuracy), reference, shares)
 
     curves = [at(points) for points in history.baselines.values()]
-    return np.max(curves, axis=0) if curves else np.zeros(len(BUDGET_FRACTIONS))
+    return np.max(curves, axis=0) if curves else np.zeros(len(shares))
 
 
 class Search:
-    """One round's study."""
+    """One round's search."""
 
     def __init__(
         self, bench: Bench, seed: int, known: Sequence[Composition], go_on: Callable[[], bool]
     ) -> None:
         """
         Args:
-            known: where to begin.
+            known: compositions to begin with.
             go_on: asked before every trial.
         """
         self._bench = bench
@@ -164,33 +191,78 @@ class Search:
         self._go_on = go_on
         self._stages: list[list[float]] = [[] for _ in STAGES]
         self._known = list(known)
+        self.settings = 0
         self.found: dict[str, tuple[Score, Composition]] = {}
 
     def run(self, trials: int) -> list[tuple[Score, Composition]]:
-        """Search; returns what reached the last stage, the best first."""
-        import optuna
+        """Search; returns the compositions measured, the best first.
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        sampler = optuna.samplers.TPESampler(seed=self._seed, n_startup_trials=30)
-        study = optuna.create_study(direction="maximize", sampler=sampler)
-        for number in range(trials):
+        Args:
+            trials: two thirds of them are single settings, the rest compositions.
+        """
+        pairs = self._pairs(2 * trials // 3)
+        for number in range(trials - 2 * trials // 3):
             if not self._go_on():
                 break
             if number < len(self._known):
-                study.enqueue_trial(_fixed(self._known[number]))
-            elif number % 3 and self.found:
-                study.enqueue_trial(_fixed(self._changed()))
-            trial = study.ask()
-            composition = _suggest(trial)
-            score = self._halve(composition) if composition.stops else None
-            study.tell(trial, score.value if score else -100.0)
+                self._halve(self._known[number])
+            elif number - len(self._known) < len(pairs):
+                self._halve(pairs[number - len(self._known)])
+            else:
+                composition = _changed([c for _, c in self.best()[:_POOL]], self._rng)
+                if composition.stops:
+                    self._halve(composition)
         return self.best()
 
     def best(self) -> list[tuple[Score, Composition]]:
         """What was measured, on most draws first, then by value."""
         return sorted(self.found.values(), key=lambda f: (-f[0].draws, -f[0].value))
 
-    def _halve(self, composition: Composition) -> Score:
+    def _pairs(self, trials: int) -> list[Composition]:
+        """The best cheap settings with the best dear ones."""
+        leaders: list[list[Composition]] = []
+        for number, target in enumerate(_TARGETS):
+            known = [c.alone(number / (len(_TARGETS) - 1)) for c in self._known]
+            seeds = known + [settings[0] for settings in leaders if settings]
+            leaders.append(self._study(target, trials // len(_TARGETS), seeds))
+        *cheaper, dearest = leaders
+        return [
+            between(cheap, dear)
+            for k in range(2)
+            for settings in cheaper[:2]
+            for cheap in settings[k : k + 1]
+            for dear in dearest[:3]
+        ]
+
+    def _study(self, target: float, trials: int, seeds: Sequence[Composition]) -> list[Composition]:
+        """Single settings near a share of SC@64's tokens, the best first."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sampler = optuna.samplers.TPESampler(seed=self._seed, n_startup_trials=20)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        found: list[tuple[float, Composition]] = []
+        for number in range(trials):
+            if not self._go_on():
+                break
+            if number < len(seeds):
+                study.enqueue_trial(_fixed(seeds[number]))
+            elif number % 3 and found:
+                changed = _changed([c for _, c in found[:_POOL]], self._rng)
+                study.enqueue_trial(_fixed(changed))
+            trial = study.ask()
+            setting = _suggest(trial)
+            value = -100.0
+            if setting.stops:
+                self.settings += 1
+                above, share = self._bench.setting(setting)
+                value = above - _AWAY * abs(math.log(share / target))
+                found.append((value, setting))
+                found.sort(key=lambda f: -f[0])
+            study.tell(trial, value)
+        return [setting for _, setting in found] or list(seeds)
+
+    def _halve(self, composition: Composition) -> None:
         """Measure on more and more draws while it is among the best of each stage."""
         for stage, (draws, share) in enumerate(STAGES):
             betas = COARSE if stage == 0 else FINE
@@ -200,24 +272,24 @@ class Search:
             if score.value < float(np.quantile(seen, 1 - share)):
                 break
         self.found[repr(sorted(composition.ends.items()))] = (score, composition)
-        return score
 
-    def _changed(self) -> Composition:
-        """A small change of one of the best so far."""
-        pool = self.best()[:_POOL]
-        _, parent = pool[int(self._rng.integers(len(pool)))]
-        used = set(parent.used)
-        if self._rng.random() < 0.25:
-            used ^= {MECHANISMS[int(self._rng.integers(len(MECHANISMS)))]}
-        ends = {}
-        for name in PARAMETERS:
-            if not in_use(name, frozenset(used)):
-                continue
-            ends[name] = parent.ends.get(name) or _anywhere(name, self._rng)
-        names = sorted(ends)
-        for name in self._rng.choice(names, size=min(len(names), 2), replace=False):
-            ends[name] = _moved(name, ends[name], self._rng)
-        return Composition(frozenset(used), ends)
+
+def _changed(pool: Sequence[Composition], rng: np.random.Generator) -> Composition:
+    """A small change of one of a pool."""
+    parent = pool[int(rng.integers(len(pool)))]
+    used = set(parent.used)
+    if rng.random() < 0.25:
+        used ^= {MECHANISMS[int(rng.integers(len(MECHANISMS)))]}
+    flat = all(first == last for first, last in parent.ends.values())
+    ends = {}
+    for name in PARAMETERS:
+        if in_use(name, frozenset(used)):
+            ends[name] = parent.ends.get(name) or _anywhere(name, rng)
+    for name in rng.choice(sorted(ends), size=min(len(ends), 2), replace=False):
+        ends[name] = _moved(name, ends[name], rng)
+    if flat:
+        ends = {name: (first, first) for name, (first, _) in ends.items()}
+    return Composition(frozenset(used), ends)
 
 
 def _anywhere(name: str, rng: np.random.Generator) -> tuple[float, float]:
@@ -246,28 +318,24 @@ def _moved(name: str, ends: tuple[float, float], rng: np.random.Generator) -> tu
 
 
 def _suggest(trial: Any) -> Composition:
-    """A composition from an Optuna trial."""
+    """A single setting from an Optuna trial."""
     used = frozenset(m for m in MECHANISMS if trial.suggest_categorical(m, (True, False)))
     ends = {}
     for name, p in PARAMETERS.items():
         if in_use(name, used):
-            pair = []
-            for end in ("at 0", "at 1"):
-                label = f"{name} {end}"
-                if p.whole:
-                    pair.append(trial.suggest_int(label, int(p.low), int(p.high), log=True))
-                else:
-                    pair.append(trial.suggest_float(label, p.low, p.high))
-            ends[name] = (pair[0], pair[1])
+            if p.whole:
+                value = trial.suggest_int(f"{name} =", int(p.low), int(p.high), log=True)
+            else:
+                value = trial.suggest_float(f"{name} =", p.low, p.high)
+            ends[name] = (value, value)
     return Composition(used, ends)
 
 
-def _fixed(composition: Composition) -> dict[str, Any]:
-    """A composition as the parameters of an Optuna trial."""
-    fixed: dict[str, Any] = {m: m in composition.used for m in MECHANISMS}
-    for name, ends in composition.ends.items():
-        for end, value in zip(("at 0", "at 1"), ends, strict=True):
-            fixed[f"{name} {end}"] = int(value) if PARAMETERS[name].whole else float(value)
+def _fixed(setting: Composition) -> dict[str, Any]:
+    """A single setting as the parameters of an Optuna trial."""
+    fixed: dict[str, Any] = {m: m in setting.used for m in MECHANISMS}
+    for name, (value, _) in setting.ends.items():
+        fixed[f"{name} ="] = int(value) if PARAMETERS[name].whole else float(value)
     return fixed
 
 
@@ -323,8 +391,8 @@ class Offline:
             search = Search(bench, turn.seed, known, self._clock(turn))
             found = search.run(self._trials)
             turn.say(
-                f"round {turn.round}: {len(search.found)} compositions measured on"
-                f" {bench.measured} (store, beta) pairs"
+                f"round {turn.round}: {search.settings} settings and {len(search.found)}"
+                " compositions measured"
             )
             chosen = [
                 _pruned(bench, composition) for _, composition in _distinct(found)[: turn.proposals]
@@ -368,7 +436,7 @@ def _pruned(bench: Bench, composition: Composition) -> tuple[Composition, Score,
     Returns:
         The composition that is left, its score, and what each of its mechanisms brings in points.
     """
-    draws = STAGES[-1][0]
+    draws = STAGES[-2][0]
     score = bench.score(composition, draws, FINE)
     brings: dict[str, float] = {}
     for mechanism in MECHANISMS:
@@ -382,7 +450,7 @@ def _pruned(bench: Bench, composition: Composition) -> tuple[Composition, Score,
             composition, score = less, other
         else:
             brings[mechanism] = score.value - other.value
-    return composition, score, brings
+    return composition, bench.score(composition, STAGES[-1][0], FINE), brings
 
 
 def _proposal(
@@ -438,7 +506,7 @@ def _kept(turn: Turn) -> list[Composition]:
 
 def make(options: Mapping[str, str]) -> Offline:
     """From the options `trials` (per round) and `clock` (yes or no)."""
-    taken = take_options("offline", options, {"trials": "250", "clock": "no"})
+    taken = take_options("offline", options, {"trials": "400", "clock": "no"})
     if not taken["trials"].isdecimal() or int(taken["trials"]) < 1:
         raise SpecError(f"explorer offline: trials={taken['trials']!r}: need a whole number")
     if taken["clock"] not in ("yes", "no"):

@@ -1,0 +1,212 @@
+"""A small run: a simulated store, a scripted explorer, and the child process of the crash tests."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from autotts import programs, stores
+from autotts.discover import events
+from autotts.discover.finalize import references
+from autotts.discover.folder import RunFolder
+from autotts.discover.loop import Discovery, Outcome
+from autotts.discover.protocol import FREE, Proposal, Record, Rules, Turn, Usage
+from autotts.discover.settings import ExplorerRef, Limits, RunSettings
+from autotts.replay import compiled, episodes
+
+PROGRAM = '''"""Race of {width}."""
+
+
+def schedule(beta):
+    return {{"width": round(1 + {width} * beta), "first": round(1 + {first} * beta)}}
+
+
+def solve(env, p):
+    env.branch(min(p.width, env.room))
+    first = min(p.first, env.n)
+    while env.n_finished < first:
+        env.advance(env.active())
+    return env.vote()
+'''
+
+
+def program(width: int = 12, first: int = 7) -> str:
+    return PROGRAM.format(width=width, first=first)
+
+
+class Scripted:
+    """One paid call, one try and one program per round; counts the calls it really sends."""
+
+    name = "scripted"
+    deterministic = True
+
+    def __init__(self, sent: Path) -> None:
+        self._sent = sent
+
+    def settings(self) -> Record:
+        return {}
+
+    def estimate(self, rounds: int, proposals: int) -> Usage:
+        return Usage(rounds, 100 * rounds, 10 * rounds, None)
+
+    def propose(self, turn: Turn) -> list[Proposal]:
+        def send() -> tuple[Record, Usage]:
+            with self._sent.open("a") as file:
+                file.write(f"{turn.round}\n")
+            return {"width": 10 + turn.round}, Usage(1, 100, 10, 0.25)
+
+        reply = turn.paid({"round": turn.round}, send, at_most=Usage(1, 100, 50, 0.5))
+        width = int(str(reply["width"]))
+        feedback = turn.try_program(program(width, 5))
+        learned = f"a try had area {feedback.area}, {len(turn.history.trials)} trials before"
+        return [Proposal(program(width, 7), idea=f"width {width}", learned=learned)]
+
+
+def store_folder(folder: Path, name: str = "toy", seed: int = 0) -> Path:
+    """A small simulated store."""
+    return stores.simulate(
+        folder, questions=4, branches=16, seed=seed, like=None, model="m", dataset=name
+    )
+
+
+def settings(store: Path, held_out: Path | None = None, **changes: Any) -> RunSettings:
+    """Settings of a run of a second or two; no rule on reach, for the store is small."""
+    return RunSettings(
+        **{
+            "name": "toy",
+            "explorer": ExplorerRef(name="scripted", deterministic=True),
+            "stores": references([str(store)]),
+            "held_out": references([str(held_out)]) if held_out else (),
+            "driver": "in-process",
+            "betas": (0.0, 0.5, 1.0),
+            "draws": "reference:3",
+            "try_draws": "reference:2",
+            "baselines": ("asc",),
+            "rules": Rules(cheapest=1.0, dearest=0.0, isotonic_slack=1.0, ceiling=16),
+            "limits": Limits(rounds=2),
+            **changes,
+        }
+    )
+
+
+def session(folder: Path, explorer: Any, limits: Limits | None = None) -> Outcome:
+    with RunFolder(folder).open() as run:
+        return Discovery(run, explorer, lambda text: None, limits).go()
+
+
+def result(folder: Path) -> list[Any]:
+    """What a run found: its events, less times and sessions."""
+    found = []
+    for event in events.read(folder / "events.jsonl"):
+        if event["event"] in ("resumed", "call"):
+            continue
+        record: Any = {k: v for k, v in event.items() if k not in ("at", "clock", "seconds", "id")}
+        record.get("notes", {}).pop("seconds", None)
+        found.append(record)
+    return found
+
+
+def crash_at(number: int, torn: bool) -> None:
+    """Let this process be killed at the n-th event it writes: in the middle, or right after."""
+    append, written = events.EventLog.append, [0]
+
+    def dying(log: events.EventLog, event: str, **fields: object) -> Record:
+        written[0] += 1
+        if written[0] < number:
+            return append(log, event, **fields)
+        if torn:
+            os.write(log._file, b'{"event": "torn", "at"')
+        else:
+            append(log, event, **fields)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    events.EventLog.append = dying  # type: ignore[method-assign]
+
+
+def in_child(work: Any, seconds: float | None = None) -> int:
+    """Run in a fork; killed after some seconds if given. Returns its wait status."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
+
+
+def warm_up() -> None:
+    """Load what every child needs, once."""
+    compiled.action_addresses()
+    compiled.begin()
+    compiled.end()
+    compiled.run()
+    for source in (programs.find("sc"), programs.Source("toy", "toy.py", program(), True)):
+        episodes.compile_program(programs.load(source))
+
+
+def crash_matrix(work: Path) -> dict[str, Any]:
+    """Kill a run at every event boundary and at random instants, resume it, and compare.
+
+    A process of its own calls this: it forks, and must have no threads.
+    """
+    # Polars has threads, which a fork does not survive, so the store is written in a child too.
+    in_child(lambda: store_folder(work / "stores"))
+    made = settings(work / "stores", baselines=())
+    warm_up()
+    whole = work / "whole"
+    RunFolder.create(whole, made)
+    began = time.monotonic()
+    status = in_child(lambda: session(whole, Scripted(work / "whole.sent")))
+    lasted = time.monotonic() - began
+    wanted = result(whole)
+    count = len(events.read(whole / "events.jsonl"))
+    rng = random.Random(0)
+    points: list[tuple[str, Any]] = [
+        (f"{kind} {n}", (n, kind == "torn")) for n in range(1, count + 1) for kind in ("torn", "after")
+    ]
+    points += [(f"random {k}", rng.uniform(0, lasted)) for k in range(6)]
+    wrong: list[str] = [] if status == 0 else ["the whole run failed"]
+    for name, point in points:
+        folder, sent = work / "crashed", work / "crashed.sent"
+        shutil.rmtree(folder, ignore_errors=True)
+        sent.write_text("")
+        RunFolder.create(folder, made)
+
+        def first(point: Any = point, folder: Path = folder, sent: Path = sent) -> None:
+            if isinstance(point, tuple):
+                crash_at(*point)
+            session(folder, Scripted(sent))
+
+        in_child(first, None if isinstance(point, tuple) else point)
+        before = sent.read_text().split()
+        replied = _replied(folder)
+        if in_child(lambda folder=folder, sent=sent: session(folder, Scripted(sent))) != 0:
+            wrong.append(f"{name}: could not be resumed")
+        elif result(folder) != wanted:
+            wrong.append(f"{name}: another result")
+        elif set(sent.read_text().split()[len(before) :]) & replied:
+            wrong.append(f"{name}: paid twice")
+    return {"points": len(points), "wrong": wrong}
+
+
+def _replied(folder: Path) -> set[str]:
+    """Rounds whose call has its reply in the log."""
+    path = folder / "events.jsonl"
+    found: list[Any] = events.read(path) if path.exists() else []
+    rounds = {e["id"]: str(e["round"]) for e in found if e["event"] == "call"}
+    return {rounds[e["id"]] for e in found if e["event"] == "reply"}
+
+
+if __name__ == "__main__":
+    print(json.dumps(crash_matrix(Path(sys.argv[1]))))
