@@ -1,0 +1,247 @@
+"""`autotts diagnose`, `pool`, `tune` and `ablate`: why a controller scores as it does."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autotts.cli import options
+from autotts.errors import SpecError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from autotts.diagnose.findings import Ran
+    from autotts.evaluate import Settings
+    from autotts.programs import Spec
+    from autotts.stores import Store
+
+Place = Annotated[list[Path], typer.Argument(help="Stores, or folders of them; or one run.")]
+Stored = Annotated[Path | None, typer.Option("--out", help="Write the whole table here, as CSV.")]
+OneController = Annotated[str, typer.Option("--controller", "-c", help="SPEC of the controller.")]
+
+
+def diagnose(
+    place: Place,
+    controller: Annotated[
+        str | None, typer.Option("--controller", "-c", help="SPEC; not with a run.")
+    ] = None,
+    round_: Annotated[
+        int | None, typer.Option("--round", min=1, help="Of a run: whose program.")
+    ] = None,
+    beta: Annotated[str, typer.Option(help="Betas to sweep.")] = "0,0.25,0.5,0.75,1",
+    question: Annotated[int | None, typer.Option(min=0, help="This question only.")] = None,
+    draw: Annotated[int | None, typer.Option(min=0, help="This episode of it.")] = None,
+    against: Annotated[str | None, typer.Option(help="SPEC to compare with.")] = None,
+    horizon: Annotated[
+        int, typer.Option(min=1, help="Intervals or branches further that an episode is let go on.")
+    ] = 16,
+    draws: options.Draws = "reference:20",
+    budget: options.Budget = None,
+    probe_tokens: options.ProbeTokens = 0,
+    max_branches: options.MaxBranches = 64,
+    failed: options.Failed = "vote",
+    seed: options.Seed = 0,
+    out: Stored = None,
+) -> None:
+    """Say what went wrong in a controller's episodes, and what would have happened otherwise."""
+    from autotts import programs
+    from autotts.diagnose import digest, findings
+    from autotts.evaluate import Settings
+
+    if draw is not None and question is None:
+        raise SpecError("--draw needs --question: an episode is a draw of a question")
+    settings = Settings(
+        draws=draws,
+        budget=-1 if budget is None else budget,
+        probe_tokens=probe_tokens,
+        max_branches=max_branches,
+        failed=failed,
+        seed=seed,
+        traces=True,
+    )
+    if len(place) == 1 and (place[0] / "run.toml").is_file():
+        loaded, spec, settings = _of_run(place[0], round_, draws)
+        more = f"autotts diagnose {place[0]} --round {round_}"
+    elif round_ is not None:
+        raise SpecError(f"--round {round_}: {place[0]} is no run (it has no run.toml)")
+    elif controller is None:
+        raise SpecError("diagnose needs -c SPEC, or a run and --round N")
+    else:
+        loaded, spec = options.load_stores(place), programs.parse(controller)
+        more = f"autotts diagnose STORE -c {controller}"
+    ran = _run(loaded, spec, beta, settings, question)
+    found = findings.diagnose(ran, horizon=horizon)
+    if out is not None:
+        found.write_csv(out)
+    if draw is not None:
+        _print_episodes(ran, found, question, draw)
+    elif question is not None:
+        keys = ["model", "dataset", "beta"]
+        _print_frame(findings.summarise(found, keys).drop("episodes", "reproduced"))
+    else:
+        other = None
+        if against is not None:
+            other = findings.diagnose(
+                _run(loaded, programs.parse(against), beta, settings, None), horizon=horizon
+            )
+        typer.echo(digest.digest(found, ran, parent=other, more=more))
+
+
+def _of_run(folder: Path, number: int | None, draws: str) -> "tuple[list[Store], Spec, Settings]":
+    """The search stores of a run, the program of a round, and the run's rules with these draws."""
+    from autotts import programs
+    from autotts.discover.folder import RunFolder
+    from autotts.discover.loop import open_stores
+
+    run = RunFolder(folder)
+    if number is None:
+        raise SpecError(f"{folder} is a run: say which program with --round N")
+    path = run.round(number) / "program.py"
+    if not path.is_file():
+        raise SpecError(f"--round {number}: the run has no {path}")
+    settings = replace(run.settings.evaluation(draws=draws), traces=True)
+    return open_stores(run.settings.stores), programs.parse(str(path)), settings
+
+
+def _run(
+    stores: "Sequence[Store]", spec: "Spec", beta: str, settings: "Settings", question: int | None
+) -> "list[Ran]":
+    import numpy as np
+
+    from autotts.diagnose.findings import Ran
+    from autotts.evaluate.evaluation import run_cells, sweep
+
+    pairs = None
+    if question is not None:
+        shape = settings.orders(stores[0]).shape
+        least = min(len(store.gold) for store in stores)
+        if question >= least:
+            raise SpecError(f"question {question}: the stores have questions 0 to {least - 1}")
+        pairs = np.stack([np.full(shape[1], question), np.arange(shape[1])], axis=1)
+    specs = sweep([spec], options.parse_betas(beta))
+    return [Ran.of(cell, settings) for cell in run_cells(stores, specs, settings, pairs=pairs)]
+
+
+def _print_episodes(
+    ran: "Sequence[Ran]", found: "pl.DataFrame", question: int | None, draw: int
+) -> None:
+    from autotts.diagnose.episodes import show
+
+    draws = ran[0].orders.shape[1]
+    if question is None or draw >= draws:
+        raise SpecError(f"draw {draw}: there are draws 0 to {draws - 1}")
+    for one in ran:
+        typer.echo(show(one, found, question, draw))
+
+
+def pool(stores: options.Stores, seed: options.Seed = 0) -> None:
+    """Print what the recordings of stores are like, whatever controller plays on them."""
+    from autotts.diagnose import pools
+
+    for store in options.load_stores(stores):
+        typer.echo(store.name)
+        for name, frame in pools.describe(store, seed=seed).items():
+            typer.echo(f"\n{name.replace('_', ' ')}")
+            _print_frame(frame.transpose(include_header=True) if len(frame) == 1 else frame)
+
+
+def tune(
+    stores: options.Stores,
+    controller: OneController,
+    trials: Annotated[int, typer.Option(min=1, help="Settings to try.")] = 500,
+    draws: options.Draws = "subsets:20",
+    seed: options.Seed = 0,
+    out: Stored = None,
+) -> None:
+    """Search over the constants of a program's schedule; print the frontier and what matters."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from autotts import programs
+    from autotts.evaluate import Settings
+    from autotts.evaluate.tuning import tune as search
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("settings", total=trials)
+        found = search(
+            options.load_stores(stores),
+            programs.parse(controller),
+            trials=trials,
+            settings=Settings(draws=draws, seed=seed),
+            seed=seed,
+            on_batch=lambda count: progress.update(task, completed=count),
+        )
+    if out is not None:
+        found.trials.write_csv(out)
+    typer.echo(f"{trials} settings, {found.per_minute:.0f} a minute. The frontier, and the same on")
+    typer.echo("draws that had no part in choosing it:")
+    _print_frame(found.confirmed.drop("trial", "residual", "on_frontier"))
+    typer.echo("\nMean distance below the frontier by value and cost, what matters most first:")
+    _print_frame(found.residuals())
+
+
+def ablate(
+    stores: options.Stores,
+    controller: OneController,
+    beta: Annotated[str, typer.Option(help="Betas to sweep.")] = "0,0.25,0.5,0.75,1",
+    draws: options.Draws = "subsets:20",
+    frozen_only: Annotated[
+        bool, typer.Option("--frozen-only", help="Parameters only; needs no sandbox.")
+    ] = False,
+    out: Stored = None,
+) -> None:
+    """Take out each parameter and mechanism of a program in turn, on fresh draws."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from autotts import programs
+    from autotts.evaluate import Settings
+    from autotts.evaluate.ablation import SEED
+    from autotts.evaluate.ablation import ablate as run
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("variants", total=None)
+        table = run(
+            options.load_stores(stores),
+            programs.parse(controller),
+            betas=options.parse_betas(beta) or (),
+            settings=Settings(draws=draws, seed=SEED, timeout_seconds=60.0),
+            mechanisms=not frozen_only,
+            on_variant=lambda name: progress.update(task, description=name),
+        )
+    if out is not None:
+        table.write_csv(out)
+    typer.echo("Without each, against the program: accuracy and frontier area (at equal tokens) in")
+    typer.echo("points, tokens as a share, with 95 % intervals; the most harmful first.")
+    _print_frame(table)
+
+
+def _print_frame(frame: "pl.DataFrame") -> None:
+    """A table in aligned columns, as wide as it has to be; NAME_low and NAME_high join NAME."""
+    columns = []
+    for name, kind in frame.schema.items():
+        if name.removesuffix("_low") in frame.columns and name.endswith("_low"):
+            continue
+        if name.removesuffix("_high") in frame.columns and name.endswith("_high"):
+            continue
+        cells = [_shown(value) for value in frame[name]]
+        if f"{name}_low" in frame.columns:
+            ends = zip(cells, frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
+            cells = [
+                f"{cell} [{_shown(low)}, {_shown(high)}]" if cell else ""
+                for cell, low, high in ends
+            ]
+        width = max(map(len, [name, *cells]))
+        justify = str.rjust if kind.is_numeric() else str.ljust
+        columns.append([justify(cell, width) for cell in [name, *cells]])
+    for row in zip(*columns, strict=True):
+        typer.echo("  ".join(row).rstrip())
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return "" if value is None else str(value)
