@@ -138,7 +138,7 @@ def _kill_all(agent: int) -> int:
 
     All are stopped before any is killed, so that none forks while others die.
     """
-    killed: set[int] = set()
+    killed = set(_offspring())
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(agent, signal.SIGKILL)
     deadline = time.monotonic() + _KILL_SECONDS

@@ -1,0 +1,325 @@
+"""The agent explorer end to end: an executable that behaves as badly as an agent can."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import discover_toy as toy
+from autotts.discover import events, jail
+from autotts.discover.explorers import agent
+from autotts.discover.explorers.agent import make
+from autotts.discover.folder import RunFolder
+from autotts.discover.loop import Outcome
+from autotts.errors import SpecError
+
+pytestmark = pytest.mark.skipif(
+    jail.missing(network=False) is not None, reason=str(jail.missing(network=False))
+)
+
+KEY = "sk-a-key-of-the-agent"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.store_folder(tmp_path_factory.mktemp("stores"))
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.store_folder(tmp_path_factory.mktemp("sealed"), "held-out", seed=9)
+
+
+class Working:
+    """A run whose agent is a shell script."""
+
+    def __init__(self, folder: Path, store: Path, held_out: Path, script: str, **options: str):
+        self.folder = folder / "run"
+        tools = folder / "tools"
+        tools.mkdir()
+        self.program = tools / "agent"
+        self.program.write_text(f"#!/bin/sh\n{script}\n")
+        self.program.chmod(0o755)
+        given = {"command": str(self.program), "minutes": "0.5", "pause": "0"} | options
+        self.explorer = make(given)
+        RunFolder.create(
+            self.folder,
+            toy.settings(store, held_out, limits=toy.Limits(rounds=1), baselines=("asc",)),
+        )
+
+    def go(self) -> Outcome:
+        return toy.session(self.folder, self.explorer)
+
+    def events(self, kind: str) -> list[Any]:
+        return [e for e in events.read(self.folder / "events.jsonl") if e["event"] == kind]
+
+    @property
+    def transcript(self) -> str:
+        return (self.folder / "rounds/0001/explorer/transcript.txt").read_text()
+
+    @property
+    def ended(self) -> Any:
+        return json.loads((self.folder / "rounds/0001/explorer/agent.json").read_text())
+
+
+def propose(program: str) -> str:
+    """Shell that leaves a program and words."""
+    words = "## Idea\\nWider.\\n\\n## Learned\\nNothing yet.\\n"
+    return f"cat > program.py <<'END'\n{program}END\nprintf '{words}' > proposal.md\n"
+
+
+def living(mark: str) -> list[str]:
+    """Processes whose command line has a mark."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if mark in line:
+                found.append(line)
+    return found
+
+
+def test_what_it_leaves_is_proposed(tmp_path: Path, store: Path, held_out: Path) -> None:
+    """Files edited, a try asked for and answered, the transcript kept, the workspace gone."""
+    script = (
+        "cat > got\nls; head -1 got HISTORY.md\n"
+        + propose(toy.program())
+        + "autotts try program.py && autotts try --json program.py | tail -c 20\n"
+        + "echo in $PWD, home $HOME"
+    )
+    run = Working(tmp_path, store, held_out, script)
+    best = run.go().best
+    assert best is not None
+    assert best.proposal.source == toy.program()
+    assert (best.proposal.idea, best.proposal.learned) == ("Wider.", "Nothing yet.")
+    for said in (
+        "TASK.md",
+        "# The task",
+        "# What was tried so far",
+        "frontier area",
+        "tries left: 29",
+    ):
+        assert said in run.transcript
+    assert '"tries_left": 28' in run.transcript
+    assert run.ended["exit"] == 0
+    assert run.ended["layers"]["landlock"].startswith("on")
+    assert len(run.events("tried")) == 1
+    workspace = run.transcript.split("in /")[-1].split(",")[0]
+    assert not Path(f"/{workspace}").exists()
+
+
+def test_nothing_is_found(
+    tmp_path: Path, store: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the gold answers, the held-out store, the run, our environment, a home, the network."""
+    monkeypatch.setenv("AUTOTTS_TEST_SECRET", KEY)
+    run = Working(tmp_path, store, held_out, "true")
+    listed = [store, held_out, run.folder, Path.home(), Path("/tmp")]
+    reads = "\n".join(f'ls -R "{path}" && echo FOUND {path}' for path in listed)
+    script = f"""
+{reads}
+for f in "{store}"/manifest.json "{held_out}"/manifest.json "{run.folder}/run.toml" /etc/shadow; do
+    cat "$f" && echo FOUND $f
+done
+for p in /proc/[0-9]*; do
+    case $p in /proc/$$) continue;; esac
+    tr '\\0' '\\n' < $p/environ 2>/dev/null | grep AUTOTTS_TEST && echo FOUND $p
+    ls $p/fd/ 2>/dev/null | grep -q . && ls -l $p/fd/ 2>/dev/null | grep -q stores && echo FOUND $p
+done
+env | grep AUTOTTS_TEST && echo FOUND in the environment
+ln -s "{store}/manifest.json" link.py; cat link.py && echo FOUND by a link
+ln "{held_out}/manifest.json" hard.py && echo FOUND by a hard link
+kill -0 $PPID && echo FOUND the keeper
+kill -0 {os.getpid()} && echo FOUND us
+{_python()} -c 'import socket; socket.socket(socket.AF_INET)' && echo FOUND the network
+{_python()} -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)' && echo FOUND it
+mount -t tmpfs none tmp && echo FOUND a mount
+rm -f program.py; ln -s "{store}/manifest.json" program.py
+"""
+    run.program.write_text(f"#!/bin/sh\n{script}\n")
+    outcome = run.go()
+    assert "FOUND" not in run.transcript
+    assert "Permission denied" in run.transcript
+    assert KEY not in run.transcript
+    # The link that it left for us to follow was not followed either.
+    assert outcome.best is None
+    assert "left no program" in run.events("failed")[0]["reason"]
+
+
+def test_without_the_jail_it_would_be_found(tmp_path: Path, store: Path, held_out: Path) -> None:
+    """So the jail is what hides it, and `jail=off` means what it says."""
+    script = f'cat "{store}/manifest.json" && echo FOUND; {propose(toy.program(4, 3))}'
+    run = Working(tmp_path, store, held_out, script, jail="off")
+    assert run.go().best is not None
+    assert "FOUND" in run.transcript
+    assert run.ended["layers"] == {}
+
+
+def test_the_scorer_cannot_be_changed(tmp_path: Path, store: Path, held_out: Path) -> None:
+    """It may rewrite every tool it was given: what counts is made on the other side."""
+    forged = '{"ok": true, "errors": [], "area": 100.0, "points": []}'
+    script = f"""
+cp program.py bin/autotts_client.py
+for f in bin/* HISTORY.md TASK.md baselines/*; do echo '{forged}' > $f; done
+rm -f scorer.sock; echo '{forged}' > scorer.sock
+echo 'print(1)' > sitecustomize.py
+{propose(toy.program(5, 3))}
+"""
+    run = Working(tmp_path, store, held_out, script)
+    best = run.go().best
+    assert best is not None
+    assert best.area is not None
+    assert best.area < 100
+    assert run.events("tried") == []
+
+
+def test_a_flood_a_fork_and_a_hang_end_with_the_time(
+    tmp_path: Path, store: Path, held_out: Path
+) -> None:
+    """Killed at the hour, whatever it started, in whichever session; what it left still counts."""
+    mark = f"autotts-mark-{os.getpid()}"
+    script = f"""
+{propose(toy.program(6, 3))}
+trap '' TERM INT HUP
+setsid sh -c 'trap "" TERM; while :; do sleep 0.1; done # {mark}' &
+(setsid setsid sh -c 'setsid sh -c "while :; do sleep 0.1; done # {mark}" & exit' &)
+for i in 1 2 3 4 5 6; do sh -c 'while :; do sleep 0.2; done # {mark}' & done
+head -c 12000000 /dev/zero | tr '\\0' x
+while :; do sleep 0.1; done # {mark}
+"""
+    run = Working(tmp_path, store, held_out, script, minutes="0.04")
+    began = time.monotonic()
+    best = run.go().best
+    assert time.monotonic() - began < 30
+    assert best is not None
+    assert (run.ended["exit"], run.ended["why"]) == (None, "time")
+    assert run.ended["left"] >= 8
+    assert run.ended["output_bytes"] > 8_000_000
+    assert len(run.transcript) < 5_000_000
+    assert living(mark) == []
+
+
+def test_what_it_leaves_running_is_killed(tmp_path: Path, store: Path, held_out: Path) -> None:
+    """An agent that ends, and whose grandchild in another session would go on."""
+    mark = f"autotts-left-{os.getpid()}"
+    script = (
+        f"{propose(toy.program(7, 3))}(setsid sh -c 'while :; do sleep 0.1; done # {mark}' &)\n"
+    )
+    run = Working(tmp_path, store, held_out, script + "sleep 0.2; exit 3")
+    assert run.go().best is not None
+    assert (run.ended["exit"], run.ended["why"]) == (3, "")
+    assert run.ended["left"] >= 1
+    assert living(mark) == []
+
+
+def test_too_many_processes_end_it(
+    tmp_path: Path, store: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork bomb is seen while it grows."""
+    monkeypatch.setattr("autotts.discover.agents.MOST_PROCESSES", 20)
+    mark = f"autotts-bomb-{os.getpid()}"
+    script = f"while :; do sh -c 'while :; do sleep 1; done # {mark}' & sleep 0.01; done"
+    run = Working(tmp_path, store, held_out, script)
+    assert run.go().best is None
+    assert run.ended["why"] == "processes"
+    assert living(mark) == []
+
+
+def test_tries_are_limited(tmp_path: Path, store: Path, held_out: Path) -> None:
+    """By number and by pace, whatever the client does."""
+    script = 'for i in 1 2 3; do echo "# $i" >> program.py; autotts try program.py; done'
+    run = Working(tmp_path, store, held_out, script, tries="2")
+    run.go()
+    assert run.transcript.count("frontier area") == 2
+    assert "no tries are left" in run.transcript
+    assert run.ended["tries"] == 2
+
+
+def test_its_key_reaches_it_and_no_file(
+    tmp_path: Path, store: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the user names is passed on; the transcript and the program have it blotted out."""
+    monkeypatch.setenv("MY_API_KEY", KEY)
+    script = f'{propose(toy.program(8, 3))}echo "# $MY_API_KEY" >> program.py; env'
+    run = Working(tmp_path, store, held_out, script, env="MY_API_KEY")
+    run.go()
+    assert "[MY_API_KEY]" in run.transcript
+    files = [path for path in run.folder.rglob("*") if path.is_file()]
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]
+
+
+def test_a_session_is_paid_once(tmp_path: Path, store: Path, held_out: Path) -> None:
+    """Resuming after the reply was recorded starts no agent."""
+    run = Working(tmp_path, store, held_out, propose(toy.program(9, 3)))
+    run.go()
+    log = run.folder / "events.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    proposed = next(n for n, line in enumerate(lines) if b'"event": "proposed"' in line)
+    log.write_bytes(b"".join(lines[:proposed]))
+    run.program.write_text("#!/bin/sh\nexit 1\n")
+    best = run.go().best
+    assert best is not None
+    assert best.proposal.source == toy.program(9, 3)
+
+
+def test_stores_that_it_could_open_stop_the_run(tmp_path: Path, store: Path) -> None:
+    """A folder that is opened to the agent must not hold the answers."""
+    held_out = toy.store_folder(tmp_path / "mine", "held-out", seed=9)
+    run = Working(tmp_path, store, held_out, "true", read=str(tmp_path / "mine"))
+    with pytest.raises(SpecError, match="must not find the answers"):
+        run.go()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "one of them"),
+        ({"preset": "nobody"}, "no preset 'nobody'; claude, codex"),
+        ({"command": "no-such-program-anywhere"}, "not installed"),
+        ({"command": "sh {nothing}"}, "may have the blanks"),
+        ({"command": "sh", "minutes": "x"}, "minutes='x'"),
+        ({"command": "sh", "jail": "maybe"}, "need on or off"),
+    ],
+)
+def test_wrong_options_say_what_would_work(options: dict[str, str], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        make(options)
+
+
+def test_without_landlock_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the user says so in so many words."""
+    monkeypatch.setattr(jail.seal, "landlock_abi", lambda: 0)
+    with pytest.raises(SpecError, match="could read the answers"):
+        make({"command": "sh"})
+    assert make({"command": "sh", "jail": "off"}).name == "agent"
+
+
+def test_presets_count_what_their_agents_report() -> None:
+    """Claude Code reports dollars, Codex tokens only, others nothing: unpriced, never 0."""
+    claude = json.dumps(
+        {
+            "type": "result",
+            "total_cost_usd": 0.25,
+            "usage": {"input_tokens": 10, "cache_read_input_tokens": 90, "output_tokens": 7},
+        }
+    )
+    turns = [{"type": "turn.completed", "usage": {"input_tokens": 5, "output_tokens": 2}}] * 2
+    codex = "\n".join(json.dumps(turn) for turn in turns)
+    presets = agent.PRESETS
+    found = presets["claude"].usage(f"hello\n{{torn\n{claude}\n")
+    assert (found.input_tokens, found.output_tokens, found.usd) == (100, 7, 0.25)
+    found = presets["codex"].usage(codex)
+    assert (found.input_tokens, found.output_tokens, found.usd) == (10, 4, None)
+    assert presets["claude"].usage("killed before it said anything").usd is None
+
+
+def _python() -> str:
+    import sys
+
+    return sys.executable

@@ -1,0 +1,141 @@
+"""What an explorer that reads is told: complete, in step with the code, and within its budget."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autotts import votes
+from autotts.discover import briefing
+from autotts.discover.protocol import History, Proposal, Rules, SweepPoint, Trial
+from autotts.discover.replies import ends_inside_block, parse_reply
+from autotts.sandbox import check
+
+POINT = SweepPoint(0.5, 61.25, 90_000.0, 30_000.0, 0.15)
+PROGRAM = "def schedule(beta):\n    return {'a': beta}\n\n\ndef solve(env, p):\n    return -1\n"
+
+
+def trial(number: int, **changes: object) -> Trial:
+    proposal = Proposal(PROGRAM, f"idea {number}", f"learned {number}", f"effect {number}")
+    made = Trial(
+        number,
+        0,
+        proposal,
+        (POINT,),
+        60.0 + number,
+        (),
+        (),
+        f"# digest {number}\n- lost: q3",
+        False,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def test_every_name_of_the_environment_is_explained() -> None:
+    """The table has what the source check lets through, and nothing else."""
+    table = briefing.prompt("environment", votes="").split("| name in `env`")[1].split("\n\n")[0]
+    first_cells = " ".join(line.split("|")[1] for line in table.splitlines()[2:])
+    assert set(re.findall(r"`(\w+)", first_cells)) == set(check.ENV)
+
+
+def test_the_vocabulary_is_the_modules() -> None:
+    text = briefing.vocabulary()
+    public = {n for n in dir(votes) if callable(getattr(votes, n)) and f"`{n}(" in text}
+    assert {"majority", "margin", "beta_confidence", "mode", "streak", "outliers"} <= public
+    assert "_" not in {name[0] for name in re.findall(r"`(\w+)\(", text)}
+
+
+def test_the_example_passes_the_check() -> None:
+    """What we show is allowed."""
+    source = parse_reply(briefing.prompt("environment", votes="")).source
+    assert check.problems(source) == []
+
+
+@pytest.mark.parametrize("one_knob", [True, False])
+def test_the_rules_are_told_in_numbers(one_knob: bool) -> None:
+    """What `Rules` says is in the prompt; `--no-beta` changes the words."""
+    rules = Rules(one_knob=one_knob, ceiling=48, cheapest=0.07, dearest=0.61, isotonic_slack=0.03)
+    text = briefing.task(rules, betas=9)
+    for said in ("48 branches", "7%", "61%", "3%", "9 values", "10% to 60%"):
+        assert said in text
+    assert ("only rises or only falls" in text) == one_knob
+
+
+def test_no_prompt_has_a_blank_left() -> None:
+    assert "$" not in briefing.task(Rules())
+    assert "$" not in briefing.prompt("reply", round=3)
+    with pytest.raises(KeyError):
+        briefing.prompt("reply")
+
+
+def test_the_digest_of_the_prompts_is_stable() -> None:
+    assert briefing.prompt_digest() == briefing.prompt_digest()
+    assert len(briefing.prompt_digest()) == 64
+
+
+def test_the_history_tells_what_was_tried_and_why_it_failed() -> None:
+    """Curves, states, reasons, words and the leading program; diagnoses only where allowed."""
+    refused = trial(2, points=(), area=None, errors=("line 3: no",), digest="")
+    leader = trial(1, accepted=True)
+    history = History(
+        {"cmc": (POINT,)}, (leader, refused, trial(3, remarks=("close to 1",))), leader
+    )
+    text = briefing.history_text(history, traces=True)
+    for said in (
+        "baseline cmc: 15.0%: 61.25",
+        "| 1 | 61.00 | accepted, leads | idea 1 |",
+        "| 2 | - | refused | idea 2 |",
+        "Refused: line 3: no",
+        "Remark: close to 1",
+        "Learned: learned 3",
+        "def solve(env, p):",
+        "lost: q3",
+    ):
+        assert said in text
+    assert text.index("### Round 3") < text.index("### Round 1")
+    assert "lost: q3" not in briefing.history_text(history, traces=False)
+
+
+def test_an_empty_history_says_so() -> None:
+    assert "No program has been proposed yet" in briefing.history_text(History({}, ()), traces=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 30), st.integers(0, 6_000), st.text(max_size=60))
+def test_the_history_keeps_to_its_bytes(count: int, max_bytes: int, words: str) -> None:
+    """Whatever was written, of whatever length, in whatever letters."""
+    trials = tuple(trial(n, digest=words * 9) for n in range(1, count + 1))
+    trials = tuple(replace(t, proposal=replace(t.proposal, learned=words * 40)) for t in trials)
+    best = trials[-1] if trials else None
+    text = briefing.history_text(History({}, trials, best), traces=True, max_bytes=max_bytes)
+    whole = briefing.history_text(History({}, trials, best), traces=True, max_bytes=10**6)
+    assert len(text.encode()) <= max_bytes
+    assert text == whole or len(whole.encode()) > max_bytes
+
+
+def test_a_reply_is_read_however_roughly_it_keeps_to_the_form() -> None:
+    """Bold headings, another order, several blocks, a language of another name."""
+    text = (
+        f"Some thoughts.\n\n**Idea:** One.\n\n```\nnot it\n```\n\n### learned\nTwo.\n"
+        f"## Other\nno\n```py\n{PROGRAM}```\n```python\nprint()\n```\n# Expected effect\nThree."
+    )
+    reply = parse_reply(text)
+    assert (reply.idea, reply.learned, reply.expected_effect) == ("One.", "Two.", "Three.")
+    assert reply.source == PROGRAM
+
+
+def test_an_unclosed_block_is_no_program() -> None:
+    """Its end is missing, so what is there may run and mean something else."""
+    text = f"## Idea\nOne.\n```python\n{PROGRAM}"
+    assert parse_reply(text).source == ""
+    assert ends_inside_block(text)
+    assert not ends_inside_block(text + "```\n")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="`~#*\nIdea: python def solve", max_size=300))
+def test_any_text_can_be_read(text: str) -> None:
+    parse_reply(text)
+    ends_inside_block(text)
