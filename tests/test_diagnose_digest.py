@@ -1,0 +1,87 @@
+"""The digest: within its size, and without a word of what explorers must not see."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from autotts import programs, stores
+from autotts.diagnose.digest import LIMIT_BYTES, digest
+from autotts.diagnose.episodes import show
+from autotts.diagnose.findings import Ran, diagnose
+from autotts.evaluate import Settings
+from autotts.evaluate.evaluation import run_cells
+from autotts.stores import Branch, Recording
+
+SETTINGS = Settings(draws="reference:6", max_branches=12, traces=True)
+ANSWERS = ("31337", "271828", "161803")
+
+
+@pytest.fixture(scope="module")
+def found():
+    """Findings of two controllers on two models, with their episodes."""
+    rng = np.random.default_rng(0)
+    made = []
+    for model in ("small", "large"):
+        recordings = []
+        for q in range(6):
+            branches = []
+            for _ in range(12):
+                final = str(rng.choice(ANSWERS, p=[0.6 - 0.1 * q, 0.3 + 0.1 * q, 0.1]))
+                length = int(rng.integers(3, 30))
+                probes = [str(rng.choice(ANSWERS)), *[final] * (length - 1)]
+                branches.append(Branch(probes, 500 * length, final))
+            recordings.append(Recording(f"A secret question {q}?", ANSWERS[0], branches))
+        made.append(stores.build(recordings, model=model, dataset="toy", interval_tokens=500))
+    runs = {}
+    for name in ("cmc", "asc"):
+        specs = [programs.parse(name).at(beta) for beta in (0.0, 1.0)]
+        runs[name] = [Ran.of(cell, SETTINGS) for cell in run_cells(made, specs, SETTINGS)]
+    return {name: (diagnose(ran), ran) for name, ran in runs.items()}
+
+
+def test_everything_is_there_and_fits(found):
+    told = digest(*found["cmc"], parent=found["asc"][0])
+    for heading in (
+        "# Diagnosis of cmc",
+        "## Where accuracy is lost",
+        "## When the vote was settled",
+        "## Against asc",
+        "## Questions with most to win",
+        "## Marginal value at beta 1",
+        "## Ceilings",
+        "## Episodes to look at",
+        "## The pools",
+    ):
+        assert heading in told
+    assert len(told.encode()) <= LIMIT_BYTES
+
+
+def test_no_answer_and_no_question_is_told(found):
+    table, ran = found["cmc"]
+    told = digest(table, ran, parent=found["asc"][0])
+    told += "".join(show(one, table, q, d) for one in ran for q in range(6) for d in range(6))
+    assert "secret" not in told
+    assert not any(answer in told for answer in ANSWERS)
+
+
+def test_a_small_limit_cuts_whole_lines_from_the_end(found):
+    told = digest(*found["cmc"], limit_bytes=1_500, more="ask for more")
+    assert len(told.encode()) <= 1_500
+    assert told.startswith("# Diagnosis of cmc")
+    assert told.endswith("(cut here; `ask for more` tells the rest)\n")
+    whole = digest(*found["cmc"], more="ask for more").splitlines()
+    assert all(line in whole for line in told.splitlines()[:-2])
+
+
+def test_a_controller_that_is_always_right_has_nothing_to_lose(found):
+    table, ran = found["asc"]
+    perfect = table.with_columns(
+        correct=pl.lit(True), verdict=pl.lit("right").cast(table.schema["verdict"])
+    )
+    assert "Nowhere: every vote is right." in digest(perfect, ran)
+
+
+def test_an_episode_that_was_not_run_is_an_error(found):
+    table, ran = found["asc"]
+    with pytest.raises(ValueError, match="question 77, draw 0"):
+        show(ran[0], table, 77, 0)
