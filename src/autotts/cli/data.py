@@ -86,8 +86,8 @@ def simulate(
     model: Annotated[str, typer.Option(help="Model name to write.")] = "simulated",
     dataset: Annotated[str, typer.Option(help="Dataset name to write.")] = "sim",
     questions: Annotated[
-        int, typer.Option(min=1, help="Questions; with --like, those of it.")
-    ] = 30,
+        int | None, typer.Option(min=1, help="Questions; default 30, or as many as --like has.")
+    ] = None,
     branches: Annotated[int, typer.Option(min=1, help="Branches per question.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the generator.")] = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace a store that is there.")] = False,
@@ -97,7 +97,8 @@ def simulate(
 
     fitted = stores.load(like) if like else None
     folder = stores.simulate(
-        out, questions=questions, branches=branches, seed=seed, like=fitted,
+        out, questions=questions or (len(fitted.texts) if fitted else 30),
+        branches=branches, seed=seed, like=fitted,
         model=model, dataset=dataset, overwrite=overwrite,
     )  # fmt: skip
     typer.echo(f"wrote {folder}")

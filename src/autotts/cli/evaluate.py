@@ -65,7 +65,8 @@ def evaluate(
     specs = [programs.parse(text) for text in controller]
     betas = options.parse_betas(beta)
     loaded = options.load_stores(stores)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         cells = progress.add_task("episodes", total=len(loaded) * len(sweep(specs, betas)))
 
         def show(cell: "Cell") -> None:

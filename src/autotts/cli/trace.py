@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from autotts.evaluate import Cell
 
 WIDTH = 80
+_INTERVALS = 40  # of a branch on a line, which leaves room for how it ended
 _MARKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -77,7 +78,7 @@ def describe(cell: "Cell", steps: "pl.DataFrame") -> list[str]:
         f"{cell.store.model}/{cell.store.dataset}, question {q}, draw {d}",
         *textwrap.wrap(", ".join(f"{name}={v:g}" for name, v in cell.params.items()), WIDTH),
         "",
-        "branch  a letter an interval: the answer probed there, '.' none; then how it ended",
+        "branch  a letter an interval: the answer probed there, '.' none; how it ended",
         *_grid(steps, marks),
         "",
         *textwrap.wrap("answers: " + ", ".join(f"{m}={text}" for text, m in marks.items()), WIDTH),
@@ -108,8 +109,11 @@ def _grid(steps: "pl.DataFrame", marks: dict[str, str]) -> list[str]:
                     cells.setdefault(depth, ".")
             else:
                 cells[row["depth"]] = mark
-        row_text = "".join(cells[depth] for depth in sorted(cells))
-        lines.append(f"{key[0]!s:>6}  {row_text}  {ending}")
+        marked = "".join(cells[depth] for depth in sorted(cells))
+        rows = [marked[at : at + _INTERVALS] for at in range(0, len(marked), _INTERVALS)]
+        names = [str(key[0]), *[""] * (len(rows) - 1)]
+        lines += [f"{name:>6}  {row}" for name, row in zip(names, rows, strict=True)]
+        lines[-1] += f"  {ending}"
     return lines
 
 

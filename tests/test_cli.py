@@ -1,0 +1,399 @@
+"""The command line, as a user meets it: what it prints, its exit codes, what it leaves behind."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from autotts import __version__, programs, stores
+from autotts.cli import app, main
+
+COMMANDS = sorted(get_command(app).commands)
+READ_THREE = '''
+"""Read three branches to their ends."""
+
+def schedule(beta):
+    return {"width": 3}
+
+def solve(env, p):
+    env.branch(p.width)
+    while len(env.active()) > 0:
+        env.advance(env.active())
+    return env.vote()
+'''
+
+
+@pytest.fixture
+def autotts(monkeypatch, capsys):
+    """Runs a command in this process, on a terminal of 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["autotts", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=code, out=out, err=err)
+
+    return run
+
+
+def evaluate_few(autotts, simulated, spec, *more):
+    return autotts("evaluate", simulated, "-c", spec, "--draws", "reference:2", *more)
+
+
+def assert_narrow(text):
+    assert max(map(len, text.splitlines())) <= 80, text
+
+
+# Help.
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
+def test_every_command_has_help(command):
+    ran = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "80", "TERM": "dumb"})
+    assert ran.exit_code == 0
+    assert "Usage:" in ran.output
+    assert_narrow(ran.output)
+    if not command:
+        assert all(name in ran.output for name in COMMANDS)
+
+
+def test_help_waits_for_no_heavy_import():
+    """`autotts --help` is to take half a second; NumPy, Numba and Polars alone take longer."""
+    code = (
+        "import sys, autotts.cli\n"
+        "print({'numpy', 'numba', 'polars', 'scipy', 'matplotlib', 'pydantic'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "set()\n"
+
+
+def test_the_module_is_the_command():
+    ran = subprocess.run(
+        [sys.executable, "-m", "autotts", "--version"], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == f"autotts {__version__}\n"
+
+
+def test_an_error_is_one_message_and_exit_code_1():
+    command = [sys.executable, "-m", "autotts", "data", "check", "nowhere"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == "error: nowhere: no such file or folder\n"
+
+
+# What works.
+
+
+def test_controllers_are_listed_with_a_line_each(autotts):
+    ran = autotts("controllers")
+    assert [line.split()[0] for line in ran.out.splitlines()] == programs.built_in()
+
+
+def test_stores_are_imported_checked_and_listed(autotts, tmp_path, released):
+    file = tmp_path / "Tiny-1B" / "sums.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(released))
+    out = tmp_path / "stores"
+    assert autotts("data", "import", tmp_path, "--out", out).out == f"wrote {out}/Tiny-1B/sums\n"
+    checked = autotts("data", "check", out)
+    assert checked.code == 0
+    assert "2 x 2 branches" in checked.out
+    listed = autotts("data", "list", out)
+    assert [word in listed.out for word in ("Tiny-1B", "sums", "500", "reference")] == [True] * 4
+    assert_narrow(listed.out)
+
+
+def test_a_store_is_simulated_like_another(autotts, tmp_path, simulated):
+    ran = autotts(
+        "data", "simulate", "--out", tmp_path, "--like", simulated, "--dataset", "twin",
+        "--branches", 8,
+    )  # fmt: skip
+    assert ran.code == 0
+    assert stores.load(tmp_path / "simulated" / "twin").pool.finals.shape == (4, 8)
+
+
+def test_evaluate_prints_a_table_and_writes_json(autotts, tmp_path, simulated):
+    path = tmp_path / "out.json"
+    ran = autotts(
+        "evaluate", simulated, "-c", "sc:width=4", "-c", "asc", "--beta", "0,1",
+        "--draws", "reference:2", "--json", path,
+    )  # fmt: skip
+    assert ran.code == 0
+    assert_narrow(ran.out)
+    written = json.loads(path.read_text())
+    assert [(row["name"], row["beta"]) for row in written["results"]] == [
+        ("sc", 0), ("sc", 1), ("asc", 0), ("asc", 1),
+    ]  # fmt: skip
+    assert written["made_by"]["draws"] == "reference:2"
+    assert all(f"{row['accuracy']:.2f}" in ran.out for row in written["results"])
+
+
+def test_evaluate_passes_its_options_on(autotts, tmp_path, simulated):
+    path = tmp_path / "out.json"
+    ran = evaluate_few(
+        autotts, simulated, "parallel-probe", "--budget", 90_000, "--probe-tokens", 9, "--failed",
+        "abstain", "--max-branches", 5, "--seed", 3, "--jobs", 1, "--json", path,
+    )  # fmt: skip
+    assert ran.code == 0
+    (row,) = json.loads(path.read_text())["results"]
+    made_by = json.loads(path.read_text())["made_by"]
+    assert (row["width"], row["probe_tokens"] > 0) == (5, True)
+    assert [made_by[name] for name in ("budget", "probe_tokens", "failed", "seed")] == [
+        90_000, 9, "abstain", 3,
+    ]  # fmt: skip
+
+
+def test_evaluate_writes_traces(autotts, tmp_path, simulated):
+    assert evaluate_few(autotts, simulated, "sc:width=3", "--traces", tmp_path / "t").code == 0
+    (file,) = (tmp_path / "t").iterdir()
+    assert file.name == "sc-beta0.5-simulated-sim.parquet"
+    assert len(pl.read_parquet(file)) == 4 * 2 * 3 * 2
+
+
+def test_a_program_by_path_is_evaluated_and_audited(autotts, save, simulated, tmp_path):
+    path = tmp_path / "out.json"
+    assert evaluate_few(autotts, simulated, save(READ_THREE), "--json", path).code == 0
+    (row,) = json.loads(path.read_text())["results"]
+    assert (row["driver"], row["audit"]["status"], row["width"]) == ("sealed", "clean", 3)
+
+
+def test_audit_says_what_it_bounds(autotts, save, simulated):
+    ran = autotts("audit", save(READ_THREE), "--stores", simulated, "--draws", "reference:2")
+    assert ran.code == 0
+    assert "clean: 0 of 8 sampled episodes" in ran.out
+    assert "could (95 %)" in ran.out
+
+
+def test_doctor_says_what_this_machine_reaches(autotts):
+    ran = autotts("doctor")
+    assert ran.code == (0 if "sandbox: sealed" in ran.out else 1)
+    assert all(word in ran.out for word in (__version__, "numba", "compiled code", "seccomp"))
+
+
+def test_table_1_says_where_data_are_absent(autotts, simulated):
+    ran = autotts("reproduce", "table1", "--stores", simulated)
+    assert ran.code == 0
+    assert "data absent" in ran.out
+    assert "equal" not in ran.out
+    assert_narrow(ran.out)
+
+
+def test_an_episode_can_be_followed(autotts, simulated):
+    ran = autotts("trace", simulated, "-c", "cmc:beta=0", "--question", 3, "--draw", 1)
+    assert ran.code == 0
+    assert ran.out.startswith("cmc:beta=0 at beta 0\nsimulated/sim, question 3, draw 1\n")
+    assert_narrow(ran.out)
+
+
+# Damaged stores and files.
+
+
+@pytest.fixture
+def released():
+    """Two questions of two branches, in the layout of the released recordings."""
+    return [
+        {
+            "question": f"What is {q} + {q}?",
+            "gold_answer": str(2 * q),
+            "probe_freq": 500,
+            "final_answers_trace": [str(2 * q), "ERR"],
+            "each_branch": [[["7", str(2 * q)], 900, str(2 * q)], [["ERR"], 450, "ERR"]],
+        }
+        for q in range(2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda d: d[1]["final_answers_trace"].pop(),
+            "question 1: 2 branches in each_branch, 1 in",
+        ),
+        (lambda d: d[1]["each_branch"][0][0].append(7), "question 1, branch 0: answer 7 is not"),
+        (lambda d: d[1].update(question="What is 0 + 0?"), "question 1: the same text as question"),
+    ],
+)
+def test_a_damaged_recording_is_refused_and_nothing_is_written(
+    autotts, tmp_path, released, damage, message
+):
+    damage(released)
+    file = tmp_path / "Tiny-1B" / "sums.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(released))
+    ran = autotts("data", "import", file, "--out", tmp_path / "stores")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith(f"error: {file}: {message}")
+    assert not (tmp_path / "stores").exists()
+
+
+def test_a_recording_cut_short_is_refused_and_nothing_is_written(autotts, tmp_path, released):
+    file = tmp_path / "sums.json"
+    file.write_text(json.dumps(released)[:-40])
+    ran = autotts("data", "import", file, "--out", tmp_path / "stores")
+    assert ran.code == 1
+    assert f"{file}: not JSON, perhaps cut short" in ran.err
+    assert not (tmp_path / "stores").exists()
+
+
+def cut_short(folder):
+    file = folder / "branches.parquet"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def change(**fields):
+    def edit(folder):
+        file = folder / "manifest.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut_short, "branches.parquet: its sha256 is"),
+        (change(digest="0" * 64), "manifest.json: its digest is 000000000000..."),
+        (change(schema_version=2), "manifest.json: schema version 2; this autotts reads 1"),
+        (lambda folder: (folder / "questions.parquet").unlink(), "questions.parquet is missing"),
+    ],
+)
+def test_a_damaged_store_is_refused_by_every_command(autotts, tmp_path, damage, message):
+    folder = stores.simulate(tmp_path / "s", questions=2, branches=4)
+    damage(folder)
+    path = tmp_path / "out.json"
+    checked = autotts("data", "check", folder)
+    assert checked.code == 1
+    assert message in checked.err
+    ran = evaluate_few(autotts, folder, "sc", "--json", path)
+    assert (ran.code, ran.out) == (1, "")
+    assert f"error: {folder}" in ran.err
+    assert message in ran.err
+    assert not path.exists()
+
+
+def test_check_goes_on_after_a_damaged_store(autotts, tmp_path):
+    folders = [stores.simulate(tmp_path, questions=2, branches=4, dataset=d) for d in "ab"]
+    cut_short(folders[0])
+    ran = autotts("data", "check", tmp_path)
+    assert ran.code == 1
+    assert "damaged" in ran.err
+    assert f"sound   {folders[1]}" in ran.out
+
+
+# Controllers that fail; tests/test_evaluation.py has more of them.
+
+FAILING = {
+    "raises": ("1 // (p.width - 3)", "ZeroDivisionError"),
+    "advances a pruned branch": ("env.prune(1); env.advance(1)", "branch 1 is pruned"),
+    "opens more branches than there are": ("env.branch(40)", "3 branches are open and 13 more"),
+    "answers what it never saw": ("return 77", "solve returned 77"),
+    "answers a float": ("return 0.5", "0.5"),
+}
+
+
+@pytest.mark.parametrize("case", FAILING)
+def test_a_controller_that_fails_is_an_error_with_its_place(
+    autotts, save, simulated, tmp_path, case
+):
+    line, message = FAILING[case]
+    file = save(READ_THREE.replace("    while", f"    {line}\n    while"))
+    path = tmp_path / "out.json"
+    path.write_text("of yesterday")
+    ran = evaluate_few(autotts, simulated, file, "--audit", 0, "--json", path)
+    assert (ran.code, ran.out) == (1, "")
+    assert f"error: {file}" in ran.err
+    assert "question" in ran.err
+    assert message in ran.err
+    assert path.read_text() == "of yesterday"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.py", "out.json"]
+
+
+def test_a_controller_that_loops_for_ever_is_stopped(autotts, save, simulated, tmp_path):
+    file = save(READ_THREE.replace("env.advance(env.active())", "p.width"))
+    path = tmp_path / "out.json"
+    ran = evaluate_few(autotts, simulated, file, "--timeout", 1, "--json", path)
+    assert (ran.code, ran.out) == (1, "")
+    assert f"error: {file}: " in ran.err
+    assert "took too long" in ran.err
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def solve(env, p:\n", ":1: "),
+        (READ_THREE.replace("    env.branch", "    import os\n    env.branch"), ":8: imports"),
+        (READ_THREE.replace("env.vote()", "env.gold"), "gold"),
+        (READ_THREE.replace("def schedule", "def plan"), "schedule"),
+    ],
+)
+def test_a_program_that_breaks_the_rules_is_refused_before_it_runs(
+    autotts, save, simulated, text, message
+):
+    file = save(text)
+    ran = evaluate_few(autotts, simulated, file)
+    assert (ran.code, ran.out) == (1, "")
+    assert f"error: {file}" in ran.err
+    assert message in ran.err
+
+
+# Arguments.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-c", "parallel-prob"], "did you mean parallel-probe?"),
+        (["-c", "asc:treshold=0.9"], "asc has no parameter treshold; did you mean threshold?"),
+        (["-c", "missing.py"], "missing.py: there is no such file"),
+        (["-c", "sc", "--beta", "0,2"], "beta '2': need a number from 0 to 1"),
+        (["-c", "sc", "--beta", "0.5,0.5"], "--beta 0.5,0.5: a beta is named twice"),
+        (["-c", "sc", "--draws", "all"], "draws 'all': need reference:N or subsets:N"),
+        (["-c", "sc", "--failed", "retry"], "failed 'retry': need vote or abstain"),
+        (["-c", "sc", "--budget", "499"], "budget 499: an interval of simulated/sim"),
+        (["-c", "sc", "--json", "no/such/out.json"], "there is no folder no/such"),
+    ],
+)
+def test_what_can_not_be_asked_says_what_can(autotts, simulated, arguments, message):
+    ran = autotts("evaluate", simulated, *arguments)
+    assert (ran.code, ran.out) == (1, "")
+    assert message in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_an_unknown_option_is_a_usage_error(autotts, simulated):
+    ran = autotts("evaluate", simulated, "-c", "sc", "--braches", 3)
+    assert ran.code == 2
+    assert "No such option: --braches" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--question", 4], "question 4, draw 0: the store has questions 0 to 3"),
+        (["--question", 0, "--draw", 100], "reference:100 has draws 0 to 99"),
+        (["--question", 0, "-c", "asc"], "trace needs one store and one -c; got 1 and 2"),
+    ],
+)
+def test_only_an_episode_that_is_there_can_be_followed(autotts, simulated, arguments, message):
+    ran = autotts("trace", simulated, "-c", "sc", *arguments)
+    assert ran.code == 1
+    assert message in ran.err
+
+
+def test_only_programs_given_by_path_are_audited(autotts, simulated):
+    ran = autotts("audit", "asc", "--stores", simulated)
+    assert ran.code == 1
+    assert "only a program given by path is audited" in ran.err
