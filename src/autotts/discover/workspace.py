@@ -149,14 +149,15 @@ def read_plain(folder: int, name: str) -> str:
         handle = os.open(name, flags, dir_fd=folder)
     except OSError:
         return ""
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
             return ""
-        try:
-            return file.read(_MOST_BYTES).decode()
-        except UnicodeDecodeError:
-            return ""
+        return os.read(handle, _MOST_BYTES).decode()
+    except UnicodeDecodeError:
+        return ""
+    finally:
+        os.close(handle)
 
 
 def _start_of(best: Trial | None) -> str:

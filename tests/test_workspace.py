@@ -1,0 +1,347 @@
+"""Workspaces, the scorer's socket, and the files explorer that people and agents hand in to."""
+
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import discover_toy as toy
+from autotts.discover import client, events, workspace
+from autotts.discover.explorers.files import Files, find_submission, make, submit
+from autotts.discover.folder import RunFolder
+from autotts.discover.loop import Outcome
+from autotts.discover.protocol import (
+    Feedback,
+    History,
+    OutOfBudget,
+    Proposal,
+    Remaining,
+    Rules,
+    SweepPoint,
+    Trial,
+    Turn,
+)
+from autotts.discover.scorer_socket import Allowance, ScorerSocket
+from autotts.errors import ProgramError, ProposalError, RunError, SpecError
+
+POINT = SweepPoint(0.5, 61.25, 90_000.0, 30_000.0, 0.15, {"m/d": (61.25, 90_000.0)})
+
+
+def turn(folder: Path, **changes: Any) -> Turn:
+    """A round with a history of one program."""
+    folder.mkdir(parents=True, exist_ok=True)
+    trial = Trial(1, 0, Proposal(toy.program(), "Wide."), (POINT,), 60.0, (), (), "# lost q3", True)
+
+    def nothing_paid(*_: Any, **__: Any) -> Any:
+        raise AssertionError
+
+    fields: dict[str, Any] = {
+        "round": 2,
+        "proposals": 1,
+        "history": History({"asc": (POINT,)}, (trial,), trial),
+        "rules": Rules(),
+        "seed": 1,
+        "stores": (),
+        "folder": folder,
+        "traces": True,
+        "remaining": lambda: Remaining(),
+        "check": lambda source: (),
+        "try_program": feedback,
+        "paid": nothing_paid,
+        "say": lambda text: None,
+    }
+    return Turn(**fields | changes)
+
+
+def feedback(source: str) -> Feedback:
+    """What a scorer says: refuses a program with `bad` in it."""
+    if "bad" in source:
+        return Feedback(("line 1: bad",), (), (), None, {"asc": 50.0})
+    return Feedback((), ("close to round 1",), (POINT,), 61.0, {"asc": 50.0})
+
+
+class Answering:
+    """A scorer socket in a thread."""
+
+    def __init__(self, path: Path, try_program: Any = feedback, **allowed: Any) -> None:
+        self.socket = ScorerSocket(path, try_program, Allowance(**{"pause_seconds": 0.0} | allowed))
+        self.path = path
+        self._go = True
+        self._thread = threading.Thread(target=self._serve)
+
+    def _serve(self) -> None:
+        while self._go:
+            self.socket.wait(0.05)
+
+    def __enter__(self) -> "Answering":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._go = False
+        self._thread.join()
+        self.socket.__exit__(None, None, None)
+
+
+@pytest.fixture
+def scorer(tmp_path: Path) -> Iterator[Answering]:
+    with Answering(tmp_path / client.SOCKET) as answering:
+        yield answering
+
+
+# The workspace.
+
+
+def test_it_has_what_there_is_to_read(tmp_path: Path) -> None:
+    """Task, history, programs so far, baselines, the program to begin with, and a command."""
+    with workspace.Workspace(turn(tmp_path / "turn"), tries=7, minutes=30) as made:
+        folder = made.folder
+        text = (folder / "TASK.md").read_text()
+        assert "You have 7 tries" in text
+        assert "30 minutes" in text.replace("\n", " ")
+        assert "lost q3" in (folder / "HISTORY.md").read_text()
+        assert (folder / "programs/round-1.py").read_text() == toy.program()
+        assert "def solve" in (folder / "baselines/asc.py").read_text()
+        assert (folder / "program.py").read_text() == toy.program()
+        assert os.access(folder / "bin/autotts", os.X_OK)
+        # The program it was given is not a proposal.
+        assert made.collect().programs == ()
+    assert not folder.exists()
+
+
+def test_it_shows_no_diagnosis_without_traces(tmp_path: Path) -> None:
+    """`--no-traces`: scores only."""
+    given = turn(tmp_path / "turn", traces=False)
+    with workspace.Workspace(given, tries=None, minutes=1) as made:
+        assert "lost q3" not in (made.folder / "HISTORY.md").read_text()
+
+
+def test_several_programs_can_be_left(tmp_path: Path) -> None:
+    with workspace.Workspace(turn(tmp_path / "turn", proposals=2), tries=1, minutes=1) as made:
+        assert "`program2.py`" in (made.folder / "TASK.md").read_text()
+        (made.folder / "program2.py").write_text("second")
+        (made.folder / "proposal2.md").write_text("## Idea\nAnother.\n")
+        found = made.collect()
+    assert found.programs == ("second",)
+    assert workspace.proposal_of("second", found.words[0]).idea == "Another."
+
+
+def test_only_plain_files_are_taken(tmp_path: Path) -> None:
+    """No link is followed, no pipe waited for, nothing huge or binary read."""
+    (tmp_path / "secret").write_text("gold")
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "huge").write_text("x" * 100_000)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "plain").write_text("text")
+    handle = os.open(tmp_path, os.O_RDONLY)
+    try:
+        names = ("link", "pipe", "folder", "huge", "binary", "missing", "plain")
+        assert [workspace.read_plain(handle, name) for name in names] == [""] * 6 + ["text"]
+    finally:
+        os.close(handle)
+
+
+def test_it_is_removed_whatever_was_closed_in_it(tmp_path: Path) -> None:
+    with workspace.Workspace(turn(tmp_path / "turn"), tries=1, minutes=1) as made:
+        deep = made.folder / "a" / "b"
+        deep.mkdir(parents=True)
+        (deep / "file").write_text("x")
+        (made.folder / "away").symlink_to(tmp_path)
+        deep.chmod(0)
+        (made.folder / "a").chmod(0)
+    assert not made.folder.exists()
+    assert tmp_path.exists()
+
+
+def test_words_without_headings_are_the_idea() -> None:
+    assert workspace.proposal_of("p", "I made it wider.").idea == "I made it wider."
+    assert workspace.proposal_of("p", "## Learned\nx\n").idea == ""
+
+
+# The socket.
+
+
+def test_a_program_is_scored(scorer: Answering) -> None:
+    """The reply has the figures, and a line for a reader."""
+    reply = client.ask(scorer.path, "good")
+    assert reply["ok"] is True
+    assert reply["points"][0]["accuracy"] == 61.25
+    text = client.describe(reply)
+    assert "frontier area 61.00 (to compare: asc 50.00)" in text
+    assert "remark: close to round 1" in text
+    assert "refused: line 1: bad" in client.describe(client.ask(scorer.path, "bad"))
+
+
+def test_the_copied_command_needs_nothing_of_ours(scorer: Answering, tmp_path: Path) -> None:
+    """It is found beside the socket, runs isolated, and says by its exit code what came of it."""
+    (tmp_path / "bin").mkdir()
+    workspace.write_client(tmp_path / "bin")
+    (tmp_path / "good.py").write_text("good")
+    (tmp_path / "bad.py").write_text("bad")
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [tmp_path / "bin/autotts", *arguments],
+            env={},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    found = run("try", str(tmp_path / "good.py"), "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["area"] == 61.0
+    assert run("try", str(tmp_path / "bad.py")).returncode == 1
+    assert run("try", str(tmp_path / "missing.py")).returncode == 2
+
+
+def test_tries_are_counted_and_paced(tmp_path: Path) -> None:
+    """The client waits where it is too soon; when none is left, the scorer says so."""
+    with Answering(tmp_path / "s", tries=2, pause_seconds=0.3) as scorer:
+        began = time.monotonic()
+        assert client.ask(scorer.path, "a")["tries_left"] == 1
+        assert client.ask(scorer.path, "b")["ok"]
+        assert time.monotonic() - began >= 0.3
+        refused = client.ask(scorer.path, "c")
+    assert refused["errors"] == ["no tries are left this round; hand in your best program"]
+    assert scorer.socket.answered == 2
+
+
+def test_a_spent_budget_is_an_answer(tmp_path: Path) -> None:
+    def spent(source: str) -> Feedback:
+        raise OutOfBudget("all 3 evaluations are spent")
+
+    with Answering(tmp_path / "s", spent) as scorer:
+        assert client.ask(scorer.path, "a")["errors"] == ["all 3 evaluations are spent"]
+
+
+def test_clients_that_break_the_protocol_are_let_go(scorer: Answering) -> None:
+    """And the next one is answered."""
+    for sent in (b"", b"\n", b"no json\n", b"[]\n", b'{"program": 1}\n', b"x" * 400_000):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(scorer.path))
+            try:
+                connection.sendall(sent)
+                connection.shutdown(socket.SHUT_WR)
+                assert connection.recv(10) == b""
+            except (BrokenPipeError, ConnectionResetError):
+                continue
+    assert client.ask(scorer.path, "good")["ok"] is True
+
+
+def test_long_paths_have_sockets_too(tmp_path: Path) -> None:
+    deep = tmp_path / ("deep" * 20) / ("deeper" * 10)
+    deep.mkdir(parents=True)
+    with Answering(deep / client.SOCKET) as scorer:
+        assert client.ask(scorer.path, "good")["ok"] is True
+
+
+def test_a_missing_scorer_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = tmp_path / "p.py"
+    program.write_text("x")
+    assert client.try_program(program, tmp_path / "none", as_json=False) == 2
+    assert "no answer from the scorer" in capsys.readouterr().err
+    with pytest.raises(RunError, match="the scorer needs it"):
+        ScorerSocket(tmp_path / "no" / "folder", feedback, Allowance())
+
+
+# The files explorer.
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.store_folder(tmp_path_factory.mktemp("stores"))
+
+
+def new_run(folder: Path, store: Path, rounds: int = 1, **changes: Any) -> Path:
+    made = toy.settings(store, limits=toy.Limits(rounds=rounds), baselines=(), **changes)
+    RunFolder.create(folder, made)
+    return folder
+
+
+def go(run: Path, wait: str = "0") -> Outcome:
+    return toy.session(run, make({"wait": wait}))
+
+
+def kinds(run: Path) -> list[Any]:
+    return [event["event"] for event in events.read(run / "events.jsonl")]
+
+
+def test_files_are_handed_in_and_scored(tmp_path: Path, store: Path) -> None:
+    """Before the run asks, or after it stopped for want of them: nothing is lost."""
+    run = new_run(tmp_path / "run", store)
+    assert "nothing was submitted for round 1" in go(run).stopped
+    (run / "program.py").write_text(toy.program(11, 4))
+    (run / "proposal.md").write_text("## Idea\nBy hand.\n")
+    assert submit(run, find_submission(run), run / "proposal.md")[0] == 1
+    best = go(run).best
+    assert best is not None
+    assert (best.proposal.source, best.proposal.idea) == (toy.program(11, 4), "By hand.")
+    assert "selected" in kinds(run)
+
+
+def test_a_waiting_run_answers_tries_and_takes_what_comes(tmp_path: Path, store: Path) -> None:
+    """A person at work beside it: try, try again, hand in."""
+    run = new_run(tmp_path / "run", store)
+    program = tmp_path / "mine.py"
+    told = {}
+
+    def work() -> None:
+        deadline = time.monotonic() + 60
+        while not (run / client.SOCKET).exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        told.update(client.ask(run / client.SOCKET, toy.program(13, 4)))
+        program.write_text(toy.program(14, 4))
+        submit(run, program, None)
+
+    person = threading.Thread(target=work)
+    person.start()
+    best = go(run, "60").best
+    person.join()
+    assert told["ok"] is True
+    assert told["area"] > 0
+    assert best is not None
+    assert best.proposal.source == toy.program(14, 4)
+    assert kinds(run).count("tried") == 1
+    assert not (run / client.SOCKET).exists()
+    explorer = run / "rounds/0001/explorer"
+    assert f"autotts submit {run}" in (explorer / "TASK.md").read_text()
+    assert (explorer / "HISTORY.md").exists()
+
+
+def test_each_round_has_its_own_submissions(tmp_path: Path, store: Path) -> None:
+    """What comes while a round is scored is for the next one; several go into one round."""
+    run = new_run(tmp_path / "run", store, rounds=2, proposals=2)
+    for width in (8, 9):
+        (run / "program.py").write_text(toy.program(width, 4))
+        assert submit(run, run / "program.py", None)[0] == 1
+    assert "round 2" in go(run).stopped
+    (run / "program.py").write_text(toy.program(15, 4))
+    assert submit(run, run / "program.py", None)[0] == 2
+    assert go(run).stopped == ""
+    assert kinds(run).count("scored") == 3
+
+
+def test_bad_submissions_say_why(tmp_path: Path, store: Path) -> None:
+    run = new_run(tmp_path / "run", store)
+    with pytest.raises(ProposalError, match=r"there is no program\.py"):
+        find_submission(run)
+    with pytest.raises(ProposalError, match="a submission needs"):
+        submit(run, run / "program.py", None)
+    (run / "program.py").write_text("import os\n")
+    with pytest.raises(ProgramError, match="may import"):
+        submit(run, run / "program.py", None)
+    with pytest.raises(RunError, match="no run here"):
+        submit(tmp_path, run / "program.py", None)
+    with pytest.raises(SpecError, match="need seconds"):
+        make({"wait": "long"})
+    assert Files(None, Allowance()).estimate(5, 1).usd == 0
