@@ -51,7 +51,7 @@ class ToyEnv:
     ) -> None:
         self.interval = interval
         self.budget = budget
-        self.spent = self.sequential = self.probe_spent = self.rounds = self.overrun = 0
+        self.spent = self.sequential = self.probe_spent = self.rounds = 0
         self.notes: list[tuple[str, float]] = []
         self._closed = list(trajectories)[:ceiling]
         self._exact = billing == "exact"
@@ -267,7 +267,6 @@ class ToyEnv:
             if self._overran:
                 return reserved
             self._overran = True
-            self.overrun = self.spent + rest + reserved - self.budget
         self._charge(branch, rest)
         branch.decoded += rest
         self._end(i)
@@ -328,5 +327,11 @@ def play(solve: Callable[[Any, Any], int], parameters: Mapping[str, float], env:
     if not isinstance(answer, int | np.integer) or not -1 <= answer < env.n_answers:
         raise ControlError(f"solve returned {answer!r}, which was never revealed")
     return Outcome(
-        env.text(answer), env.spent, env.sequential, env.probe_spent, env.n, env.rounds, env.overrun
+        env.text(answer),
+        env.spent,
+        env.sequential,
+        env.probe_spent,
+        env.n,
+        env.rounds,
+        max(0, env.spent - env.budget) if env.budget >= 0 else 0,
     )

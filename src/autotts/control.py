@@ -229,12 +229,10 @@ def decode_rest(s: State, i: int) -> bool:
     """
     rest = max(0, s.totals[s.order[i]] - s.decoded[i])
     if s.budget >= 0:
-        over = s.spent + rest + s.reserved - s.budget
-        if over > 0:
+        if s.spent + rest + s.reserved > s.budget:
             if s.overran:
                 return False
             s.overran = 1
-            s.overrun = over
     s.decoded[i] += rest
     charge(s, i, rest)
     return True
@@ -279,6 +277,13 @@ def begin_round(s: State) -> None:
 
 
 @register_jitable
+def end_round(s: State, longest: int) -> None:
+    s.sequential += longest
+    if s.budget >= 0:
+        s.overrun = max(0, s.spent - s.budget)
+
+
+@register_jitable
 def branch(s: State, k: int, probe: bool) -> int:
     """BRANCH, k at once: open the next k branches of the draw through their first interval."""
     if k < 1:
@@ -299,7 +304,7 @@ def branch(s: State, k: int, probe: bool) -> int:
         s.longest = 0
         decode_interval(s, i, probe)
         longest = max(longest, s.longest)
-    s.sequential += longest
+    end_round(s, longest)
     return ADMITTED
 
 
@@ -331,7 +336,7 @@ def advance(s: State, ids: Any, times: Any, probe: bool) -> int:
             if s.finished[i] or s.depth[i] == before:
                 break
         longest = max(longest, s.longest)
-    s.sequential += longest
+    end_round(s, longest)
     return ADMITTED
 
 
@@ -363,7 +368,7 @@ def finish(s: State, ids: Any) -> int:
         if ends:
             end_branch(s, i)
         write_step(s, FINISH if ends else CONTINUE, i, rest)
-    s.sequential += longest
+    end_round(s, longest)
     return ADMITTED
 
 
@@ -384,7 +389,7 @@ def probe(s: State, ids: Any) -> int:
     for i in ids:
         probe_here(s, i)
         write_step(s, PROBE, i, s.probe_cost)
-    s.sequential += s.probe_cost
+    end_round(s, s.probe_cost)
     return ADMITTED
 
 
