@@ -204,7 +204,7 @@ def _facts(events: Sequence[Record], trials: Sequence[Trial]) -> list[tuple[str,
     baselines: list[Any] = list(of_kind(list(events), "baseline"))
     if baselines:
         leader = max(baselines, key=lambda event: float(event["area"]))
-        facts.append((f"area of {leader['name']}", f"{leader['area']:.2f}"))
+        facts.append((f"frontier area of {leader['name']}", f"{leader['area']:.2f}"))
     finalized: list[Any] = list(of_kind(list(events), "finalized"))
     for event in finalized:
         found = event["results"]["controllers"][f"round {event['trial']}"]

@@ -13,6 +13,7 @@ function render() {
     const here = tab.id === `tab-${name}`;
     tab.setAttribute("aria-selected", String(here));
     tab.tabIndex = here ? 0 : -1;
+    if (here) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 60;
   });
   main.replaceChildren(h("div", { role: "tabpanel", id: `panel-${name}`, "aria-labelledby": `tab-${name}` }, TABS[name][1]()));
   window.scrollTo(0, scrolled);

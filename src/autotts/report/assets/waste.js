@@ -24,7 +24,8 @@ function waste() {
     select("show", ["all controllers", ...unique(here.map((w) => w.controller))], by, (value) => { chosen.wasteController = value; render(); }),
     by === "all controllers" ? select("at β", betas.map((b) => ({ value: b, text: fixed(b) })), beta, (value) => { chosen.wasteBeta = value; render(); }) : null),
   card(h("h2", null, "Where the tokens went, per question"), stacked(named("parts"), names("parts"), colours("parts", "part"), (v) => short(v), (parts) => short(sum(Object.values(parts))))),
-  card(h("h2", null, "What became of the episodes"), stacked(named("findings"), names("findings"), colours("findings", "finding"), (v) => `${fixed(v, 1)} %`, (parts) => `${fixed(parts.right, 1)} % right`))];
+  card(h("h2", null, "What became of the episodes"), stacked(named("findings"), names("findings"), colours("findings", "finding"), (v) => `${fixed(v, 1)} %`, (parts) => `${fixed(parts.right, 1)} %`),
+    h("p", { class: "note" }, "The number at the end is the share that is right."))];
 }
 function pool() {
   if (!data.pools.length) return [nothing("The results file has nothing about the stores: give autotts report the stores as well.")];
