@@ -9,11 +9,23 @@ import os
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from attacks import BREACH, HONEST, PLACES, at_import, cheats, harm, in_solve, reach, toy
 
+from attacks import (
+    BREACH,
+    HONEST,
+    PLACES,
+    at_import,
+    cheats,
+    harm,
+    in_solve,
+    program,
+    reach,
+    toy,
+)  # fmt: skip
 from autotts.errors import AutottsError, ControllerError, ProgramError, SandboxError
 from autotts.replay.episodes import Episodes
 from autotts.sandbox import seal
@@ -68,43 +80,47 @@ def honest() -> Episodes:
     return toy.compiled(toy.program(HONEST), CELL).episodes[0]
 
 
-def assert_stopped_blind(text: str, honest: Episodes) -> None:
+def ran_blind(text: str, **how: Any) -> tuple[str, np.ndarray | None]:
+    """What a program printed, or the error it ended with, and what it scored if it did not."""
     try:
-        run = toy.blind(toy.program(text), CELL)
+        run = toy.blind(toy.program(text), CELL, **how)
     except OTHER_ENDS as error:
-        assert BREACH not in str(error)
-        return
-    assert BREACH not in run.text
-    assert np.array_equal(run.results, honest.results)
+        return str(error), None
+    return run.text, run.results
 
 
-def assert_stopped_compiled(text: str, honest: Episodes) -> None:
+def ran_compiled(text: str) -> tuple[str, np.ndarray | None]:
+    """See `ran_blind`."""
     try:
         run = toy.compiled(toy.program(text), CELL)
     except OTHER_ENDS as error:
-        assert BREACH not in str(error)
-        return
-    assert BREACH not in run.text
-    assert np.array_equal(run.episodes[0].results, honest.results)
+        return str(error), None
+    return run.text, run.episodes[0].results
+
+
+def assert_stopped(ran: tuple[str, np.ndarray | None], honest: Episodes) -> None:
+    said, results = ran
+    assert BREACH not in said
+    assert results is None or np.array_equal(results, honest.results)
 
 
 @pytest.mark.parametrize("name", reach.ATTACKS)
 def test_nothing_outside_is_reached_from_an_episode(name, target, honest):
     """Not from an interpreted episode, whatever Python can do."""
-    assert_stopped_blind(target(in_solve(reach.ATTACKS[name])), honest)
+    assert_stopped(ran_blind(target(in_solve(reach.ATTACKS[name]))), honest)
 
 
 @pytest.mark.parametrize("name", reach.ATTACKS)
 def test_nothing_outside_is_reached_from_the_compiler_s_worker(name, target, honest):
     """Not by what runs when the program is loaded, where pages may be made executable."""
-    assert_stopped_compiled(target(at_import(reach.ATTACKS[name])), honest)
+    assert_stopped(ran_compiled(target(at_import(reach.ATTACKS[name]))), honest)
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_it_does_not_matter_where_the_attack_stands(place, target, honest):
     """Decorators, defaults, the module level and schedule run sealed like the rest."""
     attack = reach.ATTACKS["read the gold file"]
-    assert_stopped_blind(target(PLACES[place](attack)), honest)
+    assert_stopped(ran_blind(target(PLACES[place](attack))), honest)
 
 
 @pytest.mark.parametrize("without", ["seccomp", "landlock", "limits", "uid"])
@@ -113,13 +129,8 @@ def test_no_single_layer_keeps_the_files(name, without, target, honest):
     """Landlock without seccomp, seccomp without Landlock: either is enough."""
     if without == "seccomp" and name in UNSEEN_BY_LANDLOCK:
         pytest.skip("Landlock does not see this one")
-    text = target(in_solve(reach.ATTACKS[name]))
-    try:
-        run = toy.blind(toy.program(text), CELL, unsafe=True, without=[without])
-    except OTHER_ENDS as error:
-        assert BREACH not in str(error)
-    else:
-        assert BREACH not in run.text
+    ran = ran_blind(target(in_solve(reach.ATTACKS[name])), unsafe=True, without=[without])
+    assert_stopped(ran, honest)
 
 
 UNSEEN_BY_LANDLOCK = (
@@ -132,33 +143,23 @@ UNSEEN_BY_LANDLOCK = (
 @pytest.mark.parametrize("name", cheats.TAMPER)
 def test_what_the_worker_tells_itself_counts_for_nothing(name, target, honest):
     """Cost, depth and score come from the trusted side's own record."""
-    body = cheats.TAMPER[name].strip().replace("\n", "\n    ")
-    text = target(
-        f'"""Tampers."""\n\ndef schedule(beta):\n    return {{"width": 4}}\n\ndef solve(env, p):\n    {body}\n'
-    )
-    try:
-        run = toy.blind(toy.program(text), CELL)
-    except OTHER_ENDS:
+    _, results = ran_blind(target(program(cheats.TAMPER[name])))
+    if results is None:
         return
-    tokens = run.results[:, 2]
     # What got through is a legal program: it opened branches, paid for them, saw its answer.
-    assert (tokens >= run.results[:, 5] * CELL.pool.interval).all()
-    assert (run.results[:, 5] == 4).all()
+    assert (results[:, 2] >= 4 * CELL.pool.interval).all()
+    assert (results[:, 5] == 4).all()
 
 
 @pytest.mark.parametrize("name", harm.ENDLESS)
 def test_a_program_that_will_not_end_is_ended(name, honest):
     """From outside, in time; and the next program is none the worse."""
-    head = '"""Harms."""\n\ndef schedule(beta):\n    return {"width": 4}\n\ndef solve(env, p):\n    return -1\n'
     began = time.monotonic()
     with pytest.raises(OTHER_ENDS) as raised:
-        toy.blind(toy.program(head + harm.ENDLESS[name]), CELL, QUICK)
+        toy.blind(toy.program(program("return -1") + harm.ENDLESS[name]), CELL, toy.HASTE)
     assert time.monotonic() - began < 30
     assert len(str(raised.value)) < 20_000
     assert np.array_equal(toy.blind(toy.program(HONEST), CELL).results, honest.results)
-
-
-QUICK = toy.Allowance(program_seconds=2.5, cell_seconds=20.0, episode_seconds=1.5)
 
 
 @pytest.mark.parametrize("name", ["loop", "recurse for ever", "crash"])
@@ -175,8 +176,8 @@ def test_compiled_programs_are_ended_too(name, honest):
         "def dig(n):\n    return dig(n + 1) + 1 if n >= 0 else 0\n"
         f"def solve(env, p):\n    {bodies[name]}\n"
     )
-    with pytest.raises(ControllerError, match=r"took too long|crashed|ended its process"):
-        toy.compiled(toy.program(text), CELL)
+    with pytest.raises(ControllerError, match=r"took too long|crashed|ended its own process"):
+        toy.compiled(toy.program(text), CELL, toy.TO_COMPILE)
     assert np.array_equal(
         toy.compiled(toy.program(HONEST), CELL).episodes[0].results, honest.results
     )
@@ -188,18 +189,15 @@ def test_a_schedule_gives_numbers_by_name(name):
     cell = toy.make_cell(beta=0.9)
     for run in (toy.blind, toy.compiled):
         with pytest.raises(OTHER_ENDS):
-            run(toy.program(text), cell, QUICK_TO_COMPILE)
-
-
-QUICK_TO_COMPILE = toy.Allowance(program_seconds=10.0, cell_seconds=20.0, episode_seconds=2.0)
+            run(toy.program(text), cell, toy.TO_COMPILE)
 
 
 @pytest.mark.parametrize("name", harm.FRAMES)
 def test_a_program_can_not_speak_for_the_driver(name, honest):
     """Forged frames break the protocol, or ask for what any program may ask for."""
-    text = f"{harm.SPEAK}\ndef schedule(beta):\n    return {{}}\ndef solve(env, p):\n    {harm.FRAMES[name]}\n    return -1\n"
+    text = program(harm.FRAMES[name] + "\nreturn -1", before=harm.SPEAK)
     with pytest.raises((SandboxError, ControllerError, ProgramError)) as raised:
-        toy.blind(toy.program(text), CELL, QUICK)
+        toy.blind(toy.program(text), CELL, toy.HASTE)
     assert "\x1b" not in str(raised.value)
 
 
@@ -316,11 +314,10 @@ def test_a_huge_request_is_an_error_and_no_crash():
 def test_a_bad_candidate_does_not_slow_the_next(honest):
     """Nothing of it is left: no process, no time-out, no changed function."""
     loop = harm.ENDLESS["loop and ignore every signal"]
-    head = '"""Harms."""\n\ndef schedule(beta):\n    return {}\n'
-    box = toy.sandbox(allowance=QUICK)
+    box = toy.sandbox(allowance=toy.HASTE)
     for _ in range(2):
         with pytest.raises(ControllerError):
-            toy.blind(toy.program(head + loop), CELL, QUICK)
+            toy.blind(toy.program(program("return -1") + loop), CELL, toy.HASTE)
     children = children_of(toy.zygote())
     began = time.monotonic()
     outcome = box.run(toy.program(HONEST), [CELL], mode="blind")

@@ -24,6 +24,16 @@ def solve(env, p):
 '''
 
 
+def program(solve: str, schedule: str = '    return {"width": 4}', *, before: str = "") -> str:
+    """A program from the bodies of its two functions."""
+    functions = f"def schedule(beta):\n{schedule}\n\ndef solve(env, p):\n{_block(solve)}"
+    return f'"""Attacks."""\n\n{before}\n{functions}'
+
+
+def _block(body: str) -> str:
+    return indent(body.strip("\n"), "    ") + "\n"
+
+
 def _call(attack: str) -> str:
     return f'{attack}\ndef _try_it():\n    if attack():\n        print("{BREACH}", flush=True)\n'
 
@@ -65,4 +75,4 @@ PLACES = {
 
 def function(body: str) -> str:
     """An attack from its body."""
-    return "def attack():\n" + indent(body.strip("\n"), "    ") + "\n"
+    return f"def attack():\n{_block(body)}"

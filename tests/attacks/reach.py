@@ -195,7 +195,8 @@ return any(
 )""",
     "find a store among all objects": """
 import gc
-return any(type(found).__name__ in ("Store", "Pool", "Broker", "Sandbox") for found in gc.get_objects())""",
+kinds = {type(found).__name__ for found in gc.get_objects()}
+return bool(kinds & {"Store", "Pool", "Broker", "Sandbox"})""",
     "find gold up the stack": """
 import sys
 frame = sys._getframe()
@@ -220,7 +221,7 @@ frame = sys._getframe()
 changed = False
 while frame is not None:
     for value in list(frame.f_locals.values()):
-        if callable(value) and getattr(value, "__name__", "") in ("evaluate", "score_fn", "correct"):
+        if getattr(value, "__name__", "") in ("evaluate", "score_fn", "correct"):
             value.__code__ = (lambda *a, **k: 1e9).__code__
             changed = True
     frame = frame.f_back

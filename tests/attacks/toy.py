@@ -17,8 +17,11 @@ from autotts.sandbox.worker import Zygote
 from autotts.stores import Pool
 
 CEILING = 16
-HASTE = Allowance(program_seconds=20.0, cell_seconds=40.0, episode_seconds=1.5)
+PATIENT = Allowance()
+HASTE = Allowance(program_seconds=3.0, cell_seconds=20.0, episode_seconds=1.5)
 """An allowance for programs that never end: tests wait for it to run out."""
+TO_COMPILE = Allowance(program_seconds=15.0, cell_seconds=20.0, episode_seconds=2.0)
+"""The same, where something is compiled first."""
 
 
 def make_pool(
@@ -65,18 +68,15 @@ def program(text: str, name: str = "mine.py") -> Source:
 
 
 @functools.cache
-def _zygotes() -> list[Zygote]:
-    started: list[Zygote] = []
-    atexit.register(lambda: [zygote.close() for zygote in started])
-    return started
+def _shared() -> Sandbox:
+    box = Sandbox()
+    atexit.register(box.close)
+    return box
 
 
 def zygote() -> Zygote:
-    """The fork server of this test process."""
-    started = _zygotes()
-    if not started or not started[-1].alive:
-        started.append(Zygote())
-    return started[-1]
+    """The fork server of this test process, for all its tests; a new one if that has ended."""
+    return _shared().zygote
 
 
 def sandbox(**how: Any) -> Sandbox:
@@ -86,13 +86,13 @@ def sandbox(**how: Any) -> Sandbox:
     return box
 
 
-def compiled(source: Source, cell: Cell, allowance: Allowance = HASTE, **how: Any) -> CompiledRun:
+def compiled(source: Source, cell: Cell, allowance: Allowance = PATIENT, **how: Any) -> CompiledRun:
     """Run compiled and sealed, without the source check."""
     keep = [np.ones(len(cell.pairs), np.bool_)]
     return run_compiled(zygote(), source, [cell], allowance, keep=keep, **how)
 
 
-def blind(source: Source, cell: Cell, allowance: Allowance = HASTE, **how: Any) -> BlindRun:
+def blind(source: Source, cell: Cell, allowance: Allowance = PATIENT, **how: Any) -> BlindRun:
     """Run blind and sealed, without the source check."""
     tasks = [(0, e) for e in range(len(cell.pairs))]
     return run_blind(zygote(), source, [cell], tasks, allowance, **how)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from autotts.errors import AutottsError, ControllerError
+from autotts.errors import ControllerError, ProgramError
 from autotts.programs import Source
 from autotts.replay import compiled
 from autotts.replay.episodes import aim, make_memory
@@ -23,7 +23,7 @@ from autotts.sandbox.broker import Broker, answer_frame
 from autotts.sandbox.cells import LOG_WORDS, Allowance, Cell
 from autotts.sandbox.channel import Ended, Flooded, Stalled, wait
 from autotts.sandbox.tier import Tier
-from autotts.sandbox.worker import Worker, Zygote, failure, source_payload
+from autotts.sandbox.worker import Worker, Zygote, source_payload
 
 MAX_GROUP = 120
 """Most episodes side by side; more are slower, for their stacks leave the cache."""
@@ -283,9 +283,9 @@ class _Blind:
         question, draw = self._cells[c].pairs[e].tolist()
         return question, draw
 
-    def _failed(self, group: _Group, payload: bytes) -> AutottsError:
+    def _failed(self, group: _Group, payload: bytes) -> ProgramError | ControllerError:
         """The error of a program that raised, in loading or in an episode."""
-        slot, error = failure(self._source, payload)
+        slot, error = group.worker.failure(self._source, payload)
         if slot not in range(len(group.tasks)):
             return error
         question, draw = self._pair(group.tasks[slot])

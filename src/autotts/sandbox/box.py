@@ -66,7 +66,9 @@ class Sandbox:
     @property
     def zygote(self) -> Zygote:
         """The fork server, warm; a new one if the last has ended."""
-        if self._zygote is None or not self._zygote.alive:
+        if self._zygote is not None and not self._zygote.alive:
+            self.close()
+        if self._zygote is None:
             self._zygote = Zygote()
         return self._zygote
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numba.core.errors import NumbaError
 
+from autotts.errors import AutottsError
 from autotts.programs import Program, Source, load
 from autotts.replay import compiled
 from autotts.replay.cache import address
@@ -191,7 +192,8 @@ def describe(error: BaseException, path: str) -> str:
     if isinstance(error, NumbaError):
         return str(error)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
-    message = "".join(traceback.format_exception_only(error)).strip()
+    told_by_us = isinstance(error, AutottsError)
+    message = str(error) if told_by_us else "".join(traceback.format_exception_only(error)).strip()
     if not frames:
         return message
     lines = [f"{path}:{frames[-1].lineno}: {message}"]

@@ -28,7 +28,7 @@ from autotts.sandbox import channel, guest, seal
 from autotts.sandbox.cells import LOG_WORDS, Allowance, Cell
 from autotts.sandbox.channel import Ended, Flooded, Stalled
 from autotts.sandbox.tier import Tier
-from autotts.sandbox.worker import Worker, Zygote, failure, read_numbers, source_payload
+from autotts.sandbox.worker import Worker, Zygote, read_numbers, source_payload
 
 MAX_CHUNK = 1024
 """Most episodes that a worker runs before it shows what it did."""
@@ -248,7 +248,7 @@ class _Run:
             channel.SOURCE, source_payload(self._source), accept, seconds, "loading the program"
         )
         if kind == channel.FAILED:
-            raise failure(self._source, payload)[1]
+            raise self._worker.failure(self._source, payload)[1]
         kinds = {name: int if k == "int" else float for name, k in read_numbers(payload).items()}
         for cell in self._cells:
             spec = Spec(self._source.path, self._source, cell.beta, dict(cell.named))
@@ -263,7 +263,7 @@ class _Run:
         except ControllerError as error:
             raise NotCompiled(str(error)) from error
         if kind == channel.FAILED:
-            raise NotCompiled(str(failure(self._source, payload)[1]))
+            raise NotCompiled(str(self._worker.failure(self._source, payload)[1]))
 
     def begin(self, c: int) -> dict[str, float]:
         """Let the worker get ready for a cell; what its parameters are, as it says."""
@@ -289,7 +289,7 @@ class _Run:
             "schedule",
         )  # fmt: skip
         if kind == channel.FAILED:
-            raise failure(self._source, payload)[1]
+            raise self._worker.failure(self._source, payload)[1]
         return checked_parameters(payload)
 
     def _cell(self, c: int, kept: np.ndarray) -> tuple[Episodes, dict[tuple[int, int], np.ndarray]]:
@@ -362,7 +362,7 @@ class _Run:
         except (Stalled, Ended, Flooded) as error:
             raise self._worker.failed(error, self._source, "an episode") from error
         if kind == channel.FAILED:
-            raise ControllerError(str(failure(self._source, payload)[1]))
+            raise ControllerError(str(self._worker.failure(self._source, payload)[1]))
         (done,) = channel.words(payload) if len(payload) == 8 else (-1,)
         if not 0 <= done <= count:
             raise SandboxError(f"a worker says it ran {done} of {count} episodes")

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from autotts.errors import AutottsError, ControllerError, ProgramError, SandboxError
+from autotts.errors import ControllerError, ProgramError, SandboxError
 from autotts.programs import Source
 from autotts.replay.cache import cache_folder
 from autotts.sandbox import channel, seal
@@ -200,43 +200,48 @@ class Worker:
             )
         return tier
 
-    def failed(self, error: Exception, source: Source, what: str) -> AutottsError:
+    def failed(self, error: Exception, source: Source, what: str) -> ControllerError:
         """The error to raise for a worker that stalled, ended or flooded while it did `what`."""
         if isinstance(error, Stalled):
-            return ControllerError(f"{source.path}: {what} took too long; it was stopped")
-        if isinstance(error, Flooded):
-            return ControllerError(
-                f"{source.path}: printed more than {channel.MAX_OUTPUT:,} bytes; it was stopped"
-            )
-        status = self.end().status
-        reasons = {
-            -signal.SIGSYS: "made a system call that no program needs",
-            -signal.SIGXCPU: "used too much processor time",
-            -signal.SIGSEGV: "crashed: endless recursion, or memory that is not its own",
-            -signal.SIGKILL: "was killed: too much processor time or memory",
-        }
-        why = reasons.get(status, f"ended its process (status {status})")
-        return ControllerError(f"{source.path}: {what}: the program {why}")
+            why = "took too long; it was stopped"
+        elif isinstance(error, Flooded):
+            why = f"printed more than {channel.MAX_OUTPUT:,} bytes; it was stopped"
+        else:
+            status = self.end().status
+            why = _DEATHS.get(status, f"ended its own process (status {status})")
+        return ControllerError(f"{source.path}: {what}: the program {why}{self.printed()}")
+
+    def failure(self, source: Source, payload: bytes) -> tuple[int, ProgramError]:
+        """What the worker tells of a failure: the slot, -1 for none, and the error.
+
+        Raises:
+            SandboxError: it tells nothing.
+        """
+        if len(payload) < channel.SLOT.size:
+            raise SandboxError("a worker says that it failed, and nothing more")
+        (slot,) = channel.SLOT.unpack_from(payload)
+        text = channel.shown(payload[channel.SLOT.size :])
+        text = text if text.startswith(source.path) else f"{source.path}: {text}"
+        self.end()
+        return slot, ProgramError(text + self.printed())
+
+    def printed(self) -> str:
+        """What the program printed, as the end of an error message."""
+        return f"\nIt printed:\n{self.inbox.text}" if self.inbox.text else ""
+
+
+_DEATHS = {
+    -signal.SIGSYS: "made a system call that no program needs",
+    -signal.SIGXCPU: "used too much processor time",
+    -signal.SIGSEGV: "crashed: endless recursion, or memory that is not its own",
+    -signal.SIGKILL: "was killed: too much processor time or memory",
+}
 
 
 def source_payload(source: Source) -> bytes:
     """A program as a worker is given it."""
     said = {"name": source.name, "path": source.path, "text": source.text}
     return json.dumps(said).encode()
-
-
-def failure(source: Source, payload: bytes) -> tuple[int, ProgramError]:
-    """What a worker tells of a failure: the slot, -1 for none, and the error with its text.
-
-    Raises:
-        SandboxError: it tells nothing.
-    """
-    if len(payload) < channel.SLOT.size:
-        raise SandboxError("a worker says that it failed, and nothing more")
-    (slot,) = channel.SLOT.unpack_from(payload)
-    text = channel.shown(payload[channel.SLOT.size :])
-    text = text if text.startswith(source.path) else f"{source.path}: {text}"
-    return slot, ProgramError(text)
 
 
 def read_numbers(payload: bytes) -> dict[str, Any]:

@@ -37,7 +37,8 @@ def main(control: socket.socket) -> None:
         length, descriptors, _, _ = socket.recv_fds(control, LENGTH.size, 4)
         if not length:
             return
-        asked = json.loads(control.recv(*LENGTH.unpack(length), socket.MSG_WAITALL))
+        (size,) = LENGTH.unpack(length)
+        asked = json.loads(control.recv(size, socket.MSG_WAITALL))
         if asked["do"] == "fork":
             pid = os.fork()
             if pid == 0:

@@ -1,0 +1,94 @@
+"""The audit: what it samples, what it compares, and what its verdict is worth."""
+
+import math
+
+import numpy as np
+import pytest
+
+from attacks import HONEST, toy
+from autotts import control
+from autotts.errors import ControllerError
+from autotts.sandbox import audit
+
+
+def test_the_bound_is_the_rule_of_three():
+    """600 clean episodes: with 95 % confidence at most 0.5 % of all differ."""
+    assert audit.bound(audit.SAMPLE) == pytest.approx(0.00498, abs=1e-5)
+    assert audit.bound(100) == pytest.approx(3 / 100, rel=0.02)
+    assert audit.bound(0) == 1.0
+    for n in (1, 30, 600):
+        assert math.isclose((1 - audit.bound(n)) ** n, 0.05)
+
+
+def test_a_sample_is_of_all_cells_and_without_repetition():
+    cells = [toy.make_cell(toy.make_pool(s), n_draws=3 + s) for s in range(3)]
+    sample = audit.draw_sample(cells, 40, np.random.default_rng(1))
+    assert len(set(sample)) == len(sample) == 40
+    assert {c for c, _ in sample} == {0, 1, 2}
+    assert all(0 <= e < len(cells[c].pairs) for c, e in sample)
+    everything = audit.draw_sample(cells, 10**6, np.random.default_rng(1))
+    assert len(everything) == sum(len(cell.pairs) for cell in cells)
+
+
+def words(*records: tuple[int, list[int]]) -> np.ndarray:
+    return np.array([w for kind, rest in records for w in (kind | len(rest) << 4, *rest)], np.int64)
+
+
+def test_notes_are_not_decisions():
+    """Their last bits may differ between compiled and interpreted arithmetic."""
+    first = words((control.BRANCH, [2]), (control.NOTE, [5, 1]), (control.PRUNE, [0]))
+    other = words((control.BRANCH, [2]), (control.NOTE, [5, 2]), (control.PRUNE, [0]))
+    another = words((control.BRANCH, [2]), (control.NOTE, [5, 1]), (control.PRUNE, [1]))
+    assert np.array_equal(
+        audit.decisions(first), words((control.BRANCH, [2]), (control.PRUNE, [0]))
+    )
+    assert np.array_equal(audit.decisions(first), audit.decisions(other))
+    assert not np.array_equal(audit.decisions(first), audit.decisions(another))
+    assert len(audit.decisions(np.zeros(0, np.int64))) == 0
+
+
+@pytest.mark.parametrize("mode", ["auto", "blind"])
+def test_an_honest_program_passes(mode):
+    cell = toy.make_cell(n_draws=20)
+    outcome = toy.sandbox().run(toy.program(HONEST), [cell], mode=mode, sample=80)
+    verdict = outcome.verdict
+    assert verdict.status == ("clean" if mode == "auto" else "blind")
+    assert (verdict.sample, verdict.differing) == (80, 0)
+    assert verdict.bound == (audit.bound(80) if mode == "auto" else 0.0)
+
+
+def test_without_a_sample_nothing_is_claimed():
+    outcome = toy.sandbox().run(toy.program(HONEST), [toy.make_cell(n_draws=1)])
+    assert (outcome.verdict.status, outcome.verdict.bound) == ("none", 1.0)
+
+
+FORGETFUL = HONEST.replace(
+    "    env.branch(p.width)\n",
+    "    rng = np.random.default_rng(3)\n    env.branch(p.width + rng.integers(0, 3))\n",
+).replace("def schedule", "import numpy as np\n\ndef schedule")
+
+
+def test_seeded_randomness_is_fine():
+    """It gives the same in every order; it does not compile, and runs blind."""
+    outcome = toy.sandbox().run(toy.program(FORGETFUL), [toy.make_cell(n_draws=10)], sample=40)
+    assert outcome.verdict.status == "blind"
+    assert outcome.verdict.differing == 0
+
+
+MEMORY = HONEST.replace("\ndef solve", "\nSEEN = []\n\ndef solve").replace(
+    "    return env.vote()",
+    "    SEEN.append({1: 'a', 'b': []})\n    if len(SEEN) % 2:\n"
+    "        env.branch(1)\n    return env.vote()",
+)
+
+
+def test_the_verdict_on_a_program_that_remembers(monkeypatch):
+    """`audit` says it, `run` raises it."""
+    monkeypatch.setattr("autotts.sandbox.box.check_source", lambda text, path: None)
+    cell = toy.make_cell(n_draws=20)
+    verdict = toy.sandbox().audit(toy.program(MEMORY), [cell], sample=100)
+    assert verdict.status == "rejected"
+    assert verdict.differing > 0
+    assert "in another order" in verdict.reason
+    with pytest.raises(ControllerError, match="rejected"):
+        toy.sandbox().run(toy.program(MEMORY), [cell], sample=100)
