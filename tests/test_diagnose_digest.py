@@ -8,8 +8,7 @@ from autotts import programs, stores
 from autotts.diagnose.digest import LIMIT_BYTES, digest
 from autotts.diagnose.episodes import show
 from autotts.diagnose.findings import Ran, diagnose
-from autotts.evaluate import Settings
-from autotts.evaluate.evaluation import run_cells
+from autotts.evaluate import Settings, run_cells
 from autotts.stores import Branch, Recording
 
 SETTINGS = Settings(draws="reference:6", max_branches=12, traces=True)

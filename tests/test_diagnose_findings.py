@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autotts import programs, stores
 from autotts.diagnose.findings import PARTS, Ran, diagnose, summarise
 from autotts.errors import SpecError
-from autotts.evaluate import Settings, run_cell
+from autotts.evaluate import Settings, run_cells
 from autotts.replay.episodes import Rules, all_pairs, run_interpreted
 from autotts.stores import Branch, Recording, Store
 
@@ -261,6 +261,19 @@ def test_without_a_log_there_is_no_diagnosis():
         diagnose([bare])
 
 
+def make(env: Any, moves: list[str]) -> None:
+    """Open a branch and make those of the moves that are possible."""
+    env.branch()
+    for move in moves:
+        active = env.active()
+        if move == "open" and env.room:
+            env.branch()
+        elif len(active) and move == "advance":
+            env.advance(active)
+        elif len(active) and move != "open":
+            (env.finish if move == "finish" else env.prune)(active[:1])
+
+
 branches = st.lists(
     st.tuples(st.text("RXY", min_size=1, max_size=5), st.sampled_from("RXY")),
     min_size=2,
@@ -268,24 +281,16 @@ branches = st.lists(
 )
 
 
-@given(
-    branches,
-    st.lists(st.sampled_from(["open", "advance", "finish", "prune"]), max_size=12),
-    st.sampled_from(["exact", "reference"]),
-)
+a_few_moves = st.lists(st.sampled_from(["open", "advance", "finish", "prune"]), max_size=12)
+billings = st.sampled_from(["exact", "reference"])
+
+
+@given(branches, a_few_moves, billings)
 def test_parts_add_up_and_verdicts_agree_with_the_evidence(rows, moves, billing):
     """Whatever a controller does, every token has one place and every verdict its reason."""
 
     def solve(env, p):
-        env.branch()
-        for move in moves:
-            active = env.active()
-            if move == "open" and env.room:
-                env.branch()
-            elif len(active) and move == "advance":
-                env.advance(active)
-            elif len(active) and move != "open":
-                (env.finish if move == "finish" else env.prune)(active[:1])
+        make(env, moves)
         return env.vote()
 
     ran = play(pool(*rows, billing=billing), solve)
@@ -302,6 +307,36 @@ def test_parts_add_up_and_verdicts_agree_with_the_evidence(rows, moves, billing)
         assert row["early_intervals"] or row["early_branches"]
 
 
+@given(branches, a_few_moves, billings, st.booleans())
+def test_going_on_does_what_a_controller_that_goes_on_does(rows, moves, billing, open_more):
+    """The control space itself, asked to go on, gives the same vote for the same tokens."""
+    store, horizon = pool(*rows, billing=billing), 4
+
+    def after(k: int) -> Ran:
+        def solve(env, p):
+            make(env, moves)
+            for _ in range(k):
+                if open_more and env.room:
+                    branch = env.branch()
+                    if not env.finished[branch]:
+                        env.finish(branch)
+                elif not open_more and len(env.active()):
+                    env.advance(env.active())
+            return env.vote()
+
+        return play(store, solve)
+
+    row = diagnose([after(0)], horizon=horizon).row(0, named=True)
+    name = "early_branches" if open_more else "early_intervals"
+    gone_on = [after(k) for k in range(horizon + 1)]
+    right = [k for k in range(1, horizon + 1) if gone_on[k].correct[0]]
+    expected = 0 if row["correct"] or not right else right[0]
+    assert row[name] == expected
+    if expected:
+        spent = [one.episodes.column("tokens")[0] for one in gone_on]
+        assert row[f"{name}_tokens"] == spent[expected] - spent[0]
+
+
 def test_summaries_by_any_column():
     store = pool(("XX", "X"), ("RR", "R"), ("RR", "R"))
     one = diagnose([play(store, prune_first)])
@@ -316,7 +351,7 @@ def test_episodes_of_a_cell(recorded, tmp_path):
     folder = stores.import_released(recorded / "scout/Qwen3-0.6B/aime24.json", tmp_path)[0]
     store = stores.load(folder)
     settings = Settings(draws="reference:3", traces=True)
-    cell = run_cell(store, programs.parse("asc"), settings)
+    (cell,) = run_cells([store], [programs.parse("asc")], settings)
     found = diagnose([Ran.of(cell, settings)])
     assert found["correct"].to_list() == cell.correct.tolist()
     assert found["tokens"].to_list() == cell.episodes.column("tokens").tolist()
