@@ -66,7 +66,8 @@ def schedule(beta):
 
 def solve(env, p):
     first = env.branch()
-    env.prune(first)
+    if not env.finished[first]:
+        env.prune(first)
     ids = env.branch(p.width, probe=False)
     env.note("before", env.spent * p.share)
     while len(env.active()) > 0 and env.rounds < 12:
