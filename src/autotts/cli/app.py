@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from autotts import __version__
-from autotts.cli import data, demo, discover, evaluate, explore, report, reproduce, sandbox, trace
+from autotts.cli import (
+    data,
+    demo,
+    diagnose,
+    discover,
+    evaluate,
+    explore,
+    report,
+    reproduce,
+    sandbox,
+    trace,
+)
 from autotts.errors import AutottsError
 
 INTERRUPTED = 130
@@ -24,6 +35,10 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("controllers")(evaluate.controllers)
 app.command("trace")(trace.trace)
 app.command("compare")(report.compare)
+app.command("diagnose")(diagnose.diagnose)
+app.command("pool")(diagnose.pool)
+app.command("tune")(diagnose.tune)
+app.command("ablate")(diagnose.ablate)
 app.command("report")(report.report)
 app.command("view")(report.view)
 app.command("plot")(report.plot)
