@@ -1,8 +1,12 @@
 """The agent explorer end to end: an executable that behaves as badly as an agent can."""
 
+import importlib.util
 import json
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from autotts.discover.explorers import agent
 from autotts.discover.explorers.agent import make
 from autotts.discover.folder import RunFolder
 from autotts.discover.loop import Outcome
+from autotts.discover.protocol import Usage
 from autotts.errors import SpecError
 
 pytestmark = pytest.mark.skipif(
@@ -137,8 +142,8 @@ ln -s "{store}/manifest.json" link.py; cat link.py && echo FOUND by a link
 ln "{held_out}/manifest.json" hard.py && echo FOUND by a hard link
 kill -0 $PPID && echo FOUND the keeper
 kill -0 {os.getpid()} && echo FOUND us
-{_python()} -c 'import socket; socket.socket(socket.AF_INET)' && echo FOUND the network
-{_python()} -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)' && echo FOUND it
+{sys.executable} -c 'import socket; socket.socket(socket.AF_INET)' && echo FOUND the network
+{sys.executable} -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)' && echo FOUND
 mount -t tmpfs none tmp && echo FOUND a mount
 rm -f program.py; ln -s "{store}/manifest.json" program.py
 """
@@ -300,6 +305,84 @@ def test_without_landlock_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     assert make({"command": "sh", "jail": "off"}).name == "agent"
 
 
+def test_killing_us_ends_the_agent(tmp_path: Path) -> None:
+    """Whoever kills the run without a word leaves no agent behind."""
+    mark = f"autotts-orphan-{os.getpid()}"
+    (tmp_path / "task").write_text("")
+    program = f"""
+import sys
+from pathlib import Path
+from autotts.discover.agents import run_agent
+from autotts.discover.scorer_socket import Allowance, ScorerSocket
+here = Path({str(tmp_path)!r})
+loop = "setsid sh -c 'while :; do sleep 0.1; done # {mark}' & while :; do sleep 0.1; done # {mark}"
+with ScorerSocket(here / "s", lambda source: None, Allowance()) as scorer:
+    run_agent(["sh", "-c", loop], folder=here, stdin=here / "task", environment={{}},
+              timeout_seconds=60, jail=None, scorer=scorer)
+"""
+    ours = subprocess.Popen([sys.executable, "-c", program])
+    try:
+        _until(lambda: len(living(mark)) > 2)
+    finally:
+        ours.kill()
+        ours.wait()
+    _until(lambda: living(mark) == [])
+
+
+def _until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_claude_code_is_started_as_it_wants(
+    tmp_path: Path, store: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The preset's flags, model and limit; its key, and no other; what it reports is charged."""
+    (tmp_path / "path").mkdir()
+    claude = tmp_path / "path/claude"
+    result = '{"type": "result", "total_cost_usd": 0.5, "usage": {"output_tokens": 3}}'
+    claude.write_text(
+        f"#!/bin/sh\necho \"$@\"; env; head -1; {propose(toy.program(10, 3))}echo '{result}'\n"
+    )
+    claude.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:{os.environ['PATH']}")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_API_KEY", "another")
+    given = {"command": "", "preset": "claude", "model": "claude-m", "usd": "2"}
+    run = Working(tmp_path, store, held_out, "true", **given)
+    assert run.go().best is not None
+    flags = "-p --verbose --output-format stream-json --dangerously-skip-permissions"
+    assert f"{flags} --model claude-m --max-budget-usd 2" in run.transcript
+    assert "ANTHROPIC_API_KEY=[ANTHROPIC_API_KEY]" in run.transcript
+    assert "OPENAI_API_KEY" not in run.transcript
+    assert "# The task" in run.transcript
+    assert run.events("call")[0]["reserved"]["usd"] == 2
+    assert run.events("reply")[0]["usage"]["usd"] == 0.5
+
+
+def test_an_agent_that_says_no_cost_is_charged_its_limit(
+    tmp_path: Path, store: Path, held_out: Path
+) -> None:
+    """And without a limit it is unpriced, not free."""
+    run = Working(tmp_path, store, held_out, propose(toy.program(5, 2)), usd="2", tokens="1000")
+    run.go()
+    usage = run.events("reply")[0]["usage"]
+    assert (usage["input_tokens"], usage["usd"]) == (1_000, 2)
+    assert make({"command": "sh"}).estimate(5, 1).usd is None
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("claude_agent_sdk") is not None, reason="claude-agent-sdk is installed"
+)
+def test_the_sdk_is_an_extra(tmp_path: Path, store: Path, held_out: Path) -> None:
+    """Its preset starts in the jail, and says how to get it."""
+    run = Working(tmp_path, store, held_out, "true", command="", preset="claude-sdk")
+    run.go()
+    assert 'pip install "autotts[agents]"' in run.events("failed")[0]["reason"]
+
+
 def test_presets_count_what_their_agents_report() -> None:
     """Claude Code reports dollars, Codex tokens only, others nothing: unpriced, never 0."""
     claude = json.dumps(
@@ -312,14 +395,6 @@ def test_presets_count_what_their_agents_report() -> None:
     turns = [{"type": "turn.completed", "usage": {"input_tokens": 5, "output_tokens": 2}}] * 2
     codex = "\n".join(json.dumps(turn) for turn in turns)
     presets = agent.PRESETS
-    found = presets["claude"].usage(f"hello\n{{torn\n{claude}\n")
-    assert (found.input_tokens, found.output_tokens, found.usd) == (100, 7, 0.25)
-    found = presets["codex"].usage(codex)
-    assert (found.input_tokens, found.output_tokens, found.usd) == (10, 4, None)
-    assert presets["claude"].usage("killed before it said anything").usd is None
-
-
-def _python() -> str:
-    import sys
-
-    return sys.executable
+    assert presets["claude"].usage(f"hello\n{{torn\n{claude}\n") == Usage(1, 100, 7, 0.25)
+    assert presets["codex"].usage(codex) == Usage(1, 10, 4, None)
+    assert presets["claude"].usage("killed before it said anything") is None

@@ -68,6 +68,7 @@ def run_agent(
         "most_processes": MOST_PROCESSES,
         "jail": None if jail is None else asdict(jail),
         "report": writer,
+        "parent": os.getpid(),
     }
     keeper = subprocess.Popen(
         [sys.executable, "-s", "-P", "-m", "autotts.discover.keeper"],

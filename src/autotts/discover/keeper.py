@@ -54,13 +54,19 @@ def keep(orders: dict[str, Any]) -> Report:
 
     Args:
         orders: `argv`, `folder`, `environment`, `stdin` (a file), `timeout_seconds`,
-            `most_processes`, and `jail` (`read`, `write`, `network`) or None.
+            `most_processes`, `parent` (our process), and `jail` (`read`, `write`, `network`) or
+            None.
+
+    Raises:
+        Ended: there is nobody left to report to.
     """
+    signal.signal(signal.SIGTERM, _end)
     if sys.platform.startswith("linux"):
         libc = load_libc()
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    signal.signal(signal.SIGTERM, _end)
+        if os.getppid() != orders["parent"]:
+            raise Ended  # before the kernel was asked to tell
     began = time.monotonic()
     reader, writer = os.pipe()
     agent = os.fork()

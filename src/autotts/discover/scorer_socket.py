@@ -4,6 +4,7 @@ Whoever writes programs, an agent in its jail or another framework, speaks to th
 of the file system. The stores, the gold answers and the budget stay in the process that answers.
 """
 
+import contextlib
 import json
 import os
 import selectors
@@ -105,9 +106,11 @@ class ScorerSocket:
             connection.settimeout(_PATIENCE_SECONDS)
             try:
                 source = _read_request(connection)
-                connection.sendall(json.dumps(self._reply(source)).encode() + b"\n")
             except (OSError, ValueError):
                 return
+            reply = json.dumps(self._reply(source)).encode() + b"\n"
+            with contextlib.suppress(OSError):
+                connection.sendall(reply)
 
     def wait(self, seconds: float) -> None:
         """Answer requests for so long, at most one more than fits."""

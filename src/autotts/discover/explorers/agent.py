@@ -30,12 +30,15 @@ from autotts.evaluate.evaluation import write_text
 
 _PASSED = ("LANG", "LC_ALL", "TERM", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-_SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
+_SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "PROXY")
 
 
-def _no_usage(transcript: str) -> Usage:
+_BLANKS = {"python": sys.executable, "sdk": str(Path(__file__).parent / "claude_sdk.py")}
+
+
+def _no_usage(transcript: str) -> Usage | None:
     """An unknown agent says nothing that we could count."""
-    return Usage(calls=1, usd=None)
+    return None
 
 
 def _events(transcript: str) -> list[dict[str, Any]]:
@@ -51,7 +54,7 @@ def _events(transcript: str) -> list[dict[str, Any]]:
     return found
 
 
-def _claude_usage(transcript: str) -> Usage:
+def _claude_usage(transcript: str) -> Usage | None:
     """From the result that Claude Code prints last; it knows dollars."""
     for event in reversed(_events(transcript)):
         if event.get("type") == "result":
@@ -67,30 +70,29 @@ def _claude_usage(transcript: str) -> Usage:
             usd = event.get("total_cost_usd")
             made = int(usage.get("output_tokens") or 0)
             return Usage(1, given, made, None if usd is None else float(usd))
-    return _no_usage(transcript)
+    return None
 
 
-def _codex_usage(transcript: str) -> Usage:
+def _codex_usage(transcript: str) -> Usage | None:
     """From the turns that Codex reports; it gives no dollars."""
-    given = made = 0
-    for event in _events(transcript):
-        if event.get("type") == "turn.completed":
-            usage = event.get("usage") or {}
-            given += int(usage.get("input_tokens") or 0)
-            made += int(usage.get("output_tokens") or 0)
-    return Usage(1, given, made, None)
+    turns = [e for e in _events(transcript) if e.get("type") == "turn.completed"]
+    usages = [turn.get("usage") or {} for turn in turns]
+    given, made = (
+        sum(int(usage.get(name) or 0) for usage in usages)
+        for name in ("input_tokens", "output_tokens")
+    )
+    return Usage(1, given, made, None) if turns else None
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
     """A known agent.
 
-    command: with blanks `{model}`, `{usd}`, `{workspace}`, `{python}`; the task comes on its
-        standard input.
+    command: with the blanks of `_BLANKS`; the task comes on its standard input.
     model, usd: arguments added where these options are given.
     environment: names passed on to it, keys too: it is the agent that calls the model.
     network: whether it needs the network, to reach its model.
-    usage: reads what it cost from what it printed.
+    usage: reads what it cost from what it printed; None where it does not say.
     """
 
     command: str
@@ -99,7 +101,7 @@ class Preset:
     environment: tuple[str, ...] = ()
     fixed: Mapping[str, str] = field(default_factory=dict)
     network: bool = True
-    usage: Callable[[str], Usage] = _no_usage
+    usage: Callable[[str], Usage | None] = _no_usage
 
 
 _CLAUDE_ENVIRONMENT = (
@@ -127,7 +129,7 @@ PRESETS = {
         usage=_codex_usage,
     ),
     "claude-sdk": Preset(
-        "{python} -m autotts.discover.explorers.claude_sdk",
+        "{python} -P {sdk}",
         model="--model {model}",
         usd="--usd {usd}",
         environment=_CLAUDE_ENVIRONMENT,
@@ -151,8 +153,9 @@ OPTIONS = {
     "network": "",
     "jail": "on",
 }
-"""Options and their defaults. `usd`, `tokens`: what a round may cost at most, reserved before it;
-`tries`, `pause`: of `autotts try`; `env`, `read`, `write`: names and paths, by comma."""
+"""Options and their defaults. `usd`, `tokens`: what a round may cost at most, reserved before it,
+and charged where the agent does not say what it cost; `tries`, `pause`: of `autotts try`; `env`,
+`read`, `write`: names and paths, by comma."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +244,7 @@ class Agent:
         with Workspace(turn, tries=terms.tries, minutes=terms.minutes) as workspace:
             if opened is not None:
                 opened = replace(opened, write=(*opened.write, str(workspace.folder)))
-            blanks = {"workspace": str(workspace.folder), "python": sys.executable}
+            blanks = {**_BLANKS, "workspace": str(workspace.folder)}
             allowance = Allowance(terms.tries, terms.pause)
             with ScorerSocket(workspace.socket, turn.try_program, allowance) as scorer:
                 try:
@@ -261,7 +264,12 @@ class Agent:
         _keep_transcript(turn, ended, output, scorer.answered)
         record = {**left.record(), "exit": ended.exit, "why": ended.why, "left": ended.left}
         record |= {"tries": scorer.answered, "last": output.strip()[-500:]}
-        return json.loads(redact(json.dumps(record), secrets)), self._preset.usage(output)
+        return json.loads(redact(json.dumps(record), secrets)), self._usage(output)
+
+    def _usage(self, output: str) -> Usage:
+        """What a session cost: as the agent says, and where it does not, what was reserved."""
+        said = self._preset.usage(output) or self._at_most
+        return said if said.usd is not None else replace(said, usd=self._terms.usd)
 
     def _environment(self) -> dict[str, str]:
         names = (*_PASSED, *self._preset.environment, *self._terms.environment)
@@ -274,8 +282,7 @@ class Agent:
         found = shutil.which(self._argv[0])
         if found is not None:
             folders += _program_folders(Path(found))
-        if self._argv[0] == "{python}":
-            folders.append(str(Path(jail.__file__).parents[1]))
+        folders.append(_BLANKS["sdk"])
         folders += [os.environ.get(name, "") for name in _PASSED]
         return jail.Jail(
             read=(*jail.SYSTEM, *filter(os.path.isabs, folders), *self._terms.read),
@@ -388,7 +395,7 @@ def _argv(preset: Preset, taken: Mapping[str, str]) -> tuple[str, ...]:
     try:
         argv = tuple(shlex.split(filled.replace("{usd}", taken["usd"])))
         for part in argv:
-            part.format_map({"workspace": "", "python": ""})
+            part.format_map({**_BLANKS, "workspace": ""})
     except (ValueError, KeyError, IndexError) as error:
         raise SpecError(
             f"explorer agent: command {preset.command!r}: {error!r}; it may have the blanks"
