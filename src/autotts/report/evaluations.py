@@ -165,16 +165,18 @@ def replay_shown(
         sweeps: per controller, its SPEC at each beta.
     """
     traced = replace(settings, traces=True)
+    # A program given by path is compiled anew each time it is run, so stores are run together.
+    alike: dict[tuple[int, int], list[Store]] = {}
+    for store in stores:
+        questions, draws, _ = traced.orders(store).shape
+        alike.setdefault((questions, min(draws, DIAGNOSED)), []).append(store)
     cells = []
     for sweep in sweeps:
         nearest = {_nearest(sweep, beta).beta: _nearest(sweep, beta) for beta in SHOWN_BETAS}
         specs = list(nearest.values())
-        for store in stores:
-            questions, draws, _ = traced.orders(store).shape
-            pairs = np.array(
-                [[q, d] for q in range(questions) for d in range(min(draws, DIAGNOSED))]
-            )
-            cells += run_cells([store], specs, traced, pairs=pairs)
+        for (questions, draws), group in alike.items():
+            pairs = np.array([[q, d] for q in range(questions) for d in range(draws)])
+            cells += run_cells(group, specs, traced, pairs=pairs)
     return cells
 
 
