@@ -19,6 +19,13 @@ def _own_cache(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of compiled code that a test, and the processes it starts, have alone."""
+    monkeypatch.setenv("AUTOTTS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a simulated store: 4 questions of 16 branches."""

@@ -240,13 +240,13 @@ def test_a_program_that_does_not_compile_runs_blind(store, save):
     assert row["width"] == 4
 
 
-def test_a_program_of_ours_that_does_not_compile_runs_interpreted(store, trust):
-    spec = trust(READ_ALL.replace("min(p.width", "min({'w': p.width}['w'], *[9]"))
+@pytest.mark.parametrize("unknown", ["env.branch(*[4])", "env.branch(*[4], probe=True)"])
+def test_a_program_of_ours_that_does_not_compile_runs_interpreted(store, trust, unknown):
+    """Numba refuses the first, and breaks an assertion of its own on the second."""
+    spec = trust(READ_ALL.replace("env.branch(min(p.width, env.room))", unknown))
     evaluation = run(store, spec)
     assert evaluation.made_by()["drivers"] == ["interpreted"]
-    assert evaluation.episodes.equals(
-        run(store, spec, jobs=1).episodes  # the same again
-    )
+    assert evaluation.episodes["width"].to_list() == [4] * 12
 
 
 def test_a_program_that_looks_ahead_is_not_believed(store, save):

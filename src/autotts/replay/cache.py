@@ -20,6 +20,7 @@ import numpy as np
 from numba.core import caching, compiler
 
 _SOURCES = ("control.py", "votes.py", "replay/jit.py", "replay/compiled.py", "replay/log.py")
+_DIGEST_BYTES = 32
 
 
 def cache_folder() -> Path:
@@ -44,7 +45,10 @@ def environment_digest() -> str:
 
 
 class DigestCache(caching._Cache):  # type: ignore[misc]
-    """One function's compiled form, in one file named by digest. Unreadable files are misses."""
+    """One function's compiled form, in one file named by digest.
+
+    The file begins with the sha256 of its rest; one that is damaged is a miss, and written anew.
+    """
 
     def __init__(self, key: str) -> None:
         digest = hashlib.sha256((environment_digest() + key).encode()).hexdigest()
@@ -56,11 +60,14 @@ class DigestCache(caching._Cache):  # type: ignore[misc]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            payload = pickle.loads(self._path.read_bytes())
-        except (OSError, pickle.UnpicklingError, EOFError):
+            content = self._path.read_bytes()
+        except OSError:
+            return None
+        digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        if hashlib.sha256(payload).digest() != digest:
             return None
         target_context.refresh()
-        return compiler.CompileResult._rebuild(target_context, *payload)
+        return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
 
     def save_overload(self, sig: Any, data: Any) -> None:
         # A read-only or full disk costs a compilation next time, not this run.
@@ -68,7 +75,7 @@ class DigestCache(caching._Cache):  # type: ignore[misc]
             self._path.parent.mkdir(parents=True, exist_ok=True)
             payload = caching.dumps(data._reduce())
             with tempfile.NamedTemporaryFile(dir=self._path.parent, delete=False) as file:
-                file.write(payload)
+                file.write(hashlib.sha256(payload).digest() + payload)
             Path(file.name).replace(self._path)
 
     def enable(self) -> None: ...

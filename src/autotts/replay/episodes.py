@@ -123,8 +123,10 @@ def compile_program(program: Program, *, boundscheck: bool = False) -> Any:
             key=program.source.code_digest,
             boundscheck=boundscheck,
         )
-    except NumbaError as error:
-        raise ProgramError(f"{program.source.path} doesn't compile: {error}") from error
+    # On code that it doesn't know Numba fails in any way, its own assertions included.
+    except Exception as error:
+        reason = str(error) if isinstance(error, NumbaError) else repr(error)
+        raise ProgramError(f"{program.source.path} doesn't compile: {reason}") from error
 
 
 def run_compiled(

@@ -1,0 +1,142 @@
+"""Traces: every step of an episode, in a table and in words."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from autotts import programs, stores
+from autotts.cli.evaluate import write_trace
+from autotts.cli.trace import describe
+from autotts.errors import SpecError
+from autotts.evaluate import Settings, evaluate, run_cells
+
+EVERYTHING = '''
+"""One of every action."""
+
+def schedule(beta):
+    return {"width": 3}
+
+def solve(env, p):
+    env.branch(p.width, probe=False)
+    env.probe(1)
+    env.note("width", p.width)
+    env.prune(0)
+    env.advance(env.active())
+    env.finish(2)
+    return env.vote()
+'''
+
+
+@pytest.fixture
+def toy():
+    """One question of three branches: 1,700 tokens in four probes, 900 in two, 1,450 in three."""
+    branches = [
+        stores.Branch(["1", "1", "2", "2"], 1_700, "2"),
+        stores.Branch(["3", "4"], 900, "4"),
+        stores.Branch(["4", "4", "4"], 1_450, "4"),
+    ]
+    return stores.build(
+        [stores.Recording("?", "4", branches)], model="toy", dataset="toy", interval_tokens=500
+    )
+
+
+@pytest.fixture
+def traced(toy, trust):
+    """The cell of that program on that question, opened in order 2, 1, 0, and its trace."""
+    settings = Settings(draws="reference:5", probe_tokens=10, traces=True)
+    assert settings.orders(toy)[0, 4].tolist() == [2, 1, 0]
+    (cell,) = run_cells([toy], [trust(EVERYTHING)], settings, pairs=np.array([[0, 4]]))
+    return cell, cell.trace(settings)
+
+
+def test_every_action_stands_in_the_trace(traced):
+    """With its round, branch, depth, the answer it revealed and the tokens it cost."""
+    columns = ("round", "action", "branch", "depth", "answer", "tokens", "note", "value")
+    assert traced[1].select(columns).rows() == [
+        (1, "branch", 0, 1, None, 500, None, None),
+        (1, "branch", 1, 1, None, 500, None, None),
+        (1, "branch", 2, 1, None, 500, None, None),
+        (2, "probe", 1, 1, "3", 10, None, None),
+        (2, "note", -1, -1, None, 0, "width", 3.0),
+        (2, "prune", 0, 1, None, 0, None, None),
+        (3, "continue", 1, 2, "4", 510, None, None),
+        (3, "continue", 2, 2, "1", 510, None, None),
+        (4, "finish", 2, 4, "2", 700, None, None),
+    ]
+
+
+def test_a_person_can_follow_an_episode(traced):
+    assert describe(*traced) == [
+        "mine at beta 0.5",
+        "toy/toy, question 0, draw 4",
+        "width=3",
+        "",
+        "branch  a letter an interval: the answer probed there, '.' none; how it ended",
+        "     0  .  pruned in round 2",
+        "     1  AB  left open",
+        "     2  .C..  finished on D in round 4",
+        "",
+        "answers: A=3, B=4, C=1, D=2",
+        "",
+        "round 1               1,500 tokens  open 3",
+        "round 2                  10 tokens  probe 1; prune 0; width = 3",
+        "round 3               1,020 tokens  advance 2",
+        "round 4                 700 tokens  branch 2 ends on D",
+        "",
+        "answered 2 (wrong: it is 4) after 3,230 tokens",
+        "in 4 rounds, 2,220 tokens one after the other",
+    ]
+
+
+@pytest.mark.parametrize("spec", ["cmc", "parallel-probe:width=8", "asc", "budget-forcing"])
+def test_the_tokens_of_a_trace_are_those_of_its_episodes(simulated, spec):
+    settings = Settings(draws="subsets:3", probe_tokens=7, traces=True)
+    evaluation = evaluate([stores.load(simulated)], [spec], settings=settings)
+    steps = evaluation.cells[0].trace(settings)
+    sums = steps.group_by("question", "draw", maintain_order=True).agg(
+        pl.col("tokens").sum().cast(pl.Int64),
+        pl.col("branch").max().cast(pl.Int64).alias("width") + 1,
+        pl.col("round").max().cast(pl.Int64).alias("rounds"),
+    )
+    columns = ("tokens", "width", "rounds")
+    assert sums.select(columns).equals(evaluation.episodes.select(columns))
+
+
+def test_recording_a_trace_changes_no_result(simulated):
+    store = stores.load(simulated)
+    plain, traced = (
+        evaluate([store], ["cmc"], settings=Settings(draws="reference:3", traces=traces))
+        for traces in (False, True)
+    )
+    assert plain.episodes.equals(traced.episodes)
+
+
+def test_interpreted_and_compiled_leave_the_same_trace(simulated, trust):
+    """A program that doesn't compile for one word of it does the same steps."""
+    settings = Settings(draws="reference:2", traces=True)
+    store = stores.load(simulated)
+    plain = trust(EVERYTHING)
+    (compiled,) = evaluate([store], [plain], settings=settings).cells
+    spread = trust(EVERYTHING.replace("env.probe(1)", "env.probe(*[1])"))
+    (interpreted,) = evaluate([store], [spread], settings=settings).cells
+    assert (compiled.driver, interpreted.driver) == ("compiled", "interpreted")
+    assert compiled.trace(settings).equals(interpreted.trace(settings))
+
+
+def test_a_trace_that_was_not_kept_can_not_be_had(simulated):
+    settings = Settings(draws="reference:1")
+    (cell,) = evaluate([stores.load(simulated)], ["asc"], settings=settings).cells
+    with pytest.raises(SpecError, match="asc was evaluated without traces"):
+        cell.trace(settings)
+
+
+def test_a_round_takes_at_most_200_bytes_on_disk(tmp_path):
+    """The widest and longest of our controllers, on a store of the size of the recorded ones."""
+    store = stores.load(stores.simulate(tmp_path / "s", questions=30, branches=128))
+    settings = Settings(draws="reference:3", traces=True)
+    for spec in (programs.parse("cmc:beta=1"), programs.parse("parallel-probe")):
+        (cell,) = run_cells([store], [spec], settings)
+        write_trace(tmp_path / spec.name, cell, settings)
+        (file,) = (tmp_path / spec.name).iterdir()
+        assert file.stat().st_size <= 200 * cell.episodes.column("rounds").sum()
+        assert pl.read_parquet(file).equals(cell.trace(settings))
