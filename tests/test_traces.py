@@ -84,7 +84,7 @@ def test_a_person_can_follow_an_episode(traced):
         "round 4                 700 tokens  branch 2 ends on D",
         "",
         "answered 2 (wrong: it is 4) after 3,230 tokens",
-        "in 4 rounds, 2,220 tokens one after the other",
+        "in 4 rounds, 1,720 tokens one after the other",
     ]
 
 
