@@ -27,8 +27,9 @@ from autotts.report.model import HELD_OUT, MEAN, GridRow, Line, Point, Report, R
 from autotts.report.recordings import facts_of
 from autotts.stores import Store
 
-SHOWN_CONTROLLERS = 8
-"""Programs and baselines whose episodes a report shows; of a long run, the last ones."""
+SHOWN_PROGRAMS = 3
+"""Programs whose episodes a report shows beside the baselines': the best, and the latest others.
+Each is compiled anew in its sandbox, which takes seconds."""
 
 
 def from_run(path: Path, *, replay: bool = True) -> Report:
@@ -65,13 +66,14 @@ def _replayed(report: Report, folder: RunFolder, trials: Sequence[Trial]) -> Rep
     with Scorer(stores, settings, folder.path / "evaluations") as scorer:
         sweeps = {name: scorer.sweep(source) for name, source in sources.items()}
         sweeps |= {name: scorer.baseline(name) for name in settings.baselines}
+    best = next((round_.controller for round_ in report.rounds if round_.best), None)
+    latest = sorted(reversed(sources), key=lambda name: name != best)
     programs = [
-        [Spec(name, source, beta, {}) for beta in settings.betas]
-        for name, source in sources.items()
+        [Spec(name, sources[name], beta, {}) for beta in settings.betas]
+        for name in latest[:SHOWN_PROGRAMS]
     ]
-    room = max(1, SHOWN_CONTROLLERS - len(settings.baselines))
     baselines = [[parse(name).at(beta) for beta in settings.betas] for name in settings.baselines]
-    cells = replay_shown(stores, programs[-room:] + baselines, evaluation)
+    cells = replay_shown(stores, programs + baselines, evaluation)
     traced = replace(evaluation, traces=True)
     return replace(
         report,
