@@ -65,13 +65,9 @@ def diagnose(
     if len(place) == 1 and (place[0] / "run.toml").is_file():
         loaded, spec, settings = _of_run(place[0], round_, draws)
         more = f"autotts diagnose {place[0]} --round {round_}"
-    elif round_ is not None:
-        raise SpecError(f"--round {round_}: {place[0]} is no run (it has no run.toml)")
-    elif controller is None:
-        raise SpecError("diagnose needs -c SPEC, or a run and --round N")
     else:
-        loaded, spec = options.load_stores(place), programs.parse(controller)
-        more = f"autotts diagnose STORE -c {controller}"
+        spec = _of_stores(place, controller, round_)
+        loaded, more = options.load_stores(place), f"autotts diagnose STORE -c {controller}"
     ran = _run(loaded, spec, beta, settings, question)
     found = findings.diagnose(ran, horizon=horizon)
     if out is not None:
@@ -84,10 +80,20 @@ def diagnose(
     else:
         other = None
         if against is not None:
-            other = findings.diagnose(
-                _run(loaded, programs.parse(against), beta, settings, None), horizon=horizon
-            )
+            theirs = _run(loaded, programs.parse(against), beta, settings, None)
+            other = findings.diagnose(theirs, horizon=horizon)
         typer.echo(digest.digest(found, ran, parent=other, more=more))
+
+
+def _of_stores(place: Sequence[Path], controller: str | None, number: int | None) -> "Spec":
+    """The program to diagnose where no run was named."""
+    from autotts import programs
+
+    if number is not None:
+        raise SpecError(f"--round {number}: {place[0]} is no run (it has no run.toml)")
+    if controller is None:
+        raise SpecError("diagnose needs -c SPEC, or a run and --round N")
+    return programs.parse(controller)
 
 
 def _of_run(folder: Path, number: int | None, draws: str) -> "tuple[list[Store], Spec, Settings]":

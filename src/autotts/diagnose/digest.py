@@ -105,8 +105,8 @@ def _headline(found: pl.DataFrame) -> str:
     return (
         f"# Diagnosis of {name}\n\n"
         f"{found.height:,} episodes on {stores} store{'s' * (stores > 1)}. Percent of episodes by"
-        " verdict, the first that holds; then percent of tokens by what they were for. The vote is that of "
-        f"{'finished branches' if rule == 'finished' else 'the latest answers'}.\n\n"
+        " verdict, the first that holds; then percent of tokens by what they were for. The vote"
+        f" is that of {'finished branches' if rule == 'finished' else 'the latest answers'}.\n\n"
         + _table(
             ["beta", "right", "tokens", *VERDICTS[1:], *PARTS],
             rows,
