@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import discover_toy as toy
+from autotts.cli.app import app
 from autotts.discover import client, events, workspace
 from autotts.discover.explorers.files import Files, find_submission, make, submit
 from autotts.discover.folder import RunFolder
@@ -345,3 +347,33 @@ def test_bad_submissions_say_why(tmp_path: Path, store: Path) -> None:
     with pytest.raises(SpecError, match="need seconds"):
         make({"wait": "long"})
     assert Files(None, Allowance()).estimate(5, 1).usd == 0
+
+
+# The commands.
+
+
+def test_the_commands_work_together(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Try a program, export the task, hand the program in: all through the folder of the run."""
+    run = new_run(tmp_path / "run", store)
+    (run / "program.py").write_text(toy.program(14, 5))
+    monkeypatch.chdir(tmp_path)
+    commands = CliRunner()
+    early = commands.invoke(app, ["try", "run/program.py", "--run", "run"])
+    assert isinstance(early.exception, SpecError)
+    waiting = threading.Thread(target=go, args=(run, "60"))
+    waiting.start()
+    deadline = time.monotonic() + 60
+    while not (run / client.SOCKET).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    tried = commands.invoke(app, ["try", "run/program.py", "--run", "run", "--json"])
+    exported = commands.invoke(app, ["export-task", "run", "--for", "gepa", "--out", "task"])
+    submitted = commands.invoke(app, ["submit", "run"])
+    waiting.join()
+    assert tried.exit_code == 0
+    assert json.loads(tried.stdout)["ok"] is True
+    assert exported.exit_code == 0
+    assert (tmp_path / "task/optimize.py").exists()
+    assert "for round 1" in submitted.stdout
+    assert kinds(run)[-1] == "ended"

@@ -106,17 +106,23 @@ class Chat:
             _Conversation(self._model, self._manners, self._price, turn, index, checking)
             for index in range(turn.proposals)
         ]
-        with ThreadPoolExecutor(len(conversations)) as pool:
-            held = [pool.submit(conversation.hold, text) for conversation in conversations]
-        found, failures = [], []
-        for future in held:
+
+        def hold(conversation: _Conversation) -> Proposal | ProposalError:
             try:
-                found.append(future.result())
+                return conversation.hold(text)
             except ProposalError as error:
-                failures.append(str(error))
                 turn.say(f"round {turn.round}: a proposal failed: {error}")
+                return error
+
+        if len(conversations) == 1:
+            # Without a thread, an interrupt ends it at once.
+            held = [hold(conversations[0])]
+        else:
+            with ThreadPoolExecutor(len(conversations)) as pool:
+                held = list(pool.map(hold, conversations))
+        found = [proposal for proposal in held if isinstance(proposal, Proposal)]
         if not found:
-            raise ProposalError("; ".join(failures))
+            raise ProposalError("; ".join(str(error) for error in held))
         return found
 
 
@@ -166,7 +172,10 @@ class _Conversation:
                 break
             reason = "; ".join(errors)
             listed = "\n".join(f"- {error}" for error in errors)
-            messages += [("assistant", said), ("user", prompt("repair", errors=listed))]
+            messages += [
+                ("assistant", said or "(nothing)"),
+                ("user", prompt("repair", errors=listed)),
+            ]
         if best is None:
             raise ProposalError(reason)
         # A program that still fails is proposed all the same: the round records why.

@@ -5,6 +5,7 @@ Anthropic API. Both return an `Outcome` and raise nothing that a server can caus
 result, recorded like any other.
 """
 
+import functools
 import importlib.util
 import math
 import os
@@ -164,31 +165,30 @@ class OpenAIModel:
                 " that takes none: --option base_url=http://localhost:8000/v1"
             )
 
-    def send(self, asked: Asked) -> Outcome:
+    @functools.cached_property
+    def _client(self) -> Any:
         import httpx2
         import openai
 
-        key = os.environ.get("OPENAI_API_KEY", "")
-        received = _Received(self._timeout)
-        with openai.OpenAI(
+        return openai.OpenAI(
             # Servers of one's own take no key; the client wants one all the same.
-            api_key=key or "none",
+            api_key=os.environ.get("OPENAI_API_KEY") or "none",
             base_url=self._base_url or None,
             timeout=httpx2.Timeout(self._timeout, connect=min(self._timeout, 30.0)),
             max_retries=0,
-        ) as client:
-            return _guarded(
-                lambda: self._stream(client, asked, received),
-                received,
-                openai,
-                {"OPENAI_API_KEY": key},
-            )
+        )
 
-    def _stream(self, client: Any, asked: Asked, received: "_Received") -> None:
+    def send(self, asked: Asked) -> Outcome:
+        import openai
+
+        received = _Received(self._timeout)
+        return _guarded(lambda: self._stream(asked, received), received, openai, "OPENAI_API_KEY")
+
+    def _stream(self, asked: Asked, received: "_Received") -> None:
         options: dict[str, Any] = {self._limit: asked.max_tokens}
         if asked.temperature is not None:
             options["temperature"] = asked.temperature
-        stream = client.chat.completions.create(
+        stream = self._client.chat.completions.create(
             model=self._model,
             messages=[{"role": role, "content": text} for role, text in asked.messages],
             seed=asked.seed,
@@ -222,24 +222,27 @@ class AnthropicModel:
         if not os.environ.get("ANTHROPIC_API_KEY"):
             raise SpecError("explorer chat needs ANTHROPIC_API_KEY in the environment")
 
+    @functools.cached_property
+    def _client(self) -> Any:
+        import anthropic
+
+        return anthropic.Anthropic(
+            api_key=os.environ["ANTHROPIC_API_KEY"],
+            base_url=self._base_url or None,
+            timeout=self._timeout,
+            max_retries=0,
+        )
+
     def send(self, asked: Asked) -> Outcome:
         import anthropic
 
-        key = os.environ.get("ANTHROPIC_API_KEY", "")
         received = _Received(self._timeout)
-        with anthropic.Anthropic(
-            api_key=key, base_url=self._base_url or None, timeout=self._timeout, max_retries=0
-        ) as client:
-            return _guarded(
-                lambda: self._stream(client, asked, received),
-                received,
-                anthropic,
-                {"ANTHROPIC_API_KEY": key},
-            )
+        key = "ANTHROPIC_API_KEY"
+        return _guarded(lambda: self._stream(asked, received), received, anthropic, key)
 
-    def _stream(self, client: Any, asked: Asked, received: "_Received") -> None:
+    def _stream(self, asked: Asked, received: "_Received") -> None:
         options = {} if asked.temperature is None else {"temperature": asked.temperature}
-        stream = client.messages.create(
+        stream = self._client.messages.create(
             model=self._model,
             messages=[{"role": role, "content": text} for role, text in asked.messages],
             max_tokens=asked.max_tokens,
@@ -290,14 +293,14 @@ class _Received:
             raise TimeoutError
 
 
-def _guarded(
-    read: Callable[[], None], received: _Received, sdk: Any, secrets: Mapping[str, str]
-) -> Outcome:
+def _guarded(read: Callable[[], None], received: _Received, sdk: Any, key: str) -> Outcome:
     """Read a stream; whatever goes wrong becomes an outcome.
 
     Args:
         sdk: the client's package; both name their exceptions alike.
+        key: name of the key in the environment; its value is kept out of the outcome.
     """
+    secrets = {key: os.environ.get(key, "")}
     try:
         read()
     except sdk.APIStatusError as error:
