@@ -1,0 +1,88 @@
+"""What the documentation shows is so: its commands run, its programs do what they say.
+
+Examples in docstrings are run by pytest itself, which collects them from `src`.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autotts import stores
+from autotts.evaluate import Settings, evaluate
+from autotts.sandbox.check import check_source
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+NOT_RUN = "<!-- not run -->"
+
+
+def blocks(page, language):
+    """The fenced blocks of a page in a language, but those that are marked not to be run."""
+    found, fence, before = [], None, ""
+    for line in page.read_text().splitlines():
+        if fence is not None and line == "```":
+            found += [fence] if fence[0] == language and fence[1] != NOT_RUN else []
+            fence, before = None, line
+        elif fence is not None:
+            fence.append(line)
+        elif line.startswith("```"):
+            fence = [line.removeprefix("```"), before]
+        elif line:
+            before = line
+    return ["\n".join(lines[2:]) + "\n" for lines in found]
+
+
+def commands(page):
+    """The lines of a page's transcripts that call autotts."""
+    lines = "".join(blocks(page, "console")).splitlines()
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ autotts ")]
+
+
+def test_the_commands_of_the_readme_run_in_order(tmp_path):
+    """In an empty folder, one after the other, as a reader would type them."""
+    asked = commands(README)
+    assert asked
+    for command in asked:
+        _, *arguments = shlex.split(command, comments=True)
+        ran = subprocess.run(
+            [sys.executable, "-m", "autotts", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "80"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, f"{command}\n{ran.stderr}"
+
+
+def programs_shown():
+    shown = [(page, body) for page in PAGES for body in blocks(page, "python")]
+    return [
+        pytest.param(body, id=f"{page.name}-{k}")
+        for k, (page, body) in enumerate(shown)
+        if "def solve(env, p):" in body and "def schedule(beta):" in body
+    ]
+
+
+@pytest.mark.parametrize("text", programs_shown())
+def test_a_program_that_is_shown_runs(text, simulated, trust):
+    """The source check admits it, and it answers on every question."""
+    check_source(text, "shown.py")
+    evaluation = evaluate(
+        [stores.load(simulated)], [trust(text)], settings=Settings(draws="reference:2")
+    )
+    assert evaluation.episodes["rounds"].min() > 0
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
+        targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+        for target in targets:
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
