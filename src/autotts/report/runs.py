@@ -66,11 +66,12 @@ def _replayed(report: Report, folder: RunFolder, trials: Sequence[Trial]) -> Rep
     with Scorer(stores, settings, folder.path / "evaluations") as scorer:
         sweeps = {name: scorer.sweep(source) for name, source in sources.items()}
         sweeps |= {name: scorer.baseline(name) for name in settings.baselines}
-    best = next((round_.controller for round_ in report.rounds if round_.best), None)
-    latest = sorted(reversed(sources), key=lambda name: name != best)
+    best = next((round_.controller for round_ in report.rounds if round_.best), "")
+    latest = [name for name in reversed(sources) if name != best]
+    first = [best] if best in sources else []
     programs = [
         [Spec(name, sources[name], beta, {}) for beta in settings.betas]
-        for name in latest[:SHOWN_PROGRAMS]
+        for name in (first + latest)[:SHOWN_PROGRAMS]
     ]
     baselines = [[parse(name).at(beta) for beta in settings.betas] for name in settings.baselines]
     cells = replay_shown(stores, programs + baselines, evaluation)
