@@ -12,10 +12,11 @@ from typing import Any
 
 from autotts import programs, stores
 from autotts.discover import events
+from autotts.discover.events import seconds_spent
 from autotts.discover.finalize import references
 from autotts.discover.folder import RunFolder
 from autotts.discover.loop import Discovery, Outcome
-from autotts.discover.protocol import FREE, Proposal, Record, Rules, Turn, Usage
+from autotts.discover.protocol import Proposal, Record, Rules, Turn, Usage
 from autotts.discover.settings import ExplorerRef, Limits, RunSettings
 from autotts.replay import compiled, episodes
 
@@ -166,14 +167,15 @@ def crash_matrix(work: Path) -> dict[str, Any]:
     warm_up()
     whole = work / "whole"
     RunFolder.create(whole, made)
-    began = time.monotonic()
     status = in_child(lambda: session(whole, Scripted(work / "whole.sent")))
-    lasted = time.monotonic() - began
+    lasted = seconds_spent(events.read(whole / "events.jsonl"))
     wanted = result(whole)
     count = len(events.read(whole / "events.jsonl"))
     rng = random.Random(0)
     points: list[tuple[str, Any]] = [
-        (f"{kind} {n}", (n, kind == "torn")) for n in range(1, count + 1) for kind in ("torn", "after")
+        (f"{kind} {n}", (n, kind == "torn"))
+        for n in range(1, count + 1)
+        for kind in ("torn", "after")
     ]
     points += [(f"random {k}", rng.uniform(0, lasted)) for k in range(6)]
     wrong: list[str] = [] if status == 0 else ["the whole run failed"]

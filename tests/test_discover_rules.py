@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from discover_toy import program
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from autotts.discover.rules import (
     check_schedule,
     similarity,
 )
+from discover_toy import program
 
 BETAS = (0.0, 0.5, 1.0)
 POINTS = tuple(SweepPoint(b, 50 + 10 * b, 1e4 + 1e5 * b, 5e3, 0.04 + 0.6 * b) for b in BETAS)

@@ -145,7 +145,11 @@ class Discovery:
         return self._reference
 
     def go(self) -> Outcome:
-        """Run rounds until they or the budget are spent."""
+        """Run rounds until they or the budget are spent; nothing if they are already."""
+        if any(e["event"] == "ended" for e in self.run.log.events[-1:]) and (
+            self._ledger.remaining.rounds == 0
+        ):
+            return Outcome(history_of(self.run.log.events).best, "")
         with self._scorer:
             self._scorer.check_sandbox()
             begun = any(event["event"] == "started" for event in self.run.log.events)

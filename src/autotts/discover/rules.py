@@ -166,7 +166,7 @@ def similarity(a: str, b: str) -> float:
 
 
 def _shape(tree: ast.AST) -> Iterator[str]:
-    """The kinds of a syntax tree's nodes in order; what is read of `env`, `np` or `math` keeps its name.
+    """The kinds of a syntax tree's nodes in order; what is read of `env` or `np` keeps its name.
 
     `schedule` and docstrings are left out: what moves with beta shows in behaviour.
     """

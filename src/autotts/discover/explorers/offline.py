@@ -55,7 +55,7 @@ from autotts.evaluate.frontiers import (
 from autotts.replay import episodes
 from autotts.replay.cache import address
 
-STAGES = ((3, 0.3), (10, 0.3), (30, 1.0))
+STAGES = ((4, 0.3), (12, 0.3), (36, 1.0))
 """Successive halving: draws of each stage, and the share of trials that goes on to the next."""
 
 COARSE = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -64,9 +64,11 @@ _FAR = 4.0  # points of accuracy that a frontier costs per factor e it falls sho
 _WORTH = 0.05  # points of area that a mechanism must bring to be kept
 _POOL = 6  # best compositions that changes start from
 _SUBSETS = "subsets"
-_SETTING_DRAWS = 8
-_TARGETS = (0.045, 0.1, 0.22, 0.6)
-"""Shares of SC@64's tokens at which single settings are sought."""
+_SETTING_STAGES = ((6, 0.2), (18, 0.25), (60, 1.0))
+_TARGETS = (0.1, 0.25, 0.6, 0.045)
+"""Shares of SC@64's tokens at which single settings are sought, each from what was found before."""
+_DEAR, _CHEAP = 2, 3  # of the targets
+_CROSSED = 4  # best settings of a target that are tried elsewhere
 _AWAY = 3.0  # points of accuracy that a setting costs per factor e away from its target
 _SPAN = np.geomspace(0.02, 1.0, 24)
 
@@ -91,7 +93,9 @@ class Bench:
         self._threads = threads
         self._stores = [stores.load(path) for path in turn.stores]
         self._settings = Settings(
-            draws=f"{_SUBSETS}:{STAGES[-1][0]}", seed=turn.seed, max_branches=turn.rules.ceiling
+            draws=f"{_SUBSETS}:{_SETTING_STAGES[-1][0]}",
+            seed=turn.seed,
+            max_branches=turn.rules.ceiling,
         )
         self._orders = [self._settings.orders(store) for store in self._stores]
         everything = Composition(EVERYTHING, {n: (p.low, p.low) for n, p in PARAMETERS.items()})
@@ -123,20 +127,18 @@ class Bench:
         at = 100 * accuracy_at_fractions(points, self._reference)
         shares = (tokens / self._reference[:, None]).mean(axis=0)
         # Aimed at a little inside the rules, for other draws give other means.
-        short = max(0.0, math.log(shares.min() / (0.9 * self._rules.cheapest)))
-        short += max(0.0, math.log(1.05 * self._rules.dearest / shares.max()))
+        short = math.log(max(1.0, shares.min() / (0.9 * self._rules.cheapest)))
+        short += math.log(max(1.0, 1.05 * self._rules.dearest / shares.max()))
         falls = float(np.clip(-np.diff(np.log(shares)), 0, None).sum())
         behind = float(np.clip(self._bar - at, 0, None).mean())
         value = area - _FAR * (short + falls) - behind
         return Score(value, area, at, draws)
 
-    def setting(self, composition: Composition) -> tuple[float, float]:
+    def setting(self, composition: Composition, draws: int) -> tuple[float, float]:
         """A single setting: (points of accuracy above the baselines' frontier, share of tokens)."""
         values = composition.parameters(0.0)
         found = list(
-            self._threads.map(
-                lambda s: self._run(s, values, _SETTING_DRAWS), range(len(self._stores))
-            )
+            self._threads.map(lambda s: self._run(s, values, draws), range(len(self._stores)))
         )
         accuracy = float(np.mean([a for a, _ in found]))
         share = float(np.mean([t for _, t in found] / self._reference))
@@ -198,10 +200,10 @@ class Search:
         """Search; returns the compositions measured, the best first.
 
         Args:
-            trials: two thirds of them are single settings, the rest compositions.
+            trials: of ten, nine are single settings and one is a composition.
         """
-        pairs = self._pairs(2 * trials // 3)
-        for number in range(trials - 2 * trials // 3):
+        pairs = self._pairs(9 * trials // 10)
+        for number in range(trials // 10):
             if not self._go_on():
                 break
             if number < len(self._known):
@@ -222,16 +224,14 @@ class Search:
         """The best cheap settings with the best dear ones."""
         leaders: list[list[Composition]] = []
         for number, target in enumerate(_TARGETS):
-            known = [c.alone(number / (len(_TARGETS) - 1)) for c in self._known]
-            seeds = known + [settings[0] for settings in leaders if settings]
+            places = (0.3, 0.6, 1.0, 0.0)
+            known = [c.alone(places[number]) for c in self._known]
+            seeds = known + [setting for found in leaders for setting in found[:_CROSSED]]
             leaders.append(self._study(target, trials // len(_TARGETS), seeds))
-        *cheaper, dearest = leaders
         return [
             between(cheap, dear)
-            for k in range(2)
-            for settings in cheaper[:2]
-            for cheap in settings[k : k + 1]
-            for dear in dearest[:3]
+            for cheap in leaders[_CHEAP][:_CROSSED]
+            for dear in leaders[_DEAR][:_CROSSED]
         ]
 
     def _study(self, target: float, trials: int, seeds: Sequence[Composition]) -> list[Composition]:
@@ -241,26 +241,38 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sampler = optuna.samplers.TPESampler(seed=self._seed, n_startup_trials=20)
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        found: list[tuple[float, Composition]] = []
+        found: list[tuple[int, float, Composition]] = []
+        seen: list[list[float]] = [[] for _ in _SETTING_STAGES]
         for number in range(trials):
             if not self._go_on():
                 break
             if number < len(seeds):
                 study.enqueue_trial(_fixed(seeds[number]))
-            elif number % 3 and found:
-                changed = _changed([c for _, c in found[:_POOL]], self._rng)
+            elif number % 4 and found:
+                changed = _changed([c for _, _, c in found[:_POOL]], self._rng)
                 study.enqueue_trial(_fixed(changed))
             trial = study.ask()
             setting = _suggest(trial)
             value = -100.0
             if setting.stops:
                 self.settings += 1
-                above, share = self._bench.setting(setting)
-                value = above - _AWAY * abs(math.log(share / target))
-                found.append((value, setting))
-                found.sort(key=lambda f: -f[0])
+                draws, value = self._halve_setting(setting, target, seen)
+                found.append((draws, value, setting))
+                found.sort(key=lambda f: (-f[0], -f[1]))
             study.tell(trial, value)
-        return [setting for _, setting in found] or list(seeds)
+        return [setting for _, _, setting in found] or list(seeds)
+
+    def _halve_setting(
+        self, setting: Composition, target: float, seen: list[list[float]]
+    ) -> tuple[int, float]:
+        """(draws, value) of a setting, on more draws while it is among the best."""
+        for (draws, share), values in zip(_SETTING_STAGES, seen, strict=True):
+            above, spent = self._bench.setting(setting, draws)
+            value = above - _AWAY * abs(math.log(spent / target))
+            values.append(value)
+            if value < float(np.quantile(values, 1 - share)):
+                break
+        return draws, value
 
     def _halve(self, composition: Composition) -> None:
         """Measure on more and more draws while it is among the best of each stage."""
@@ -506,7 +518,7 @@ def _kept(turn: Turn) -> list[Composition]:
 
 def make(options: Mapping[str, str]) -> Offline:
     """From the options `trials` (per round) and `clock` (yes or no)."""
-    taken = take_options("offline", options, {"trials": "400", "clock": "no"})
+    taken = take_options("offline", options, {"trials": "1000", "clock": "no"})
     if not taken["trials"].isdecimal() or int(taken["trials"]) < 1:
         raise SpecError(f"explorer offline: trials={taken['trials']!r}: need a whole number")
     if taken["clock"] not in ("yes", "no"):

@@ -1,0 +1,225 @@
+"""The loop: rounds, budgets, refusals, selection, finalizing."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from autotts.discover import events
+from autotts.discover.explorers import make
+from autotts.discover.finalize import finalize
+from autotts.discover.folder import RunFolder
+from autotts.discover.protocol import FREE, Proposal
+from autotts.discover.records import history_of
+from autotts.discover.settings import Limits, parse_settings
+from autotts.errors import ProposalError, RunError, SpecError
+from discover_toy import Scripted, program, result, session, settings, store_folder
+
+
+class Proposes:
+    """Proposes these sources, one a round, or raises what is no source."""
+
+    name = "proposes"
+    deterministic = True
+
+    def __init__(self, *sources):
+        self.sources = sources
+        self.turns = []
+
+    def settings(self):
+        return {}
+
+    def estimate(self, rounds, proposals):
+        return FREE
+
+    def propose(self, turn):
+        self.turns.append(turn)
+        found = self.sources[turn.round - 1]
+        if isinstance(found, Exception):
+            raise found
+        return [Proposal(text) for text in ([found] if isinstance(found, str) else found)]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return store_folder(tmp_path_factory.mktemp("stores"))
+
+
+@pytest.fixture
+def begin(tmp_path, store):
+    def new(**changes):
+        return RunFolder.create(tmp_path / "run", settings(store, **changes)).path
+
+    return new
+
+
+def of(folder, kind):
+    return [e for e in events.read(folder / "events.jsonl") if e["event"] == kind]
+
+
+def test_a_run_is_a_folder_that_a_person_can_read(begin, tmp_path):
+    folder = begin()
+    outcome = session(folder, Scripted(tmp_path / "sent"))
+    assert outcome.stopped == ""
+    files = {path.name for path in (folder / "rounds" / "0002").iterdir()}
+    assert files >= {
+        "program.py", "proposal.md", "sweep.json", "sweep.csv", "digest.md", "errors.txt",
+        "cost.json",
+    }  # fmt: skip
+    assert "width 12" in (folder / "rounds/0002/proposal.md").read_text()
+    cost = json.loads((folder / "rounds/0002/cost.json").read_text())
+    assert (cost["calls"], cost["usd"]) == (1, 0.25)
+    best = history_of(events.read(folder / "events.jsonl")).best
+    assert (folder / "best.py").read_text() == best.proposal.source
+
+
+def test_the_same_run_twice_is_the_same(begin, tmp_path, store):
+    folder = begin()
+    session(folder, Scripted(tmp_path / "sent"))
+    again = RunFolder.create(tmp_path / "again", settings(store)).path
+    session(again, Scripted(tmp_path / "sent"))
+    assert result(folder) == result(again)
+
+
+def test_settings_survive_their_file(store):
+    made = settings(store, limits=Limits(rounds=3, usd=1.5), failed="abstain")
+    assert parse_settings(made.toml(), "run.toml") == made
+    assert 'seconds = "unlimited"' in made.toml()
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("def solve(env, p:\n", "syntax error"),
+        (program().replace('"""Race', 'import os\n"""Race'), "import"),
+        (program().replace("round(1 + 12 * beta)", "3 if beta == 0.5 else 2").replace(
+            "round(1 + 7 * beta)", "1"), "monotone|other way"),
+        (program().replace("env.active()", "99"), "99"),
+        (program().replace("return env.vote()", "return 1 // (env.n - env.n)"), "zero"),
+    ],
+)  # fmt: skip
+def test_a_bad_program_is_a_result_and_the_next_round_comes(begin, source, words):
+    folder = begin()
+    explorer = Proposes(source, program())
+    session(folder, explorer)
+    first, second = of(folder, "scored")
+    assert first["errors"]
+    assert not first["points"]
+    assert any(part in " ".join(first["errors"]) for part in words.split("|"))
+    assert not second["errors"]
+    (trial,) = explorer.turns[1].history.trials
+    assert trial.errors == tuple(first["errors"])
+    assert (folder / "rounds/0001/errors.txt").read_text()
+
+
+def test_an_explorer_without_a_proposal_loses_its_round_only(begin):
+    folder = begin()
+    session(folder, Proposes(ProposalError("the reply was empty"), program()))
+    assert of(folder, "failed")[0]["reason"] == "the reply was empty"
+    assert of(folder, "selected")[-1]["best"] == "2"
+
+
+def test_several_proposals_a_round_and_one_that_repeats(begin):
+    folder = begin(proposals=3, limits=Limits(rounds=1))
+    session(folder, Proposes([program(12), program(12, 3), program(12) + "\n"]))
+    scored = of(folder, "scored")
+    assert len(scored) == 3
+    assert "does exactly what round 1 does" in scored[2]["errors"][0]
+    assert (folder / "rounds/0001/2/program.py").read_text() == program(12, 3)
+
+
+def test_a_budget_stops_the_run_and_more_lets_it_go_on(begin, tmp_path):
+    folder = begin(limits=Limits(rounds=2, model_tokens=200))
+    outcome = session(folder, Scripted(tmp_path / "sent"))
+    assert "150 model tokens, 90 of 200 are left" in outcome.stopped
+    outcome = session(folder, Scripted(tmp_path / "sent"), Limits(rounds=2, model_tokens=400))
+    assert outcome.stopped == ""
+    assert (tmp_path / "sent").read_text() == "1\n2\n"
+    assert len(of(folder, "scored")) == 2
+
+
+def test_evaluations_count_sweeps_and_tries(begin, tmp_path):
+    folder = begin(limits=Limits(rounds=2, evaluations=3))
+    assert "all 3 evaluations" in session(folder, Scripted(tmp_path / "sent")).stopped
+    assert len(of(folder, "tried")) == 2
+    assert len(of(folder, "scored")) == 1
+
+
+def test_without_traces_there_is_no_digest(begin):
+    folder = begin(traces=False, limits=Limits(rounds=1))
+    explorer = Proposes(program())
+    session(folder, explorer)
+    assert of(folder, "scored")[0]["digest"] == ""
+    assert not explorer.turns[0].traces
+
+
+def test_the_paper_s_rule_takes_the_most_accurate_beta(begin):
+    folder = begin(selection="accuracy")
+    session(folder, Proposes(program(3, 1), program(15, 14)))
+    chosen = of(folder, "selected")[-1]
+    accuracies = {
+        str(e["round"]): max(p["accuracy"] for p in e["points"]) for e in of(folder, "scored")
+    }
+    assert chosen["score"] == pytest.approx(max(accuracies.values()))
+    assert accuracies[chosen["best"]] == max(accuracies.values())
+
+
+def test_a_recorded_run_is_proposed_again(begin, tmp_path, store):
+    folder = begin()
+    session(folder, Scripted(tmp_path / "sent"))
+    again = RunFolder.create(tmp_path / "again", settings(store)).path
+    session(again, make("recorded", {"run": str(folder)}))
+    areas = [[e["area"] for e in of(path, "scored")] for path in (folder, again)]
+    assert areas[0] == areas[1]
+    assert not of(again, "call")
+
+
+def test_held_out_stores_are_opened_once_and_end_the_run(tmp_path, store):
+    held_out = store_folder(tmp_path / "held", name="held", seed=5)
+    folder = RunFolder.create(tmp_path / "run", settings(store, held_out, limits=Limits(rounds=1)))
+    session(folder.path, Proposes(program(), program(9)))
+    assert not of(folder.path, "opened")
+    with folder.open() as run:
+        final = finalize(run, lambda text: None)
+    assert set(final.results["controllers"]) == {"round 1", "asc"}
+    (opened,) = of(folder.path, "opened")
+    assert [ref["dataset"] for ref in opened["stores"]] == ["held"]
+    assert (folder.path / "finalize/results.json").is_file()
+    with pytest.raises(RunError, match="held-out stores were opened"):
+        session(folder.path, Proposes(program(), program(9)), Limits(rounds=2))
+    with folder.open() as run:
+        again = finalize(run, lambda text: None)
+    assert again.results["against"] == final.results["against"]
+
+
+def test_finalizing_needs_a_program_and_stores(begin):
+    folder = begin()
+    with RunFolder(folder).open() as run, pytest.raises(RunError, match="no program was selected"):
+        finalize(run, lambda text: None)
+
+
+def test_a_sealed_sweep_is_the_same_as_ours(tmp_path, store):
+    figures = []
+    for driver in ("in-process", "sealed"):
+        made = settings(store, driver=driver, audit=6, limits=Limits(rounds=1), baselines=())
+        folder = RunFolder.create(tmp_path / driver, made).path
+        session(folder, Proposes(program()))
+        figures.append(of(folder, "scored")[0])
+    assert figures[0]["points"] == figures[1]["points"]
+    assert figures[1]["notes"]["audit"] == "clean"
+
+
+def test_unknown_explorers_and_options_suggest():
+    with pytest.raises(SpecError, match="did you mean offline"):
+        make("ofline", {})
+    with pytest.raises(SpecError, match="did you mean trials"):
+        make("offline", {"trial": "3"})
+
+
+def test_the_history_names_trials_of_one_round(begin):
+    folder = begin(proposals=2, limits=Limits(rounds=1))
+    session(folder, Proposes([program(12), program(5)]))
+    names = [t.name for t in history_of(events.read(folder / "events.jsonl")).round(1)]
+    assert names == ["1", "1.2"]
+    trial = history_of(events.read(folder / "events.jsonl")).trials[0]
+    assert replace(trial, index=1).name == "1.2"
