@@ -1,0 +1,257 @@
+"""The speed of the replay, beside what issue 2 asks for: `make bench`, with nothing else running.
+
+On the recorded data 3,000 episodes of Qwen3-1.7B/aime25; without them, a simulated store of the
+same size. What is asserted is that the results are right, never how long they took; a table of
+the figures and their targets stands at the end.
+"""
+
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from autotts import programs, stores
+from autotts.errors import ProgramError
+from autotts.evaluate.table1 import compare_table1
+from autotts.replay import cache, draws, episodes, log
+
+CONTROLLERS = {
+    "cmc:beta=1": 0.10,
+    "short-mk:first=16,width=64": 0.06,
+    "short-mk": 0.06,
+    "asc:max_branches=64,threshold=0.95": 0.02,
+    "parallel-probe:width=64,stable=40,patience=7,warmup=15": 0.25,
+}
+"""Targets in seconds, for 3,000 episodes on one thread."""
+
+PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+
+
+class Figures:
+    """What was measured, by name: value, unit and the most that it should be."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, float, str, float | None]] = []
+
+    def add(self, name: str, value: float, unit: str, most: float | None = None) -> None:
+        self.lines.append((name, value, unit, most))
+
+    def seconds(self, name: str, benchmark, most: float | None = None) -> None:
+        """The shortest run of a benchmark; nothing when it is not timed."""
+        if benchmark.enabled:
+            self.add(name, benchmark.stats.stats.min, "s", most)
+
+    def table(self) -> Iterator[str]:
+        for name, value, unit, most in self.lines:
+            target = "" if most is None else f"<= {most:g}"
+            verdict = "" if most is None else "met" if value <= most else "MISSED"
+            yield f"{name:58}{value:10.3f} {unit:6}{target:>10}  {verdict}"
+
+
+@pytest.fixture(scope="module")
+def figures(request) -> Iterator[Figures]:
+    measured = Figures()
+    yield measured
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and measured.lines:
+        reporter.write_line("")
+        for line in measured.table():
+            reporter.write_line(line)
+
+
+@pytest.fixture(scope="module")
+def folder(request, tmp_path_factory):
+    """Stores: the recorded ones, or a simulated one of the size of one of them."""
+    out = tmp_path_factory.mktemp("stores")
+    try:
+        recorded = request.getfixturevalue("recorded")
+    except pytest.skip.Exception:
+        stores.simulate(out, questions=30, branches=128, model="Qwen3-1.7B", dataset="aime25")
+    else:
+        stores.import_released(recorded / "scout", out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def store(folder):
+    return stores.load(folder / "Qwen3-1.7B" / "aime25")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A controller over 100 draws of all questions of a store, compiled, in this process."""
+
+    spec: str
+    store: stores.Store
+
+    @property
+    def program(self):
+        return programs.load_trusted(programs.parse(self.spec).source)
+
+    @property
+    def values(self):
+        asked = programs.parse(self.spec)
+        return self.program.parameters(asked.beta, asked.named)
+
+    @property
+    def orders(self):
+        questions, branches, _ = self.store.pool.probes.shape
+        return draws.orders(
+            "reference:100", questions=questions, branches=branches, ceiling=min(64, branches)
+        )
+
+    def arguments(self):
+        """What `run_compiled` is called with; everything that is done once is done here."""
+        orders = self.orders
+        return (
+            cache.address(episodes.compile_program(self.program)), list(self.values.values()),
+            self.store.pool, orders, episodes.all_pairs(orders), episodes.Rules(),
+        )  # fmt: skip
+
+    def interpreted(self, pairs):
+        return episodes.run_interpreted(
+            self.program.solve, self.values, self.store.pool, self.orders, pairs, episodes.Rules()
+        )
+
+
+def assert_right(replay, ran):
+    """Every episode answered, and a sample of them does interpreted what it did compiled."""
+    assert (ran.column("status") == 0).all()
+    sample = np.arange(0, len(ran.pairs), 499)
+    assert np.array_equal(replay.interpreted(ran.pairs[sample]).results, ran.results[sample])
+
+
+@pytest.mark.parametrize("spec", CONTROLLERS)
+def test_3_000_episodes_on_one_thread(spec, store, figures, benchmark):
+    replay = Replay(spec, store)
+    ran = benchmark.pedantic(
+        episodes.run_compiled,
+        args=replay.arguments(),
+        kwargs={"jobs": 1},
+        rounds=15 if benchmark.enabled else 1,
+        warmup_rounds=1,
+    )
+    figures.seconds(f"3,000 episodes of {spec}", benchmark, CONTROLLERS[spec])
+    assert_right(replay, ran)
+
+
+def test_interpreted_it_takes_longer(store, figures, benchmark):
+    """Thirty episodes of CMC in each, to compare."""
+    replay = Replay("cmc:beta=1", store)
+    arguments = list(replay.arguments())
+    pairs = arguments[4] = arguments[4][::100]
+    slow = benchmark.pedantic(replay.interpreted, args=[pairs], rounds=1)
+    if benchmark.enabled:
+        fast = min(_seconds(lambda: episodes.run_compiled(*arguments, jobs=1)) for _ in range(20))
+        ratio = benchmark.stats.stats.min / fast
+        figures.add("interpreted over compiled, CMC at beta 1", ratio, "times")
+    assert np.array_equal(slow.results, episodes.run_compiled(*arguments, jobs=1).results)
+
+
+def test_recording_traces(store, figures, benchmark):
+    """What `--traces` adds to a run: the log of all requests, kept in memory."""
+    replay = Replay("cmc:beta=1", store)
+    arguments = replay.arguments()
+
+    def without():
+        return episodes.run_compiled(*arguments, jobs=1)
+
+    def recording():
+        return episodes.run_compiled(*arguments, jobs=1, keep_log=True)
+
+    traced = benchmark.pedantic(recording, rounds=15 if benchmark.enabled else 1, warmup_rounds=1)
+    if benchmark.enabled:
+        # In turns, so that what else the machine does meets both.
+        turns = [(_seconds(without), _seconds(recording)) for _ in range(15)]
+        plain, kept = np.min(turns, axis=0)
+        figures.add("recording traces in memory, share of time", kept / plain - 1, "", 0.30)
+    assert np.array_equal(traced.results, without().results)
+    orders, pairs, rules = arguments[3:]
+    again, steps = log.replay(
+        traced.log, traced.column("code"), store.pool, orders, pairs, rules, trace=True
+    )
+    assert np.array_equal(again.results, traced.results)
+    assert len(steps) > traced.column("rounds").sum()
+
+
+@pytest.mark.parametrize(("name", "most"), [("asc", 2.0), ("short-mk", 2.0), ("cmc", 5.0)])
+def test_the_first_compilation(name, most, figures, benchmark):
+    """Afresh, past the cache; the driver is there."""
+    program = programs.load(programs.find(name))
+    episodes.compile_program(program)
+
+    def compile_afresh():
+        try:
+            return episodes.compiled.compile_program(program.solve, program.kinds, key=None)
+        except ProgramError as error:
+            pytest.fail(str(error))
+
+    compiled = benchmark.pedantic(compile_afresh, rounds=3 if benchmark.enabled else 1)
+    figures.seconds(f"first compilation of {name}", benchmark, most)
+    assert cache.address(compiled) != 0
+
+
+def test_loading_a_store(folder, store, figures, benchmark):
+    loaded = benchmark(stores.load, folder / "Qwen3-1.7B" / "aime25")
+    figures.seconds("loading a store of 30 x 128 branches", benchmark, 0.2)
+    assert loaded.digest == store.digest
+
+
+def test_all_of_table_1(folder, figures, benchmark):
+    """Six controllers on every store that is there, in this process."""
+    loaded = [stores.load(path) for path in stores.find(folder)]
+    compare_table1(loaded)
+    cells = benchmark.pedantic(compare_table1, args=[loaded], rounds=3 if benchmark.enabled else 1)
+    figures.seconds(f"all of Table 1 on {len(loaded)} stores", benchmark, 5.0)
+    assert sum(cell.replayed is not None for cell in cells) == 6 * len(loaded)
+
+
+def test_all_of_table_1_as_one_command(folder, figures, benchmark):
+    """A new process, its cache of compiled code warm."""
+    command = ("reproduce", "table1", "--stores", str(folder))
+    run_command(*command)
+    printed, peak = benchmark.pedantic(
+        run_command, args=command, rounds=2 if benchmark.enabled else 1
+    )
+    figures.seconds("all of Table 1 as one command", benchmark, 5.0)
+    figures.add("peak memory of all of Table 1", peak, "MB")
+    assert "AutoTTS (β=1.0)" in printed
+
+
+def test_peak_memory_of_a_row_of_table_1(folder, figures, benchmark):
+    command = ("evaluate", str(folder), "-c", "cmc:beta=1")
+    printed, peak = benchmark.pedantic(run_command, args=command, rounds=1)
+    figures.add("peak memory of a row of Table 1 (CMC at beta 1)", peak, "MB", 450)
+    assert "Qwen3-1.7B/aime25" in printed
+
+
+def test_help(figures, benchmark):
+    printed, _ = benchmark.pedantic(
+        run_command, args=["--help"], rounds=5 if benchmark.enabled else 1
+    )
+    figures.seconds("autotts --help", benchmark, 0.5)
+    assert "Usage:" in printed
+
+
+def run_command(*arguments: str) -> tuple[str, int]:
+    """A command of autotts in a process of its own: what it prints, and its peak memory in MB."""
+    code = (
+        f"import atexit, sys; sys.argv = ['autotts', *{list(arguments)!r}]\n"
+        f"def peak(): {PEAK}\n"
+        "atexit.register(peak)\n"
+        "from autotts.cli import main; main()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *printed, peak = ran.stdout.splitlines()
+    return "\n".join(printed), int(peak)
+
+
+def _seconds(call) -> float:
+    """CPU time of a call in this process, which others on the machine don't lengthen."""
+    began = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    call()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_utime - began
