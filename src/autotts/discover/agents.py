@@ -86,15 +86,7 @@ def run_agent(
             output, size = _attend(keeper, scorer, timeout_seconds + _GRACE_SECONDS)
             told = json.loads(report.read() or b"null")
     finally:
-        # On SIGTERM the keeper kills the agent first; it must not be killed before.
-        keeper.terminate()
-        try:
-            keeper.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            keeper.kill()
-            keeper.wait()
-        if keeper.stdout is not None:
-            keeper.stdout.close()
+        _end(keeper)
     if told is None:
         raise SandboxError(f"the agent's keeper ended without a report: {output[-500:]}")
     if told["error"]:
@@ -108,6 +100,18 @@ def run_agent(
         output_bytes=size,
         layers=told["layers"],
     )
+
+
+def _end(keeper: "subprocess.Popen[bytes]") -> None:
+    """End the keeper: on SIGTERM it kills the agent first, so it must not be killed before."""
+    keeper.terminate()
+    try:
+        keeper.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        keeper.kill()
+        keeper.wait()
+    if keeper.stdout is not None:
+        keeper.stdout.close()
 
 
 def _give(keeper: "subprocess.Popen[bytes]", orders: dict[str, Any]) -> None:

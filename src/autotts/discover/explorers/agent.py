@@ -21,6 +21,7 @@ from autotts.discover.briefing import prompt_digest
 from autotts.discover.client import ENVIRONMENT
 from autotts.discover.explorers import take_options
 from autotts.discover.explorers.models import redact
+from autotts.discover.explorers.values import number
 from autotts.discover.folder import RunFolder
 from autotts.discover.protocol import CallFailed, Proposal, Record, Turn, Usage
 from autotts.discover.scorer_socket import Allowance, ScorerSocket
@@ -373,11 +374,11 @@ def make(options: Mapping[str, str]) -> Agent:
             " rights, and it could read the answers"
         )
     terms = Terms(
-        minutes=_number(taken, "minutes"),
-        usd=_number(taken, "usd") if taken["usd"] else None,
-        tokens=int(_number(taken, "tokens")) if taken["tokens"] else 0,
-        tries=int(_number(taken, "tries")),
-        pause=_number(taken, "pause"),
+        minutes=number("agent", taken, "minutes"),
+        usd=number("agent", taken, "usd") if taken["usd"] else None,
+        tokens=int(number("agent", taken, "tokens")) if taken["tokens"] else 0,
+        tries=int(number("agent", taken, "tries")),
+        pause=number("agent", taken, "pause"),
         environment=_list(taken["env"]),
         read=tuple(os.path.expanduser(path) for path in _list(taken["read"])),
         write=tuple(os.path.expanduser(path) for path in _list(taken["write"])),
@@ -414,13 +415,3 @@ def _switch(taken: Mapping[str, str], name: str, default: bool) -> bool:
     if taken[name] not in ("", "on", "off"):
         raise SpecError(f"explorer agent: {name}={taken[name]!r}; need on or off")
     return default if taken[name] == "" else taken[name] == "on"
-
-
-def _number(taken: Mapping[str, str], name: str) -> float:
-    try:
-        value = float(taken[name])
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise SpecError(f"explorer agent: {name}={taken[name]!r}; need a number from 0")
-    return value

@@ -26,6 +26,7 @@ from autotts.discover.explorers.models import (
     read_price,
     usage_of,
 )
+from autotts.discover.explorers.values import number
 from autotts.discover.protocol import FREE, Proposal, Record, Turn, Usage
 from autotts.discover.replies import Reply, ends_inside_block, parse_reply
 from autotts.errors import ProposalError, SpecError
@@ -246,16 +247,6 @@ class _Conversation:
         return outcome, sent
 
 
-def _number(options: Mapping[str, str], name: str) -> float:
-    try:
-        value = float(options[name])
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise SpecError(f"explorer chat: {name}={options[name]!r}; need a number from 0")
-    return value
-
-
 def make(options: Mapping[str, str]) -> Chat:
     """From the options of `OPTIONS`; keys come from the environment alone.
 
@@ -275,14 +266,14 @@ def make(options: Mapping[str, str]) -> Chat:
     kind = OpenAIModel if provider == "openai" else AnthropicModel
     price = read_price(Path(taken["prices"]), model) if taken["prices"] else None
     manners = Manners(
-        max_tokens=int(_number(taken, "max_tokens")),
-        temperature=_number(taken, "temperature") if taken["temperature"] else None,
-        retries=int(_number(taken, "retries")),
-        backoff=_number(taken, "backoff"),
-        repairs=int(_number(taken, "repairs")),
-        history_bytes=int(_number(taken, "history_bytes")),
+        max_tokens=int(number("chat", taken, "max_tokens")),
+        temperature=number("chat", taken, "temperature") if taken["temperature"] else None,
+        retries=int(number("chat", taken, "retries")),
+        backoff=number("chat", taken, "backoff"),
+        repairs=int(number("chat", taken, "repairs")),
+        history_bytes=int(number("chat", taken, "history_bytes")),
     )
     described: Record = {**taken, "provider": provider}
     return Chat(
-        kind(model, taken["base_url"], _number(taken, "timeout")), manners, price, described
+        kind(model, taken["base_url"], number("chat", taken, "timeout")), manners, price, described
     )

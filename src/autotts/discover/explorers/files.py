@@ -13,12 +13,13 @@ from pathlib import Path
 from autotts.discover import client
 from autotts.discover.briefing import prompt, sweep_length, task
 from autotts.discover.explorers import take_options
+from autotts.discover.explorers.values import number
 from autotts.discover.folder import RunFolder
 from autotts.discover.protocol import FREE, OutOfBudget, Proposal, Record, Turn, Usage
 from autotts.discover.records import proposals_of
 from autotts.discover.scorer_socket import Allowance, ScorerSocket
 from autotts.discover.workspace import proposal_of, read_plain, write_client, write_reading_matter
-from autotts.errors import ProposalError, RunError, SpecError
+from autotts.errors import ProposalError, RunError
 from autotts.evaluate.evaluation import write_text
 from autotts.sandbox.check import check_source
 
@@ -93,8 +94,8 @@ def _submissions(folder: Path) -> list[Proposal]:
     found = []
     place = folder / _SUBMITTED
     numbers = sorted(int(p.name) for p in place.glob("*") if p.name.isdigit())
-    for number in numbers:
-        handle = os.open(place / str(number), os.O_RDONLY | os.O_DIRECTORY)
+    for entry in numbers:
+        handle = os.open(place / str(entry), os.O_RDONLY | os.O_DIRECTORY)
         try:
             source = read_plain(handle, "program.py")
             found.append(proposal_of(source, read_plain(handle, "proposal.md")))
@@ -111,8 +112,8 @@ def find_submission(run: Path) -> Path:
         ProposalError: there is none.
     """
     folder = RunFolder(run)
-    number = max(proposals_of(folder.events), default=0) + 1
-    places = (run, folder.round(number) / "explorer")
+    following = max(proposals_of(folder.events), default=0) + 1
+    places = (run, folder.round(following) / "explorer")
     for place in places:
         if (place / "program.py").is_file():
             return place / "program.py"
@@ -139,8 +140,8 @@ def submit(run: Path, program: Path, proposal: Path | None) -> tuple[int, Path]:
             f"{error}; a submission needs {program} and, in words, proposal.md"
         ) from error
     check_source(source, str(program))
-    number = max(proposals_of(folder.events), default=0) + 1
-    place = folder.round(number) / "explorer" / _SUBMITTED
+    following = max(proposals_of(folder.events), default=0) + 1
+    place = folder.round(following) / "explorer" / _SUBMITTED
     entries = [int(p.name) for p in place.glob("*") if p.name.isdigit()]
     target = place / str(max(entries, default=0) + 1)
     half = place / f".{os.getpid()}"
@@ -151,7 +152,7 @@ def submit(run: Path, program: Path, proposal: Path | None) -> tuple[int, Path]:
         half.rename(target)
     except OSError as error:
         raise RunError(f"{place}: {error.strerror}; nothing was submitted") from error
-    return number, target
+    return following, target
 
 
 def make(options: Mapping[str, str]) -> Files:
@@ -161,9 +162,5 @@ def make(options: Mapping[str, str]) -> Files:
         SpecError: one is no number.
     """
     taken = take_options("files", options, {"wait": "forever", "pause": "0"})
-    try:
-        wait = None if taken["wait"] == "forever" else float(taken["wait"])
-        pause = float(taken["pause"])
-    except ValueError as error:
-        raise SpecError(f"explorer files: {error}; need seconds") from error
-    return Files(wait, Allowance(None, pause))
+    wait = None if taken["wait"] == "forever" else number("files", taken, "wait")
+    return Files(wait, Allowance(None, number("files", taken, "pause")))
