@@ -1,8 +1,6 @@
 """Compiled sealed, blind sealed and in this process: the same decisions, the same results."""
 
-import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attacks import HONEST, toy
-from autotts import programs
+from autotts import programs, stores
 from autotts.errors import ControllerError, ProgramError, SandboxError, SpecError
 from autotts.replay import episodes as in_process
 from autotts.replay.episodes import Episodes, Rules
@@ -220,20 +218,10 @@ def test_what_can_not_be_sealed_is_refused():
     assert outcome.tier.name == "unsealed"
 
 
-def recorded() -> Path:
-    root = Path(__file__).parent.parent
-    folder = Path(os.environ.get("AUTOTTS_DATA", root.parent / "shared" / "data"))
-    if not (folder / "scout").is_dir():
-        pytest.skip(f"no recorded data in {folder}; name it in AUTOTTS_DATA")
-    return folder / "scout"
-
-
-def test_recorded_data_gives_the_same_everywhere(tmp_path):
+def test_recorded_data_gives_the_same_everywhere(recorded, tmp_path):
     """One recorded store, one draw, our longest controllers: blind as interpreted."""
-    from autotts.stores import find, import_released, load
-
-    import_released(recorded() / "Qwen3-0.6B" / "aime24.json", tmp_path)
-    store = load(find([tmp_path])[0])
+    stores.import_released(recorded / "scout" / "Qwen3-0.6B" / "aime24.json", tmp_path)
+    store = stores.load(stores.find([tmp_path])[0])
     cell = toy.make_cell(store.pool, n_draws=1, beta=1.0, ceiling=64, rules=Rules())
     for name in ("cmc", "parallel-probe"):
         source = programs.find(name)

@@ -215,6 +215,7 @@ class _Run:
         self._allowance = allowance
         self._board = board
         self._rng = np.random.default_rng()
+        self._chunk = 4
 
     def all(self, keep: Sequence[np.ndarray]) -> CompiledRun:
         tier = self.load()
@@ -318,13 +319,13 @@ class _Run:
         waiting = deque([(0, len(pairs))])
         running: deque[tuple[int, int, int]] = deque()
         free = [0, 1]
-        size, began = 4, time.monotonic()
+        began = time.monotonic()
         while waiting or running:
             while waiting and free:
                 first, last = waiting.popleft()
-                if last - first > size:
-                    waiting.appendleft((first + size, last))
-                    last = first + size
+                if last - first > self._chunk:
+                    waiting.appendleft((first + self._chunk, last))
+                    last = first + self._chunk
                 half = free.pop(0)
                 words = np.concatenate([[half], pairs[first:last].ravel()])
                 self._send(channel.RUN, words.tobytes(), deadline)
@@ -333,9 +334,9 @@ class _Run:
             done = self._done(last - first, deadline)
             now = time.monotonic()
             if now - began < _CHUNK_SECONDS:
-                size = min(2 * size, MAX_CHUNK)
+                self._chunk = min(2 * self._chunk, MAX_CHUNK)
             elif now - began > 4 * _CHUNK_SECONDS:
-                size = max(1, size // 4)
+                self._chunk = max(1, self._chunk // 4)
             began = now
             if done == 0:
                 raise ControllerError(

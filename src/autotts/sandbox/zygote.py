@@ -7,6 +7,7 @@ worker before it is told to, so that no process id is used twice while anybody m
 """
 
 import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -21,6 +22,8 @@ from autotts.sandbox import guest, seal
 from autotts.sandbox.channel import HELLO, LENGTH, Outbox
 
 _MAX_FILES = 64
+_HUGE = 1 << 21
+_MADV_COLLAPSE = 25
 
 
 def main(control: socket.socket) -> None:
@@ -31,6 +34,7 @@ def main(control: socket.socket) -> None:
     guest.warm_up()
     gc.collect()
     gc.freeze()
+    _use_huge_pages()
     _answer(control, {"ready": True})
     dropped: set[int] = set()
     while True:
@@ -54,6 +58,25 @@ def main(control: socket.socket) -> None:
         else:
             _answer(control, _end(asked["pid"]))
         dropped -= {pid for pid in dropped if os.waitpid(pid, os.WNOHANG)[0]}
+
+
+def _use_huge_pages() -> None:
+    """Move the heap to huge pages where the kernel can: a fork, and its end, take half as long.
+
+    Forking copies an entry for each of some 20,000 small pages, and a worker lives for
+    milliseconds. A huge page that a worker writes to is split, and copied in small pages.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    libc = seal.load_libc()
+    with open("/proc/self/maps") as maps:
+        for span, rights, *rest in (line.split() for line in maps):
+            if rights == "rw-p" and (len(rest) < 4 or rest[-1] == "[heap]"):
+                low, high = (int(word, 16) for word in span.split("-"))
+                low = -(-low // _HUGE) * _HUGE
+                size = high // _HUGE * _HUGE - low
+                if size > 0:
+                    libc.madvise(ctypes.c_void_p(low), ctypes.c_size_t(size), _MADV_COLLAPSE)
 
 
 def _answer(control: socket.socket, answer: dict[str, Any]) -> None:

@@ -1,0 +1,150 @@
+"""What the sandbox costs: starting a worker, compiled and blind against in-process, the audit.
+
+On a simulated store of 30 questions and 128 branches. Each limit is the one that was promised;
+they are held only when timed (`make bench`), with nothing else running.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from autotts import programs, stores
+from autotts.replay import draws
+from autotts.replay import episodes as in_process
+from autotts.replay.cache import address
+from autotts.sandbox import audit, channel, seal
+from autotts.sandbox.blind import run_blind
+from autotts.sandbox.box import Sandbox
+from autotts.sandbox.cells import Allowance, Cell
+from autotts.sandbox.sealed import run_compiled
+from autotts.sandbox.worker import source_payload
+
+pytestmark = pytest.mark.skipif(seal.supported() is not None, reason=str(seal.supported()))
+
+MOST_START_SECONDS = 0.010
+MOST_COMPILED_RATIO = 2.5
+MOST_BLIND_RATIO = 1.6
+MOST_AUDIT_SECONDS = 2.0
+DRAWS = 100
+PATIENT = Allowance()
+CONTROLLERS = ["cmc", "parallel-probe", "asc"]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as box:
+        yield box
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory: pytest.TempPathFactory) -> Cell:
+    """3,000 episodes at beta 1."""
+    store = stores.load(stores.simulate(tmp_path_factory.mktemp("stores"), seed=5))
+    orders = draws.orders(f"reference:{DRAWS}", questions=30, branches=128, ceiling=64)
+    return Cell("simulated", store.pool, orders, in_process.all_pairs(orders), 1.0)
+
+
+def fastest(run: Callable[[], object], times: int = 3) -> float:
+    """Seconds of the fastest of some runs: the others met somebody on the machine."""
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def held(benchmark, what: float, most: float) -> None:
+    benchmark.extra_info |= {"measured": round(what, 4), "promised": most}
+    if benchmark.enabled:
+        assert what <= most
+
+
+def test_a_worker_is_sealed_and_loaded(sandbox, benchmark):
+    """From the request to the program loaded, with a warm zygote."""
+    payload = source_payload(programs.find("short-mk"))
+    accept = {channel.LOADED: 1 << 14}
+    seconds = []
+
+    def start() -> None:
+        began = time.perf_counter()
+        with sandbox.zygote.fork(seal.Limits()) as worker:
+            worker.hello()
+            worker.inbox.send(channel.SOURCE, payload, time.monotonic() + 10)
+            worker.inbox.receive(accept, time.monotonic() + 10)
+            seconds.append(time.perf_counter() - began)
+
+    benchmark.pedantic(start, rounds=30 if benchmark.enabled else 1)
+    held(benchmark, float(np.median(seconds)), MOST_START_SECONDS)
+
+
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_a_compiled_sweep(sandbox, cell, benchmark, name):
+    """Sealed, bounds-checked, logged and accounted for, against in-process without; by cell.
+
+    A worker is started and the program compiled before the clock runs: cells follow each other.
+    """
+    source = programs.find(name)
+    program = programs.load_trusted(source)
+    entry = address(in_process.compile_program(program))
+    values = list(program.parameters(cell.beta).values())
+
+    def plain() -> None:
+        in_process.run_compiled(
+            entry, values, cell.pool, cell.orders, cell.pairs, cell.rules, jobs=1
+        )
+
+    def sealed(cells: int) -> Callable[[], object]:
+        nothing = [np.zeros(len(cell.pairs), np.bool_)] * cells
+        return lambda: run_compiled(sandbox.zygote, source, [cell] * cells, PATIENT, keep=nothing)
+
+    if not benchmark.enabled:
+        benchmark(sealed(1))
+        return
+    many = 20
+    once, often = fastest(sealed(1)), fastest(sealed(1 + many))
+    benchmark.pedantic(sealed(1), rounds=1)
+    held(benchmark, (often - once) / many / fastest(plain), MOST_COMPILED_RATIO)
+
+
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_blind_lock_step(sandbox, cell, benchmark, name):
+    """600 episodes in fresh workers of 30, against the same interpreted in this process."""
+    source = programs.find(name)
+    program = programs.load_trusted(source)
+    values = program.parameters(cell.beta)
+    tasks = audit.draw_sample([cell], 600 if benchmark.enabled else 30, np.random.default_rng(0))
+    pairs = cell.pairs[[e for _, e in tasks]]
+
+    def blind() -> None:
+        run_blind(sandbox.zygote, source, [cell], tasks, PATIENT)
+
+    def plain() -> None:
+        in_process.run_interpreted(program.solve, values, cell.pool, cell.orders, pairs, cell.rules)
+
+    benchmark.pedantic(blind, rounds=3 if benchmark.enabled else 1)
+    if benchmark.enabled:
+        held(benchmark, fastest(blind) / fastest(plain), MOST_BLIND_RATIO)
+
+
+def test_an_audit(sandbox, cell, benchmark):
+    """600 episodes of a compiled CMC, run again blind and compared."""
+    source = programs.find("cmc")
+    tasks = audit.draw_sample(
+        [cell], audit.SAMPLE if benchmark.enabled else 30, np.random.default_rng(0)
+    )
+    keep = [np.zeros(len(cell.pairs), np.bool_)]
+    keep[0][[e for _, e in tasks]] = True
+    run = run_compiled(sandbox.zygote, source, [cell], PATIENT, keep=keep)
+    results = np.stack([run.episodes[c].results[e] for c, e in tasks])
+    logs = [run.logs[task] for task in tasks]
+
+    def judge() -> None:
+        blind = run_blind(sandbox.zygote, source, [cell], tasks, PATIENT)
+        assert audit.differing(results, logs, blind) == []
+
+    benchmark.pedantic(judge, rounds=3 if benchmark.enabled else 1)
+    if benchmark.enabled:
+        held(benchmark, fastest(judge), MOST_AUDIT_SECONDS)
