@@ -59,11 +59,8 @@ def test_a_source_with_what_is_used_decides_as_the_one_with_everything(toy, comp
     pairs = episodes.all_pairs(orders)[::3]
     ran = []
     for one, values in (
-        (loaded(composition), loaded(composition).parameters(0.4)),
-        (
-            everything,
-            {k: kind(composition.parameters(0.4)[k]) for k, kind in everything.kinds.items()},
-        ),
+        (program, program.parameters(0.4)),
+        (everything, {name: kind(neutral[name]) for name, kind in everything.kinds.items()}),
     ):
         ran.append(
             episodes.run_interpreted(
