@@ -19,7 +19,7 @@ from autotts import programs
 from autotts.discover import client
 from autotts.discover.briefing import history_text, prompt, sweep_length, task
 from autotts.discover.protocol import Proposal, Record, Trial, Turn
-from autotts.discover.replies import parse_words
+from autotts.discover.replies import parse_words, printable
 from autotts.evaluate.evaluation import write_text
 
 _MOST_BYTES = 64 * 1024
@@ -132,7 +132,7 @@ def proposal_of(program: str, words: str) -> Proposal:
     said = parse_words(words)
     return Proposal(
         source=program,
-        idea=said.get("idea", "") or ("" if said else words.strip()[:4_000]),
+        idea=said.get("idea", "") or ("" if said else printable(words.strip()[:4_000])),
         learned=said.get("learned", ""),
         expected_effect=said.get("expected effect", ""),
     )

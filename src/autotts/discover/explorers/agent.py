@@ -24,6 +24,7 @@ from autotts.discover.explorers.models import redact
 from autotts.discover.explorers.values import number
 from autotts.discover.folder import RunFolder
 from autotts.discover.protocol import CallFailed, Proposal, Record, Turn, Usage
+from autotts.discover.replies import printable
 from autotts.discover.scorer_socket import Allowance, ScorerSocket
 from autotts.discover.workspace import Workspace, proposal_of
 from autotts.errors import ProposalError, RunError, SandboxError, SpecError
@@ -124,7 +125,7 @@ PRESETS = {
     ),
     "codex": Preset(
         "codex exec --json --ephemeral --skip-git-repo-check --sandbox danger-full-access"
-        " --cd {workspace}",
+        " --cd {workspace} -",
         model="--model {model}",
         environment=("OPENAI_API_KEY", "CODEX_API_KEY", "OPENAI_BASE_URL", *_PROXIES),
         usage=_codex_usage,
@@ -264,7 +265,7 @@ class Agent:
         output = redact(ended.output, secrets)
         _keep_transcript(turn, ended, output, scorer.answered)
         record = {**left.record(), "exit": ended.exit, "why": ended.why, "left": ended.left}
-        record |= {"tries": scorer.answered, "last": output.strip()[-500:]}
+        record |= {"tries": scorer.answered, "last": printable(output.strip()[-500:])}
         return json.loads(redact(json.dumps(record), secrets)), self._usage(output)
 
     def _usage(self, output: str) -> Usage:

@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autotts.discover.protocol import Record, Usage
+from autotts.discover.replies import printable
 from autotts.errors import SpecError
 
 Kind = Literal[
@@ -332,7 +333,7 @@ def _outcome(kind: Kind, received: _Received, detail: str) -> Outcome:
     return Outcome(
         kind=kind,
         text="".join(received.text),
-        detail=detail[:_DETAIL_BYTES],
+        detail=printable(detail)[:_DETAIL_BYTES],
         input_tokens=given,
         output_tokens=made,
         reported=received.tokens is not None,
@@ -347,7 +348,7 @@ def _of_status(error: Any, secrets: Mapping[str, str]) -> Outcome:
         kind = "busy"
     elif status in (408, 409) or status >= 500:
         kind = "failed"
-    detail = redact(str(error.message), secrets)[:_DETAIL_BYTES]
+    detail = printable(redact(str(error.message), secrets))[:_DETAIL_BYTES]
     return Outcome(kind, detail=detail, retry_after=_retry_after(error.response.headers))
 
 
