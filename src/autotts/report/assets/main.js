@@ -34,9 +34,9 @@ function drawHead() {
   document.getElementById("title").textContent = data.title;
   const names = stores(data.lines).filter((name) => name !== MEAN);
   document.getElementById("subtitle").textContent = [
-    data.rounds.length ? `${data.rounds.length} proposals` : null,
-    `${controllers().length} controllers`, names.length ? names.join(", ") : null].filter(Boolean).join(" · ");
-  document.getElementById("footer").textContent = `autotts ${data.made_by.version ?? ""}: one file, no network.`;
+    data.rounds.length ? several(data.rounds.length, "proposal") : null,
+    several(controllers().length, "controller"), names.length ? names.join(", ") : null].filter(Boolean).join(" · ");
+  document.getElementById("footer").textContent = `autotts ${data.made_by.autotts ?? data.made_by.version ?? ""}`;
 }
 function drawTabs() {
   const keys = Object.keys(TABS);

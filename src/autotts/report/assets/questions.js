@@ -1,7 +1,7 @@
 // Which questions a controller gets right, and what it did on one of them.
 const episodeKey = (e) => `${e.controller}, β ${fixed(e.beta)}`;
 function questions() {
-  if (!data.grids.length) return [nothing("The results file has no questions: give autotts report the stores as well, and it replays them.")];
+  if (!data.grids.length) return [lacking("the questions")];
   const store = pick("gridStore", stores(data.grids));
   const grid = data.grids.find((g) => g.store === store);
   const beta = Number(pick("gridBeta", unique(grid.rows.map((row) => row.beta)), nearest(unique(grid.rows.map((row) => row.beta)), 0.5)));

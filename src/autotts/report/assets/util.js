@@ -50,6 +50,11 @@ const swatch = (style) => svg("svg", { class: "swatch", viewBox: "-12 -7 24 14",
 // What the reader chose; kept while a live page takes in news.
 const chosen = {};
 const card = (...children) => h("section", { class: "card" }, ...children);
+const several = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+// Why a part is empty: each source of reports lacks something else.
+const lacking = (what) => nothing(data.rounds.length || data.live
+  ? `This is the run's log alone. autotts report RUN replays its stores, and adds ${what}.`
+  : `This is a results file alone. Give autotts report its stores as well, and it replays them, and adds ${what}.`);
 const nothing = (text) => h("div", { class: "card empty" }, text);
 function select(label, options, value, change) {
   const box = h("select", { onchange: () => change(box.value) },

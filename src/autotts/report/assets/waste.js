@@ -9,7 +9,7 @@ function stacked(rows, names, colours, unit, total) {
       h("span", null, total(row.parts)))))];
 }
 function waste() {
-  if (!data.waste.length) return [nothing("No diagnosis is in this report: it takes the stores, whose recordings say what would have happened.")];
+  if (!data.waste.length) return [lacking("a diagnosis")];
   const store = pick("wasteStore", stores(data.waste));
   const here = data.waste.filter((w) => w.store === store);
   const by = pick("wasteController", ["all controllers", ...unique(here.map((w) => w.controller))]);
@@ -28,7 +28,7 @@ function waste() {
     h("p", { class: "note" }, "The number at the end is the share that is right."))];
 }
 function pool() {
-  if (!data.pools.length) return [nothing("The results file has nothing about the stores: give autotts report the stores as well.")];
+  if (!data.pools.length) return [lacking("what the stores are like")];
   return data.pools.map((facts) => card(h("h2", null, facts.store),
     h("dl", { class: "plain" }, facts.numbers.flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)])),
     h("div", { class: "pair" }, facts.charts.map((chart) => poolChart(facts.store, chart))),
