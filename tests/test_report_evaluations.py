@@ -121,8 +121,11 @@ def test_a_results_file_is_a_report_of_its_own(evaluation, tmp_path):
     path = tmp_path / "results.json"
     evaluation.write_json(path)
     report = from_results(path)
-    assert [row["accuracy"] for row in report.rows] == [
-        row["accuracy"] for row in evaluation.results()
+    assert [point.accuracy for line in report.lines for point in line.points] == [
+        row["accuracy"]
+        for name in CONTROLLERS
+        for row in evaluation.results()
+        if row["controller"] == name
     ]
     assert {line.controller for line in report.lines} == set(CONTROLLERS)
     assert not report.grids

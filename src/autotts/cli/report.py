@@ -51,6 +51,8 @@ def view(
     followed = target / "events.jsonl" if target.is_dir() else target
 
     def version() -> str:
+        if not followed.exists():
+            return "0"
         state = followed.stat()
         return f"{state.st_mtime_ns:x}-{state.st_size:x}"
 

@@ -76,7 +76,7 @@ def from_results(path: Path) -> Report:
         for store, found in groups.items()
         for controller in dict.fromkeys(row["controller"] for row in found)
     ]
-    return Report(path.stem, tuple(rows), made_by, lines=tuple(lines))
+    return Report(path.stem, made_by=made_by, lines=tuple(lines))
 
 
 def read_results(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -140,8 +140,7 @@ def from_evaluation(evaluation: Evaluation, *, title: str) -> Report:
     settings = replace(evaluation.settings, traces=True)
     return Report(
         title,
-        tuple(evaluation.results()),
-        evaluation.made_by(),
+        made_by=evaluation.made_by(),
         lines=tuple(_lines(evaluation)),
         grids=tuple(
             grid_of(store, [_grid_row(cell) for cell in evaluation.cells if cell.store is store])

@@ -184,14 +184,12 @@ class PoolFacts:
 class Report:
     """Everything on the page. An empty part is left out of it, and the page says what it needs.
 
-    rows: `Evaluation.results()`.
     made_by: provenance, any JSON.
     facts: (name, value in words) for the head of the overview.
     live: whether the page asks for news.
     """
 
     title: str
-    rows: tuple[dict[str, Any], ...] = ()
     made_by: dict[str, Any] = field(default_factory=dict)
     facts: tuple[tuple[str, str], ...] = ()
     lines: tuple[Line, ...] = ()
