@@ -1,29 +1,35 @@
 """The digest of a round: what an explorer reads beside the curve, within a byte budget."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from autotts.discover.scoring import Sweep
+from autotts.diagnose import diagnose
+from autotts.diagnose.digest import digest
+from autotts.discover.scoring import Scorer, Sweep
 from autotts.evaluate.frontiers import Curve
 from autotts.programs import Source
 from autotts.stores import Store
 
-MAX_BYTES = 8_000
+LIMIT_BYTES = 16 * 1024
+BETAS = (0.0, 0.5, 1.0)
+DRAWS = "reference:5"
+"""Of the episodes whose logs are diagnosed."""
+
 _SHOWN = 6
 
 
-def describe(source: Source, sweep: Sweep, parent: Curve, stores: Sequence[Store]) -> str:
-    """Where a program won and lost against its parent, question by question, and where it spends.
+def describe(source: Source, sweep: Sweep, parent: Curve, scorer: Scorer) -> str:
+    """Where a program won and lost against its parent, and what went wrong in its episodes.
 
     Args:
         parent: the curve of what was accepted before, on the same stores.
     """
     lines = [f"# {source.name} against {parent.controller}", ""]
-    for store in stores:
+    for store in scorer.stores:
         lines += _store_lines(sweep, parent, store)
     text = "\n".join(lines) + "\n"
-    return text.encode()[:MAX_BYTES].decode(errors="ignore")
+    ran = scorer.diagnosed(source, BETAS, DRAWS)
+    left = max(0, LIMIT_BYTES - len(text.encode()))
+    return text + digest(diagnose(ran), ran, limit_bytes=left)
 
 
 def _store_lines(sweep: Sweep, parent: Curve, store: Store) -> list[str]:
@@ -34,13 +40,10 @@ def _store_lines(sweep: Sweep, parent: Curve, store: Store) -> list[str]:
     tokens = sweep.curve.tokens[key].mean(axis=(0, 2))
     gap = own - other
     order = np.argsort(gap, kind="stable")
-    single = 100 * store.correct.mean(axis=1)
 
     def listed(questions: np.ndarray) -> str:
         return ", ".join(
-            f"q{q} {gap[q]:+.0f} ({other[q]:.0f} -> {own[q]:.0f} %, single branch"
-            f" {single[q]:.0f} %)"
-            for q in questions
+            f"q{q} {gap[q]:+.0f} ({other[q]:.0f} -> {own[q]:.0f} %)" for q in questions
         )
 
     lost = order[:_SHOWN][gap[order[:_SHOWN]] < -1]

@@ -330,6 +330,8 @@ class Discovery:
         if not errors:
             try:
                 sweep = self._scorer.sweep(source)
+                if self.settings.traces:
+                    digest = describe(source, sweep, self._incumbent().curve, self._scorer)
             except _REFUSED as error:
                 errors = [str(error)]
             else:
@@ -337,8 +339,6 @@ class Discovery:
                 breaches += self._breaches(source, self.reference.points(sweep))
                 errors = [b.reason for b in breaches if b.fatal]
                 notes = sweep.notes
-                if self.settings.traces:
-                    digest = describe(source, sweep, self._incumbent().curve, self._stores)
         self._append(
             "scored",
             round=number,

@@ -16,7 +16,7 @@ from types import TracebackType
 
 import numpy as np
 
-from autotts import __version__, programs
+from autotts import __version__, diagnose, programs
 from autotts.discover.protocol import Record, SweepPoint
 from autotts.discover.settings import RunSettings
 from autotts.errors import RunError, SandboxError
@@ -49,8 +49,8 @@ class Ran:
     notes: Record = field(default_factory=dict)
 
 
-Driver = Callable[[Source, Sequence[Cell], int], Ran]
-"""Runs a program over cells and audits so many of the episodes."""
+Driver = Callable[[Source, Sequence[Cell], int, bool], Ran]
+"""Runs a program over cells, audits so many of the episodes, and keeps their logs if asked."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,7 +195,7 @@ class Scorer:
         cells = [
             _cell(store, beta, evaluation) for beta in self._settings.betas for store in self.stores
         ]
-        ran = self._driver(source, cells, self._settings.audit if audit is None else audit)
+        ran = self._driver(source, cells, self._settings.audit if audit is None else audit, False)
         sweep = self._assemble(source.name, ran)
         sweep.notes["seconds"] = round(time.monotonic() - began, 3)
         _write(self._cache, key, sweep)
@@ -211,7 +211,22 @@ class Scorer:
         pairs = np.zeros((1, 2), np.int64)
         cells = [_cell(self.stores[0], beta, evaluation, pairs) for beta in self._settings.betas]
         driver = run_in_process if self._settings.driver == "in-process" else self._run_blind
-        return tuple(dict(found) for found in driver(source, cells, 0).parameters)
+        return tuple(dict(found) for found in driver(source, cells, 0, False).parameters)
+
+    def diagnosed(self, source: Source, betas: Sequence[float], draws: str) -> list[diagnose.Ran]:
+        """Episodes with their logs, to be diagnosed: a program that was scored before.
+
+        Raises:
+            ProgramError, ControllerError, SandboxError: as `sweep`.
+        """
+        evaluation = self._settings.evaluation(draws=draws)
+        asked = [(store, beta) for beta in betas for store in self.stores]
+        cells = [_cell(store, beta, evaluation) for store, beta in asked]
+        ran = self._driver(source, cells, 0, True)
+        return [
+            diagnose.Ran(store, source.name, beta, episodes, cell.orders, cell.rules)
+            for (store, beta), cell, episodes in zip(asked, cells, ran.episodes, strict=True)
+        ]
 
     def reference(self) -> Reference:
         """SC@64 on these stores."""
@@ -234,14 +249,16 @@ class Scorer:
         cells = run_cells(self.stores, [spec.at(beta) for beta in betas], evaluation)
         return Ran([c.episodes for c in cells], [c.params for c in cells], {"driver": "in-process"})
 
-    def _run_sealed(self, source: Source, cells: Sequence[Cell], audit: int) -> Ran:
-        return self._run_in_sandbox(source, cells, audit, "auto")
+    def _run_sealed(self, source: Source, cells: Sequence[Cell], audit: int, keep_log: bool) -> Ran:
+        return self._run_in_sandbox(source, cells, audit, keep_log, "auto")
 
-    def _run_blind(self, source: Source, cells: Sequence[Cell], audit: int) -> Ran:
-        return self._run_in_sandbox(source, cells, audit, "blind")
+    def _run_blind(self, source: Source, cells: Sequence[Cell], audit: int, keep_log: bool) -> Ran:
+        return self._run_in_sandbox(source, cells, audit, keep_log, "blind")
 
-    def _run_in_sandbox(self, source: Source, cells: Sequence[Cell], audit: int, mode: str) -> Ran:
-        outcome = self._sandbox.run(source, cells, mode=mode, sample=audit)
+    def _run_in_sandbox(
+        self, source: Source, cells: Sequence[Cell], audit: int, keep_log: bool, mode: str
+    ) -> Ran:
+        outcome = self._sandbox.run(source, cells, mode=mode, sample=audit, keep_log=keep_log)
         verdict = outcome.verdict
         notes: Record = {
             "driver": outcome.mode,
@@ -275,7 +292,7 @@ class Scorer:
         return Sweep(curve, sequential, parameters, dict(ran.notes))
 
 
-def run_in_process(source: Source, cells: Sequence[Cell], audit: int) -> Ran:
+def run_in_process(source: Source, cells: Sequence[Cell], audit: int, keep_log: bool) -> Ran:
     """The driver for programs that are trusted: compiled in this process, not audited."""
     from autotts.replay import episodes as in_process
     from autotts.replay.cache import address
@@ -288,7 +305,13 @@ def run_in_process(source: Source, cells: Sequence[Cell], audit: int) -> Ran:
     for cell in cells:
         values = program.parameters(cell.beta)
         ran = in_process.run_compiled(
-            address(code), list(values.values()), cell.pool, cell.orders, cell.pairs, cell.rules
+            address(code),
+            list(values.values()),
+            cell.pool,
+            cell.orders,
+            cell.pairs,
+            cell.rules,
+            keep_log=keep_log,
         )
         in_process.raise_failed(program, values, cell.pool, cell.orders, ran, cell.rules)
         found.append(ran)
