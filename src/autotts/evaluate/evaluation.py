@@ -257,7 +257,7 @@ def sweep(specs: Iterable[Spec], betas: Sequence[float] | None) -> list[Spec]:
     swept: list[Spec] = []
     for spec in specs:
         own = betas is None or spec.fixed
-        swept += [spec] if own else [spec.at(beta) for beta in betas or ()]
+        swept += [spec] if own else [spec.at(float(beta)) for beta in betas or ()]
     return swept
 
 

@@ -17,6 +17,7 @@ from autotts.replay.memory import Memory
 from autotts.stores import Pool
 
 _FIRST_LOG_WORDS = 1 << 16
+_LOADED: dict[Any, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,14 @@ def compile_program(program: Program, *, boundscheck: bool = False) -> Any:
     Raises:
         ProgramError: it doesn't compile; the message has the line that stopped the compiler.
     """
+    # Code that was loaded stays loaded, so the same program must not be loaded twice.
+    same = (program.source.code_digest, tuple(program.kinds.items()), boundscheck)
+    if same not in _LOADED:
+        _LOADED[same] = _compile(program, boundscheck=boundscheck)
+    return _LOADED[same]
+
+
+def _compile(program: Program, *, boundscheck: bool) -> Any:
     try:
         return compiled.compile_program(
             program.solve,
