@@ -89,15 +89,6 @@ def ran_blind(text: str, **how: Any) -> tuple[str, np.ndarray | None]:
     return run.text, run.results
 
 
-def ran_compiled(text: str) -> tuple[str, np.ndarray | None]:
-    """See `ran_blind`."""
-    try:
-        run = toy.compiled(toy.program(text), CELL)
-    except OTHER_ENDS as error:
-        return str(error), None
-    return run.text, run.episodes[0].results
-
-
 def assert_stopped(ran: tuple[str, np.ndarray | None], honest: Episodes) -> None:
     said, results = ran
     assert BREACH not in said
@@ -111,9 +102,14 @@ def test_nothing_outside_is_reached_from_an_episode(name, target, honest):
 
 
 @pytest.mark.parametrize("name", reach.ATTACKS)
-def test_nothing_outside_is_reached_from_the_compiler_s_worker(name, target, honest):
+def test_nothing_outside_is_reached_from_the_compiler_s_worker(name, target):
     """Not by what runs when the program is loaded, where pages may be made executable."""
-    assert_stopped(ran_compiled(target(at_import(reach.ATTACKS[name]))), honest)
+    source = toy.program(target(at_import(reach.ATTACKS[name])))
+    try:
+        said = toy.load_beside_data(source, CELL)
+    except AutottsError as error:
+        said = str(error)
+    assert BREACH not in said
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -201,49 +197,28 @@ def test_a_program_can_not_speak_for_the_driver(name, honest):
     assert "\x1b" not in str(raised.value)
 
 
-FORGE = """
-from autotts.sandbox import guest
-honest = guest._Compiled.run
-def forged(self, half, pairs):
-    place = self._shared.halves[half]
-    {body}
-guest._Compiled.run = forged
-"""
-
-
 @pytest.mark.parametrize("name", harm.FORGED_CHUNKS)
-def test_a_compiled_worker_s_claims_are_checked(name, honest):
-    """Cost and score are recomputed from the log; a log that none could write is refused."""
-    text = FORGE.format(body=harm.FORGED_CHUNKS[name]) + HONEST
-    try:
-        run = toy.compiled(toy.program(text), CELL)
-    except SandboxError:
-        return
-    episodes = run.episodes[0]
-    if name == "answers without a request":
-        # A legal, poor program: nothing asked, nothing paid, no answer that was not revealed.
-        pytest.fail("an answer was taken that nothing had revealed")
-    assert np.array_equal(episodes.column("tokens"), honest.column("tokens"))
-    assert np.array_equal(episodes.column("width"), honest.column("width"))
+def test_a_log_that_no_program_could_write_is_refused(name):
+    text = harm.FORGE.format(body=harm.FORGED_CHUNKS[name]) + HONEST
+    with pytest.raises(SandboxError):
+        toy.compiled(toy.program(text), CELL)
 
 
-def accuracy(episodes: Episodes, gold: int = 0) -> float:
-    return float((episodes.column("code") == gold).mean())
+def test_what_a_worker_claims_counts_for_nothing(honest):
+    """Cost and score are recomputed from the log."""
+    run = toy.compiled(toy.program(harm.CLAIM + HONEST), CELL)
+    assert np.array_equal(run.episodes[0].results, honest.results)
 
 
 @pytest.mark.parametrize("name", cheats.LOOK_AHEAD)
 def test_looking_ahead_gains_nothing(name):
     """The audit sees it, and what counts is what the program does blind."""
-    cell = toy.make_cell(n_draws=40)
+    cell = toy.make_cell(n_draws=20)
     source = toy.program(cheats.HEAD + cheats.LOOK_AHEAD[name])
-    box = toy.sandbox()
-    ahead = toy.compiled(source, cell).episodes[0]
-    blind = toy.blind(source, cell).results
-    assert not np.array_equal(ahead.results, blind), "the cheat does nothing; mend the test"
-    outcome = unchecked(box, source, cell, sample=200)
+    outcome = unchecked(toy.sandbox(), source, cell, sample=120)
     assert (outcome.mode, outcome.verdict.status) == ("blind", "blind")
     assert outcome.verdict.differing > 0
-    assert np.array_equal(outcome.episodes[0].results, blind)
+    assert np.array_equal(outcome.episodes[0].results, toy.blind(source, cell).results)
 
 
 def unchecked(box, source, cell, sample):
@@ -261,10 +236,10 @@ def unchecked(box, source, cell, sample):
 @pytest.mark.parametrize("name", cheats.REMEMBER)
 def test_remembering_compiled_gains_nothing(name):
     """A fresh worker for every group forgets; what differs is rejected or run blind."""
-    cell = toy.make_cell(n_draws=40)
+    cell = toy.make_cell(n_draws=20)
     source = toy.program(cheats.HEAD + cheats.REMEMBER[name])
     try:
-        outcome = unchecked(toy.sandbox(), source, cell, sample=200)
+        outcome = unchecked(toy.sandbox(), source, cell, sample=100)
     except ControllerError:
         return
     assert outcome.mode == "blind"
@@ -273,7 +248,7 @@ def test_remembering_compiled_gains_nothing(name):
 @pytest.mark.parametrize("name", cheats.REMEMBER_INTERPRETED)
 def test_remembering_blind_is_rejected(name):
     """Run again in another order and grouping, it decides otherwise."""
-    cell = toy.make_cell(n_draws=40)
+    cell = toy.make_cell(n_draws=20)
     head = '"""Remembers."""\n\ndef schedule(beta):\n    return {"width": 6, "x": 1}\n'
     # A dict of mixed types keeps the compiler away.
     body = cheats.REMEMBER_INTERPRETED[name]
@@ -281,7 +256,7 @@ def test_remembering_blind_is_rejected(name):
         head + body.replace("    env.branch", "    {1: 'a', 'b': [2]}\n    env.branch")
     )
     with pytest.raises(ControllerError, match="rejected"):
-        unchecked(toy.sandbox(), source, cell, sample=200)
+        unchecked(toy.sandbox(), source, cell, sample=100)
 
 
 def test_an_index_out_of_bounds_raises_compiled():
@@ -303,10 +278,11 @@ def test_arrays_of_env_are_read_only_compiled():
 
 
 def test_a_huge_request_is_an_error_and_no_crash():
+    huge = "    env.advance(10 ** 8)\n    return env.vote()"
+    with pytest.raises(EpisodeFailed):
+        toy.compiled(toy.program(HONEST.replace("    return env.vote()", huge)), CELL)
     for call in ("env.advance(10 ** 8)", "env.branch(10 ** 9)", "env.prune(-1)"):
         text = HONEST.replace("    return env.vote()", f"    {call}\n    return env.vote()")
-        with pytest.raises(EpisodeFailed):
-            toy.compiled(toy.program(text), CELL)
         with pytest.raises(ControllerError, match="in question"):
             toy.blind(toy.program(text), CELL)
 

@@ -130,7 +130,7 @@ SCHEDULES = {
     "not finite": "return {'width': float('nan')}",
     "huge": "return {'width': 10 ** 5000}",
     "odd names": "return {'__class__': 1}",
-    "very many": "return {f'p{i}': i for i in range(10 ** 6)}",
+    "very many": "return {f'p{i}': i for i in range(5_000)}",
     "another kind": "return {'width': 2 if beta == 0.5 else 2.5}",
     "other names": "return {'width' if beta == 0.5 else 'depth': 2}",
 }
@@ -175,13 +175,24 @@ FRAMES = {
 }
 """Statements, after `SPEAK`, in the place of an episode."""
 
+FORGE = """
+from autotts.sandbox import guest
+def forged(self, half, pairs):
+    place = self._shared.halves[half]
+    {body}
+guest._Compiled.run = forged
+def ready(self, program, shared):
+    self._shared = shared
+guest._Compiled.__init__ = ready
+"""
+
 FORGED_CHUNKS = {
     "more than was asked for": "return 10 ** 6",
     "less than nothing": "return -5",
     "ends beyond the log": "place['ends'][:] = 10 ** 12; return len(pairs)",
     "ends that go down": "place['ends'][:] = 7; place['ends'][1] = 3; return len(pairs)",
     "negative ends": "place['ends'][:] = -7; return len(pairs)",
-    "answers without a request": (
+    "an answer without a request": (
         "place['ends'][:] = 0; place['results'][:] = 0; return len(pairs)"
     ),
     "a code that is none": (
@@ -192,7 +203,16 @@ FORGED_CHUNKS = {
         "place['log'][:] = -1; place['ends'][:] = range(3, 3 + len(place['ends']));"
         "place['results'][:] = 0; return len(pairs)"
     ),
-    "cheap claims": "done = honest(self, half, pairs); place['results'][:, 2:] = 1; return done",
-    "right answers": "done = honest(self, half, pairs); place['results'][:, 1] = 0; return done",
 }
 """Bodies that take the place of the compiled driver's `run(self, half, pairs)` in the worker."""
+
+CLAIM = """
+from autotts.sandbox import guest
+honest = guest._Compiled.run
+def forged(self, half, pairs):
+    done = honest(self, half, pairs)
+    self._shared.halves[half]["results"][:, 2:] = 1
+    return done
+guest._Compiled.run = forged
+"""
+"""Runs the program, and says that it cost next to nothing."""

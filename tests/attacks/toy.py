@@ -9,10 +9,11 @@ import numpy as np
 from autotts.programs import Source
 from autotts.replay import draws
 from autotts.replay.episodes import Rules, all_pairs
+from autotts.sandbox import seal
 from autotts.sandbox.blind import BlindRun, run_blind
 from autotts.sandbox.box import Sandbox
 from autotts.sandbox.cells import Allowance, Cell
-from autotts.sandbox.sealed import CompiledRun, run_compiled
+from autotts.sandbox.sealed import CompiledRun, _Board, _Run, run_compiled
 from autotts.sandbox.worker import Zygote
 from autotts.stores import Pool
 
@@ -90,6 +91,23 @@ def compiled(source: Source, cell: Cell, allowance: Allowance = PATIENT, **how: 
     """Run compiled and sealed, without the source check."""
     keep = [np.ones(len(cell.pairs), np.bool_)]
     return run_compiled(zygote(), source, [cell], allowance, keep=keep, **how)
+
+
+def load_beside_data(source: Source, cell: Cell) -> str:
+    """Load a program where compiled ones run, with the data, and compile nothing.
+
+    Returns:
+        What it printed.
+    """
+    board = _Board([cell])
+    limits = seal.Limits(memory_bytes=2 << 30, exec_pages=True)
+    try:
+        with zygote().fork(limits, files=board.files, shared=board.layout) as worker:
+            _Run(worker, source, [cell], PATIENT).load()
+            worker.end()
+            return worker.inbox.text
+    finally:
+        board.close()
 
 
 def blind(source: Source, cell: Cell, allowance: Allowance = PATIENT, **how: Any) -> BlindRun:
