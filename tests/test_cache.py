@@ -23,6 +23,10 @@ def solve(env, p):
     env.finish(env.active())
     return env.vote()
 """
+WIDE = """
+def wide(width):
+    return width
+"""
 
 
 def double(x):
@@ -147,3 +151,36 @@ def test_the_folder_is_the_one_named_or_the_users(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "autotts"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == Path.home() / ".cache" / "autotts"
+
+
+def test_code_from_the_cache_is_that_of_its_own_program(cache_dir, simulated, save):
+    """Though another program, compiled first, has functions of the same names.
+
+    Numba numbers functions as a process makes them, so two processes give different programs the
+    same symbols; code found on disk must not be linked to a namesake that is there already.
+    """
+    files = [
+        save(PROGRAM.replace("p.width", f"wide({width})") + WIDE, f"{name}.py")
+        for name, width in (("one", 4), ("other", 7))
+    ]
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from autotts import programs, stores\n"
+        "from autotts.evaluate import Settings, evaluate\n"
+        "for name in sys.argv[2:]:\n"
+        "    spec = programs.Spec(name, programs.read(Path(name), trusted=True), 0.5, {})\n"
+        "    ran = evaluate([stores.load(sys.argv[1])], [spec], settings=Settings('reference:1'))\n"
+        "    print(int(ran.episodes['width'].max()))\n"
+    )
+
+    def widths(*programs):
+        command = [sys.executable, "-c", code, str(simulated), *map(str, programs)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+    one, other = files
+    widths(one)  # compiles the driver too, where nobody did
+    for file in (one, other):
+        file.write_text(file.read_text() + f"\nAGAIN = {file.stem!r}\n")
+    assert widths(one) == ["4"]
+    assert widths(other, one) == ["7", "4"]

@@ -5,6 +5,8 @@ itself and handed to the loop as an address.
 """
 
 import functools
+import hashlib
+import hashlib
 from collections import namedtuple
 from collections.abc import Callable
 from types import FunctionType
@@ -205,13 +207,18 @@ def run() -> Any:
     return compile_cached(_run, signature, key="run", **_FAST)
 
 
-def _with_helpers(solve: Callable[..., Any], *, boundscheck: bool) -> Any:
-    """`solve` ready to be compiled, with every function of its module that it may call."""
+def _with_helpers(solve: Callable[..., Any], tag: str, *, boundscheck: bool) -> Any:
+    """`solve` ready to be compiled, with every function of its module that it may call.
+
+    Numba names symbols by a function's module and name and its number in the process, so that
+    code found on disk could be linked to a namesake of another program: the tag parts them.
+    """
     jit_here = njit(boundscheck=boundscheck)
     scope = dict(solve.__globals__)
     for name, value in solve.__globals__.items():
         if isinstance(value, FunctionType) and value.__globals__ is solve.__globals__:
             own = FunctionType(value.__code__, scope, name, value.__defaults__)
+            own.__qualname__ = f"{name}_{tag}"
             scope[name] = jit_here(own)
     return scope[solve.__name__]
 
@@ -234,30 +241,5 @@ def compile_program(
     Raises:
         numba.core.errors.NumbaError: it can't be compiled.
     """
-    parameters = namedtuple("Parameters", kinds)  # type: ignore[misc]
-    readers, ints, floats = [], 0, 0
-    for kind in kinds.values():
-        if kind is int:
-            readers.append(f"int_parameter(header, {ints})")
-            ints += 1
-        else:
-            readers.append(f"float_parameter(header, {floats})")
-            floats += 1
-    scope = {
-        "__name__": __name__,
-        "int_parameter": jit.int_parameter,
-        "float_parameter": jit.float_parameter,
-        "checked_answer": jit.checked_answer,
-        "env_at": jit.env_at,
-        "Parameters": parameters,
-        "solve": _with_helpers(solve, boundscheck=boundscheck),
-    }
-    source = (
-        "def entry(header):\n"
-        f"    p = Parameters({', '.join(readers)})\n"
-        "    return checked_answer(solve(env_at(header), p))\n"
-    )
-    exec(source, scope)
-    if key is not None:
-        key = f"{key}|{[(name, kind.__name__) for name, kind in kinds.items()]}|{boundscheck}"
-    return compile_cached(scope["entry"], _I64(_I64), key=key, boundscheck=boundscheck)
+    tag = "fresh"
+    return compile_cached(scope[f"entry_{name}"], _I64(_I64), key=key, boundscheck=boundscheck)
