@@ -63,7 +63,11 @@ class Zygote:
                 stderr=self._said,
                 start_new_session=True,
             )
-        self._answer(_START_SECONDS)
+        try:
+            self._answer(_START_SECONDS)
+        except SandboxError:
+            self.close()
+            raise
 
     @property
     def alive(self) -> bool:
@@ -123,7 +127,7 @@ class Zygote:
     def _answer(self, seconds: float) -> dict[str, Any]:
         """One answer; each is one short message, for the zygote waits for the next request."""
         if not select.select([self._control], [], [], seconds)[0]:
-            self.close()
+            self._process.kill()
             raise SandboxError(f"the fork server did not answer within {seconds:g} s")
         answer = self._control.recv(channel.MAX_TEXT)
         if not answer:
