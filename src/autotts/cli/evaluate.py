@@ -77,6 +77,9 @@ def evaluate(
 
         evaluation = run(loaded, specs, betas=betas, settings=settings, on_cell=show)
     Console().print(evaluation_table(evaluation.results()))
+    slower = {cell.spec.text: cell for cell in evaluation.cells if "reason" in cell.notes}
+    for text, cell in slower.items():
+        typer.echo(f"{text} ran {cell.driver}, slower: {cell.notes['reason']}", err=True)
     if json is not None:
         evaluation.write_json(json)
         typer.echo(f"wrote {json}", err=True)

@@ -114,6 +114,7 @@ class Cell:
 
     driver: how it ran: "compiled", "interpreted", "sealed", "blind" or "released".
     correct: `[E]` bool, as the episodes lie.
+    notes: of programs by path, `tier` and `audit`; where one didn't run compiled, `reason`.
     """
 
     store: Store
@@ -342,11 +343,11 @@ def _run_in_process(
     rules = settings.rules(store)
     try:
         code = in_process.compile_program(program)
-    except ProgramError:
+    except ProgramError as error:
         ran = in_process.run_interpreted(
             program.solve, params, store.pool, orders, pairs, rules, keep_log=settings.traces
         )
-        return _cell(store, spec, params, "interpreted", ran)
+        return _cell(store, spec, params, "interpreted", ran, {"reason": str(error)})
     ran = in_process.run_compiled(
         address(code), list(params.values()), store.pool, orders, pairs, rules,
         jobs=settings.jobs, keep_log=settings.traces,
@@ -368,7 +369,9 @@ def _run_sealed(
         outcome = sandbox.run(
             sweep[0].source, boxed, sample=settings.audit, keep_log=settings.traces
         )
-    notes = {"tier": outcome.tier.name, "audit": asdict(outcome.verdict)}
+    notes: dict[str, Any] = {"tier": outcome.tier.name, "audit": asdict(outcome.verdict)}
+    if outcome.reason:
+        notes["reason"] = outcome.reason
     cells = []
     for (store, spec), ran, params in zip(asked, outcome.episodes, outcome.parameters, strict=True):
         programs.check_named(spec, {name: type(value) for name, value in params.items()})

@@ -6,7 +6,6 @@ itself and handed to the loop as an address.
 
 import functools
 import hashlib
-import hashlib
 from collections import namedtuple
 from collections.abc import Callable
 from types import FunctionType
@@ -242,4 +241,32 @@ def compile_program(
         numba.core.errors.NumbaError: it can't be compiled.
     """
     tag = "fresh"
-    return compile_cached(scope[f"entry_{name}"], _I64(_I64), key=key, boundscheck=boundscheck)
+    if key is not None:
+        key = f"{key}|{[(name, kind.__name__) for name, kind in kinds.items()]}|{boundscheck}"
+        tag = hashlib.sha256(key.encode()).hexdigest()[:16]
+    parameters = namedtuple("Parameters", kinds)  # type: ignore[misc]
+    readers, ints, floats = [], 0, 0
+    for kind in kinds.values():
+        if kind is int:
+            readers.append(f"int_parameter(header, {ints})")
+            ints += 1
+        else:
+            readers.append(f"float_parameter(header, {floats})")
+            floats += 1
+    scope = {
+        "__name__": __name__,
+        "int_parameter": jit.int_parameter,
+        "float_parameter": jit.float_parameter,
+        "checked_answer": jit.checked_answer,
+        "env_at": jit.env_at,
+        "Parameters": parameters,
+        "solve": _with_helpers(solve, tag, boundscheck=boundscheck),
+    }
+    source = (
+        "def entry(header):\n"
+        f"    p = Parameters({', '.join(readers)})\n"
+        "    return checked_answer(solve(env_at(header), p))\n"
+    )
+    exec(source, scope)
+    scope["entry"].__qualname__ = f"entry_{tag}"
+    return compile_cached(scope["entry"], _I64(_I64), key=key, boundscheck=boundscheck)
