@@ -7,8 +7,10 @@ billing in today's run. Here the key covers the program, our sources, Numba, Num
 import contextlib
 import functools
 import hashlib
+import itertools
 import os
 import pickle
+import secrets
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +19,14 @@ from typing import Any
 import llvmlite.binding
 import numba
 import numpy as np
-from numba.core import caching, compiler
+from numba.core import bytecode, caching, compiler
 
 _SOURCES = ("control.py", "votes.py", "replay/jit.py", "replay/compiled.py", "replay/log.py")
 _DIGEST_BYTES = 32
+
+# Numba tells functions of one name apart by their number in the process. Code found on disk brings
+# numbers of another process with it, and would be linked to a namesake that has the same one.
+bytecode.FunctionIdentity._unique_ids = itertools.count(secrets.randbits(62))
 
 
 def cache_folder() -> Path:
