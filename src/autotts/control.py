@@ -228,11 +228,10 @@ def decode_rest(s: State, i: int) -> bool:
     The rest can't be known before, so one in a batch may overrun the budget; others wait.
     """
     rest = max(0, s.totals[s.order[i]] - s.decoded[i])
-    if s.budget >= 0:
-        if s.spent + rest + s.reserved > s.budget:
-            if s.overran:
-                return False
-            s.overran = 1
+    if s.budget >= 0 and s.spent + rest + s.reserved > s.budget:
+        if s.overran:
+            return False
+        s.overran = 1
     s.decoded[i] += rest
     charge(s, i, rest)
     return True

@@ -11,7 +11,7 @@ from autotts.errors import RunError
 _MARKER = "demo.txt"
 _MODELS = {"small": 0.35, "large": 0.55}
 _SEEDS = {"search": 1, "held-out": 101}
-_TRIALS = 150
+_TRIALS = 60
 
 
 def demo(
@@ -48,7 +48,7 @@ def demo(
         rounds=rounds,
         seed=seed,
         option=[f"trials={_TRIALS}"],
-        draws="reference:40",
+        draws="reference:20",
         finalize_=True,
     )
     report(run, out=out / "report.html")

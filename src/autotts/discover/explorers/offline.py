@@ -347,7 +347,8 @@ def _fixed(setting: Composition) -> dict[str, Any]:
     """A single setting as the parameters of an Optuna trial."""
     fixed: dict[str, Any] = {m: m in setting.used for m in MECHANISMS}
     for name, (value, _) in setting.ends.items():
-        fixed[f"{name} ="] = int(value) if PARAMETERS[name].whole else float(value)
+        inside = clip(name, value)
+        fixed[f"{name} ="] = int(inside) if PARAMETERS[name].whole else float(inside)
     return fixed
 
 
