@@ -21,7 +21,7 @@ from autotts.replay.memory import Memory
 from autotts.sandbox import channel, seal
 from autotts.sandbox.broker import Broker, answer_frame
 from autotts.sandbox.cells import LOG_WORDS, Allowance, Cell
-from autotts.sandbox.channel import Ended, Flooded, Stalled, wait
+from autotts.sandbox.channel import Ended, Flooded, Poll, Stalled
 from autotts.sandbox.tier import Tier
 from autotts.sandbox.worker import Worker, Zygote, source_payload
 
@@ -107,7 +107,8 @@ def run_blind(
     Args:
         tasks: which episodes, at least one.
         keep: `[T]` bool, of which tasks to keep the log; of all by default.
-        jobs: groups at a time; as many as cores by default.
+        jobs: groups at a time; by default one more than cores, for while one speaks with this
+            side another can think.
         how: `unsafe` and `without`, for `Zygote.fork`.
 
     Raises:
@@ -117,7 +118,7 @@ def run_blind(
     """
     kept = np.ones(len(tasks), np.bool_) if keep is None else keep
     run = _Blind(zygote, source, cells, tasks, allowance, kept, how)
-    return run.all(jobs or os.cpu_count() or 1)
+    return run.all(jobs or (os.cpu_count() or 1) + 1)
 
 
 class _Blind:
@@ -144,6 +145,7 @@ class _Blind:
         self._text = ""
         self._memories: dict[Any, list[Memory]] = {}
         self._groups: list[_Group] = []
+        self._poll = Poll()
         self._results = np.zeros((len(tasks), len(compiled.RESULTS)), np.int64)
         self._logs = [_NOT_KEPT] * len(tasks)
         used = {c for c, _ in tasks}
@@ -171,6 +173,7 @@ class _Blind:
             cpu_seconds=int(self._allowance.cell_seconds) + 1,
         )
         worker = self._zygote.fork(limits, **self._how)
+        self._poll.add(worker.inbox)
         memories, keys = [], []
         for t in tasks:
             c, e = self._tasks[t]
@@ -191,7 +194,7 @@ class _Blind:
     def _serve(self) -> None:
         """Wait for some group, and answer those that have something."""
         soonest = min(self._deadline, *(g.deadline for g in self._groups))
-        ready = wait([g.worker.inbox for g in self._groups], soonest)
+        ready = self._poll.wait(soonest)
         now = time.monotonic()
         for group in list(self._groups):
             inbox = group.worker.inbox
@@ -262,6 +265,7 @@ class _Blind:
 
     def _finish(self, group: _Group) -> None:
         self._groups.remove(group)
+        self._poll.remove(group.worker.inbox)
         group.worker.leave()
         self._text = self._text or group.worker.inbox.text
         for k, t in enumerate(group.tasks):

@@ -43,7 +43,7 @@ class Sandbox:
         """
         Args:
             unsafe: run even where no process can be sealed. Results say so.
-            jobs: blind groups at a time; as many as cores by default.
+            jobs: blind groups at a time, see `run_blind`.
             without: layers of the seal to leave out, for tests of the others.
         """
         self._allowance = allowance or Allowance()

@@ -232,7 +232,8 @@ class Broker:
                 if size == _UNREADABLE
                 else "a worker spoke for an episode out of turn, or said too much"
             )
-        for k in np.flatnonzero(self._ended[:, 0]).tolist():
+        ended = self._ended[:, 0].nonzero()[0]
+        for k in ended.tolist():
             compiled.end()(self._memories[k].address, 0, int(self._ended[k, 1]), self.results[k])
             self._playing[k] = False
         return self._reply[:size]

@@ -10,7 +10,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -71,7 +71,8 @@ class Inbox:
         self._text = bytearray()
         self._n_printed = 0
         self._has_printed = False
-        self.open = [channel.fileno(), printed]
+        self._poll = Poll()
+        self._poll.add(self)
 
     @property
     def text(self) -> str:
@@ -105,7 +106,7 @@ class Inbox:
             frame = self.take(accept)
             if frame is not None:
                 return frame
-            if not wait([self], deadline):
+            if not self._poll.wait(deadline):
                 raise Stalled
             self.fill()
 
@@ -142,41 +143,63 @@ class Inbox:
     def drain(self) -> None:
         """Take what the program has printed, so that it can go on printing. Raises Flooded."""
         self._has_printed = False
-        while self._printed in self.open:
+        while True:
             try:
                 printed = os.read(self._printed, _CHUNK)
             except BlockingIOError:
                 return
             if not printed:
-                self.open.remove(self._printed)
+                return
             self._n_printed += len(printed)
             self._text += printed[: MAX_TEXT - len(self._text)]
             if self._n_printed > MAX_OUTPUT:
                 raise Flooded
 
-    def notice(self, descriptor: int) -> None:
-        """Be told that a descriptor of `open` has something to read."""
-        self._has_printed |= descriptor == self._printed
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """What to wait for."""
+        return self.channel.fileno(), self._printed
+
+    def notice(self, descriptor: int) -> bool:
+        """Be told that a descriptor has something to read; whether it is what was printed."""
+        is_printed = descriptor == self._printed
+        self._has_printed |= is_printed
+        return is_printed
 
     def close(self) -> None:
         self.channel.close()
         os.close(self._printed)
 
 
-def wait(inboxes: Iterable[Inbox], deadline: float) -> list[Inbox]:
-    """The inboxes for which `fill` has something to do; none if nothing came in time."""
-    poll = select.poll()
-    owner = {}
-    for inbox in inboxes:
-        for descriptor in inbox.open:
-            poll.register(descriptor, select.POLLIN)
-            owner[descriptor] = inbox
-    ready = {}
-    for descriptor, _ in poll.poll(1000 * _left(deadline)):
-        inbox = owner[descriptor]
-        inbox.notice(descriptor)
-        ready[id(inbox)] = inbox
-    return list(ready.values())
+class Poll:
+    """Waits for several inboxes at once."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._owner: dict[int, Inbox] = {}
+
+    def add(self, inbox: Inbox) -> None:
+        for descriptor in inbox.descriptors:
+            self._poll.register(descriptor, select.POLLIN)
+            self._owner[descriptor] = inbox
+
+    def remove(self, inbox: Inbox) -> None:
+        for descriptor in [d for d, owner in self._owner.items() if owner is inbox]:
+            self._drop(descriptor)
+
+    def wait(self, deadline: float) -> list[Inbox]:
+        """The inboxes for which `fill` has something to do; none if nothing came in time."""
+        ready = {}
+        for descriptor, events in self._poll.poll(1000 * _left(deadline)):
+            inbox = self._owner[descriptor]
+            ready[id(inbox)] = inbox
+            if inbox.notice(descriptor) and not events & select.POLLIN:
+                self._drop(descriptor)  # nobody can print any more
+        return list(ready.values())
+
+    def _drop(self, descriptor: int) -> None:
+        self._poll.unregister(descriptor)
+        del self._owner[descriptor]
 
 
 class Outbox:
@@ -184,6 +207,7 @@ class Outbox:
 
     def __init__(self, channel: socket.socket) -> None:
         self._fd = channel.detach()
+        self._received = b""
 
     def send(self, kind: int, payload: bytes) -> None:
         rest = memoryview(HEADER.pack(kind, len(payload)) + payload)
@@ -191,17 +215,19 @@ class Outbox:
             rest = rest[os.write(self._fd, rest) :]
 
     def receive(self) -> tuple[int, bytes]:
-        kind, size = HEADER.unpack(self._exactly(HEADER.size))
-        return kind, self._exactly(size)
+        self._read_until(HEADER.size)
+        kind, size = HEADER.unpack_from(self._received)
+        end = HEADER.size + size
+        self._read_until(end)
+        payload, self._received = self._received[HEADER.size : end], self._received[end:]
+        return kind, payload
 
-    def _exactly(self, size: int) -> bytes:
-        received = os.read(self._fd, size) if size else b""
-        while len(received) < size:
-            more = os.read(self._fd, size - len(received))
+    def _read_until(self, size: int) -> None:
+        while len(self._received) < size:
+            more = os.read(self._fd, _CHUNK)
             if not more:
                 raise EOFError
-            received += more
-        return received
+            self._received += more
 
 
 def _left(deadline: float) -> float:
