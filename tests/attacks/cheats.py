@@ -128,8 +128,9 @@ REMEMBER_INTERPRETED = {
 MEMORY = {"n": 0}
 def solve(env, p):
     MEMORY["n"] += 1
+    mine = MEMORY["n"]
     env.branch(p.width)
-    if MEMORY["n"] % 2 == 0:
+    if mine % 2 == 0:
         env.advance(env.active())
     return env.vote()
 """,
