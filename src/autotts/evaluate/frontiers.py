@@ -315,7 +315,7 @@ def tokens_to_reach(points: Points, accuracy: ArrayLike, reference_tokens: Array
         middle = (low + high) / 2
         enough = mean(middle) >= targets
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         linear = np.exp(cheapest) * np.maximum(targets, 0.0) / at_cheapest
     shares = np.where(targets <= at_cheapest, linear, np.exp(high))
     return np.where(reached, np.where(targets <= 0, 0.0, shares), np.inf)
