@@ -69,6 +69,7 @@ def main(command: list[str]) -> None:
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
         "HYPOTHESIS_STORAGE_DIRECTORY": f"{home}/hypothesis",
+        "PYTEST_ADDOPTS": f"-o cache_dir={home}/pytest",
     }
     if data := os.environ.get("AUTOTTS_DATA"):
         environment["AUTOTTS_DATA"] = data

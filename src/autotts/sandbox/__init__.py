@@ -1,0 +1,1 @@
+"""Programs that somebody else wrote: checked, sealed, run, audited and stopped."""

@@ -121,6 +121,17 @@ def run_blind(
     return run.all(jobs or (os.cpu_count() or 1) + 1)
 
 
+def _describe(cell: Cell) -> dict[str, Any]:
+    """What a worker is told of an episode of a cell."""
+    rules = {
+        "ceiling": cell.ceiling,
+        "interval": cell.pool.interval,
+        "budget": cell.rules.budget,
+        "probe_cost": cell.rules.probe_cost,
+    }
+    return {"beta": cell.beta, "named": dict(cell.named), "sizes": cell.sizes, "rules": rules}
+
+
 class _Blind:
     """A blind run, while its workers live."""
 
@@ -148,8 +159,8 @@ class _Blind:
         self._poll = Poll()
         self._results = np.zeros((len(tasks), len(compiled.RESULTS)), np.int64)
         self._logs = [_NOT_KEPT] * len(tasks)
-        used = {c for c, _ in tasks}
-        self._deadline = time.monotonic() + allowance.cell_seconds * max(1, len(used))
+        self._asked = {c: _describe(cells[c]) for c in {c for c, _ in tasks}}
+        self._deadline = time.monotonic() + allowance.cell_seconds * len(self._asked)
 
     def all(self, jobs: int) -> BlindRun:
         answer_frame()  # compiled before any clock runs
@@ -241,27 +252,7 @@ class _Blind:
 
     def _slots(self, group: _Group) -> bytes:
         """What a worker has to know about its episodes: no question, no draw, no data."""
-        slots = []
-        for t in group.tasks:
-            cell = self._cells[self._tasks[t][0]]
-            slots.append(
-                {
-                    "beta": cell.beta,
-                    "named": dict(cell.named),
-                    "sizes": {
-                        "ceiling": cell.ceiling,
-                        "intervals": cell.pool.probes.shape[2],
-                        "n_codes": int(cell.pool.n_codes.max()),
-                    },
-                    "rules": {
-                        "ceiling": cell.ceiling,
-                        "interval": cell.pool.interval,
-                        "budget": cell.rules.budget,
-                        "probe_cost": cell.rules.probe_cost,
-                    },
-                }
-            )
-        return json.dumps(slots).encode()
+        return json.dumps([self._asked[self._tasks[t][0]] for t in group.tasks]).encode()
 
     def _finish(self, group: _Group) -> None:
         self._groups.remove(group)

@@ -36,6 +36,13 @@ class Cell:
         """Most branches an episode may open."""
         return int(self.orders.shape[2])
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What a worker must make room for. Of codes, those that branches give: not gold's."""
+        codes = max(int(self.pool.probes.max()), int(self.pool.finals.max())) + 1
+        intervals = int(self.pool.probes.shape[2])
+        return {"ceiling": self.ceiling, "intervals": intervals, "n_codes": codes}
+
 
 @dataclass(frozen=True, slots=True)
 class Allowance:

@@ -217,6 +217,8 @@ def _drop_uid() -> str:
     """Root becomes a user of its own, without groups; others stay who they are."""
     if os.geteuid() != 0:
         return "on: not root"
+    if not hasattr(os, "setresuid"):
+        raise ValueError(f"{sys.platform} can't change the user id for good")
     uid = _FIRST_UID + os.getpid() % _UIDS
     parent = os.getppid()
     os.setgroups([])

@@ -275,9 +275,7 @@ class _Run:
             "named": dict(cell.named),
             "arrays": self._board.names[c] if self._board else [],
             "memory": {
-                "ceiling": cell.ceiling,
-                "intervals": cell.pool.probes.shape[2],
-                "n_codes": int(cell.pool.n_codes.max()),
+                **cell.sizes,
                 "interval": cell.pool.interval,
                 "billing": cell.pool.billing,
                 "budget": rules.budget,
