@@ -209,6 +209,19 @@ def test_an_answer_that_was_never_revealed_is_none():
     assert codes[2] == codes[3] == -1
 
 
+def test_who_was_refused_may_only_answer():
+    """An honest program has raised by then; without this, refusals could go on for ever."""
+    current, _ = broker()
+    current.answer(frame(*[OPEN] * SLOTS))
+    current.answer(frame(record(control.BRANCH, 99), OPEN, OPEN, OPEN))
+    with pytest.raises(SandboxError, match="out of turn"):
+        current.answer(frame(OPEN, OPEN, OPEN, OPEN))
+    current, _ = broker()
+    current.answer(frame(record(control.BRANCH, 99), OPEN, OPEN, OPEN))
+    current.answer(frame(record(ANSWER, -1), OPEN, OPEN, OPEN))
+    assert current.results[0, 0] == compiled.ANSWERED
+
+
 def test_an_episode_that_has_ended_asks_no_more():
     current, _ = broker()
     current.answer(frame(record(ANSWER, -1), OPEN, OPEN, OPEN))

@@ -27,6 +27,8 @@ _I64 = types.int64
 _WORDS = types.int64[::1]
 
 _UNREADABLE, _OUT_OF_TURN, _LOGS_TOO_MUCH = -1, -2, -3
+_PLAYS, _ANSWERS, _WAS_REFUSED = range(3)
+"""How a slot stands after a frame: what was refused something may only answer."""
 
 
 @register_jitable
@@ -112,33 +114,43 @@ def _write_reply(
 
 
 @register_jitable
-def _answer_slot(s: Any, frame: Any, at: int, end: int, reply: Any, out_at: int, ended: Any) -> int:
+def _answer_slot(
+    s: Any, frame: Any, at: int, end: int, reply: Any, out_at: int, stands: Any
+) -> int:
     """Perform the records `frame[at:end]` of one slot; returns where its reply ends.
 
     The reply is `rule, branch, value` if a rule was broken, else as `_write_reply` has it.
+
+    Args:
+        stands: how the slot stands, and the id it answers.
     """
     depths = jit.array_at(s.arena_address, 8, s.ceiling)
     kind = control.NOTE
     n_before = s.n
+    may_only_answer = stands[0] == _WAS_REFUSED
+    stands[0] = _PLAYS
     ids = frame[at:at]
     while at < end:
         kind, flag, count = frame[at] & 7, (frame[at] >> 3) & 1, frame[at] >> 4
         length = _record_length(frame[at], end - at - 1)
         if length < 0:
             return _UNREADABLE
+        if may_only_answer and kind != ANSWER:
+            return _OUT_OF_TURN
         ids = frame[at + 1 : at + 1 + count]
         times = frame[at + 1 + count : at + 1 + length]
         at += 1 + length
         if kind == control.NOTE:
             control.note(s, ids[0], ids[1])
         elif kind == ANSWER:
-            ended[0] = 1
-            ended[1] = ids[0]
+            stands[0] = _ANSWERS
+            stands[1] = ids[0]
         else:
             rule = _perform(s, kind, flag == 1, ids, times, depths)
             if rule and not _is_last(kind):
                 return _UNREADABLE
             if rule:
+                stands[0] = _WAS_REFUSED
                 reply[out_at] = rule
                 reply[out_at + 1] = s.error_branch
                 reply[out_at + 2] = s.error_value
@@ -150,14 +162,14 @@ def _answer_slot(s: Any, frame: Any, at: int, end: int, reply: Any, out_at: int,
 
 @kernel(_I64(_WORDS, _WORDS, types.boolean[::1], RECEIVED, _WORDS, types.int64[:, ::1]))
 def answer_frame(
-    headers: Any, most_words: Any, playing: Any, frame: Any, reply: Any, ended: Any
+    headers: Any, most_words: Any, playing: Any, frame: Any, reply: Any, stands: Any
 ) -> Any:
     """Perform what a frame asks for; returns the length of the reply, or why there is none.
 
     Args:
         most_words: `[W]` words that each slot may send.
         playing: `[W]` whose episode goes on.
-        ended: `[W, 2]`, written: whether an episode answers now, and the id it answers.
+        stands: `[W, 2]` how each slot stands, and the id that it answers; updated.
     """
     width = len(headers)
     if len(frame) < width:
@@ -165,14 +177,13 @@ def answer_frame(
     start, end = width, 0
     for k in range(width):
         count = frame[k]
-        ended[k, 0] = 0
         if (count > 0) != playing[k] or count > most_words[k]:
             return _OUT_OF_TURN
         if count < 0 or count > len(frame) - start:
             return _UNREADABLE
         if count:
             s = jit.state_at(headers[k])
-            end = _answer_slot(s, frame, start, start + count, reply, end, ended[k])
+            end = _answer_slot(s, frame, start, start + count, reply, end, stands[k])
             if end < 0:
                 return end
             start += count
@@ -193,7 +204,7 @@ class Broker:
         self._memories = memories
         self._headers = np.array([m.address for m in memories], np.int64)
         self._playing = np.ones(len(memories), np.bool_)
-        self._ended = np.zeros((len(memories), 2), np.int64)
+        self._stands = np.zeros((len(memories), 2), np.int64)
         sizes = [REPLY_HEAD + m["ceiling"] * (BLOCK_HEAD + 2 + m["intervals"]) for m in memories]
         self._reply = np.empty(sum(sizes), np.int64)
         self._most_words = np.array([outgoing_words(m["ceiling"]) for m in memories], np.int64)
@@ -220,7 +231,7 @@ class Broker:
             ControllerError: an episode goes on and on.
         """
         size = answer_frame()(
-            self._headers, self._most_words, self._playing, frame, self._reply, self._ended
+            self._headers, self._most_words, self._playing, frame, self._reply, self._stands
         )
         if size == _LOGS_TOO_MUCH:
             raise ControllerError(
@@ -232,10 +243,10 @@ class Broker:
                 if size == _UNREADABLE
                 else "a worker spoke for an episode out of turn, or said too much"
             )
-        ended = self._ended[:, 0].nonzero()[0]
-        for k in ended.tolist():
-            compiled.end()(self._memories[k].address, 0, int(self._ended[k, 1]), self.results[k])
-            self._playing[k] = False
+        for k in (self._stands[:, 0] == _ANSWERS).nonzero()[0].tolist():
+            answer = int(self._stands[k, 1])
+            compiled.end()(self._memories[k].address, 0, answer, self.results[k])
+            self._playing[k], self._stands[k, 0] = False, _PLAYS
         return self._reply[:size]
 
     def log(self, k: int) -> np.ndarray:
