@@ -1,5 +1,6 @@
 """Draws: in which order an episode gets the recorded trajectories of its question."""
 
+import functools
 import random
 
 import numpy as np
@@ -33,11 +34,7 @@ def orders(spec: str, *, questions: int, branches: int, ceiling: int, seed: int 
     if not 1 <= draws <= MAX_DRAWS:
         raise SpecError(f"draws {spec!r}: N must be from 1 to {MAX_DRAWS}")
     if kind == "reference":
-        shuffled = np.empty((draws, ceiling), np.int16)
-        for s in range(draws):
-            order = list(range(branches))
-            random.Random(s).shuffle(order)
-            shuffled[s] = order[:ceiling]
+        shuffled = _reference(draws, branches)[:, :ceiling]
         return np.ascontiguousarray(
             np.broadcast_to(shuffled, (questions, draws, ceiling)), np.int16
         )
@@ -45,3 +42,14 @@ def orders(spec: str, *, questions: int, branches: int, ceiling: int, seed: int 
     everyone = np.broadcast_to(np.arange(branches, dtype=np.int16), (questions * draws, branches))
     subsets = rng.permuted(everyone, axis=1)[:, :ceiling]
     return np.ascontiguousarray(subsets.reshape(questions, draws, ceiling))
+
+
+@functools.lru_cache(maxsize=8)
+def _reference(draws: int, branches: int) -> np.ndarray:
+    """`[draws, branches]` int16, as `random.Random(s)` shuffles them for s in 0..draws-1."""
+    shuffled = np.empty((draws, branches), np.int16)
+    for s in range(draws):
+        order = list(range(branches))
+        random.Random(s).shuffle(order)
+        shuffled[s] = order
+    return shuffled
