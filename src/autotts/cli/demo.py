@@ -11,7 +11,7 @@ from autotts.errors import RunError
 _MARKER = "demo.txt"
 _MODELS = {"small": 0.35, "large": 0.55}
 _SEEDS = {"search": 1, "held-out": 101}
-_TRIALS = 60
+_TRIALS = 120
 
 
 def demo(
