@@ -38,7 +38,7 @@ def test_diagnosing_12_000_episodes(aime24, benchmark):
 
 @pytest.mark.parametrize("name", ["asc", "race-beta", "cmc"])
 def test_tuning_settings_a_minute(aime24, name, benchmark):
-    """2,400 episodes a setting: 4 stores, 30 questions, 20 draws."""
+    """2,400 episodes a setting: 4 stores, 30 questions, 20 draws; fresh draws included."""
     spec = programs.parse(name)
     trials = 200 if benchmark.enabled else 5
     began = time.process_time()

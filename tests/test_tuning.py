@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autotts import programs, stores
@@ -30,6 +32,7 @@ def store() -> Store:
     )
 
 
+@example(low=2.3e-313, width=1.0, share=1.0, whole=False)
 @given(st.floats(-5, 5), st.floats(0, 100), st.floats(0, 1), st.booleans())
 def test_values_lie_in_their_range_and_find_their_share_again(low, width, share, whole):
     low, high = (round(low), round(low + width)) if whole else (low, low + width)
@@ -48,6 +51,16 @@ def test_a_search_starts_from_the_schedule_and_goes_on(store):
     cells = run_cells([store], [programs.parse("asc").at(beta) for beta in BETAS], SETTINGS)
     assert own["accuracy"].to_list() == [cell.correct.mean() for cell in cells]
     assert own["tokens"].to_list() == [cell.episodes.column("tokens").mean() for cell in cells]
+
+
+def test_how_many_threads_measure_changes_no_figure(store):
+    """Settings are measured side by side; each keeps its own score."""
+    one, three = (
+        tune([store], programs.parse("asc"), trials=10, settings=replace(SETTINGS, jobs=jobs))
+        for jobs in (1, 3)
+    )
+    assert one.trials.equals(three.trials)
+    assert one.confirmed.equals(three.confirmed)
 
 
 def test_residuals_are_measured_from_the_frontier(store):

@@ -7,9 +7,12 @@ and is the material for a new schedule. A setting chosen as the best of hundreds
 accuracy to luck: the frontier is measured again on draws that had no part in the choice.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,12 +21,12 @@ from numpy.typing import NDArray
 
 from autotts import programs
 from autotts.errors import ControllerError, SpecError
-from autotts.evaluate.evaluation import Settings, run_cells
+from autotts.evaluate.evaluation import Cell, Settings, run_cells
 from autotts.evaluate.frontiers import Points, accuracy_at, frontier
 from autotts.programs import Spec
 from autotts.replay import compiled
 from autotts.replay.cache import address
-from autotts.replay.episodes import all_pairs, compile_program, run_compiled
+from autotts.replay.episodes import Rules, all_pairs, compile_program, run_compiled
 from autotts.stores import Store
 
 BETAS = tuple(k / 10 for k in range(11))
@@ -61,7 +64,7 @@ class Range:
     def at(self, share: float) -> float:
         """The value at a share in [0, 1] of the range."""
         if self._log:
-            value = self.low * (self.high / self.low) ** share
+            value = float(np.exp((1 - share) * np.log(self.low) + share * np.log(self.high)))
         else:
             value = self.low + share * (self.high - self.low)
         value = min(max(value, self.low), self.high)
@@ -73,7 +76,9 @@ class Range:
             return 0.0
         value = min(max(value, self.low), self.high)
         if self._log:
-            return float(np.log(value / self.low) / np.log(self.high / self.low))
+            # Not the log of a quotient: a range may begin so near 0 that it overflows.
+            low, at, high = np.log([self.low, value, self.high])
+            return float((at - low) / (high - low))
         return (value - self.low) / (self.high - self.low)
 
 
@@ -86,7 +91,7 @@ class Tuning:
         what the frontier of all trials gives for as many tokens), on_frontier, and a column
         `p.NAME` for each parameter.
     confirmed: the trials on the frontier, with fresh_accuracy and fresh_tokens on other draws.
-    per_minute: settings measured a minute, compilation apart.
+    per_minute: settings tried a minute, fresh draws included, compilation apart.
     """
 
     spec: Spec
@@ -176,7 +181,7 @@ def tune(
     space = _space(spec, schedule, ranges or {})
     measure = _measure(stores, spec, settings)
     rows: list[Values] = list(schedule)
-    scores = measure(schedule)
+    scores = _means(own, len(stores))
     began = time.perf_counter()
     while len(rows) < len(schedule) + trials:
         count = min(_BATCH, len(schedule) + trials - len(rows))
@@ -185,7 +190,6 @@ def tune(
         rows += batch
         if on_batch:
             on_batch(len(rows) - len(schedule))
-    seconds = time.perf_counter() - began
     frame = _frame(rows, scores, space)
     fresh = replace(settings, draws=_fresh(settings.draws), seed=settings.seed + 1)
     chosen = frame.filter("on_frontier").sort("tokens")
@@ -193,6 +197,7 @@ def tune(
     confirmed = chosen.with_columns(
         pl.Series("fresh_accuracy", again[:, 0]), pl.Series("fresh_tokens", again[:, 1])
     )
+    seconds = time.perf_counter() - began
     return Tuning(spec, space, frame, confirmed, 60 * trials / max(seconds, 1e-9))
 
 
@@ -266,23 +271,25 @@ def _measure(stores: Sequence[Store], spec: Spec, settings: Settings) -> Measure
         return lambda batch: _measure_sealed(stores, spec, settings, batch)
     # Kept by the function below: the address is good as long as the code lives.
     code = compile_program(programs.load_trusted(spec.source))
-    places = []
-    for store in stores:
-        orders = settings.orders(store)
-        places.append((store, orders, all_pairs(orders), settings.rules(store)))
+    places = [(store, settings.orders(store), settings.rules(store)) for store in stores]
+
+    def score(asked: tuple[Values, tuple[Store, np.ndarray, Rules]]) -> tuple[float, float]:
+        values, (store, orders, rules) = asked
+        pairs = all_pairs(orders)
+        ran = run_compiled(
+            address(code), list(values.values()), store.pool, orders, pairs, rules, jobs=1
+        )
+        if (ran.column("status") != compiled.ANSWERED).any():
+            return np.nan, np.nan
+        right = ran.column("code") == store.gold[pairs[:, 0]]
+        return float(right.mean()), float(ran.column("tokens").mean())
 
     def measure(batch: Sequence[Values]) -> NDArray[np.float64]:
-        scores = np.full((len(batch), len(places), 2), np.nan)
-        for n, values in enumerate(batch):
-            for k, (store, orders, pairs, rules) in enumerate(places):
-                ran = run_compiled(
-                    address(code), list(values.values()), store.pool, orders, pairs, rules,
-                    jobs=settings.jobs,
-                )  # fmt: skip
-                if (ran.column("status") == compiled.ANSWERED).all():
-                    right = ran.column("code") == store.gold[pairs[:, 0]]
-                    scores[n, k] = right.mean(), ran.column("tokens").mean()
-        means: NDArray[np.float64] = scores.mean(axis=1)
+        # A thread per setting and store: the halves of one store's questions differ in work, and
+        # threads that each take a half wait for the longer one.
+        with ThreadPoolExecutor(settings.jobs or os.cpu_count()) as threads:
+            scores = list(threads.map(score, product(batch, places)))
+        means: NDArray[np.float64] = np.reshape(scores, (len(batch), len(places), 2)).mean(axis=1)
         return means
 
     return measure
@@ -299,8 +306,13 @@ def _measure_sealed(
             return np.full((1, 2), np.nan)
         alone = [_measure_sealed(stores, spec, settings, [values]) for values in batch]
         return np.concatenate(alone)
+    return _means(cells, len(stores))
+
+
+def _means(cells: Sequence[Cell], stores: int) -> NDArray[np.float64]:
+    """Scores of settings from their cells, store after store: `[n, 2]`, as of a `Measure`."""
     scores = [(cell.correct.mean(), cell.episodes.column("tokens").mean()) for cell in cells]
-    means: NDArray[np.float64] = np.array(scores).reshape(len(batch), len(stores), 2).mean(axis=1)
+    means: NDArray[np.float64] = np.array(scores).reshape(-1, stores, 2).mean(axis=1)
     return means
 
 
