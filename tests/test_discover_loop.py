@@ -63,8 +63,8 @@ def test_a_run_is_a_folder_that_a_person_can_read(begin, tmp_path):
     assert outcome.stopped == ""
     files = {path.name for path in (folder / "rounds" / "0002").iterdir()}
     assert files >= {
-        "program.py", "proposal.md", "sweep.json", "sweep.csv", "digest.md", "errors.txt",
-        "cost.json",
+        "program.py", "proposal.md", "sweep.json", "sweep.csv", "digest.md", "traces.md",
+        "errors.txt", "cost.json",
     }  # fmt: skip
     assert "width 12" in (folder / "rounds/0002/proposal.md").read_text()
     cost = json.loads((folder / "rounds/0002/cost.json").read_text())
@@ -145,11 +145,25 @@ def test_evaluations_count_sweeps_and_tries(begin, tmp_path):
     assert len(of(folder, "scored")) == 1
 
 
-def test_without_traces_there_is_no_digest(begin):
+def test_a_round_shows_episodes(begin):
+    """In its folder and, the same, to the explorer of the next round."""
+    folder = begin()
+    explorer = Proposes(program(), program(9))
+    session(folder, explorer)
+    shown = (folder / "rounds/0001/traces.md").read_text()
+    assert "round-1 at beta 0.5 on m/toy, question" in shown
+    (trial,) = explorer.turns[1].history.trials
+    assert trial.traces == shown
+    assert "autotts diagnose STORE -c rounds/0001/program.py" in trial.digest
+
+
+def test_without_traces_there_are_scores_only(begin):
     folder = begin(traces=False, limits=Limits(rounds=1))
     explorer = Proposes(program())
     session(folder, explorer)
-    assert of(folder, "scored")[0]["digest"] == ""
+    (scored,) = of(folder, "scored")
+    assert (scored["digest"], scored["traces"]) == ("", "")
+    assert {path.name for path in folder.glob("rounds/*/*.md")} == {"proposal.md"}
     assert not explorer.turns[0].traces
 
 

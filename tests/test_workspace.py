@@ -39,7 +39,8 @@ POINT = SweepPoint(0.5, 61.25, 90_000.0, 30_000.0, 0.15, {"m/d": (61.25, 90_000.
 def turn(folder: Path, **changes: Any) -> Turn:
     """A round with a history of one program."""
     folder.mkdir(parents=True, exist_ok=True)
-    trial = Trial(1, 0, Proposal(toy.program(), "Wide."), (POINT,), 60.0, (), (), "# lost q3", True)
+    wide = Proposal(toy.program(), "Wide.")
+    trial = Trial(1, 0, wide, (POINT,), 60.0, (), (), "# lost q3", True, "# AAB")
 
     def nothing_paid(*_: Any, **__: Any) -> Any:
         raise AssertionError
@@ -110,6 +111,7 @@ def test_it_has_what_there_is_to_read(tmp_path: Path) -> None:
         assert "30 minutes" in text.replace("\n", " ")
         assert "lost q3" in (folder / "HISTORY.md").read_text()
         assert (folder / "programs/round-1.py").read_text() == toy.program()
+        assert (folder / "traces/round-1.md").read_text() == "# AAB"
         assert "def solve" in (folder / "baselines/asc.py").read_text()
         assert (folder / "program.py").read_text() == toy.program()
         assert os.access(folder / "bin/autotts", os.X_OK)
@@ -123,6 +125,7 @@ def test_it_shows_no_diagnosis_without_traces(tmp_path: Path) -> None:
     given = turn(tmp_path / "turn", traces=False)
     with workspace.Workspace(given, tries=None, minutes=1) as made:
         assert "lost q3" not in (made.folder / "HISTORY.md").read_text()
+        assert not (made.folder / "traces").exists()
 
 
 def test_several_programs_can_be_left(tmp_path: Path) -> None:

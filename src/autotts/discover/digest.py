@@ -1,9 +1,12 @@
-"""The digest of a round: what an explorer reads beside the curve, within a byte budget."""
+"""What a round's episodes teach: the digest that an explorer reads beside the curve, and traces."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from autotts.diagnose import diagnose
 from autotts.diagnose.digest import digest
+from autotts.discover import traces
 from autotts.discover.scoring import Scorer, Sweep
 from autotts.evaluate.frontiers import Curve
 from autotts.programs import Source
@@ -11,13 +14,25 @@ from autotts.stores import Store
 
 LIMIT_BYTES = 16 * 1024
 BETAS = (0.0, 0.5, 1.0)
-DRAWS = "reference:5"
-"""Of the episodes whose logs are diagnosed."""
+DRAWS = "reference:2"
+"""Of the episodes that are diagnosed: on four stores of 30 questions, 720."""
 
 _SHOWN = 6
 
 
-def describe(source: Source, sweep: Sweep, parent: Curve, scorer: Scorer) -> str:
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What is said of a program's episodes; neither text holds an answer.
+
+    digest: Markdown, at most `LIMIT_BYTES` bytes.
+    traces: some of the episodes branch by branch, at most `traces.LIMIT_BYTES` bytes.
+    """
+
+    digest: str
+    traces: str
+
+
+def describe(source: Source, sweep: Sweep, parent: Curve, scorer: Scorer) -> Diagnosis:
     """Where a program won and lost against its parent, and what went wrong in its episodes.
 
     Args:
@@ -28,8 +43,14 @@ def describe(source: Source, sweep: Sweep, parent: Curve, scorer: Scorer) -> str
         lines += _store_lines(sweep, parent, store)
     text = "\n".join(lines) + "\n"
     ran = scorer.diagnosed(source, BETAS, DRAWS)
-    left = max(0, LIMIT_BYTES - len(text.encode()))
-    return text + digest(diagnose(ran), ran, limit_bytes=left)
+    found = diagnose(ran)
+    text += digest(
+        found,
+        ran,
+        more=f"autotts diagnose STORE -c {source.path}",
+        limit_bytes=max(0, LIMIT_BYTES - len(text.encode())),
+    )
+    return Diagnosis(text, traces.sample(ran, found))
 
 
 def _store_lines(sweep: Sweep, parent: Curve, store: Store) -> list[str]:

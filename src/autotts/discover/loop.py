@@ -12,7 +12,7 @@ from typing import Any
 
 from autotts import stores as stored
 from autotts.discover import rules as rule_checks
-from autotts.discover.digest import describe
+from autotts.discover.digest import Diagnosis, describe
 from autotts.discover.events import seconds_spent
 from autotts.discover.folder import OpenRun
 from autotts.discover.ledger import Ledger
@@ -324,14 +324,14 @@ class Discovery:
         self._ledger.check_evaluation()
         began = time.monotonic()
         figures: dict[str, Any] = {"points": [], "area": None, "fractions": {}}
-        digest = ""
+        said = Diagnosis("", "")
         notes: Record = {}
         errors, breaches = self._refusals(source)
         if not errors:
             try:
                 sweep = self._scorer.sweep(source)
                 if self.settings.traces:
-                    digest = describe(source, sweep, self._incumbent().curve, self._scorer)
+                    said = describe(source, sweep, self._incumbent().curve, self._scorer)
             except _REFUSED as error:
                 errors = [str(error)]
             else:
@@ -347,7 +347,8 @@ class Discovery:
             counts=bool(figures["points"]),
             errors=errors,
             remarks=[b.reason for b in breaches if not b.fatal],
-            digest=digest,
+            digest=said.digest,
+            traces=said.traces,
             notes=notes,
             seconds=_since(began),
             **figures,

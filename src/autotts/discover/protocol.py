@@ -94,8 +94,9 @@ class Trial:
     area: mean accuracy (percent) of its frontier over the budgets that count; None without a sweep.
     errors: why it could not be evaluated, or broke a rule, in words.
     remarks: what the rules say beside that: novelty, violations within bounds, curve facts.
-    digest: the diagnosis of its traces, in words; "" under `--no-traces`.
+    digest: the diagnosis of its episodes, in words; "" under `--no-traces`.
     accepted: whether it became the best by more than its own noise.
+    traces: some of its episodes, branch by branch, without answers; "" under `--no-traces`.
     """
 
     round: int
@@ -107,6 +108,7 @@ class Trial:
     remarks: tuple[str, ...]
     digest: str
     accepted: bool
+    traces: str = ""
 
     @property
     def name(self) -> str:

@@ -79,6 +79,7 @@ def trials_of(events: Sequence[Record]) -> list[Trial]:
             remarks=tuple(record["remarks"]),
             digest=record["digest"],
             accepted=False,
+            traces=record["traces"],
         )
         trials.append(replace(trial, accepted=trial.name in accepted))
     return trials

@@ -33,8 +33,10 @@ def write_round(folder: RunFolder, events: Sequence[Record], number: int) -> Non
         fields = {key: event[key] for key in _SWEEP_FIELDS}
         folder.write(place / "sweep.json", json.dumps(fields, indent=1) + "\n")
         folder.write(place / "sweep.csv", sweep_csv(trial.points))
-        folder.write(place / "digest.md", trial.digest)
         folder.write(place / "errors.txt", "".join(f"{line}\n" for line in trial.errors))
+        for name, text in (("digest.md", trial.digest), ("traces.md", trial.traces)):
+            if text:
+                folder.write(place / name, text)
     failures = [e["reason"] for e in of_kind(list(events), "failed") if e["round"] == number]
     if failures:
         folder.write(folder.round(number) / "errors.txt", f"{failures[0]}\n")

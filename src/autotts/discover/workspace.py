@@ -109,6 +109,9 @@ def write_reading_matter(folder: Path, turn: Turn) -> str:
     (folder / "baselines").mkdir(exist_ok=True)
     for trial in history.trials:
         write_text(folder / "programs" / f"round-{trial.name}.py", trial.proposal.source)
+        if turn.traces and trial.traces:
+            (folder / "traces").mkdir(exist_ok=True)
+            write_text(folder / "traces" / f"round-{trial.name}.md", trial.traces)
     for name in history.baselines:
         write_text(folder / "baselines" / f"{name}.py", programs.find(name).text)
     start = _start_of(history.best)
