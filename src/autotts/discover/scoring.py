@@ -133,6 +133,8 @@ class Scorer:
             "blind": self._run_blind,
             "in-process": run_in_process,
         }[settings.driver]
+        # Compiling takes seconds, in which some hundred episodes are run blind.
+        self._briefly = run_in_process if settings.driver == "in-process" else self._run_blind
 
     def __enter__(self) -> "Scorer":
         return self
@@ -210,11 +212,10 @@ class Scorer:
         evaluation = self._settings.evaluation(draws="reference:1")
         pairs = np.zeros((1, 2), np.int64)
         cells = [_cell(self.stores[0], beta, evaluation, pairs) for beta in self._settings.betas]
-        driver = run_in_process if self._settings.driver == "in-process" else self._run_blind
-        return tuple(dict(found) for found in driver(source, cells, 0, False).parameters)
+        return tuple(dict(found) for found in self._briefly(source, cells, 0, False).parameters)
 
     def diagnosed(self, source: Source, betas: Sequence[float], draws: str) -> list[diagnose.Ran]:
-        """Episodes with their logs, to be diagnosed: a program that was scored before.
+        """A few episodes with their logs, to be diagnosed: of a program that was scored before.
 
         Raises:
             ProgramError, ControllerError, SandboxError: as `sweep`.
@@ -222,7 +223,7 @@ class Scorer:
         evaluation = self._settings.evaluation(draws=draws)
         asked = [(store, beta) for beta in betas for store in self.stores]
         cells = [_cell(store, beta, evaluation) for store, beta in asked]
-        ran = self._driver(source, cells, 0, True)
+        ran = self._briefly(source, cells, 0, True)
         return [
             diagnose.Ran(store, source.name, beta, episodes, cell.orders, cell.rules)
             for (store, beta), cell, episodes in zip(asked, cells, ran.episodes, strict=True)
