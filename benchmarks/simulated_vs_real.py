@@ -26,7 +26,7 @@ import numpy as np
 from autotts import programs
 from autotts.evaluate import Settings, evaluate
 from autotts.evaluate.compare import compare
-from autotts.evaluate.frontiers import BUDGET_FRACTIONS, Curve, accuracy_at_fractions, curves
+from autotts.evaluate.frontiers import BUDGET_FRACTIONS, Curve, accuracy_at_fractions
 from autotts.stores import Store, build, import_released, load
 from autotts.stores.fitting import fit
 from autotts.stores.model import EVENTS, Parameters
@@ -297,7 +297,7 @@ def sweeps(store: Store, draws: int) -> dict[str, Curve]:
     """The curve of every controller that comes with the package."""
     settings = Settings(draws=f"reference:{draws}", jobs=1)
     evaluation = evaluate([store], programs.built_in(), betas=BETAS, settings=settings)
-    return curves(evaluation.episodes)
+    return evaluation.curves()
 
 
 def compared(found: dict[str, Curve], a: str, b: str) -> list[dict[str, float]]:

@@ -192,6 +192,27 @@ def test_a_budget_pays_for_one_interval_at_least(store):
         run(store, "sc", budget=509, probe_tokens=10)
 
 
+def test_curves_hold_every_episode_of_a_sweep(store):
+    found = evaluate([store], ["sc", "asc"], betas=[1.0, 0.5], settings=SETTINGS)
+    curves = found.curves()
+    assert list(curves) == ["sc", "asc"]
+    sweep = curves["asc"]
+    assert sweep.betas.tolist() == [0.5, 1.0]
+    for cell in found.cells[2:]:
+        at = sweep.betas.tolist().index(cell.spec.beta)
+        key = (store.model, store.dataset)
+        assert sweep.correct[key][at].ravel().tolist() == cell.correct.tolist()
+        assert sweep.tokens[key][at].ravel().tolist() == cell.episodes.column("tokens").tolist()
+
+
+def test_fresh_draws_are_as_many_others(store):
+    for draws in ("reference:7", "subsets:7"):
+        settings = Settings(draws=draws, seed=3, max_branches=8)
+        first, other = settings.orders(store), settings.fresh().orders(store)
+        assert first.shape == other.shape
+        assert not np.array_equal(first, other)
+
+
 def test_some_episodes_can_be_run_alone(store):
     pairs = np.array([[3, 1], [0, 2]])
     (cell,) = run_cells([store], [programs.parse("asc")], SETTINGS, pairs=pairs)

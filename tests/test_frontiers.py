@@ -1,12 +1,12 @@
 import itertools
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from autotts.errors import StoreError
 from autotts.evaluate.frontiers import (
     BUDGET_FRACTIONS,
     Curve,
@@ -14,7 +14,6 @@ from autotts.evaluate.frontiers import (
     accuracy_at,
     accuracy_at_fractions,
     curve,
-    curves,
     frontier,
     frontier_area,
     isotonic_violation,
@@ -181,62 +180,15 @@ def test_a_fall_in_tokens_is_measured_from_the_highest_before_it() -> None:
     np.testing.assert_allclose(stores, [0, 0.5])
 
 
-def frame(
-    controllers: tuple[str, ...] = ("one",),
-    models: tuple[str, ...] = ("m1", "m2"),
-    betas: tuple[float, ...] = (0.0, 1.0),
-) -> pl.DataFrame:
-    """Episodes whose tokens tell where they come from."""
-    rows = itertools.product(controllers, models, betas, range(3), range(2))
-    return pl.DataFrame(
-        [
-            {
-                "controller": c,
-                "model": m,
-                "dataset": "d",
-                "beta": b,
-                "question": q,
-                "draw": d,
-                "correct": q > d,
-                "tokens": 1_000 * int(m[1]) + 100 * int(b) + 10 * q + d,
-            }
-            for c, m, b, q, d in rows
-        ]
-    )
-
-
-def test_curves_from_episodes_in_any_order() -> None:
-    episodes = frame(("one", "two")).sample(fraction=1.0, shuffle=True, seed=0)
-    found = curves(episodes)
-    assert set(found) == {"one", "two"}
-    one = found["one"]
-    assert one.stores == (("m1", "d"), ("m2", "d"))
-    assert one.betas.tolist() == [0, 1]
-    assert one.tokens["m2", "d"][1].tolist() == [[2100, 2101], [2110, 2111], [2120, 2121]]
-    assert one.correct["m1", "d"][0].tolist() == [[False, False], [True, False], [True, True]]
-    np.testing.assert_allclose(one.points().tokens, [[1010.5, 1110.5], [2010.5, 2110.5]])
-    np.testing.assert_allclose(one.dearest_tokens(), [1110.5, 2110.5])
-
-
-def test_curves_want_every_episode_once() -> None:
-    episodes = frame()
-    with pytest.raises(ValueError, match="exactly once"):
-        curves(episodes.head(-1))
-    with pytest.raises(ValueError, match="exactly once"):
-        curves(pl.concat([episodes.head(-1), episodes.head(1)]))
-    with pytest.raises(ValueError, match="same on all"):
-        curves(pl.concat([frame(models=("m1",)), frame(models=("m2",), betas=(0.5,))]))
-    other = frame(models=("m2",)).with_columns(pl.col("question") + 1)
-    with pytest.raises(ValueError, match="other questions"):
-        curves(pl.concat([frame(models=("m1",)), other]))
-
-
 def test_a_curve_cannot_be_built_wrong() -> None:
     cell = (np.ones((3, 2), dtype=bool), np.ones((3, 2)))
     good = curve("c", {(("m", "d"), 0.0): cell, (("m", "d"), 1.0): cell})
     assert good.points().accuracy.tolist() == [[1, 1]]
     with pytest.raises(ValueError, match="missing"):
         curve("c", {(("m", "d"), 0.0): cell, (("n", "d"), 1.0): cell})
+    few = (np.ones((2, 2), dtype=bool), np.ones((2, 2)))
+    with pytest.raises(StoreError, match="n/d has 2 questions"):
+        curve("c", {(("m", "d"), 0.0): cell, (("n", "d"), 0.0): few})
     with pytest.raises(ValueError, match="missing all"):
         curve("c", {})
     with pytest.raises(ValueError, match="ascend"):

@@ -109,7 +109,6 @@ def compare(
     from autotts.evaluate import Settings
     from autotts.evaluate import compare as comparisons
     from autotts.evaluate import evaluate as run
-    from autotts.evaluate.frontiers import curves
     from autotts.report.tables import acceptance_line, comparison_table, saving_table
 
     if a == b:
@@ -120,7 +119,7 @@ def compare(
         options.load_stores(stores), list(dict.fromkeys([a, b, reference])),
         betas=options.parse_betas(beta), settings=settings,
     )  # fmt: skip
-    found = curves(evaluation.episodes)
+    found = evaluation.curves()
     pair, base = (found[a], found[b]), found[reference]
     at_tokens = comparisons.compare(*pair, reference=base, rng=np.random.default_rng(seed))
     at_accuracy = comparisons.compare_tokens(*pair, reference=base, rng=np.random.default_rng(seed))

@@ -19,8 +19,8 @@ import polars as pl
 from autotts.errors import ControllerError, ProgramError, SpecError
 from autotts.evaluate import statistics
 from autotts.evaluate.compare import clears_noise
-from autotts.evaluate.evaluation import Cell, Settings, run_cells
-from autotts.evaluate.frontiers import Curve, curve
+from autotts.evaluate.evaluation import Cell, Settings, curves_of, run_cells
+from autotts.evaluate.frontiers import Curve
 from autotts.evaluate.statistics import FloatArray
 from autotts.programs import DEFAULT_BETA, Source, Spec
 from autotts.stores import Store
@@ -211,7 +211,7 @@ def _short(text: str, most: int = 48) -> str:
 def _differences(
     cells: Sequence[Cell], base: Sequence[Cell], rng: np.random.Generator
 ) -> Mapping[str, float]:
-    mine, theirs = _curve(cells), _curve(base)
+    (mine,), (theirs,) = curves_of(cells).values(), curves_of(base).values()
     gap = statistics.paired_difference(
         _per_question(mine, mine.correct), _per_question(theirs, theirs.correct), rng=rng
     )
@@ -230,18 +230,6 @@ def _differences(
         "area_low": 100 * area.low,
         "area_high": 100 * area.high,
     }
-
-
-def _curve(cells: Sequence[Cell]) -> Curve:
-    points = {}
-    for cell in cells:
-        shape = (len(cell.store.gold), -1)
-        tokens = cell.episodes.column("tokens").reshape(shape)
-        points[(cell.store.model, cell.store.dataset), cell.spec.beta] = (
-            cell.correct.reshape(shape),
-            tokens,
-        )
-    return curve(cells[0].spec.text, points)
 
 
 def _per_question(swept: Curve, values: Mapping[tuple[str, str], np.ndarray]) -> FloatArray:

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import polars as pl
 from autotts import __version__, programs
 from autotts.errors import ProgramError, SpecError
 from autotts.evaluate import statistics
+from autotts.evaluate.frontiers import Curve, StoreKey, curve
 from autotts.programs import Spec
 from autotts.replay import draws as draw_specs
 from autotts.replay import episodes as in_process
@@ -75,6 +76,11 @@ class Settings:
             raise SpecError(f"jobs {self.jobs}: need at least 1")
         if not self.timeout_seconds > 0:
             raise SpecError(f"timeout {self.timeout_seconds}: need more than 0 seconds")
+
+    def fresh(self) -> "Settings":
+        """The same on as many other draws, of programs that were audited before."""
+        count = self.draws.partition(":")[2]
+        return replace(self, draws=f"subsets:{count}", seed=self.seed + 1, traces=False, audit=0)
 
     def rules(self, store: Store) -> Rules:
         """The rules of an episode on a store.
@@ -196,6 +202,10 @@ class Evaluation:
         """One row per episode: model, dataset, controller, beta, question, draw, correct, ..."""
         return pl.concat([cell.frame() for cell in self.cells])
 
+    def curves(self) -> dict[str, Curve]:
+        """Each controller's sweep over beta, by its SPEC; see `curves_of`."""
+        return curves_of(self.cells)
+
     def results(self) -> list[dict[str, Any]]:
         """A summary of each cell."""
         return [cell.summary(np.random.default_rng(self.settings.seed)) for cell in self.cells]
@@ -251,6 +261,24 @@ def write_text(path: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def curves_of(cells: Iterable[Cell]) -> dict[str, Curve]:
+    """The sweep over beta of each controller, by its SPEC, in order of first appearance.
+
+    Args:
+        cells: of every store and beta, with all questions and draws.
+
+    Raises:
+        StoreError: models of one dataset have other questions.
+    """
+    found: dict[str, dict[tuple[StoreKey, float], tuple[np.ndarray, np.ndarray]]] = {}
+    for cell in cells:
+        place = (cell.store.model, cell.store.dataset), cell.spec.beta
+        shape = (len(cell.store.gold), -1)
+        tokens = cell.episodes.column("tokens").reshape(shape)
+        found.setdefault(cell.spec.text, {})[place] = (cell.correct.reshape(shape), tokens)
+    return {name: curve(name, points) for name, points in found.items()}
 
 
 def sweep(specs: Iterable[Spec], betas: Sequence[float] | None) -> list[Spec]:

@@ -26,9 +26,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from autotts.errors import StoreError
 from autotts.evaluate.statistics import FloatArray, Values
 
 StoreKey = tuple[str, str]
@@ -154,6 +154,9 @@ def curve(
     Args:
         cells: per store and beta, `(correct, tokens)`, each `[Q, D]`.
         questions: per dataset, `[Q]` ids; 0 to Q-1 if not given.
+
+    Raises:
+        StoreError: models of one dataset have other questions.
     """
     stores = sorted({store for store, _ in cells})
     betas = sorted({beta for _, beta in cells})
@@ -163,29 +166,8 @@ def curve(
     correct = {s: np.stack([cells[s, b][0] for b in betas]) for s in stores}
     tokens = {s: np.stack([cells[s, b][1] for b in betas]) for s in stores}
     if questions is None:
-        questions = {s[1]: np.arange(correct[s].shape[1]) for s in stores}
+        questions = _numbered(controller, correct)
     return Curve(controller, np.array(betas, np.float64), questions, correct, tokens)
-
-
-def curves(episodes: pl.DataFrame) -> dict[str, Curve]:
-    """The curves of all controllers in a frame of episodes.
-
-    Args:
-        episodes: columns model, dataset, controller, beta, question, draw, correct, tokens; one row
-            per episode, in any order. Each controller needs every question and draw of a store at
-            every beta.
-
-    Returns:
-        Curves by controller, in order of first appearance.
-    """
-    found: dict[str, dict[StoreKey, tuple[FloatArray, NDArray[np.int64], Values, Values]]] = {}
-    for key, part in episodes.partition_by(
-        "controller", "model", "dataset", as_dict=True, maintain_order=True
-    ).items():
-        controller, model, dataset = map(str, key)
-        cube = _cube(part, f"{controller} on {model}/{dataset}")
-        found.setdefault(controller, {})[model, dataset] = cube
-    return {name: _join(name, stores) for name, stores in found.items()}
 
 
 def frontier(points: Points) -> NDArray[np.bool_]:
@@ -411,45 +393,19 @@ def _log(values: FloatArray) -> FloatArray:
     return logs
 
 
-def _cube(
-    episodes: pl.DataFrame, name: str
-) -> tuple[FloatArray, NDArray[np.int64], Values, Values]:
-    """betas `[B]`, question ids `[Q]`, correct and tokens `[B, Q, D]` of one store's episodes."""
-    keys = ["beta", "question", "draw"]
-    part = episodes.select(*keys, "correct", "tokens").sort(keys)
-    betas, questions, draws = (np.unique(part[key].to_numpy()) for key in keys)
-    shape = (len(betas), len(questions), len(draws))
-    grid = np.meshgrid(betas, questions, draws, indexing="ij", copy=False)
-    if part.height != np.prod(shape) or any(
-        not np.array_equal(part[key].to_numpy(), axis.ravel())
-        for key, axis in zip(keys, grid, strict=True)
-    ):
-        raise ValueError(
-            f"{name}: {part.height} episodes for {shape[0]} betas, {shape[1]} questions and "
-            f"{shape[2]} draws; each beta needs every question and draw exactly once"
-        )
-    correct, tokens = (part[key].to_numpy().reshape(shape) for key in ("correct", "tokens"))
-    return betas.astype(np.float64), questions.astype(np.int64), correct, tokens
+def _numbered(controller: str, correct: Mapping[StoreKey, Values]) -> dict[str, NDArray[np.int64]]:
+    """Per dataset, 0 to Q-1.
 
-
-def _join(
-    controller: str,
-    stores: Mapping[StoreKey, tuple[FloatArray, NDArray[np.int64], Values, Values]],
-) -> Curve:
-    """One curve from the cubes of its stores, which must agree on betas and questions."""
-    first, (betas, *_) = next(iter(stores.items()))
+    Args:
+        correct: per store, `[B, Q, D]`.
+    """
     questions: dict[str, NDArray[np.int64]] = {}
-    for store, (others, ids, _, _) in stores.items():
-        if not np.array_equal(others, betas):
-            raise ValueError(
-                f"{controller}: betas {others.tolist()} on {store[0]}/{store[1]} but "
-                f"{betas.tolist()} on {first[0]}/{first[1]}; a curve needs the same on all"
+    for (model, dataset), values in correct.items():
+        count = values.shape[1]
+        known = len(questions.setdefault(dataset, np.arange(count)))
+        if known != count:
+            raise StoreError(
+                f"{controller}: {model}/{dataset} has {count} questions and another model's"
+                f" {dataset} {known}; models of one dataset must share theirs"
             )
-        if not np.array_equal(questions.setdefault(store[1], ids), ids):
-            raise ValueError(
-                f"{controller}: {store[0]}/{store[1]} has other questions than the models before "
-                "it; models of one dataset must share theirs"
-            )
-    correct = {store: cube[2] for store, cube in stores.items()}
-    tokens = {store: cube[3] for store, cube in stores.items()}
-    return Curve(controller, betas, questions, correct, tokens)
+    return questions

@@ -191,9 +191,8 @@ def tune(
         if on_batch:
             on_batch(len(rows) - len(schedule))
     frame = _frame(rows, scores, space)
-    fresh = replace(settings, draws=_fresh(settings.draws), seed=settings.seed + 1)
     chosen = frame.filter("on_frontier").sort("tokens")
-    again = _measure(stores, spec, fresh)([rows[t] for t in chosen["trial"]])
+    again = _measure(stores, spec, settings.fresh())([rows[t] for t in chosen["trial"]])
     confirmed = chosen.with_columns(
         pl.Series("fresh_accuracy", again[:, 0]), pl.Series("fresh_tokens", again[:, 1])
     )
@@ -204,11 +203,6 @@ def tune(
 def _bins(column: pl.Expr, count: int) -> pl.Expr:
     """Which of `count` bins with equally many rows; equal values share the lowest."""
     return ((column.rank("min") - 1) * count // pl.len()).cast(pl.Int64)
-
-
-def _fresh(draws: str) -> str:
-    """As many draws that are not the ones of `reference`."""
-    return f"subsets:{draws.partition(':')[2]}"
 
 
 def _space(

@@ -15,7 +15,7 @@ from autotts.errors import SpecError
 from autotts.evaluate import Cell, Evaluation, Settings, run_cells
 from autotts.evaluate import evaluate as run
 from autotts.evaluate.compare import curve_intervals
-from autotts.evaluate.frontiers import Curve, StoreKey, curves
+from autotts.evaluate.frontiers import Curve, StoreKey
 from autotts.programs import Spec
 from autotts.report.model import (
     ALPHABET,
@@ -184,20 +184,19 @@ def _nearest(sweep: Sequence[Spec], beta: float) -> Spec:
 
 
 def _lines(evaluation: Evaluation) -> list[Line]:
-    episodes = evaluation.episodes
-    found = {
-        (row["controller"], row["model"], row["dataset"], row["beta"]): row["sequential_tokens"]
-        for row in episodes.group_by("controller", "model", "dataset", "beta")
-        .agg(pl.col("sequential_tokens").mean())
-        .iter_rows(named=True)
+    sequential = {
+        (cell.spec.text, cell.store.model, cell.store.dataset, cell.spec.beta): float(
+            cell.episodes.column("sequential_tokens").mean()
+        )
+        for cell in evaluation.cells
     }
     lines = []
-    for name, curve in curves(episodes).items():
-        sequential = {
-            store: np.array([found[name, *store, beta] for beta in curve.betas])
+    for name, curve in evaluation.curves().items():
+        by_store = {
+            store: np.array([sequential[name, *store, beta] for beta in curve.betas])
             for store in curve.stores
         }
-        lines += lines_of(curve, sequential, seed=evaluation.settings.seed)
+        lines += lines_of(curve, by_store, seed=evaluation.settings.seed)
     return lines
 
 
