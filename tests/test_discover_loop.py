@@ -5,14 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from autotts.discover import events
+from autotts.discover import events, scoring
 from autotts.discover.explorers import make
 from autotts.discover.finalize import finalize
 from autotts.discover.folder import RunFolder
+from autotts.discover.loop import open_stores
 from autotts.discover.protocol import FREE, Proposal
 from autotts.discover.records import history_of
+from autotts.discover.scoring import Scorer
 from autotts.discover.settings import Limits, parse_settings
-from autotts.errors import ProposalError, RunError, SpecError
+from autotts.errors import ProposalError, RunError, SandboxError, SpecError
+from autotts.report.runs import from_run
+from autotts.sandbox.tier import Tier
 from discover_toy import Scripted, program, result, session, settings, store_folder
 
 
@@ -221,6 +225,21 @@ def test_a_sealed_sweep_is_the_same_as_ours(tmp_path, store):
         figures.append(of(folder, "scored")[0])
     assert figures[0]["points"] == figures[1]["points"]
     assert figures[1]["notes"]["audit"] == "clean"
+    assert figures[1]["notes"]["tier"] == "sealed"
+    assert dict(from_run(folder, replay=False).facts)["programs that ran sealed"] == "1"
+
+
+def test_it_is_said_before_the_start_how_programs_run(store, monkeypatch):
+    """Where no process can be sealed the run is refused, unless it was asked for all the same."""
+    monkeypatch.setattr(scoring, "reach", lambda: Tier({"seccomp": "off: no Linux"}, ()))
+    refused, unsafe = (
+        Scorer(open_stores(made.stores), made)
+        for made in (settings(store, driver="sealed", unsafe=unsafe) for unsafe in (False, True))
+    )
+    with refused, pytest.raises(SandboxError, match=r"off: no Linux(.|\n)*--unsafe-no-sandbox"):
+        refused.check_sandbox()
+    with unsafe:
+        assert unsafe.check_sandbox().startswith("proposed programs run unsealed")
 
 
 def test_unknown_explorers_and_options_suggest():

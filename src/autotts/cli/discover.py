@@ -190,7 +190,7 @@ def _preview(settings: "RunSettings", explorer: "Explorer", dry_run: bool) -> No
 
     if dry_run:
         with Scorer(open_stores(settings.stores), settings) as scorer:
-            scorer.check_sandbox()
+            typer.echo(scorer.check_sandbox(), err=True)
         typer.echo(settings.toml())
     rounds = settings.limits.rounds or 0
     usage = explorer.estimate(rounds, settings.proposals)

@@ -151,7 +151,7 @@ class Discovery:
         ):
             return Outcome(history_of(self.run.log.events).best, "")
         with self._scorer:
-            self._scorer.check_sandbox()
+            self._say(self._scorer.check_sandbox())
             begun = any(event["event"] == "started" for event in self.run.log.events)
             self._append(
                 "resumed" if begun else "started",

@@ -34,6 +34,7 @@ from autotts.programs import Source, Spec
 from autotts.replay.episodes import Episodes, all_pairs
 from autotts.sandbox.box import Sandbox
 from autotts.sandbox.cells import Cell
+from autotts.sandbox.tier import reach
 from autotts.stores import Store
 
 
@@ -147,20 +148,18 @@ class Scorer:
     ) -> None:
         self._sandbox.close()
 
-    def check_sandbox(self) -> None:
-        """Whether programs can be run as the settings say, before anything is paid for.
+    def check_sandbox(self) -> str:
+        """How proposed programs will be run, in words; seals a process and tries it.
 
         Raises:
-            SandboxError: no process can be sealed here.
+            SandboxError: none can be sealed here, and the settings don't say to go on.
         """
-        from autotts.sandbox.seal import supported
-
-        reason = supported()
-        if self._settings.driver != "in-process" and not self._settings.unsafe and reason:
-            raise SandboxError(
-                f"proposed programs can't be run sealed here: {reason}; --unsafe runs them all the"
-                " same, with the rights of this process"
-            )
+        if self._settings.driver == "in-process":
+            return "proposed programs run in this process, with its rights"
+        tier = reach()
+        if not tier.sealed and not self._settings.unsafe:
+            raise SandboxError(f"proposed programs can't be run sealed here: {tier.explain()}")
+        return f"proposed programs run {tier}"
 
     def key(self, source: Source, draws: str | None = None) -> str:
         """Digest of all that a sweep depends on."""
@@ -263,6 +262,7 @@ class Scorer:
         verdict = outcome.verdict
         notes: Record = {
             "driver": outcome.mode,
+            "tier": outcome.tier.name,
             "reason": outcome.reason,
             "audit": verdict.status,
             "audited": verdict.sample,

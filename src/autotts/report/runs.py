@@ -1,5 +1,6 @@
 """Reports from discovery runs: what the event log says, and what replay adds to it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -213,11 +214,18 @@ def _facts(events: Sequence[Record], trials: Sequence[Trial]) -> list[tuple[str,
         found = event["results"]["controllers"][f"round {event['trial']}"]
         interval = f"{found['area']:.2f} ({found['area_low']:.1f} … {found['area_high']:.1f})"
         facts.append((f"held-out area of round {event['trial']}", interval))
+    facts += [(f"programs that ran {tier}", str(count)) for tier, count in _tiers(events)]
     facts.append(("time", f"{seconds_spent(list(events)) / 60:.1f} min"))
     costs = [round_cost(events, number) for number in {trial.round for trial in trials}]
     unpriced = any(cost["usd"] == "unpriced" for cost in costs)
     dollars = "unpriced" if unpriced else f"${sum(cost['usd'] for cost in costs):.2f}"
     return [*facts, ("cost of model calls", dollars)]
+
+
+def _tiers(events: Sequence[Record]) -> list[tuple[str, int]]:
+    """How well proposed programs were sealed, and how many were so."""
+    notes: list[Any] = [event["notes"] for event in of_kind(list(events), "scored")]
+    return sorted(Counter(note["tier"] for note in notes if "tier" in note).items())
 
 
 def _made_by(settings: RunSettings) -> dict[str, Any]:
