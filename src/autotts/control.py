@@ -68,6 +68,9 @@ STEP = ("episode", "round", "kind", "branch", "depth", "code", "tokens")
 
 MAX_TIMES = 2**31 - 1
 
+CLOSED = 2**62
+"""Stands in `seen` for a branch that is finished or pruned: above every stamp of a batch."""
+
 _inlined = register_jitable(forceinline=True)
 
 
@@ -121,12 +124,9 @@ def check_ids(s: State, ids: Any) -> int:
     for i in ids:
         if i < 0 or i >= s.n:
             return refuse(s, NO_SUCH_BRANCH, i, s.n)
-        if s.finished[i]:
-            return refuse(s, IS_FINISHED, i, 0)
-        if s.pruned[i]:
-            return refuse(s, IS_PRUNED, i, 0)
-        if s.seen[i] == s.stamp:
-            return refuse(s, REPEATED, i, 0)
+        if s.seen[i] >= s.stamp:
+            rule = IS_FINISHED if s.finished[i] else IS_PRUNED if s.pruned[i] else REPEATED
+            return refuse(s, rule, i, 0)
         s.seen[i] = s.stamp
     return ADMITTED
 
@@ -184,10 +184,9 @@ def charge(s: State, i: int, tokens: int) -> None:
 
 
 @_inlined
-def reveal(s: State, i: int, code: int) -> int:
-    """Make an answer of the pool known as branch i's latest; returns its id in this episode."""
+def reveal(s: State, code: int) -> int:
+    """Make an answer of the pool known; returns its id in this episode, -1 for none."""
     if code == s.failed:
-        s.answer[i] = -1
         return -1
     a = s.id_of[code]
     if a < 0:
@@ -195,7 +194,6 @@ def reveal(s: State, i: int, code: int) -> int:
         s.id_of[code] = a
         s.code_of[a] = code
         s.n_answers = a + 1
-    s.answer[i] = a
     return a
 
 
@@ -203,20 +201,27 @@ def reveal(s: State, i: int, code: int) -> int:
 def probe_here(s: State, i: int) -> None:
     """Reveal the answer at the current depth of branch i and charge the probe."""
     d = s.depth[i]
-    s.history[i * s.intervals + d - 1] = reveal(s, i, s.probes[s.order[i] * s.intervals + d - 1])
+    s.answer[i] = reveal(s, s.probes[s.order[i] * s.intervals + d - 1])
+    s.history[i * s.intervals + d - 1] = s.answer[i]
     s.probed[i] = d
-    if s.probe_cost:
-        charge(s, i, s.probe_cost)
-        s.probe_spent += s.probe_cost
+    charge(s, i, s.probe_cost)
+    s.probe_spent += s.probe_cost
 
 
 @_inlined
 def end_branch(s: State, i: int) -> None:
     """Branch i has ended itself: its final answer is known and votes."""
-    a = reveal(s, i, s.finals[s.order[i]])
+    s.answer[i] = reveal(s, s.finals[s.order[i]])
+    count_finished(s, i)
+
+
+@_inlined
+def count_finished(s: State, i: int) -> None:
+    """Branch i is finished, and votes for its latest answer."""
     s.finished[i] = True
-    if a >= 0:
-        s.votes[a] += 1
+    s.seen[i] = CLOSED
+    if s.answer[i] >= 0:
+        s.votes[s.answer[i]] += 1
     s.finish_order[s.n_finished] = i
     s.n_finished += 1
 
@@ -238,35 +243,51 @@ def decode_rest(s: State, i: int) -> bool:
 
 
 @_inlined
-def decode_interval(s: State, i: int, probe: bool) -> None:
-    """CONTINUE branch i by one interval.
+def decode(s: State, i: int, times: int, probe: bool) -> None:
+    """CONTINUE branch i by `times` intervals, ending early where it ends.
 
     `reference` billing (the released recordings): L whole intervals, then one more call that
     charges the rest and ends the branch. `exact`: the L-th interval is the rest, and ends it.
     """
-    d = s.depth[i]
+    first = s.depth[i]
     length = s.lengths[s.order[i]]
     unit = s.interval + (s.probe_cost if probe else 0)
-    s.reserved -= unit
-    if d + s.exact < length:
-        s.depth[i] = d + 1
-        s.decoded[i] += s.interval
-        charge(s, i, s.interval)
+    whole = min(times, max(0, length - s.exact - first))
+    if whole:
+        decode_whole(s, i, first, first + whole, unit, probe)
+    if whole < times:
+        s.reserved -= unit
+        before = s.tokens[i]
+        if decode_rest(s, i):
+            if s.exact:
+                s.depth[i] = length
+                s.probed[i] = length
+            end_branch(s, i)
+            if s.exact:
+                s.history[i * s.intervals + length - 1] = s.answer[i]
+            write_step(s, FINISH, i, s.tokens[i] - before)
+
+
+@_inlined
+def decode_whole(s: State, i: int, first: int, last: int, unit: int, probe: bool) -> None:
+    """Decode branch i from depth `first` to `last`, for `unit` tokens an interval."""
+    s.depth[i] = last
+    s.decoded[i] += (last - first) * s.interval
+    s.reserved -= (last - first) * unit
+    charge(s, i, (last - first) * unit)
+    if probe:
+        s.probed[i] = last
+        s.probe_spent += (last - first) * s.probe_cost
+    a = -1
+    for d in range(first, last):
         if probe:
-            probe_here(s, i)
-        else:
-            s.history[i * s.intervals + d] = -1
-        write_step(s, BRANCH if d == 0 else CONTINUE, i, unit)
-        return
-    before = s.tokens[i]
-    if decode_rest(s, i):
-        if s.exact:
-            s.depth[i] = length
-            s.probed[i] = length
-        end_branch(s, i)
-        if s.exact:
-            s.history[i * s.intervals + d] = s.answer[i]
-        write_step(s, FINISH, i, s.tokens[i] - before)
+            a = reveal(s, s.probes[s.order[i] * s.intervals + d])
+        s.history[i * s.intervals + d] = a
+        if s.steps_at < s.steps_size:
+            code = s.code_of[a] if a >= 0 else -1
+            fill_step(s, BRANCH if d == 0 else CONTINUE, i, d + 1, code, unit)
+    if probe:
+        s.answer[i] = a
 
 
 @_inlined
@@ -301,7 +322,7 @@ def branch(s: State, k: int, probe: bool) -> int:
         i = s.n
         s.n = i + 1
         s.longest = 0
-        decode_interval(s, i, probe)
+        decode(s, i, 1, probe)
         longest = max(longest, s.longest)
     end_round(s, longest)
     return ADMITTED
@@ -329,11 +350,7 @@ def advance(s: State, ids: Any, times: Any, probe: bool) -> int:
         if at >= 0:
             s.log[at + j] = i | (times[j] << 32)
         s.longest = 0
-        for _ in range(times[j]):
-            before = s.depth[i]
-            decode_interval(s, i, probe)
-            if s.finished[i] or s.depth[i] == before:
-                break
+        decode(s, i, times[j], probe)
         longest = max(longest, s.longest)
     end_round(s, longest)
     return ADMITTED
@@ -401,6 +418,7 @@ def prune(s: State, ids: Any) -> int:
     log_ids(s, PRUNE, ids)
     for i in ids:
         s.pruned[i] = True
+        s.seen[i] = CLOSED
         write_step(s, PRUNE, i, 0)
     return ADMITTED
 
@@ -429,9 +447,8 @@ def active(s: State, out: Any) -> int:
     """Write the branches that may go on to `out`, ascending; returns how many they are."""
     m = 0
     for i in range(s.n):
-        if not (s.finished[i] or s.pruned[i]):
-            out[m] = i
-            m += 1
+        out[m] = i
+        m += s.seen[i] < CLOSED
     return m
 
 

@@ -46,14 +46,19 @@ class Source:
     @property
     def code_digest(self) -> str:
         """sha256 of what is compiled: the syntax tree without `schedule` and docstrings."""
-        tree = ast.parse(self.text)
-        tree.body = [
-            node
-            for node in tree.body
-            if not (isinstance(node, ast.FunctionDef) and node.name == "schedule")
-            and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-        ]
-        return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+        return _code_digest(self.text)
+
+
+@functools.lru_cache(maxsize=256)
+def _code_digest(text: str) -> str:
+    tree = ast.parse(text)
+    tree.body = [
+        node
+        for node in tree.body
+        if not (isinstance(node, ast.FunctionDef) and node.name == "schedule")
+        and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    ]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,11 +45,8 @@ def top_two(votes: Ints) -> tuple[int, int]:
     first = 0
     second = 0
     for v in votes:
-        if v > first:
-            second = first
-            first = v
-        elif v > second:
-            second = v
+        second = max(second, min(first, v))
+        first = max(first, v)
     return first, second
 
 

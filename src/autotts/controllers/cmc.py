@@ -36,10 +36,11 @@ def solve(env, p):
     averages = np.zeros(p.window)  # of the last rounds, round r at r % window
     average = 0.0
     env.branch(min(p.n_init, ceiling))
+    confidence = beta_confidence(env.votes)
     active = env.active()
     for r in range(MAX_ROUNDS):
         warm = r >= p.warm_up
-        average += p.alpha * (beta_confidence(env.votes) - average)
+        average += p.alpha * (confidence - average)
         winner = -1
         if warm and env.n_finished > 0:
             winner = env.vote()
@@ -54,7 +55,8 @@ def solve(env, p):
         if len(active) > 0:
             env.advance(active, times[: len(active)])
         # The released code averages twice a round and keeps the second value.
-        average += p.alpha * (beta_confidence(env.votes) - average)
+        confidence = beta_confidence(env.votes)
+        average += p.alpha * (confidence - average)
         averages[r % p.window] = average
         env.note("average", average)
         momentum = average - averages[max(0, r + 1 - p.window) % p.window]
@@ -75,5 +77,6 @@ def solve(env, p):
             and momentum <= p.trend
         ):
             env.branch(min(p.widen, ceiling - env.n))
+            confidence = beta_confidence(env.votes)
             active = env.active()
     return env.vote()

@@ -16,6 +16,7 @@ from autotts.replay import compiled, interpreted
 from autotts.replay.memory import Memory
 from autotts.stores import Pool
 
+_CHUNKS_A_THREAD = 4
 _FIRST_LOG_WORDS = 1 << 16
 _LOADED: dict[Any, Any] = {}
 
@@ -160,9 +161,11 @@ def run_compiled(
 
     An episode may have failed: see the column `status`.
     """
-    jobs = max(1, min(jobs or os.cpu_count() or 1, len(pairs)))
+    jobs = jobs or os.cpu_count() or 1
     pairs = np.ascontiguousarray(pairs, np.int64)
-    chunks = [chunk for chunk in np.array_split(pairs, jobs) if len(chunk)]
+    # Some questions take longer than others, so threads fetch several chunks each.
+    parts_wanted = min(len(pairs), jobs * _CHUNKS_A_THREAD) if jobs > 1 else 1
+    chunks = np.array_split(pairs, max(1, parts_wanted))
 
     def run(chunk: np.ndarray) -> tuple[np.ndarray, Log | None]:
         return _run_chunk(entry, values, pool, orders, np.ascontiguousarray(chunk), rules, keep_log)
@@ -170,7 +173,7 @@ def run_compiled(
     if len(chunks) == 1:
         parts = [run(chunks[0])]
     else:
-        with ThreadPoolExecutor(len(chunks)) as threads:
+        with ThreadPoolExecutor(jobs) as threads:
             parts = list(threads.map(run, chunks))
     results = np.concatenate([part for part, _ in parts])
     return Episodes(pairs, results, join_logs([log for _, log in parts if log is not None]))

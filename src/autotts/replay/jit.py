@@ -63,8 +63,13 @@ _DTYPES = {
     name: types.boolean if dtype == "bool" else getattr(types, dtype)
     for name, dtype in control.ARRAYS.items()
 }
+# An action checks its ids once; behind a bare pointer an index costs nothing more, where an
+# array would ask each time whether it is negative.
+_POINTERS = {
+    name: types.CPointer(types.uint8 if dtype == types.boolean else dtype)
+    for name, dtype in _DTYPES.items()
+}
 _I64 = ir.IntType(64)
-_UNBOUNDED = ir.Constant(_I64, 2**62)
 
 
 class State(types.Type):  # type: ignore[misc]
@@ -130,18 +135,17 @@ class _StateFields(AttributeTemplate):  # type: ignore[misc]
     key = State
 
     def generic_resolve(self, typ: Any, attr: str) -> Any:
-        if attr in _DTYPES:
-            return types.Array(_DTYPES[attr], 1, "C")
+        if attr in _POINTERS:
+            return _POINTERS[attr]
         return types.int64 if attr in FIELDS else None
 
 
 @lower_getattr_generic(State)
 def _get_state_field(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> Any:
-    if attr not in _DTYPES:
+    if attr not in _POINTERS:
         return _load(builder, value, attr)
-    word = _load_address(builder, value, attr)
-    kind = types.Array(_DTYPES[attr], 1, "C")
-    return _make_array(context, builder, kind, word, _UNBOUNDED, ir.Constant(_I64, 0))
+    kind = context.get_value_type(_POINTERS[attr])
+    return builder.inttoptr(_load_address(builder, value, attr), kind)
 
 
 @lower_setattr_generic(State)
@@ -213,29 +217,27 @@ def array_at(typingctx: Any, address: Any, stride: Any, size: Any) -> Any:
 
 
 @intrinsic
-def _view(typingctx: Any, array: Any, skip: Any, size: Any) -> Any:
+def _view(typingctx: Any, pointer: Any, skip: Any, size: Any) -> Any:
     """`size` elements of an array of the state from `skip` on, read-only."""
-    kind = types.Array(array.dtype, 1, "C", readonly=True)
+    kind = types.Array(pointer.dtype, 1, "C", readonly=True)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data = arrayobj.make_array(sig.args[0])(context, builder, args[0]).data
-        address = builder.ptrtoint(data, _I64)
+        address = builder.ptrtoint(args[0], _I64)
         return _make_array(context, builder, kind, address, args[2], args[1])
 
-    return kind(array, types.int64, types.int64), codegen
+    return kind(pointer, types.int64, types.int64), codegen
 
 
 @intrinsic
-def _scratch(typingctx: Any, array: Any, skip: Any, size: Any) -> Any:
+def _scratch(typingctx: Any, pointer: Any, skip: Any, size: Any) -> Any:
     """`size` words of an array of the state from `skip` on, as an array a program may change."""
     kind = types.Array(types.int64, 1, "C")
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data = arrayobj.make_array(sig.args[0])(context, builder, args[0]).data
-        address = builder.ptrtoint(data, _I64)
+        address = builder.ptrtoint(args[0], _I64)
         return _make_array(context, builder, kind, address, args[2], args[1])
 
-    return kind(array, types.int64, types.int64), codegen
+    return kind(pointer, types.int64, types.int64), codegen
 
 
 @intrinsic

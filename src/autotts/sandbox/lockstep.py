@@ -100,8 +100,7 @@ def absorb(headers: Any, counts: Any, reply: Any, rules: Any) -> None:
             at += 3
             continue
         s.n = reply[at + 1]
-        s.before = s.n_finished
-        s.n_finished = reply[at + 2]
+        n_finished = reply[at + 2]
         s.n_answers = reply[at + 3]
         s.spent = reply[at + 4]
         s.rounds = reply[at + 5]
@@ -117,14 +116,9 @@ def absorb(headers: Any, counts: Any, reply: Any, rules: Any) -> None:
             for d in range(low, high):
                 s.history[i * s.intervals + d] = reply[at]
                 at += 1
-        if blocks:
-            for j in range(s.before, s.n_finished):
-                i = reply[at]
-                at += 1
-                s.finish_order[j] = i
-                s.finished[i] = True
-                if s.answer[i] >= 0:
-                    s.votes[s.answer[i]] += 1
+        while s.n_finished < n_finished:
+            control.count_finished(s, reply[at])
+            at += 1
 
 
 def warm_up() -> None:
