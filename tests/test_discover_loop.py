@@ -182,6 +182,20 @@ def test_the_paper_s_rule_takes_the_most_accurate_beta(begin):
     assert accuracies[chosen["best"]] == max(accuracies.values())
 
 
+def test_how_far_a_program_must_be_ahead_is_a_setting(tmp_path, store):
+    """The same lead is accepted or not; its words say the 95 % interval either way."""
+    first = {}
+    for accept in (0.5, 0.99):
+        made = settings(store, accept=accept, limits=Limits(rounds=1))
+        folder = RunFolder.create(tmp_path / f"{accept}", made).path
+        session(folder, Proposes(program(15, 14)))
+        (first[accept],) = of(folder, "selected")
+    assert (first[0.5]["accepted"], first[0.99]["accepted"]) == (["1"], [])
+    said, asked = first[0.5]["words"][0], first[0.99]["words"][0]
+    assert "(95 %: " in said
+    assert said.removesuffix("accepted") == asked.removesuffix("99% are asked for")
+
+
 def test_a_recorded_run_is_proposed_again(begin, tmp_path, store):
     folder = begin()
     session(folder, Scripted(tmp_path / "sent"))

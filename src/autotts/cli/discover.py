@@ -48,6 +48,9 @@ def discover(
     usd: Annotated[float | None, typer.Option(min=0, help="Most US dollars.")] = None,
     seconds: Annotated[float | None, typer.Option(min=1, help="Most seconds.")] = None,
     selection: Annotated[str, typer.Option(help="area, or accuracy: the paper's rule.")] = "area",
+    accept: Annotated[
+        float, typer.Option(help="Share of resamples a program must be ahead in to be accepted.")
+    ] = 0.8,
     no_beta: Annotated[
         bool, typer.Option("--no-beta", help="Ablation: parameters need not come from beta.")
     ] = False,
@@ -100,6 +103,7 @@ def discover(
         "seed": seed,
         "proposals": proposals,
         "selection": selection,
+        "accept": accept,
         "traces": not no_traces,
         "driver": driver,
         "unsafe": unsafe,

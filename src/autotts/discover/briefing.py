@@ -124,7 +124,7 @@ def _overview(trials: Sequence[Trial], best: Trial | None) -> str:
     lines = ["| round | frontier area | state | idea |", "|---|---|---|---|"]
     for trial in trials:
         area = "-" if trial.area is None else f"{trial.area:.2f}"
-        state = "refused" if trial.errors else "accepted" if trial.accepted else "within noise"
+        state = "refused" if trial.errors else "accepted" if trial.accepted else "not accepted"
         state += ", leads" if best is not None and trial.name == best.name else ""
         idea = _cut(" ".join(trial.proposal.idea.split()), 160).replace("|", "/")
         lines.append(f"| {trial.name} | {area} | {state} | {idea} |")

@@ -6,7 +6,7 @@ held-out stores were opened takes no further rounds, and they are not opened for
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from autotts.discover.loop import open_stores
 from autotts.discover.protocol import Trial
 from autotts.discover.records import history_of, point_records, trials_of
 from autotts.discover.scoring import Reference, Scorer, Sweep
-from autotts.discover.selection import Candidate, Verdict, judge
+from autotts.discover.selection import Candidate, Lead, lead
 from autotts.discover.settings import RunSettings, StoreRef
 from autotts.errors import RunError
 from autotts.evaluate.compare import area, curve_intervals
@@ -114,16 +114,14 @@ def _measure(
             sweeps[name] = scorer.baseline(name)
         reference = scorer.reference()
     program, *others = (Candidate(name, sweep.curve) for name, sweep in sweeps.items())
-    verdicts = {
-        other.name: judge(program, other, reference, seed=settings.seed) for other in others
-    }
+    leads = [lead(program, other, reference, seed=settings.seed) for other in others]
     results = {
         "trial": best.name,
         "program": source.digest,
         "stores": [ref.model_dump(mode="json") for ref in settings.held_out],
         "sc_tokens": [float(tokens) for tokens in reference.tokens],
         "controllers": {n: _figures(s, reference, settings) for n, s in sweeps.items()},
-        "against": {name: _verdict(verdict) for name, verdict in verdicts.items()},
+        "against": {found.other: _lead_record(found) for found in leads},
     }
     frames = [_curve_frame(name, sweep, settings) for name, sweep in sweeps.items()]
     return Final(pl.concat(frames), results)
@@ -144,13 +142,9 @@ def _figures(sweep: Sweep, reference: Reference, settings: RunSettings) -> dict[
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "difference": verdict.difference,
-        "low": verdict.low,
-        "high": verdict.high,
-        "words": verdict.words,
-    }
+def _lead_record(found: Lead) -> dict[str, Any]:
+    verdict = "beyond chance" if found.beyond_chance else "not beyond chance"
+    return {**asdict(found), "words": f"{found.words}: {verdict}"}
 
 
 def _curve_frame(name: str, sweep: Sweep, settings: RunSettings) -> pl.DataFrame:

@@ -40,7 +40,7 @@ from autotts.discover.records import (
 from autotts.discover.rounds import write_best, write_round
 from autotts.discover.rules import Breach, Earlier
 from autotts.discover.scoring import Reference, Scorer, Sweep
-from autotts.discover.selection import Candidate, choose, judge
+from autotts.discover.selection import Candidate, choose, lead
 from autotts.discover.settings import Limits, StoreRef
 from autotts.errors import (
     ControllerError,
@@ -381,11 +381,11 @@ class Discovery:
         words: list[str] = []
         for candidate in eligible:
             if candidate.name in fresh:
-                verdict = judge(
-                    candidate, incumbent, self.reference, seed=self.settings.seed + number
-                )
-                words.append(f"round {candidate.name}: {verdict.words}")
-                if verdict.accepted:
+                found = lead(candidate, incumbent, self.reference, seed=self.settings.seed + number)
+                ahead = found.probability >= self.settings.accept
+                verdict = "accepted" if ahead else f"{self.settings.accept:.0%} are asked for"
+                words.append(f"round {candidate.name}: {found.words}: {verdict}")
+                if ahead:
                     accepted.append(candidate.name)
                     incumbent = candidate
         choice = choose(eligible, self.reference, self.settings.selection)

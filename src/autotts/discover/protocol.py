@@ -95,7 +95,7 @@ class Trial:
     errors: why it could not be evaluated, or broke a rule, in words.
     remarks: what the rules say beside that: novelty, violations within bounds, curve facts.
     digest: the diagnosis of its episodes, in words; "" under `--no-traces`.
-    accepted: whether it became the best by more than its own noise.
+    accepted: whether it was ahead of what was accepted before, in enough resamples.
     traces: some of its episodes, branch by branch, without answers; "" under `--no-traces`.
     """
 

@@ -72,6 +72,7 @@ class RunSettings(BaseModel):
     unsafe: run programs even where no process can be sealed.
     audit: episodes of a sweep that are run again blind.
     selection: "area" or "accuracy", the paper's rule.
+    accept: share of resamples in which a program must be ahead of what was accepted before.
     one_knob: False under `--no-beta`; traces: False under `--no-traces`.
     try_draws: draws of a quick try.
     made_by: versions.
@@ -82,6 +83,7 @@ class RunSettings(BaseModel):
     seed: int = 0
     proposals: int = Field(default=1, ge=1)
     selection: Literal["area", "accuracy"] = "area"
+    accept: float = Field(default=0.8, ge=0.5, lt=1)
     traces: bool = True
     driver: Literal["sealed", "blind", "in-process"] = "sealed"
     unsafe: bool = False
