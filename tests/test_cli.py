@@ -137,6 +137,8 @@ def test_evaluate_prints_a_table_and_writes_json(autotts, tmp_path, simulated):
     ]  # fmt: skip
     assert written["made_by"]["draws"] == "reference:2"
     assert all(f"{row['accuracy']:.2f}" in ran.out for row in written["results"])
+    assert "Most accurate of 4 settings" in ran.out
+    assert f"{written['winner']['fresh']:.2f} % on fresh draws" in " ".join(ran.out.split())
 
 
 def test_evaluate_passes_its_options_on(autotts, tmp_path, simulated):

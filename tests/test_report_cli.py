@@ -49,6 +49,13 @@ def test_figures_are_written_in_the_formats_asked_for(results, tmp_path):
     assert written == ["beta-tokens.svg", "curves.svg", "latency.svg"]
 
 
+def test_a_comparison_says_what_fresh_draws_leave_of_the_better(simulated):
+    words = ("--stores", simulated, "--draws", "reference:2", "--beta", "0,1")
+    told = " ".join(run("compare", "cmc", "asc", *words).output.split())
+    assert "Largest frontier area of 2 controllers" in told
+    assert "on fresh draws of the same questions" in told
+
+
 def test_what_does_not_exist_is_named(results, tmp_path):
     with pytest.raises(SpecError, match="there is no folder"):
         run("report", results, "--out", tmp_path / "nowhere" / "report.html")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 from autotts import stores
 from autotts.errors import SpecError
 from autotts.evaluate import Evaluation, Settings, evaluate
+from autotts.evaluate.winner import winner_of
 from autotts.report.evaluations import evaluate_again, from_evaluation, from_results
 from autotts.report.model import ALPHABET, Report
 from autotts.report.plots import path_of, read_rounds
@@ -129,6 +130,16 @@ def test_a_results_file_is_a_report_of_its_own(evaluation, tmp_path):
     ]
     assert {line.controller for line in report.lines} == set(CONTROLLERS)
     assert not report.grids
+
+
+def test_the_best_of_many_stands_there_as_found_and_on_fresh_draws(evaluation, report, tmp_path):
+    best = winner_of(evaluation)
+    assert report.facts == tuple(best.facts)
+    path = tmp_path / "results.json"
+    evaluation.write_json(path, winner=asdict(best))
+    assert from_results(path).facts == tuple(best.facts)
+    evaluation.write_json(path)
+    assert from_results(path).facts == ()
 
 
 def test_a_results_file_is_replayed_to_the_same(evaluation, store, tmp_path):

@@ -14,7 +14,6 @@ from autotts.evaluate.statistics import (
     paired_difference,
     question_differences,
     question_weights,
-    reestimate,
     signs,
 )
 
@@ -179,19 +178,6 @@ def test_one_candidate_has_no_luck_in_being_chosen() -> None:
     assert (best.index, best.optimism, best.corrected) == (0, 0, 0.6)
     with pytest.raises(ValueError, match="replicates"):
         best_of(np.array([0.6, 0.7]), np.array([[0.5]]))
-
-
-def test_fresh_draws_show_what_the_choice_added() -> None:
-    """The best of many equal controllers, chosen on few draws, falls back to where all are."""
-    rng = np.random.default_rng(0)
-    tries = rng.random((200, 30, 2)) < 0.5
-    chosen = tries[np.argmax(tries.mean(axis=(1, 2)))]
-    found = reestimate(chosen, lambda: rng.random((30, 64)) < 0.5, rng=rng)
-    assert found.chosen.estimate > 0.6
-    assert found.fresh.estimate == pytest.approx(0.5, abs=0.05)
-    assert found.drop.sign == 1
-    again = reestimate(chosen, chosen, rng=rng)
-    assert again.drop.estimate == 0
 
 
 def test_power_is_what_it_says() -> None:

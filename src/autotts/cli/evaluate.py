@@ -1,5 +1,7 @@
 """`autotts evaluate`: controllers over stores."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +11,10 @@ from autotts.cli import options
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
-    from autotts.evaluate import Cell, Settings
+    from autotts.evaluate import Cell, Evaluation, Settings
+    from autotts.evaluate.winner import Winner
+    from autotts.programs import Spec
+    from autotts.stores import Store
 
 
 def evaluate(
@@ -38,36 +43,44 @@ def evaluate(
     unsafe_no_sandbox: options.Unsafe = False,
 ) -> None:
     """Evaluate controllers on stores: accuracy with its interval, and tokens."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from autotts import programs
-    from autotts.evaluate import Settings
-    from autotts.evaluate import evaluate as run
-    from autotts.evaluate.evaluation import sweep
-    from autotts.report.tables import evaluation_table
+    from autotts.evaluate.winner import winner_of
 
     if json is not None and not json.parent.is_dir():
         raise SpecError(f"--json {json}: there is no folder {json.parent}")
-    settings = Settings(
-        draws=draws,
-        budget=-1 if budget is None else budget,
-        probe_tokens=probe_tokens,
-        max_branches=max_branches,
-        failed=failed,
-        seed=seed,
-        jobs=jobs,
-        timeout_seconds=timeout,
-        traces=traces is not None,
-        audit=audit,
+    settings = options.settings(
+        draws, budget, probe_tokens, max_branches, failed, seed,
+        jobs=jobs, timeout_seconds=timeout, traces=traces is not None, audit=audit,
         unsafe=unsafe_no_sandbox,
-    )
+    )  # fmt: skip
     specs = [programs.parse(text) for text in controller]
-    betas = options.parse_betas(beta)
-    loaded = options.load_stores(stores)
+    evaluation = _run(
+        options.load_stores(stores), specs, options.parse_betas(beta), settings, traces
+    )
+    best = winner_of(evaluation)
+    _print(evaluation, best)
+    if json is not None:
+        evaluation.write_json(json, winner=best and asdict(best))
+        typer.echo(f"wrote {json}", err=True)
+
+
+def _run(
+    stores: "Sequence[Store]",
+    specs: "Sequence[Spec]",
+    betas: Sequence[float] | None,
+    settings: "Settings",
+    traces: Path | None,
+) -> "Evaluation":
+    """Evaluate, showing how far it is and writing each trace as it is there."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from autotts.evaluate import evaluate as run
+    from autotts.evaluate.evaluation import sweep
+
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        cells = progress.add_task("episodes", total=len(loaded) * len(sweep(specs, betas)))
+        cells = progress.add_task("episodes", total=len(stores) * len(sweep(specs, betas)))
 
         def show(cell: "Cell") -> None:
             if traces is not None:
@@ -75,14 +88,21 @@ def evaluate(
             progress.advance(cells)
             progress.update(cells, description=f"{cell.spec.text} on {cell.store.model}")
 
-        evaluation = run(loaded, specs, betas=betas, settings=settings, on_cell=show)
-    Console().print(evaluation_table(evaluation.results()))
+        return run(stores, specs, betas=betas, settings=settings, on_cell=show)
+
+
+def _print(evaluation: "Evaluation", best: "Winner | None") -> None:
+    from rich.console import Console
+
+    from autotts.report.tables import evaluation_table
+
+    console = Console()
+    console.print(evaluation_table(evaluation.results()))
+    if best is not None:
+        console.print(best.words, markup=False, highlight=False)
     slower = {cell.spec.text: cell for cell in evaluation.cells if "reason" in cell.notes}
     for text, cell in slower.items():
         typer.echo(f"{text} ran {cell.driver}, slower: {cell.notes['reason']}", err=True)
-    if json is not None:
-        evaluation.write_json(json)
-        typer.echo(f"wrote {json}", err=True)
 
 
 def write_trace(folder: Path, cell: "Cell", settings: "Settings") -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
+    from autotts.evaluate import Settings
     from autotts.stores import Store
 
 Stores = Annotated[list[Path], typer.Argument(help="Stores, or folders with stores below.")]
@@ -30,6 +31,29 @@ Unsafe = Annotated[
     typer.Option("--unsafe-no-sandbox", help="Run a program even where no process can be sealed."),
 ]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")]
+
+
+def settings(
+    draws: str,
+    budget: int | None,
+    probe_tokens: int,
+    max_branches: int,
+    failed: str,
+    seed: int,
+    **others: Any,
+) -> "Settings":
+    """Settings from the options of these names, and from others that a command has alone."""
+    from autotts.evaluate import Settings
+
+    return Settings(
+        draws=draws,
+        budget=-1 if budget is None else budget,
+        probe_tokens=probe_tokens,
+        max_branches=max_branches,
+        failed=failed,
+        seed=seed,
+        **others,
+    )
 
 
 def load_stores(folders: Sequence[Path]) -> "list[Store]":

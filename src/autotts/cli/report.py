@@ -109,6 +109,7 @@ def compare(
     from autotts.evaluate import Settings
     from autotts.evaluate import compare as comparisons
     from autotts.evaluate import evaluate as run
+    from autotts.evaluate.winner import winner_of
     from autotts.report.tables import acceptance_line, comparison_table, saving_table
 
     if a == b:
@@ -130,6 +131,9 @@ def compare(
     console.print(saving_table(at_accuracy, a=a, b=b))
     console.print()
     console.print(acceptance_line(whole))
+    best = winner_of(evaluation, by="area", among=[a, b], reference=reference)
+    if best is not None:
+        console.print(best.words, markup=False, highlight=False)
 
 
 def load(target: Path, stores: list[Path] | None, *, replay: bool) -> "Report":

@@ -35,24 +35,17 @@ def trace(
     import numpy as np
 
     from autotts import programs
-    from autotts.evaluate import Settings, run_cells
+    from autotts.evaluate import run_cells
 
     loaded = options.load_stores(store)
     if len(loaded) != 1 or len(controller) != 1:
         raise SpecError(
             f"trace needs one store and one -c; got {len(loaded)} and {len(controller)}"
         )
-    settings = Settings(
-        draws=draws,
-        budget=-1 if budget is None else budget,
-        probe_tokens=probe_tokens,
-        max_branches=max_branches,
-        failed=failed,
-        seed=seed,
-        traces=True,
-        audit=0,
-        unsafe=unsafe_no_sandbox,
-    )
+    settings = options.settings(
+        draws, budget, probe_tokens, max_branches, failed, seed,
+        traces=True, audit=0, unsafe=unsafe_no_sandbox,
+    )  # fmt: skip
     questions, n_draws, _ = settings.orders(loaded[0]).shape
     if question >= questions or draw >= n_draws:
         raise SpecError(

@@ -26,6 +26,9 @@ from autotts.evaluate.frontiers import (
 )
 from autotts.evaluate.statistics import LEVEL, RESAMPLES, Best, Difference, FloatArray, Interval
 
+By = Literal["area", "accuracy"]
+"""The figure by which the best is chosen."""
+
 AREA_RANGE = (min(BUDGET_FRACTIONS), max(BUDGET_FRACTIONS))
 _AREA_GRID = 33  # budgets at which a question's share in an area is read
 
@@ -279,7 +282,7 @@ def best(
     curves: Sequence[Curve],
     *,
     rng: np.random.Generator,
-    by: Literal["area", "accuracy"] = "area",
+    by: By = "area",
     reference: Curve | None = None,
     span: tuple[float, float] = AREA_RANGE,
     resamples: int = RESAMPLES,

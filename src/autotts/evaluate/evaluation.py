@@ -243,10 +243,10 @@ class Evaluation:
             "tiers": sorted({cell.notes["tier"] for cell in self.cells if "tier" in cell.notes}),
         }
 
-    def write_json(self, path: Path) -> None:
-        """Write results and what made them, whole or not at all."""
-        text = json.dumps({"results": self.results(), "made_by": self.made_by()}, indent=1)
-        write_text(path, text + "\n")
+    def write_json(self, path: Path, **more: Any) -> None:
+        """Write results, what made them, and more fields if given; whole or not at all."""
+        content = {"results": self.results(), "made_by": self.made_by(), **more}
+        write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,7 +12,6 @@ Scores per question are computed once; a resample is then a vector of weights ov
 all resamples of all points are one matrix product.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,15 +87,6 @@ class Best:
     @property
     def corrected(self) -> float:
         return self.estimate - self.optimism
-
-
-@dataclass(frozen=True, slots=True)
-class Reestimate:
-    """A chosen controller's score on the draws it was chosen by, and on fresh ones."""
-
-    chosen: Interval
-    fresh: Interval
-    drop: Difference
 
 
 def question_weights(
@@ -306,39 +296,6 @@ def best_of(estimates: FloatArray, replicates: FloatArray) -> Best:
     chosen = np.argmax(kept * (estimates - estimates.mean()) + noise, axis=1)
     optimism = float(own[np.arange(len(own)), chosen].mean())
     return Best(index, float(estimates[index]), max(optimism, 0.0), len(estimates))
-
-
-def reestimate(
-    chosen: Values,
-    fresh: Values | Callable[[], Values],
-    *,
-    rng: np.random.Generator,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-) -> Reestimate:
-    """A chosen controller again, on draws that had no part in choosing it.
-
-    Fresh draws take away the luck of the draws, not that of the questions: those stay the same, so
-    only questions never looked at show the whole of the winner's curse.
-
-    Args:
-        chosen: `[Q, D]` values on the draws it was chosen by.
-        fresh: `[Q, E]` values on others, or a function that makes them.
-        rng: consumed.
-    """
-    again = fresh() if callable(fresh) else fresh
-    gap, _ = question_differences(chosen, again)
-    # Draw d of the fresh ones is not draw d of the old ones, so their noise adds up.
-    variance = _mean_variance(_matrix(chosen)) + _mean_variance(_matrix(again))
-    weights = question_weights(len(gap), rng=rng, resamples=resamples)
-    drop = difference(
-        weights @ gap, signs(gap, variance, level=level), questions=len(gap), level=level
-    )
-    return Reestimate(
-        chosen=mean_interval(chosen, rng=rng, level=level, resamples=resamples),
-        fresh=mean_interval(again, rng=rng, level=level, resamples=resamples),
-        drop=drop,
-    )
 
 
 def detectable(

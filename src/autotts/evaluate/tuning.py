@@ -23,6 +23,7 @@ from autotts import programs
 from autotts.errors import ControllerError, SpecError
 from autotts.evaluate.evaluation import Cell, Settings, run_cells
 from autotts.evaluate.frontiers import Points, accuracy_at, frontier
+from autotts.evaluate.winner import Winner
 from autotts.programs import Spec
 from autotts.replay import compiled
 from autotts.replay.cache import address
@@ -90,7 +91,8 @@ class Tuning:
         accuracy in [0, 1] and tokens per question (means of the stores), residual (accuracy less
         what the frontier of all trials gives for as many tokens), on_frontier, and a column
         `p.NAME` for each parameter.
-    confirmed: the trials on the frontier, with fresh_accuracy and fresh_tokens on other draws.
+    confirmed: the trials on the frontier, the cheapest first, with fresh_accuracy and fresh_tokens
+        on other draws.
     per_minute: settings tried a minute, fresh draws included, compilation apart.
     """
 
@@ -100,6 +102,18 @@ class Tuning:
     confirmed: pl.DataFrame
     per_minute: float
 
+    @property
+    def winner(self) -> Winner:
+        """The most accurate setting, and what fresh draws leave of it."""
+        best = self.confirmed.row(-1, named=True)
+        return Winner(
+            f"trial {best['trial']}",
+            candidates=f"{len(self.trials)} settings",
+            by="accuracy",
+            found=100 * best["accuracy"],
+            fresh=100 * best["fresh_accuracy"],
+        )
+
     def residuals(self, *, cost_bins: int = 4, levels: int = 4) -> pl.DataFrame:
         """Which values of each parameter lie near the frontier, at which cost.
 
@@ -108,19 +122,21 @@ class Tuning:
             levels: bins of a parameter's values, likewise.
 
         Returns:
-            Columns parameter, tokens_low, tokens_high (of the cost bin), low, high (values in the
-            level), trials, residual (mean), best (the largest). Parameters whose residual varies
-            most between levels come first.
+            Columns parameter, low, high (values in the level), tokens_low, tokens_high (of the cost
+            bin), trials, residual (mean), best (the largest). Parameters whose residual varies most
+            between levels come first.
         """
         binned = self.trials.drop_nulls("residual").with_columns(
             _bins(pl.col("tokens"), cost_bins).alias("cost")
         )
         parts = [
             binned.with_columns(_bins(pl.col(PREFIX + name), levels).alias("level"))
-            .group_by("cost", "level")
+            .with_columns(
+                pl.col(PREFIX + name).min().over("level").cast(pl.Float64).alias("low"),
+                pl.col(PREFIX + name).max().over("level").cast(pl.Float64).alias("high"),
+            )
+            .group_by("cost", "low", "high")
             .agg(
-                pl.col(PREFIX + name).min().cast(pl.Float64).alias("low"),
-                pl.col(PREFIX + name).max().cast(pl.Float64).alias("high"),
                 pl.len().alias("trials"),
                 pl.col("residual").mean(),
                 pl.col("residual").max().alias("best"),
@@ -136,13 +152,13 @@ class Tuning:
             .join(costs, on="cost")
             .with_columns(pl.col("residual").std().over("parameter", "cost").alias("spread"))
             .with_columns(pl.col("spread").mean().over("parameter"))
-            .sort(["spread", "parameter", "cost", "low"], descending=[True, False, False, False])
+            .sort(["spread", "parameter", "low", "cost"], descending=[True, False, False, False])
             .select(
                 "parameter",
-                "tokens_low",
-                "tokens_high",
                 "low",
                 "high",
+                "tokens_low",
+                "tokens_high",
                 "trials",
                 "residual",
                 "best",

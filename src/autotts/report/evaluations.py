@@ -16,6 +16,7 @@ from autotts.evaluate import Cell, Evaluation, Settings, run_cells
 from autotts.evaluate import evaluate as run
 from autotts.evaluate.compare import curve_intervals
 from autotts.evaluate.frontiers import Curve, StoreKey
+from autotts.evaluate.winner import Winner, winner_of
 from autotts.programs import Spec
 from autotts.report.model import (
     ALPHABET,
@@ -62,7 +63,7 @@ def from_results(path: Path) -> Report:
     Raises:
         SpecError: it can't be read, or is something else.
     """
-    rows, made_by = read_results(path)
+    rows, made_by, best = read_results(path)
     stores = by_store(rows)
     groups = {store: list(found) for store, found in stores.items()}
     if len(stores) > 1:
@@ -76,22 +77,25 @@ def from_results(path: Path) -> Report:
         for store, found in groups.items()
         for controller in dict.fromkeys(row["controller"] for row in found)
     ]
-    return Report(path.stem, made_by=made_by, lines=tuple(lines))
+    facts = tuple(best.facts) if best else ()
+    return Report(path.stem, made_by=made_by, facts=facts, lines=tuple(lines))
 
 
-def read_results(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Results and what made them, from a file of `Evaluation.write_json`."""
+def read_results(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any], Winner | None]:
+    """Results, what made them and the best of them, from a file of `autotts evaluate --json`."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         rows, made_by = content["results"], content["made_by"]
         for row in rows:
             for key in ("model", "dataset", "controller", "beta", "accuracy", "tokens"):
                 row[key]
+        best = content.get("winner")
+        best = Winner(**best) if best else None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SpecError(
             f"{path} is no file of `autotts evaluate --json`: {type(error).__name__}: {error}"
         ) from error
-    return rows, made_by
+    return rows, made_by, best
 
 
 def evaluate_again(path: Path, stores: Sequence[Store]) -> Evaluation:
@@ -100,7 +104,7 @@ def evaluate_again(path: Path, stores: Sequence[Store]) -> Evaluation:
     Raises:
         SpecError: the stores or the programs are not those that the file was made from.
     """
-    rows, made_by = read_results(path)
+    rows, made_by, _ = read_results(path)
     wanted = {(s["model"], s["dataset"]): s["digest"] for s in made_by["stores"]}
     found = {(store.model, store.dataset): store for store in stores}
     for key, digest in wanted.items():
@@ -138,9 +142,11 @@ def from_evaluation(evaluation: Evaluation, *, title: str) -> Report:
         sweeps.setdefault(cell.spec.text, {})[cell.spec.beta] = cell.spec
     again = replay_shown(stores, [list(s.values()) for s in sweeps.values()], evaluation.settings)
     settings = replace(evaluation.settings, traces=True)
+    best = winner_of(evaluation)
     return Report(
         title,
         made_by=evaluation.made_by(),
+        facts=tuple(best.facts) if best else (),
         lines=tuple(_lines(evaluation)),
         grids=tuple(
             grid_of(store, [_grid_row(cell) for cell in evaluation.cells if cell.store is store])

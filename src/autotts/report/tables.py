@@ -147,7 +147,7 @@ def span(low: float, high: float, *, signed: bool = False) -> str:
 
 
 def _table(*columns: str, text: Sequence[int] = (0,)) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for k, name in enumerate(columns):
         words = k in text
         # Words fold where the terminal is narrow; a number is never cut.
