@@ -91,10 +91,12 @@ def test_pools(app, store):
     assert GOLD not in told
 
 
-def test_tuning_and_ablation(app, store, tmp_path):
+def test_tuning_and_ablation(app, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     told = run(app, "tune", store, "-c", "asc", "--trials", 5, "--draws", "subsets:2",
                "--out", tmp_path / "trials.csv")  # fmt: skip
-    assert "5 settings" in told
-    assert "p.threshold" in (tmp_path / "trials.csv").read_text()
+    assert "Most accurate of 16 settings" in told
+    assert "p.threshold,fresh_accuracy" in (tmp_path / "trials.csv").read_text().splitlines()[0]
+    assert max(map(len, told.splitlines())) <= 80
     told = run(app, "ablate", store, "-c", "asc", "--frozen-only", "--draws", "subsets:2")
     assert "threshold" in told

@@ -1,6 +1,8 @@
 """`autotts diagnose`, `pool`, `tune` and `ablate`: why a controller scores as it does."""
 
-from collections.abc import Sequence
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,11 +17,13 @@ if TYPE_CHECKING:
 
     from autotts.diagnose.findings import Ran
     from autotts.evaluate import Settings
+    from autotts.evaluate.tuning import Tuning
     from autotts.programs import Spec
     from autotts.stores import Store
 
 Place = Annotated[list[Path], typer.Argument(help="Stores, or folders of them; or one run.")]
 Stored = Annotated[Path | None, typer.Option("--out", help="Write the whole table here, as CSV.")]
+_FRONTIER_ROWS = 12
 OneController = Annotated[str, typer.Option("--controller", "-c", help="SPEC of the controller.")]
 
 
@@ -49,18 +53,11 @@ def diagnose(
     """Say what went wrong in a controller's episodes, and what would have happened otherwise."""
     from autotts import programs
     from autotts.diagnose import digest, findings
-    from autotts.evaluate import Settings
 
     if draw is not None and question is None:
         raise SpecError("--draw needs --question: an episode is a draw of a question")
-    settings = Settings(
-        draws=draws,
-        budget=-1 if budget is None else budget,
-        probe_tokens=probe_tokens,
-        max_branches=max_branches,
-        failed=failed,
-        seed=seed,
-        traces=True,
+    settings = options.settings(
+        draws, budget, probe_tokens, max_branches, failed, seed, traces=True
     )
     if len(place) == 1 and (place[0] / "run.toml").is_file():
         loaded, spec, settings = _of_run(place[0], round_, draws)
@@ -181,12 +178,45 @@ def tune(
             on_batch=lambda count: progress.update(task, completed=count),
         )
     if out is not None:
-        found.trials.write_csv(out)
-    typer.echo(f"{trials} settings, {found.per_minute:.0f} a minute. The frontier, and the same on")
-    typer.echo("draws that had no part in choosing it:")
-    _print_frame(found.confirmed.drop("trial", "residual", "on_frontier"))
-    typer.echo("\nMean distance below the frontier by value and cost, what matters most first:")
-    _print_frame(found.residuals())
+        fresh = found.confirmed.select("trial", "fresh_accuracy", "fresh_tokens")
+        found.trials.join(fresh, on="trial", how="left").write_csv(out)
+    _print_tuning(found)
+
+
+def _print_tuning(found: "Tuning") -> None:
+    import numpy as np
+    import polars as pl
+
+    from autotts.evaluate.tuning import PREFIX
+
+    on = len(found.confirmed)
+    rows = np.unique(np.linspace(0, on - 1, _FRONTIER_ROWS).round().astype(int))
+    typer.echo(f"{len(found.trials)} settings, {found.per_minute:.0f} a minute, {on} of them on")
+    typer.echo(f"the frontier. {len(rows)} of these, and the same on fresh draws (--out has all):")
+    first = ["trial", "beta", "accuracy", "fresh_accuracy", "tokens", "fresh_tokens"]
+    _print_frame(found.confirmed[rows].select(*first, pl.col(f"^{PREFIX}.*$")))
+    typer.echo("\n".join(["", *textwrap.wrap(found.winner.words, _width())]))
+    typer.echo("\nMean distance from the frontier in points, by value and by tokens per question;")
+    typer.echo("what matters most first:")
+    _print_frame(*_by_cost(found.residuals()))
+
+
+def _by_cost(residuals: "pl.DataFrame") -> "tuple[pl.DataFrame, dict[str, str]]":
+    """Mean residuals in points: a row per parameter and level, a column per cost bin; its head."""
+    import polars as pl
+
+    level = ["parameter", "low", "high"]
+    numbered = residuals.with_columns(
+        (pl.col("residual") * 100).round(2), cost=pl.col("tokens_low").rank("dense").cast(pl.String)
+    )
+    bins = numbered.select("cost", "tokens_low", "tokens_high").unique().sort("tokens_low")
+    heads = {cost: f"{_short(low)}-{_short(high)}" for cost, low, high in bins.iter_rows()}
+    table = numbered.pivot("cost", index=level, values="residual")
+    return table.select(*level, *heads), heads
+
+
+def _short(tokens: float) -> str:
+    return f"{tokens / 1000:.0f}k" if tokens >= 10_000 else f"{tokens:.0f}"
 
 
 def ablate(
@@ -225,8 +255,36 @@ def ablate(
     _print_frame(table)
 
 
-def _print_frame(frame: "pl.DataFrame") -> None:
-    """A table in aligned columns, as wide as it has to be; NAME_low and NAME_high join NAME."""
+def _width() -> int:
+    return shutil.get_terminal_size().columns
+
+
+def _print_frame(frame: "pl.DataFrame", heads: Mapping[str, str] | None = None) -> None:
+    """A table in aligned columns; NAME_low and NAME_high join NAME.
+
+    Columns that don't fit side by side follow below, with the first one again.
+
+    Args:
+        heads: what stands above columns in place of their names.
+    """
+    key, *others = _columns(frame, heads or {})
+    block = [key]
+    for column in others:
+        if sum(len(c[0]) + 2 for c in (*block, column)) - 2 > _width() and len(block) > 1:
+            _print_columns(block)
+            typer.echo()
+            block = [key]
+        block.append(column)
+    _print_columns(block)
+
+
+def _print_columns(columns: Sequence[Sequence[str]]) -> None:
+    for row in zip(*columns, strict=True):
+        typer.echo("  ".join(row).rstrip())
+
+
+def _columns(frame: "pl.DataFrame", heads: Mapping[str, str]) -> list[list[str]]:
+    """Each column's name and cells in words, all of one width."""
     columns = []
     for name, kind in frame.schema.items():
         if name.removesuffix("_low") in frame.columns and name.endswith("_low"):
@@ -240,11 +298,11 @@ def _print_frame(frame: "pl.DataFrame") -> None:
                 f"{cell} [{_shown(low)}, {_shown(high)}]" if cell else ""
                 for cell, low, high in ends
             ]
-        width = max(map(len, [name, *cells]))
+        cells = [heads.get(name, name), *cells]
+        width = max(map(len, cells))
         justify = str.rjust if kind.is_numeric() else str.ljust
-        columns.append([justify(cell, width) for cell in [name, *cells]])
-    for row in zip(*columns, strict=True):
-        typer.echo("  ".join(row).rstrip())
+        columns.append([justify(cell, width) for cell in cells])
+    return columns
 
 
 def _shown(value: object) -> str:
