@@ -15,6 +15,7 @@ from autotts.cli import (
     explore,
     report,
     reproduce,
+    runs,
     sandbox,
     trace,
 )
@@ -44,9 +45,9 @@ app.command("view")(report.view)
 app.command("plot")(report.plot)
 app.command("discover")(discover.discover)
 app.command("finalize")(discover.finalize)
-app.command("runs")(discover.runs)
-app.command("watch")(discover.watch)
-app.command("diff")(discover.diff)
+app.command("runs")(runs.runs)
+app.command("watch")(runs.watch)
+app.command("diff")(runs.diff)
 app.command("init")(discover.init)
 app.command("submit")(explore.submit)
 app.command("try")(explore.try_)
