@@ -20,7 +20,7 @@ from autotts.discover.protocol import Trial
 from autotts.discover.records import history_of, point_records, trials_of
 from autotts.discover.scoring import Reference, Scorer, Sweep
 from autotts.discover.selection import Candidate, Lead, lead
-from autotts.discover.settings import RunSettings, StoreRef
+from autotts.discover.settings import DEFAULT_ROUNDS, RunSettings, StoreRef
 from autotts.errors import RunError
 from autotts.evaluate.compare import area, curve_intervals
 from autotts.programs import Source
@@ -68,7 +68,7 @@ def finalize(run: OpenRun, say: Callable[[str], None]) -> Final:
     settings, log = run.folder.settings, run.log
     best = history_of(log.events).best
     if best is None:
-        raise RunError(f"{run.folder.path}: no program was selected; there is nothing to measure")
+        raise RunError(f"{run.folder.path}: no program was selected: {_why_none(run)}")
     if not settings.held_out:
         raise RunError(
             f"{run.folder.path}: the run has no held-out stores; begin one with --held-out"
@@ -88,6 +88,8 @@ def finalize(run: OpenRun, say: Callable[[str], None]) -> Final:
             stores=[ref.model_dump(mode="json") for ref in settings.held_out],
             rounds=len({trial.round for trial in trials_of(log.events)}),
         )
+    if not best.accepted:
+        say(f"round {best.name} leads, and was not accepted: its lead may be chance")
     final = _measure(run, settings, best, source, say)
     folder = run.folder.path / "finalize"
     run.folder.write(folder / "results.json", json.dumps(final.results, indent=1) + "\n")
@@ -96,6 +98,20 @@ def finalize(run: OpenRun, say: Callable[[str], None]) -> Final:
     if not any(of_kind(log.events, "finalized")):
         log.append("finalized", trial=best.name, results=final.results)
     return final
+
+
+def _why_none(run: OpenRun) -> str:
+    """Why nothing was selected, and what would help."""
+    path = run.folder.path
+    trials = trials_of(run.log.events)
+    if not trials:
+        return f"none was proposed; go on with: autotts discover --resume {path}"
+    rounds = trials[-1].round + DEFAULT_ROUNDS
+    last = trials[-1].errors[0].splitlines()[0]
+    return (
+        f"all {len(trials)} were refused, the last because {last}; {path}/rounds has an errors.txt"
+        f" for each; go on with: autotts discover --resume {path} --rounds {rounds}"
+    )
 
 
 def _measure(
@@ -117,6 +133,7 @@ def _measure(
     leads = [lead(program, other, reference, seed=settings.seed) for other in others]
     results = {
         "trial": best.name,
+        "accepted": best.accepted,
         "program": source.digest,
         "stores": [ref.model_dump(mode="json") for ref in settings.held_out],
         "sc_tokens": [float(tokens) for tokens in reference.tokens],

@@ -16,6 +16,8 @@ from autotts.evaluate import Settings
 BETAS = tuple(round(0.1 * step, 1) for step in range(11))
 """The sweep of a round."""
 
+DEFAULT_ROUNDS = 5
+
 _UNLIMITED = "unlimited"
 _FIELDS = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,7 +39,7 @@ class Limits(BaseModel):
     """
 
     model_config = _FIELDS
-    rounds: Count = 5
+    rounds: Count = DEFAULT_ROUNDS
     evaluations: Count = None
     model_tokens: Count = None
     usd: Amount = None
