@@ -8,7 +8,7 @@ import typer
 
 from autotts import __version__
 from autotts.cli import options
-from autotts.cli.runs import Run, plain_table, rounds_table
+from autotts.cli.runs import Run, rounds_table
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ def _show_final(run: Path, final: "Final") -> None:
     from rich.console import Console
 
     from autotts.report import figures
-    from autotts.report.tables import span
+    from autotts.report.tables import plain_table, span
 
     controllers = final.results["controllers"]
     shares = list(next(iter(controllers.values()))["fractions"])

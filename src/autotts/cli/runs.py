@@ -1,6 +1,5 @@
 """`autotts runs`, `watch` and `diff`: looking at runs of `autotts discover`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,13 +24,14 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path(
     from autotts.discover.folder import RunFolder
     from autotts.discover.ledger import Ledger, priced
     from autotts.discover.records import history_of
+    from autotts.report.tables import plain_table
 
     found = sorted(path.parent for path in folder.glob("*/run.toml"))
     if not found:
         raise RunError(f"{folder}: no runs here")
     table = plain_table(
         "run", "explorer", "rounds", "best", "area", "state", "tokens", "cost", "minutes",
-        words=(0, 1, 5),
+        text=(0, 1, 5),
     )  # fmt: skip
     for path in found:
         run = RunFolder(path)
@@ -117,31 +117,14 @@ def diff(
         )
 
 
-def plain_table(*columns: str, words: Sequence[int] = (0,)) -> "Table":
-    """A table that fits 80 columns: words fold, numbers are never cut.
-
-    Args:
-        words: which columns hold words.
-    """
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
-    for k, name in enumerate(columns):
-        text = k in words
-        table.add_column(
-            name, justify="left" if text else "right", no_wrap=not text, overflow="fold"
-        )
-    return table
-
-
 def rounds_table(events: "list[Record]") -> "Table":
     """Baselines and proposals: frontier area, and accuracy at shares of SC@64's tokens."""
     from rich.text import Text
 
     from autotts.discover.records import best_name, trials_of
+    from autotts.report.tables import plain_table
 
-    table = plain_table("round", "area", "10%", "30%", "60%", "state", "idea", words=(0, 5, 6))
+    table = plain_table("round", "area", "10%", "30%", "60%", "state", "idea", text=(0, 5, 6))
     best = best_name(events)
     records: list[Any] = list(events)
     rows = [

@@ -24,7 +24,7 @@ def evaluation_table(results: Sequence[Row]) -> RenderableType:
     Args:
         results: `Evaluation.results()`, or the `results` of a file it wrote.
     """
-    table = _table("controller", "β", "accuracy", "95 %", "tokens", "sequential", "width")
+    table = plain_table("controller", "β", "accuracy", "95 %", "tokens", "sequential", "width")
     stores = by_store(results)
     for store, rows in stores.items():
         table.add_section()
@@ -78,7 +78,9 @@ def comparison_table(
         a, b: their names.
         reference: the name of what budgets are shares of; b if not given.
     """
-    table = _table("budget", "tokens", "A", "B", "A − B", "95 %", "wins", "verdict", text=(0, 7))
+    table = plain_table(
+        "budget", "tokens", "A", "B", "A − B", "95 %", "wins", "verdict", text=(0, 7)
+    )
     for row in frame.iter_rows(named=True):
         table.add_row(
             f"{row['fraction']:.0%}",
@@ -109,7 +111,7 @@ def saving_table(frame: pl.DataFrame, *, a: str, b: str) -> RenderableType:
         frame: as `autotts.evaluate.compare.compare_tokens` gives it.
         a, b: their names.
     """
-    table = _table(
+    table = plain_table(
         "accuracy", "tokens A", "tokens B", "A saves", "95 %", "wins", "verdict", text=(6,)
     )
     for row in frame.iter_rows(named=True):
@@ -146,7 +148,12 @@ def span(low: float, high: float, *, signed: bool = False) -> str:
     return " … ".join(form.format(end) if math.isfinite(end) else "?" for end in (low, high))
 
 
-def _table(*columns: str, text: Sequence[int] = (0,)) -> Table:
+def plain_table(*columns: str, text: Sequence[int] = (0,)) -> Table:
+    """An empty table.
+
+    Args:
+        text: which columns hold words.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for k, name in enumerate(columns):
         words = k in text
