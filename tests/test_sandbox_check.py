@@ -163,6 +163,8 @@ def test_what_may_not_be_said_in_solve(body, message):
         ("import numpy.random", "a program may import"),
         ("from numpy import load", "np.load may not be used"),
         ("from numpy import *", "one by one"),
+        ("from autotts.votes import np", "autotts.votes has no function np"),
+        ("from autotts.votes import majorty", "did you mean majority?"),
         ("from . import votes", "one by one"),
         ("from autotts.replay import jit", "a program may import"),
         ("import autotts.votes", "write `from autotts.votes import"),

@@ -12,7 +12,9 @@ import ast
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import FunctionType
 
+from autotts import votes
 from autotts.errors import ProgramError
 
 
@@ -28,6 +30,14 @@ ENV = _words(
     """n n_finished n_answers room spent budget interval rounds depth tokens answer finished pruned
     votes finish_order just_finished history active branch advance finish probe prune vote
     note"""
+)
+
+VOTES = frozenset(
+    name
+    for name, value in vars(votes).items()
+    if isinstance(value, FunctionType)
+    and value.__module__ == votes.__name__
+    and not name.startswith("_")
 )
 
 BUILTINS = _words(
@@ -250,9 +260,9 @@ class _Checker:
                     continue
                 if module == "autotts" and alias.name == "votes":
                     self.modules[bound] = "autotts.votes"
-                elif module in ("numpy", "math"):
+                elif module in ("numpy", "math", "autotts.votes"):
                     self.part(node, module, alias.name)
-                elif module != "autotts.votes":
+                else:
                     self.say(node, f"from {module} import {alias.name}: {IMPORTS}")
             elif module in ("numpy", "math") or (module == "autotts.votes" and alias.asname):
                 self.modules[bound] = module
@@ -425,8 +435,8 @@ class _Checker:
 
     def part(self, node: ast.AST, module: str, attr: str) -> None:
         if module == "autotts.votes":
-            if attr.startswith("_"):
-                self.say(node, f"votes.{attr}: only public names of autotts.votes may be used")
+            if attr not in VOTES:
+                self.say(node, f"autotts.votes has no function {attr}{_nearest(attr, VOTES)}")
         elif module == "math":
             if attr not in MATH:
                 self.say(node, f"math.{attr} may not be used{_nearest(attr, MATH)}")
