@@ -9,6 +9,7 @@ The functions are written once, over a state `s` whose fields are listed in `SCA
 returns `ADMITTED`, or the code of the rule it breaks, in which case nothing has changed.
 """
 
+import functools
 from hashlib import blake2b
 from typing import Any
 
@@ -478,6 +479,7 @@ def vote(s: State) -> int:
     return best
 
 
+@functools.cache
 def note_digest(name: str) -> int:
     """The int64 by which the log knows a note's name."""
     return int.from_bytes(blake2b(name.encode(), digest_size=7).digest(), "big")

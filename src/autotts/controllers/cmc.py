@@ -50,8 +50,9 @@ def solve(env, p):
                 env.prune(abandoned)
                 active = env.active()
         active = deepest_first(active, env.depth)
+        answer = env.answer
         for j in range(len(active)):
-            times[j] = p.burst if winner >= 0 and env.answer[active[j]] == winner else 1
+            times[j] = p.burst if winner >= 0 and answer[active[j]] == winner else 1
         if len(active) > 0:
             env.advance(active, times[: len(active)])
         # The released code averages twice a round and keeps the second value.

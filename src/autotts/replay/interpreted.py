@@ -66,8 +66,7 @@ class Env:
         return self._views["history"][first : first + int(self.depth[i])]
 
     def active(self) -> np.ndarray:
-        out = np.empty(self.n, np.int64)
-        return out[: self._actions["active"](self._address, address_of(out))]
+        return self._ids[: self._actions["active"](self._address, self._ids_at)].copy()
 
     def branch(self, k: int | None = None, probe: bool = True) -> Any:
         count = 1 if k is None else _integer(k, "branch: k")
