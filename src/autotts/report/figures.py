@@ -21,6 +21,7 @@ from autotts.report.palette import DARK, LIGHT, Palette
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
 Theme = Literal["light", "dark"]
 FORMATS = ("png", "svg", "pdf")
@@ -240,8 +241,6 @@ def probe_matrix(
             beyond them is paler, what was not decoded is faint.
         finished, pruned: `[W]` bool.
     """
-    from matplotlib.patches import Patch
-
     palette = _palette(theme)
     branches, depth = probes.shape
     lengths = (probes >= 0).sum(axis=1)
@@ -270,18 +269,25 @@ def probe_matrix(
     axes.set_xticks(*_interval_ticks(depth))
     axes.set(xlabel="interval", ylabel="branch, in the order of the draw", title=title)
     axes.grid(False)
-    shown = [code for code in range(min(len(answers), 7)) if code != gold][:5]
-    handles = [Patch(color=_colour(gold, gold, palette), label=f"{_cut(answers[gold])} (true)")]
-    handles += [Patch(color=_colour(c, gold, palette), label=_cut(answers[c])) for c in shown]
-    if len(answers) > len(shown) + 1:
-        handles.append(Patch(color=palette.rest, label="others"))
     axes.legend(
-        handles=handles,
+        handles=_answer_handles(answers, gold, palette),
         ncols=4,
         loc="upper center",
         bbox_to_anchor=(0.5, -0.55 / (0.085 * branches + 0.9)),
     )
     return figure
+
+
+def _answer_handles(answers: Sequence[str], gold: int, palette: Palette) -> "list[Patch]":
+    """What a legend shows: the true answer, the commonest others, and the rest in one."""
+    from matplotlib.patches import Patch
+
+    shown = [code for code in range(min(len(answers), 7)) if code != gold][:5]
+    handles = [Patch(color=_colour(gold, gold, palette), label=f"{_cut(answers[gold])} (true)")]
+    handles += [Patch(color=_colour(c, gold, palette), label=_cut(answers[c])) for c in shown]
+    if len(answers) > len(shown) + 1:
+        handles.append(Patch(color=palette.rest, label="others"))
+    return handles
 
 
 @_themed

@@ -58,23 +58,10 @@ def build(
         StoreError: the recordings don't make a store; names question and branch.
     """
     _require_sound(recordings)
-    questions, branches = len(recordings), len(recordings[0].branches)
-    lengths = np.array([[len(b.probes) for b in r.branches] for r in recordings], np.int16)
-    probes = np.full((questions, branches, int(lengths.max())), -1, np.int16)
-    finals = np.empty((questions, branches), np.int16)
-    gold = np.empty(questions, np.int16)
-    answers: list[tuple[str, ...]] = []
-    for q, recording in enumerate(recordings):
-        codes: dict[str, int] = {}
-        for i, branch in enumerate(recording.branches):
-            for k, answer in enumerate(branch.probes):
-                probes[q, i, k] = codes.setdefault(answer, len(codes))
-            finals[q, i] = codes.setdefault(branch.final, len(codes))
-        gold[q] = codes.setdefault(recording.gold, len(codes))
-        answers.append(tuple(codes))
+    probes, finals, gold, answers = _coded(recordings)
     pool = Pool(
         probes=probes,
-        lengths=lengths,
+        lengths=np.array([[len(b.probes) for b in r.branches] for r in recordings], np.int16),
         tokens=np.array([[b.tokens for b in r.branches] for r in recordings], np.int32),
         finals=finals,
         failed=failed_codes(answers, failed_answer),
@@ -89,8 +76,8 @@ def build(
             interval_tokens=interval_tokens,
             billing=billing,
             failed_answer=failed_answer,
-            questions=questions,
-            branches=branches,
+            questions=len(finals),
+            branches=finals.shape[1],
             sampling=dict(sampling or {}),
             source=source,
             digest="",
@@ -98,9 +85,35 @@ def build(
     except ValidationError as error:
         raise StoreError(describe(error)) from error
     texts = tuple(r.question for r in recordings)
-    digest = content_digest(header_of(manifest), pool, gold, tuple(answers), texts)
+    digest = content_digest(header_of(manifest), pool, gold, answers, texts)
     sealed = manifest.model_copy(update={"digest": digest})
-    return Store(None, sealed, pool, gold, tuple(answers), texts)
+    return Store(None, sealed, pool, gold, answers, texts)
+
+
+def _coded(
+    recordings: Sequence[Recording],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[tuple[str, ...], ...]]:
+    """Answers as codes, numbered in each question as they first occur.
+
+    Returns:
+        int16 probes `[Q, N, K]`, -1 past a branch's end, finals `[Q, N]` and gold `[Q]`; and each
+        question's answers by code.
+    """
+    questions, branches = len(recordings), len(recordings[0].branches)
+    depth = max(len(b.probes) for r in recordings for b in r.branches)
+    probes = np.full((questions, branches, depth), -1, np.int16)
+    finals = np.empty((questions, branches), np.int16)
+    gold = np.empty(questions, np.int16)
+    answers: list[tuple[str, ...]] = []
+    for q, recording in enumerate(recordings):
+        codes: dict[str, int] = {}
+        for i, branch in enumerate(recording.branches):
+            for k, answer in enumerate(branch.probes):
+                probes[q, i, k] = codes.setdefault(answer, len(codes))
+            finals[q, i] = codes.setdefault(branch.final, len(codes))
+        gold[q] = codes.setdefault(recording.gold, len(codes))
+        answers.append(tuple(codes))
+    return probes, finals, gold, tuple(answers)
 
 
 def failed_codes(answers: Sequence[Sequence[str]], failed_answer: str) -> np.ndarray:
