@@ -9,7 +9,7 @@ import pytest
 from autotts import programs, stores
 from autotts.errors import ControllerError, ProgramError, SpecError
 from autotts.evaluate import Settings, evaluate, run_cells
-from autotts.evaluate.evaluation import audit_program, write_text
+from autotts.evaluate.evaluation import audit_program
 
 SETTINGS = Settings(draws="reference:3")
 READ_ALL = '''
@@ -93,15 +93,6 @@ def test_json_has_the_results_and_what_made_them(store, tmp_path):
     evaluation.write_json(tmp_path / "out.json")
     written = json.loads((tmp_path / "out.json").read_text())
     assert written == {"results": evaluation.results(), "made_by": evaluation.made_by()}
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "out.json"
-    path.write_text("old")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(path, "half of it \ud800")
-    assert [file.name for file in tmp_path.iterdir()] == ["out.json"]
-    assert path.read_text() == "old"
 
 
 # Settings.

@@ -9,6 +9,7 @@ import typer
 
 from autotts.cli import options
 from autotts.errors import SpecError
+from autotts.files import whole
 
 if TYPE_CHECKING:
     from autotts.evaluate import Cell, Evaluation, Settings
@@ -109,9 +110,8 @@ def write_trace(folder: Path, cell: "Cell", settings: "Settings") -> None:
     """Write the trace of a cell to a file of its own in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{cell.spec.name}-beta{cell.spec.beta:g}-{cell.store.model}-{cell.store.dataset}"
-    temporary = folder / f".{name}.partial"
-    cell.trace(settings).write_parquet(temporary, compression="zstd")
-    temporary.replace(folder / f"{name}.parquet")
+    with whole(folder / f"{name}.parquet") as file:
+        cell.trace(settings).write_parquet(file, compression="zstd")
 
 
 def controllers() -> None:

@@ -30,7 +30,7 @@ def report(
     replay: Replay = True,
 ) -> None:
     """Write a report: one HTML file that opens anywhere, without a network."""
-    from autotts.evaluate.evaluation import write_text
+    from autotts.files import write_text
     from autotts.report.page import build
 
     if not out.resolve().parent.is_dir():

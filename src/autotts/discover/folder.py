@@ -20,7 +20,7 @@ from autotts.discover.events import EventLog
 from autotts.discover.protocol import Record
 from autotts.discover.settings import RunSettings, parse_settings
 from autotts.errors import RunError
-from autotts.evaluate.evaluation import write_text
+from autotts.files import write_text
 
 
 class RunFolder:

@@ -6,8 +6,6 @@ under the digest of these and never run twice in a run.
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +28,7 @@ from autotts.evaluate.frontiers import (
     accuracy_at_fractions,
     frontier_area,
 )
+from autotts.files import whole
 from autotts.programs import Source, Spec
 from autotts.replay.episodes import Episodes, all_pairs
 from autotts.sandbox.box import Sandbox
@@ -349,14 +348,8 @@ def _write(cache: Path | None, key: str, sweep: Sweep) -> None:
         arrays[f"tokens_{s}"] = np.asarray(curve.tokens[store]).astype(np.int32)
         arrays[f"sequential_{s}"] = sweep.sequential[store]
     try:
-        handle, name = tempfile.mkstemp(dir=cache, prefix=".sweep.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            Path(name).replace(cache / f"{key}.npz")
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with whole(cache / f"{key}.npz") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     except OSError as error:
         raise RunError(
             f"{cache}: {error.strerror}; the run stops here and can be resumed"

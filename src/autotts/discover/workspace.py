@@ -20,7 +20,7 @@ from autotts.discover import client
 from autotts.discover.briefing import history_text, prompt, sweep_length, task
 from autotts.discover.protocol import Proposal, Record, Trial, Turn
 from autotts.discover.replies import parse_words, printable
-from autotts.evaluate.evaluation import write_text
+from autotts.files import write_text
 
 _MOST_BYTES = 64 * 1024
 _DEFAULT_START = "short-mk"

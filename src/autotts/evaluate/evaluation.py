@@ -3,8 +3,6 @@
 import hashlib
 import importlib.metadata
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from autotts import __version__, programs
 from autotts.errors import ProgramError, SpecError
 from autotts.evaluate import statistics
 from autotts.evaluate.frontiers import Curve, StoreKey, curve
+from autotts.files import write_text
 from autotts.programs import Spec
 from autotts.replay import draws as draw_specs
 from autotts.replay import episodes as in_process
@@ -247,20 +246,6 @@ class Evaluation:
         """Write results, what made them, and more fields if given; whole or not at all."""
         content = {"results": self.results(), "made_by": self.made_by(), **more}
         write_text(path, json.dumps(content, indent=1) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def curves_of(cells: Iterable[Cell]) -> dict[str, Curve]:

@@ -28,7 +28,7 @@ from autotts.discover.replies import printable
 from autotts.discover.scorer_socket import Allowance, ScorerSocket
 from autotts.discover.workspace import Workspace, proposal_of
 from autotts.errors import ProposalError, RunError, SandboxError, SpecError
-from autotts.evaluate.evaluation import write_text
+from autotts.files import write_text
 
 _PASSED = ("LANG", "LC_ALL", "TERM", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")

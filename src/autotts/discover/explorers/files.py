@@ -20,7 +20,7 @@ from autotts.discover.records import proposals_of
 from autotts.discover.scorer_socket import Allowance, ScorerSocket
 from autotts.discover.workspace import proposal_of, read_plain, write_client, write_reading_matter
 from autotts.errors import ProposalError, RunError
-from autotts.evaluate.evaluation import write_text
+from autotts.files import write_text
 from autotts.sandbox.check import check_source
 
 _LOOK_SECONDS = 0.2

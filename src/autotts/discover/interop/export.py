@@ -16,7 +16,7 @@ from autotts.discover.briefing import history_text, task
 from autotts.discover.folder import RunFolder
 from autotts.discover.records import history_of
 from autotts.errors import RunError, SpecError
-from autotts.evaluate.evaluation import write_text
+from autotts.files import write_text
 
 FRAMEWORKS = {
     "openevolve": ("initial_program.py", "evaluator.py", "config.yaml"),
