@@ -50,6 +50,7 @@ def test_a_run_and_its_held_out_figures_fit_80_columns(begin, tmp_path):
     assert re.search(r"held out +area +95 % +10% +15% +20% +30% +40% +50% +60%", table)
     assert re.search(r"\ncmc( +\d+\.\d+){2} … \d+\.\d( +\d+\.\d){7} *\n", table)
     assert (tmp_path / "run/finalize/frontier.png").is_file()
+    assert done.output.count("Largest frontier area of 2 controllers: round-") == 2
     shown = call("watch", tmp_path / "run", "--once").output
     assert max(map(len, shown.splitlines())) <= 80
     assert "width 12" in shown

@@ -11,7 +11,7 @@ from autotts.discover.finalize import finalize
 from autotts.discover.folder import RunFolder
 from autotts.discover.loop import open_stores
 from autotts.discover.protocol import FREE, Proposal
-from autotts.discover.records import history_of
+from autotts.discover.records import history_of, winner_of
 from autotts.discover.scoring import Scorer
 from autotts.discover.settings import Limits, parse_settings
 from autotts.errors import ProposalError, RunError, SandboxError, SpecError
@@ -194,6 +194,25 @@ def test_how_far_a_program_must_be_ahead_is_a_setting(tmp_path, store):
     said, asked = first[0.5]["words"][0], first[0.99]["words"][0]
     assert "(95 %: " in said
     assert said.removesuffix("accepted") == asked.removesuffix("99% are asked for")
+
+
+@pytest.mark.parametrize("by", ["area", "accuracy"])
+def test_the_best_of_several_is_measured_on_fresh_draws(begin, by):
+    """Once for as many rounds; of one program there is nothing to choose."""
+    folder = begin(selection=by, limits=Limits(rounds=1))
+    programs = Proposes(program(15, 14), program(12, 7), program(3, 1))
+    session(folder, programs)
+    assert not of(folder, "winner")
+    session(folder, programs, Limits(rounds=3))
+    (event,) = of(folder, "winner")
+    found = winner_of(events.read(folder / "events.jsonl"))
+    chosen = of(folder, "selected")[-1]
+    assert found.name.split()[0] == f"round-{chosen['best']}"
+    assert found.found == pytest.approx(chosen["score"])
+    # The most accurate setting gets the same of four questions right whatever the draws.
+    assert (found.fresh == found.found) == (by == "accuracy")
+    assert event["rounds"] == 3
+    assert set(found.facts) <= set(from_run(folder, replay=False).facts)
 
 
 def test_a_recorded_run_is_proposed_again(begin, tmp_path, store):

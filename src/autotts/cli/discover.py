@@ -232,6 +232,7 @@ def _go(folder: "RunFolder", explorer: "Explorer", given: Mapping[str, object], 
     from autotts.discover.events import of_kind, seconds_spent
     from autotts.discover.finalize import finalize as measure
     from autotts.discover.loop import Discovery
+    from autotts.discover.records import winner_of
     from autotts.discover.rounds import cost_line
 
     with folder.open() as run:
@@ -239,6 +240,8 @@ def _go(folder: "RunFolder", explorer: "Explorer", given: Mapping[str, object], 
         session = Discovery(run, explorer, _say, limits)
         outcome = session.go()
         Console().print(rounds_table(run.log.events))
+        if (best := winner_of(run.log.events)) is not None:
+            typer.echo(best.words)
         typer.echo(cost_line(session.usage, seconds_spent(run.log.events)))
         if outcome.stopped:
             typer.echo(f"stopped: {outcome.stopped}", err=True)
@@ -287,6 +290,8 @@ def _show_final(run: Path, final: "Final") -> None:
         table.add_row(name, f"{found['area']:.2f}", interval, *at)
     Console().print(table)
     typer.echo("area of the frontier, and its accuracy in % at shares of SC@64's tokens")
+    if final.results["on_search"]:
+        typer.echo(f"on the search set: {final.results['on_search']}")
     for found in final.results["against"].values():
         typer.echo(found["words"])
     figure = figures.curves(final.curves, title="Held out")

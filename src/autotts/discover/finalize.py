@@ -17,7 +17,7 @@ from autotts.discover.events import of_kind
 from autotts.discover.folder import OpenRun
 from autotts.discover.loop import open_stores
 from autotts.discover.protocol import Trial
-from autotts.discover.records import history_of, point_records, trials_of
+from autotts.discover.records import history_of, point_records, trials_of, winner_of
 from autotts.discover.scoring import Reference, Scorer, Sweep
 from autotts.discover.selection import Candidate, Lead, lead
 from autotts.discover.settings import DEFAULT_ROUNDS, RunSettings, StoreRef
@@ -131,8 +131,10 @@ def _measure(
         reference = scorer.reference()
     program, *others = (Candidate(name, sweep.curve) for name, sweep in sweeps.items())
     leads = [lead(program, other, reference, seed=settings.seed) for other in others]
+    again = winner_of(run.log.events)
     results = {
         "trial": best.name,
+        "on_search": again.words if again else "",
         "accepted": best.accepted,
         "program": source.digest,
         "stores": [ref.model_dump(mode="json") for ref in settings.held_out],

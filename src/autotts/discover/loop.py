@@ -6,9 +6,11 @@ So a run that died is resumed by running it again: what is in the log is not don
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from autotts import stores as stored
 from autotts.discover import rules as rule_checks
@@ -50,6 +52,9 @@ from autotts.errors import (
     SandboxError,
     StoreError,
 )
+from autotts.evaluate.compare import Choice
+from autotts.evaluate.frontiers import Curve
+from autotts.evaluate.winner import winner
 from autotts.programs import Source
 from autotts.sandbox.check import problems
 from autotts.stores import Store
@@ -165,6 +170,7 @@ class Discovery:
                 while self.settings.limits.rounds is None or number <= self.settings.limits.rounds:
                     self._round(number)
                     number += 1
+                self._measure_again(number - 1)
                 self._append("ended", rounds=number - 1)
             except OutOfBudget as out:
                 stopped = str(out)
@@ -405,6 +411,28 @@ class Discovery:
         if choice and choice.name != before:
             write_best(self.run.folder, self.run.log.events)
             self._say(f"round {choice.name} leads: {choice.score:.2f} ({self.settings.selection})")
+
+    def _measure_again(self, rounds: int) -> None:
+        """Run the best of several programs on fresh draws: what was chosen owes part to luck."""
+        trials = [t for t in trials_of(self.run.log.events) if t.points and not t.errors]
+        known = [e["rounds"] for e in self.run.log.events if e["event"] == "winner"]
+        if len(trials) < 2 or rounds in known:
+            return
+        sources = [self._source(t.proposal.source, t.round, t.index) for t in trials]
+        by_name = {source.name: source for source in sources}
+
+        def rerun(choice: Choice) -> Curve:
+            self._say(f"replaying {choice.controller} on fresh draws")
+            return self._scorer.sweep_afresh(by_name[choice.controller]).curve
+
+        found = winner(
+            [self._scorer.sweep(source).curve for source in sources],
+            rerun,
+            rng=np.random.default_rng(self.settings.seed),
+            by=self.settings.selection,
+            reference=self.reference.curve,
+        )
+        self._append("winner", rounds=rounds, winner=asdict(found))
 
     @property
     def usage(self) -> Usage:

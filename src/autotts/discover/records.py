@@ -15,6 +15,7 @@ from autotts.discover.protocol import (
     Trial,
     Usage,
 )
+from autotts.evaluate.winner import Winner
 
 
 def proposal_record(proposal: Proposal) -> Record:
@@ -92,6 +93,15 @@ def best_name(events: Sequence[Record]) -> str | None:
         name = event["best"]
     assert name is None or isinstance(name, str)
     return name
+
+
+def winner_of(events: Sequence[Record]) -> Winner | None:
+    """What fresh draws left of the best; None before a run is done, or with nothing to choose."""
+    found = None
+    for event in of_kind(list(events), "winner"):
+        record: Any = event["winner"]
+        found = Winner(**record)
+    return found
 
 
 def history_of(events: Sequence[Record]) -> History:

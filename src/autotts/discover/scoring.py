@@ -160,9 +160,8 @@ class Scorer:
             raise SandboxError(f"proposed programs can't be run sealed here: {tier.explain()}")
         return f"proposed programs run {tier}"
 
-    def key(self, source: Source, draws: str | None = None) -> str:
+    def _key(self, source: Source, evaluation: Settings) -> str:
         """Digest of all that a sweep depends on."""
-        evaluation = self._settings.evaluation(draws=draws)
         words = [
             source.digest,
             [store.digest for store in self.stores],
@@ -186,16 +185,27 @@ class Scorer:
             ControllerError: it failed in an episode, took too long or was rejected by the audit.
             SandboxError: its worker broke its protocol.
         """
-        key = self.key(source, draws)
+        audit = self._settings.audit if audit is None else audit
+        return self._sweep(source, self._settings.evaluation(draws=draws), audit)
+
+    def sweep_afresh(self, source: Source) -> Sweep:
+        """The sweep of a program that was scored before, on draws that had no part in its score.
+
+        Raises:
+            ProgramError, ControllerError, SandboxError: as `sweep`.
+        """
+        return self._sweep(source, self._settings.evaluation().fresh(), 0)
+
+    def _sweep(self, source: Source, evaluation: Settings, audit: int) -> Sweep:
+        key = self._key(source, evaluation)
         found = _read(self._cache, key)
         if found is not None:
             return found
         began = time.monotonic()
-        evaluation = self._settings.evaluation(draws=draws)
         cells = [
             _cell(store, beta, evaluation) for beta in self._settings.betas for store in self.stores
         ]
-        ran = self._driver(source, cells, self._settings.audit if audit is None else audit, False)
+        ran = self._driver(source, cells, audit, False)
         sweep = self._assemble(source.name, ran)
         sweep.notes["seconds"] = round(time.monotonic() - began, 3)
         _write(self._cache, key, sweep)
@@ -235,7 +245,9 @@ class Scorer:
         """The sweep of a controller of ours, in this process."""
         betas = self._settings.betas if betas is None else betas
         spec = programs.parse(name)
-        key = hashlib.sha256(f"{self.key(spec.source)}{list(betas)}".encode()).hexdigest()
+        evaluation = self._settings.evaluation()
+        content = f"{self._key(spec.source, evaluation)}{list(betas)}"
+        key = hashlib.sha256(content.encode()).hexdigest()
         found = _read(self._cache, key)
         if found is None:
             ran = self._run_trusted(spec, betas)

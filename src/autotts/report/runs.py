@@ -10,7 +10,7 @@ from autotts.discover.events import of_kind, seconds_spent
 from autotts.discover.folder import RunFolder
 from autotts.discover.loop import open_stores
 from autotts.discover.protocol import Record, SweepPoint, Trial
-from autotts.discover.records import best_name, points_of, trials_of
+from autotts.discover.records import best_name, points_of, trials_of, winner_of
 from autotts.discover.rounds import round_cost
 from autotts.discover.scoring import Scorer, Sweep
 from autotts.discover.settings import RunSettings
@@ -205,6 +205,8 @@ def _facts(events: Sequence[Record], trials: Sequence[Trial]) -> list[tuple[str,
             ("its frontier area", f"{best.area:.2f}"),
             ("its best accuracy", f"{top:.2f} %"),
         ]
+    if (again := winner_of(events)) is not None:
+        facts += again.facts
     baselines: list[Any] = list(of_kind(list(events), "baseline"))
     if baselines:
         leader = max(baselines, key=lambda event: float(event["area"]))
