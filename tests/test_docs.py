@@ -86,3 +86,15 @@ def test_links_between_pages_lead_somewhere():
         for target in targets:
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_explorers_are_told_of_no_command_that_names_answers():
+    """What they may run scores a program, hands it in, or shows an episode in letters."""
+    prompts = ROOT / "src" / "autotts" / "discover" / "prompts"
+    told = {
+        name
+        for page in prompts.glob("*.md")
+        for name in re.findall(r"autotts (\w+)", page.read_text())
+    }
+    assert told
+    assert told <= {"try", "submit", "diagnose"}

@@ -1,4 +1,8 @@
-"""`autotts trace`: one episode, so that a person can follow it."""
+"""`autotts trace`: one episode, so that a person can follow it.
+
+It names the answers, the true one too. What an explorer may see of an episode is
+`diagnose.episodes.show`, which `autotts diagnose --question --draw` prints.
+"""
 
 import textwrap
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +35,10 @@ def trace(
     seed: options.Seed = 0,
     unsafe_no_sandbox: options.Unsafe = False,
 ) -> None:
-    """Print one episode: a grid of branches by depth, the rounds, and the decision."""
+    """Print one episode for a person: branches by depth, rounds, decision and true answer.
+
+    What names no answer, and so may be shown to an explorer: autotts diagnose --question --draw.
+    """
     import numpy as np
 
     from autotts import programs
