@@ -148,6 +148,8 @@ def in_child(work: Any, seconds: float | None = None) -> int:
 
 def warm_up() -> None:
     """Load what every child needs, once."""
+    import scipy.special  # noqa: F401
+
     compiled.action_addresses()
     compiled.begin()
     compiled.end()
@@ -159,47 +161,66 @@ def warm_up() -> None:
 def crash_matrix(work: Path) -> dict[str, Any]:
     """Kill a run at every event boundary and at random instants, resume it, and compare.
 
-    A process of its own calls this: it forks, and must have no threads.
+    A process of its own calls this: it forks, and must have no threads. The runs that die at an
+    event make no diagnosis, which writes no event and takes most of a run's time; those that die at
+    random instants do, and may die in it.
     """
     # Polars has threads, which a fork does not survive, so the store is written in a child too.
     in_child(lambda: store_folder(work / "stores"))
-    made = settings(work / "stores", baselines=())
     warm_up()
-    whole = work / "whole"
-    RunFolder.create(whole, made)
-    status = in_child(lambda: session(whole, Scripted(work / "whole.sent")))
-    lasted = seconds_spent(events.read(whole / "events.jsonl"))
-    wanted = result(whole)
-    count = len(events.read(whole / "events.jsonl"))
     rng = random.Random(0)
-    points: list[tuple[str, Any]] = [
-        (f"{kind} {n}", (n, kind == "torn"))
-        for n in range(1, count + 1)
-        for kind in ("torn", "after")
+    points: list[tuple[bool, Any]] = []
+    wholes = {}
+    for traces in (False, True):
+        whole = work / f"whole-{traces}"
+        RunFolder.create(whole, _toy(work, traces))
+        if in_child(lambda whole=whole: session(whole, Scripted(work / "whole.sent"))) != 0:
+            return {"points": 0, "wrong": ["the whole run failed"]}
+        wholes[traces] = result(whole)
+        found = events.read(whole / "events.jsonl")
+        if traces:
+            points += [(True, rng.uniform(0, seconds_spent(found))) for _ in range(6)]
+        else:
+            numbers = range(1, len(found) + 1)
+            points += [(False, (n, torn)) for n in numbers for torn in (True, False)]
+    wrong = [
+        f"{point}: {problem}"
+        for traces, point in points
+        if (problem := _crash(work, _toy(work, traces), point, wholes[traces]))
     ]
-    points += [(f"random {k}", rng.uniform(0, lasted)) for k in range(6)]
-    wrong: list[str] = [] if status == 0 else ["the whole run failed"]
-    for name, point in points:
-        folder, sent = work / "crashed", work / "crashed.sent"
-        shutil.rmtree(folder, ignore_errors=True)
-        sent.write_text("")
-        RunFolder.create(folder, made)
-
-        def first(point: Any = point, folder: Path = folder, sent: Path = sent) -> None:
-            if isinstance(point, tuple):
-                crash_at(*point)
-            session(folder, Scripted(sent))
-
-        in_child(first, None if isinstance(point, tuple) else point)
-        before = sent.read_text().split()
-        replied = _replied(folder)
-        if in_child(lambda folder=folder, sent=sent: session(folder, Scripted(sent))) != 0:
-            wrong.append(f"{name}: could not be resumed")
-        elif result(folder) != wanted:
-            wrong.append(f"{name}: another result")
-        elif set(sent.read_text().split()[len(before) :]) & replied:
-            wrong.append(f"{name}: paid twice")
     return {"points": len(points), "wrong": wrong}
+
+
+def _toy(work: Path, traces: bool) -> RunSettings:
+    return settings(work / "stores", baselines=(), traces=traces)
+
+
+def _crash(work: Path, made: RunSettings, point: Any, wanted: list[Any]) -> str:
+    """Kill a run, resume it, and say what is wrong with it.
+
+    Args:
+        point: seconds, or the number of an event and whether it is torn.
+    """
+    folder, sent = work / "crashed", work / "crashed.sent"
+    shutil.rmtree(folder, ignore_errors=True)
+    sent.write_text("")
+    RunFolder.create(folder, made)
+
+    def first() -> None:
+        if isinstance(point, tuple):
+            crash_at(*point)
+        session(folder, Scripted(sent))
+
+    in_child(first, None if isinstance(point, tuple) else point)
+    before = sent.read_text().split()
+    replied = _replied(folder)
+    if in_child(lambda: session(folder, Scripted(sent))) != 0:
+        return "could not be resumed"
+    if result(folder) != wanted:
+        return "another result"
+    if set(sent.read_text().split()[len(before) :]) & replied:
+        return "paid twice"
+    return ""
 
 
 def _replied(folder: Path) -> set[str]:
