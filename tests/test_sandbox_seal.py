@@ -79,7 +79,7 @@ def test_calls_that_are_not_allowed_fail(attempt):
 @needs_linux
 @pytest.mark.parametrize("name", seal.KILLED)
 def test_calls_that_nobody_makes_by_accident_kill(name):
-    number = seal.KILLED[name][seal._MACHINES[os.uname().machine][0]]
+    number = seal.KILLED[name][seal.MACHINES[os.uname().machine][0]]
     said = sealed(f"seal.load_libc().syscall({number}, 0, 0, 0, 0, 0, 0)\nprint('alive')")
     assert "alive" not in said
     assert said.endswith("status -31")

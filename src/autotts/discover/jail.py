@@ -25,7 +25,6 @@ _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _TRUNCATE, _IOCTL_DEVICE = 1 << 14, 1 << 15
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEVICE
-_RIGHTS_BY_VERSION = {1: 13, 2: 14, 3: 15, 4: 15}
 _SOCKET = {"x86_64": 41, "aarch64": 198}
 _IO_URING_SETUP = 425
 _LARGEST_FILE = 256 * 1024 * 1024
@@ -85,35 +84,21 @@ def enter(jail: Jail) -> dict[str, str]:
     """
     resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    layers = {"no_new_privs": seal._no_new_privs(), "landlock": _landlock(jail)}
+
+    def open_paths(ruleset: int, rights: int) -> None:
+        _open(ruleset, jail.read, _READ & rights)
+        _open(ruleset, DEVICES, (_READ | _WRITE_FILE | _IOCTL_DEVICE) & rights)
+        _open(ruleset, jail.write, rights)
+
+    layers = {
+        "no_new_privs": seal.no_new_privs(),
+        "landlock": seal.landlock(open_paths, network=jail.network),
+    }
     layers["network"] = "open" if jail.network else _refuse_sockets()
     return layers
 
 
-def _landlock(jail: Jail) -> str:
-    abi = seal.landlock_abi()
-    if abi == 0:
-        raise OSError(errno.ENOSYS, "the kernel has no Landlock")
-    handled = (1 << _RIGHTS_BY_VERSION.get(abi, 16)) - 1
-    network = 0b11 if abi >= 4 and not jail.network else 0
-    scopes = 0b11 if abi >= 6 else 0
-    size = 8 if abi < 4 else 16 if abi < 6 else 24
-    attributes = ctypes.create_string_buffer(struct.pack("QQQ", handled, network, scopes), 24)
-    libc = seal.load_libc()
-    ruleset = seal._checked(
-        libc.syscall(seal._LANDLOCK_CREATE, attributes, size, 0), "landlock_create"
-    )
-    try:
-        _open_paths(ruleset, jail.read, _READ & handled)
-        _open_paths(ruleset, DEVICES, (_READ | _WRITE_FILE | _IOCTL_DEVICE) & handled)
-        _open_paths(ruleset, jail.write, handled)
-        seal._checked(libc.syscall(seal._LANDLOCK_RESTRICT, ruleset, 0), "landlock_restrict_self")
-    finally:
-        os.close(ruleset)
-    return f"on: version {abi}"
-
-
-def _open_paths(ruleset: int, paths: Sequence[str], rights: int) -> None:
+def _open(ruleset: int, paths: Sequence[str], rights: int) -> None:
     libc = seal.load_libc()
     for path in paths:
         try:
@@ -123,7 +108,7 @@ def _open_paths(ruleset: int, paths: Sequence[str], rights: int) -> None:
         try:
             of_path = rights if os.path.isdir(path) else rights & _OF_FILES
             rule = ctypes.create_string_buffer(struct.pack("=Qi", of_path, handle), 12)
-            seal._checked(
+            seal.checked(
                 libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0), f"landlock: {path}"
             )
         finally:
@@ -132,29 +117,25 @@ def _open_paths(ruleset: int, paths: Sequence[str], rights: int) -> None:
 
 def _refuse_sockets() -> str:
     """Refuse sockets that reach beyond the file system, also by the way around system calls."""
-    column, architecture = seal._MACHINES[platform.machine()]
-    refuse = seal._ERRNO | errno.EACCES
-    code = b"".join(
-        [
-            seal._op(seal._LOAD, seal._ARCHITECTURE),
-            seal._op(seal._EQUAL, architecture, 1, 0),
-            seal._op(seal._RETURN, seal._KILL),
-            seal._op(seal._LOAD, seal._NUMBER),
-            seal._op(seal._AT_LEAST, seal._X32_BIT, 0, 1),
-            seal._op(seal._RETURN, seal._KILL),
-            seal._op(seal._EQUAL, _IO_URING_SETUP, 0, 1),
-            seal._op(seal._RETURN, refuse),
-            seal._op(seal._EQUAL, _SOCKET[platform.machine()], 0, 3),
-            seal._op(seal._LOAD, seal._ARGUMENTS),
-            seal._op(seal._EQUAL, socket.AF_UNIX, 1, 0),
-            seal._op(seal._RETURN, refuse),
-            seal._op(seal._RETURN, seal._ALLOW),
-        ]
+    _, architecture = seal.MACHINES[platform.machine()]
+    refuse = seal.ERRNO | errno.EACCES
+    seal.filter_calls(
+        b"".join(
+            [
+                seal.instruction(seal.LOAD, seal.ARCHITECTURE),
+                seal.instruction(seal.EQUAL, architecture, 1, 0),
+                seal.instruction(seal.RETURN, seal.KILL),
+                seal.instruction(seal.LOAD, seal.NUMBER),
+                seal.instruction(seal.AT_LEAST, seal.X32_BIT, 0, 1),
+                seal.instruction(seal.RETURN, seal.KILL),
+                seal.instruction(seal.EQUAL, _IO_URING_SETUP, 0, 1),
+                seal.instruction(seal.RETURN, refuse),
+                seal.instruction(seal.EQUAL, _SOCKET[platform.machine()], 0, 3),
+                seal.instruction(seal.LOAD, seal.ARGUMENTS),
+                seal.instruction(seal.EQUAL, socket.AF_UNIX, 1, 0),
+                seal.instruction(seal.RETURN, refuse),
+                seal.instruction(seal.RETURN, seal.ALLOW),
+            ]
+        )
     )
-    buffer = ctypes.create_string_buffer(code, len(code))
-    program = seal._Program(len(code) // 8, ctypes.addressof(buffer))
-    call = seal.load_libc().syscall(
-        seal._SECCOMP[column], seal._SET_MODE_FILTER, seal._FILTER_FLAG_TSYNC, ctypes.byref(program)
-    )
-    seal._checked(call, "seccomp")
     return "closed"

@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 """Column of the tables below and the kernel's name (AUDIT_ARCH) of each machine."""
 
 ALLOWED = {
@@ -60,10 +60,10 @@ _CAPABILITY_VERSION_3, _AMBIENT_CLEAR_ALL = 0x20080522, 4
 _SET_MODE_FILTER, _FILTER_FLAG_TSYNC = 1, 1
 
 # Instructions of classic BPF: load a word, jump if equal / at least / any bit, return.
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
-_X32_BIT = 0x40000000
+LOAD, EQUAL, AT_LEAST, _ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
+NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16
+X32_BIT = 0x40000000
 _PROT_EXEC = 4
 
 _FIRST_UID, _UIDS = 61184, 4096
@@ -88,8 +88,8 @@ def supported() -> str | None:
     """Why this machine can't be sealed at all; None if it may be."""
     if not sys.platform.startswith("linux"):
         return f"seccomp is a part of Linux; this is {sys.platform}"
-    if platform.machine() not in _MACHINES or struct.calcsize("P") != 8:
-        return f"no table of system calls for {platform.machine()}, only for {list(_MACHINES)}"
+    if platform.machine() not in MACHINES or struct.calcsize("P") != 8:
+        return f"no table of system calls for {platform.machine()}, only for {list(MACHINES)}"
     return None
 
 
@@ -107,8 +107,8 @@ def seal(limits: Limits, without: frozenset[str] = frozenset()) -> dict[str, str
     }
     if supported() is None:
         layers |= {
-            "no_new_privs": _no_new_privs,
-            "landlock": _landlock,
+            "no_new_privs": no_new_privs,
+            "landlock": landlock,
             "seccomp": lambda: _seccomp(limits.exec_pages),
         }
     done = {}
@@ -150,41 +150,41 @@ def _fork() -> None:
 
 def build_filter(exec_pages: bool) -> bytes:
     """The seccomp program: allow what is in `ALLOWED`, kill on `KILLED`, refuse the rest."""
-    column, architecture = _MACHINES[platform.machine()]
+    column, architecture = MACHINES[platform.machine()]
     code = [
-        _op(_LOAD, _ARCHITECTURE),
-        _op(_EQUAL, architecture, 1, 0),
-        _op(_RETURN, _KILL),
-        _op(_LOAD, _NUMBER),
-        _op(_AT_LEAST, _X32_BIT, 0, 1),
-        _op(_RETURN, _KILL),
+        instruction(LOAD, ARCHITECTURE),
+        instruction(EQUAL, architecture, 1, 0),
+        instruction(RETURN, KILL),
+        instruction(LOAD, NUMBER),
+        instruction(AT_LEAST, X32_BIT, 0, 1),
+        instruction(RETURN, KILL),
     ]
     for name, numbers in ALLOWED.items():
         number = numbers[column]
         if name in ("mmap", "mprotect") and not exec_pages:
             code += [
-                _op(_EQUAL, number, 0, 4),
-                _op(_LOAD, _ARGUMENTS + 8 * 2),
-                _op(_ANY_BIT, _PROT_EXEC, 0, 1),
-                _op(_RETURN, _ERRNO | errno.EACCES),
-                _op(_RETURN, _ALLOW),
+                instruction(EQUAL, number, 0, 4),
+                instruction(LOAD, ARGUMENTS + 8 * 2),
+                instruction(_ANY_BIT, _PROT_EXEC, 0, 1),
+                instruction(RETURN, ERRNO | errno.EACCES),
+                instruction(RETURN, ALLOW),
             ]
         else:
-            code += [_op(_EQUAL, number, 0, 1), _op(_RETURN, _ALLOW)]
+            code += [instruction(EQUAL, number, 0, 1), instruction(RETURN, ALLOW)]
     for numbers in KILLED.values():
-        code += [_op(_EQUAL, numbers[column], 0, 1), _op(_RETURN, _KILL)]
+        code += [instruction(EQUAL, numbers[column], 0, 1), instruction(RETURN, KILL)]
     for numbers in _MAY_SIGNAL_ITSELF.values():
         code += [
-            _op(_EQUAL, numbers[column], 0, 3),
-            _op(_LOAD, _ARGUMENTS),
-            _op(_EQUAL, os.getpid(), 0, 1),
-            _op(_RETURN, _ALLOW),
+            instruction(EQUAL, numbers[column], 0, 3),
+            instruction(LOAD, ARGUMENTS),
+            instruction(EQUAL, os.getpid(), 0, 1),
+            instruction(RETURN, ALLOW),
         ]
-    code.append(_op(_RETURN, _ERRNO | errno.EPERM))
+    code.append(instruction(RETURN, ERRNO | errno.EPERM))
     return b"".join(code)
 
 
-def _op(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+def instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
     return struct.pack("HBBI", code, if_true, if_false, value)
 
 
@@ -200,7 +200,7 @@ def load_libc() -> ctypes.CDLL:
 _libc: ctypes.CDLL | None = None
 
 
-def _checked(value: int, call: str) -> int:
+def checked(value: int, call: str) -> int:
     if value < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{call}: {os.strerror(number)}")
@@ -267,17 +267,17 @@ def _address_space() -> int:
         return 0
 
 
-def _no_new_privs() -> str:
+def no_new_privs() -> str:
     """Nothing this process executes may gain rights; what rights it has, it drops."""
     libc = load_libc()
-    _checked(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
+    checked(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
     libc.prctl(_PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0)
-    column, _ = _MACHINES[platform.machine()]
+    column, _ = MACHINES[platform.machine()]
     header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION_3, 0), 8)
     no_capability = ctypes.create_string_buffer(24)
-    _checked(libc.syscall(_CAPSET[column], header, no_capability), "capset")
+    checked(libc.syscall(_CAPSET[column], header, no_capability), "capset")
     # Another process of the same user may not read this one's memory either.
-    _checked(libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
+    checked(libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
     return "on"
 
 
@@ -286,22 +286,29 @@ def landlock_abi() -> int:
     return max(0, int(load_libc().syscall(_LANDLOCK_CREATE, None, 0, 1)))
 
 
-def _landlock() -> str:
-    """Deny every file; TCP from version 4 on; signals and abstract sockets from 6 on."""
+def landlock(
+    open_paths: Callable[[int, int], object] | None = None, *, network: bool = False
+) -> str:
+    """Deny every file; TCP from version 4 on; signals and abstract sockets from 6 on.
+
+    Args:
+        open_paths: called with the ruleset and the rights it denies, to except some paths.
+        network: leave TCP open.
+    """
     abi = landlock_abi()
     if abi == 0:
         raise OSError(errno.ENOSYS, "the kernel has no Landlock")
-    files = {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)
-    network = 0b11 if abi >= 4 else 0
+    files = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)) - 1
+    tcp = 0b11 if abi >= 4 and not network else 0
     scopes = 0b11 if abi >= 6 else 0
     size = 8 if abi < 4 else 16 if abi < 6 else 24
-    attributes = ctypes.create_string_buffer(
-        struct.pack("QQQ", (1 << files) - 1, network, scopes), 24
-    )
+    attributes = ctypes.create_string_buffer(struct.pack("QQQ", files, tcp, scopes), 24)
     libc = load_libc()
-    ruleset = _checked(libc.syscall(_LANDLOCK_CREATE, attributes, size, 0), "landlock_create")
+    ruleset = checked(libc.syscall(_LANDLOCK_CREATE, attributes, size, 0), "landlock_create")
     try:
-        _checked(libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0), "landlock_restrict_self")
+        if open_paths is not None:
+            open_paths(ruleset, files)
+        checked(libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0), "landlock_restrict_self")
     finally:
         os.close(ruleset)
     return f"on: version {abi}"
@@ -311,15 +318,19 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_void_p))
 
 
-def _seccomp(exec_pages: bool) -> str:
-    column, _ = _MACHINES[platform.machine()]
-    code = build_filter(exec_pages)
+def filter_calls(code: bytes) -> None:
+    """Let the kernel run a filter of classic BPF before every system call, for good."""
+    column, _ = MACHINES[platform.machine()]
     buffer = ctypes.create_string_buffer(code, len(code))
     program = _Program(len(code) // 8, ctypes.addressof(buffer))
     call = load_libc().syscall(
         _SECCOMP[column], _SET_MODE_FILTER, _FILTER_FLAG_TSYNC, ctypes.byref(program)
     )
-    _checked(call, "seccomp")
+    checked(call, "seccomp")
+
+
+def _seccomp(exec_pages: bool) -> str:
+    filter_calls(build_filter(exec_pages))
     return f"on: {len(ALLOWED)} calls allowed"
 
 
