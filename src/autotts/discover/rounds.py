@@ -9,7 +9,7 @@ from typing import Any
 from autotts.discover.events import of_kind
 from autotts.discover.folder import RunFolder
 from autotts.discover.ledger import priced, usage_of
-from autotts.discover.protocol import FREE, Proposal, Record, SweepPoint, Trial, Usage
+from autotts.discover.protocol import FREE, Proposal, Record, SweepPoint, Usage
 from autotts.discover.records import best_name, proposals_of, trials_of
 
 _SWEEP_FIELDS = ("area", "fractions", "points", "notes", "errors", "remarks")
@@ -108,10 +108,3 @@ def cost_line(usage: Usage, seconds: float) -> str:
         f"{usage.calls} model calls, {usage.tokens:,} tokens, {priced(usage.usd)},"
         f" {seconds / 60:.1f} minutes (the paper: $39.9 and 160 minutes for 5 rounds)"
     )
-
-
-def trial_line(trial: Trial) -> str:
-    """A trial in one line of a table."""
-    area = "-" if trial.area is None else f"{trial.area:.2f}"
-    state = "accepted" if trial.accepted else ("refused" if trial.errors else "kept")
-    return f"{trial.name:>5}  {area:>6}  {state:8}  {trial.proposal.idea[:70]}"

@@ -17,7 +17,7 @@ from types import TracebackType
 
 from autotts.discover.client import address
 from autotts.discover.protocol import Feedback, OutOfBudget, Record
-from autotts.discover.records import point_records
+from autotts.discover.records import feedback_record
 from autotts.errors import RunError
 
 _MOST_BYTES = 256 * 1024
@@ -42,11 +42,11 @@ class Allowance:
     def refusal(self) -> Record | None:
         """Why a try is not allowed now; None if it is, and then it is counted."""
         if self.tries == 0:
-            return _refused("no tries are left this round; hand in your best program", 0)
+            return _refusal("no tries are left this round; hand in your best program", 0)
         wait = self._next - time.monotonic()
         if wait > 0:
             reason = f"one try every {self.pause_seconds:g} s; wait {wait:.1f} s"
-            return {**_refused(reason, self.tries), "wait_seconds": round(wait + 0.01, 3)}
+            return {**_refusal(reason, self.tries), "wait_seconds": round(wait + 0.01, 3)}
         if self.tries is not None:
             self.tries -= 1
         return None
@@ -127,31 +127,19 @@ class ScorerSocket:
         try:
             feedback = self._try(source)
         except OutOfBudget as error:
-            return _refused(str(error), 0)
+            return _refusal(str(error), 0)
         finally:
             self._allowance.rest()
         self.answered += 1
-        return {
-            "ok": feedback.ok,
-            "errors": list(feedback.errors),
-            "remarks": list(feedback.remarks),
-            "points": point_records(feedback.points),
-            "area": feedback.area,
-            "baseline_areas": dict(feedback.baseline_areas),
-            "tries_left": self._allowance.tries,
-        }
+        return _answer(feedback, self._allowance.tries)
 
 
-def _refused(reason: str, left: int | None) -> Record:
-    return {
-        "ok": False,
-        "errors": [reason],
-        "remarks": [],
-        "points": [],
-        "area": None,
-        "baseline_areas": {},
-        "tries_left": left,
-    }
+def _answer(feedback: Feedback, left: int | None) -> Record:
+    return {"ok": feedback.ok, **feedback_record(feedback), "tries_left": left}
+
+
+def _refusal(reason: str, left: int | None) -> Record:
+    return _answer(Feedback((reason,), (), (), None, {}), left)
 
 
 def _read_request(connection: socket.socket) -> str:

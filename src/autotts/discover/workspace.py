@@ -18,7 +18,7 @@ from types import TracebackType
 from autotts import programs
 from autotts.discover import client
 from autotts.discover.briefing import history_text, prompt, sweep_length, task
-from autotts.discover.protocol import Proposal, Record, Trial, Turn
+from autotts.discover.protocol import History, Proposal, Record, Turn
 from autotts.discover.replies import parse_words, printable
 from autotts.files import write_text
 
@@ -114,7 +114,7 @@ def write_reading_matter(folder: Path, turn: Turn) -> str:
             write_text(folder / "traces" / f"round-{trial.name}.md", trial.traces)
     for name in history.baselines:
         write_text(folder / "baselines" / f"{name}.py", programs.find(name).text)
-    start = _start_of(history.best)
+    start = start_of(history)
     write_text(folder / "program.py", start)
     write_text(folder / "proposal.md", prompt("proposal"))
     return start
@@ -163,7 +163,9 @@ def read_plain(folder: int, name: str) -> str:
         os.close(handle)
 
 
-def _start_of(best: Trial | None) -> str:
+def start_of(history: History) -> str:
+    """The program to begin with: the best so far."""
+    best = history.best
     return best.proposal.source if best is not None else programs.find(_DEFAULT_START).text
 
 

@@ -10,11 +10,11 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from autotts import programs
 from autotts.discover import client
 from autotts.discover.briefing import history_text, task
 from autotts.discover.folder import RunFolder
 from autotts.discover.records import history_of
+from autotts.discover.workspace import start_of
 from autotts.errors import RunError, SpecError
 from autotts.files import write_text
 
@@ -26,7 +26,6 @@ FRAMEWORKS = {
 }
 """The files that each framework wants beside those that all have."""
 
-_START = "short-mk"
 _HISTORY_BYTES = 12_000
 
 
@@ -43,12 +42,11 @@ def export(run: Path, framework: str, out: Path) -> list[Path]:
     history = history_of(folder.events)
     words = task(folder.settings.rules, len(folder.settings.betas))
     words += "\n" + history_text(history, traces=folder.settings.traces, max_bytes=_HISTORY_BYTES)
-    start = history.best.proposal.source if history.best else programs.find(_START).text
     blanks = {
         "run": str(run.resolve()),
         "socket": str(run.resolve() / client.SOCKET),
         "framework": framework,
-        "start": start,
+        "start": start_of(history),
         # As a block of YAML.
         "indented": words.replace("\n", "\n    "),
     }
