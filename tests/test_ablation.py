@@ -63,14 +63,14 @@ def test_mechanisms_are_found_without_running_anything():
         )
     )
     assert list(found) == [
-        "no pruning, line 14",
-        "no stop if env.n_finished > 2, line 15",
-        "no opening more, line 17",
+        "line 14: no pruning",
+        "line 15: no stop if env.n_finished > 2",
+        "line 17: no opening more",
     ]
-    assert "env.prune" not in found["no pruning, line 14"].text
-    assert "n_finished" not in found["no stop if env.n_finished > 2, line 15"].text
-    assert "env.branch(1)" not in found["no opening more, line 17"].text
-    assert "env.branch(4)" in found["no opening more, line 17"].text
+    assert "env.prune" not in found["line 14: no pruning"].text
+    assert "n_finished" not in found["line 15: no stop if env.n_finished > 2"].text
+    assert "env.branch(1)" not in found["line 17: no opening more"].text
+    assert "env.branch(4)" in found["line 17: no opening more"].text
     assert not any(variant.trusted for variant in found.values())
 
 
@@ -107,5 +107,5 @@ def test_a_removed_stop_costs_tokens(store):
 
 
 def test_nothing_to_take_out_is_an_error(store):
-    with pytest.raises(SpecError, match="no mechanism"):
+    with pytest.raises(SpecError, match="of mechanisms none is known"):
         ablate([store], programs.parse("sc:width=4"), betas=BETAS, settings=SETTINGS)

@@ -357,7 +357,11 @@ def test_a_program_that_breaks_the_rules_is_refused_before_it_runs(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-c", "parallel-prob"], "did you mean parallel-probe?"),
+        (["-c", "parallel-prob"], "did you mean parallel-probe? Or name a file"),
+        (["-c", "sc", "-c", "sc"], "-c sc: a controller is named twice"),
+        (["-c", "sc", "--json", "/"], "--json /: that is a folder; name a file"),
+        (["-c", "sc", "--json", "/nowhere/x.json"], "there is no folder /nowhere"),
+        (["-c", "sc", "--traces", f"{__file__}/x"], "test_cli.py is a file; name a folder"),
         (["-c", "asc:treshold=0.9"], "asc has no parameter treshold; did you mean threshold?"),
         (["-c", "missing.py"], "missing.py: there is no such file"),
         (["-c", "sc", "--beta", "0,2"], "beta '2': need a number from 0 to 1"),
@@ -386,7 +390,7 @@ def test_an_unknown_option_is_a_usage_error(autotts, simulated):
     [
         (["--question", 4], "question 4, draw 0: the store has questions 0 to 3"),
         (["--question", 0, "--draw", 100], "reference:100 has draws 0 to 99"),
-        (["--question", 0, "-c", "asc"], "trace needs one store and one -c; got 1 and 2"),
+        (["--question", 0, "-c", "asc"], "it needs one store and one -c; got simulated/sim and "),
     ],
 )
 def test_only_an_episode_that_is_there_can_be_followed(autotts, simulated, arguments, message):

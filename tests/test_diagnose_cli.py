@@ -100,3 +100,4 @@ def test_tuning_and_ablation(app, store, tmp_path, monkeypatch):
     assert max(map(len, told.splitlines())) <= 80
     told = run(app, "ablate", store, "-c", "asc", "--frozen-only", "--draws", "subsets:2")
     assert "threshold" in told
+    assert max(map(len, told.splitlines())) <= 80

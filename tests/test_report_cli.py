@@ -59,8 +59,12 @@ def test_a_comparison_says_what_fresh_draws_leave_of_the_better(simulated):
 def test_what_does_not_exist_is_named(results, tmp_path):
     with pytest.raises(SpecError, match="there is no folder"):
         run("report", results, "--out", tmp_path / "nowhere" / "report.html")
-    with pytest.raises(SpecError, match="no file of"):
+    with pytest.raises(SpecError, match="no such file or folder; name a run, or"):
         run("report", tmp_path / "nothing.json")
+    with pytest.raises(SpecError, match="name a folder"):
+        run("plot", results, "--out", results)
+    with pytest.raises(SpecError, match="as gif; there are png, svg, pdf"):
+        run("plot", results, "--out", tmp_path, "--formats", "gif")
     with pytest.raises(SpecError, match="there are"):
         run("plot", results, "--store", "other/store", "--out", tmp_path)
     with pytest.raises(SpecError, match="name two controllers"):

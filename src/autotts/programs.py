@@ -142,8 +142,8 @@ def find(name: str) -> Source:
     if "." in name:
         return read(_module_path(name), trusted=True)
     near = difflib.get_close_matches(name, built_in(), n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(built_in())}"
-    raise SpecError(f"controller {name!r} is not known; {hint}, or name a file such as mine.py")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(built_in())}."
+    raise SpecError(f"controller {name!r} is not known; {hint} Or name a file such as mine.py")
 
 
 def read(path: Path, *, trusted: bool) -> Source:

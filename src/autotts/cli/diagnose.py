@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Place = Annotated[list[Path], typer.Argument(help="Stores, or folders of them; or one run.")]
 Stored = Annotated[Path | None, typer.Option("--out", help="Write the whole table here, as CSV.")]
 _FRONTIER_ROWS = 12
+_KEY_WIDTH = 36
 OneController = Annotated[str, typer.Option("--controller", "-c", help="SPEC of the controller.")]
 
 
@@ -54,6 +55,7 @@ def diagnose(
     from autotts import programs
     from autotts.diagnose import digest, findings
 
+    options.check_file("--out", out)
     if draw is not None and question is None:
         raise SpecError("--draw needs --question: an episode is a draw of a question")
     settings = options.settings(
@@ -73,7 +75,8 @@ def diagnose(
         _print_episodes(ran, found, question, draw)
     elif question is not None:
         keys = ["model", "dataset", "beta"]
-        _print_frame(findings.summarise(found, keys).drop("episodes", "reproduced"))
+        table = findings.summarise(found, keys).drop("episodes", "reproduced")
+        _print_frame(table[[s.name for s in table if s.null_count() < s.len()]], keys=len(keys))
     else:
         other = None
         if against is not None:
@@ -160,14 +163,12 @@ def tune(
     out: Stored = None,
 ) -> None:
     """Search over the constants of a program's schedule; print the frontier and what matters."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from autotts import programs
     from autotts.evaluate import Settings
     from autotts.evaluate.tuning import tune as search
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    options.check_file("--out", out)
+    with options.progress() as progress:
         task = progress.add_task("settings", total=trials)
         found = search(
             options.load_stores(stores),
@@ -230,15 +231,15 @@ def ablate(
     out: Stored = None,
 ) -> None:
     """Take out each parameter and mechanism of a program in turn, on fresh draws."""
-    from rich.console import Console
-    from rich.progress import Progress
+    import polars as pl
 
     from autotts import programs
     from autotts.evaluate import Settings
     from autotts.evaluate.ablation import SEED
     from autotts.evaluate.ablation import ablate as run
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    options.check_file("--out", out)
+    with options.progress() as progress:
         task = progress.add_task("variants", total=None)
         table = run(
             options.load_stores(stores),
@@ -250,30 +251,42 @@ def ablate(
         )
     if out is not None:
         table.write_csv(out)
-    typer.echo("Without each, against the program: accuracy and frontier area (at equal tokens) in")
-    typer.echo("points, tokens as a share, with 95 % intervals; the most harmful first.")
-    _print_frame(table)
+    typer.echo("Without each, against the program: accuracy and frontier area (at equal tokens)")
+    typer.echo("in points, tokens as a share, with 95 % intervals; the most harmful first.")
+    shown = table.drop("failure") if table["failure"].is_null().all() else table
+    _print_frame(
+        shown.with_columns(
+            pl.col(pl.Float64).round(3), pl.col("variant").map_elements(_cut, pl.String)
+        )
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _KEY_WIDTH else f"{text[: _KEY_WIDTH - 1]}…"
 
 
 def _width() -> int:
     return shutil.get_terminal_size().columns
 
 
-def _print_frame(frame: "pl.DataFrame", heads: Mapping[str, str] | None = None) -> None:
+def _print_frame(
+    frame: "pl.DataFrame", heads: Mapping[str, str] | None = None, *, keys: int = 1
+) -> None:
     """A table in aligned columns; NAME_low and NAME_high join NAME.
 
-    Columns that don't fit side by side follow below, with the first one again.
+    Columns that don't fit side by side follow below, with the first ones again.
 
     Args:
         heads: what stands above columns in place of their names.
+        keys: how many columns say which row it is.
     """
-    key, *others = _columns(frame, heads or {})
-    block = [key]
-    for column in others:
-        if sum(len(c[0]) + 2 for c in (*block, column)) - 2 > _width() and len(block) > 1:
+    columns = _columns(frame, heads or {})
+    block = columns[:keys]
+    for column in columns[keys:]:
+        if sum(len(c[0]) + 2 for c in (*block, column)) - 2 > _width() and len(block) > keys:
             _print_columns(block)
             typer.echo()
-            block = [key]
+            block = columns[:keys]
         block.append(column)
     _print_columns(block)
 
@@ -307,5 +320,6 @@ def _columns(frame: "pl.DataFrame", heads: Mapping[str, str]) -> list[list[str]]
 
 def _shown(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        # Adding 0 turns -0 into 0.
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value + 0.0:.3g}"
     return "" if value is None else str(value)

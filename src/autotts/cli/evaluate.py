@@ -47,8 +47,11 @@ def evaluate(
     from autotts import programs
     from autotts.evaluate.winner import winner_of
 
-    if json is not None and not json.parent.is_dir():
-        raise SpecError(f"--json {json}: there is no folder {json.parent}")
+    options.check_file("--json", json)
+    options.check_folder("--traces", traces)
+    for text in controller:
+        if controller.count(text) > 1:
+            raise SpecError(f"-c {text}: a controller is named twice")
     settings = options.settings(
         draws, budget, probe_tokens, max_branches, failed, seed,
         jobs=jobs, timeout_seconds=timeout, traces=traces is not None, audit=audit,
@@ -73,14 +76,10 @@ def _run(
     traces: Path | None,
 ) -> "Evaluation":
     """Evaluate, showing how far it is and writing each trace as it is there."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from autotts.evaluate import evaluate as run
     from autotts.evaluate.evaluation import sweep
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    with options.progress() as progress:
         cells = progress.add_task("episodes", total=len(stores) * len(sweep(specs, betas)))
 
         def show(cell: "Cell") -> None:

@@ -9,6 +9,8 @@ import typer
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from autotts.evaluate import Settings
     from autotts.stores import Store
 
@@ -54,6 +56,34 @@ def settings(
         seed=seed,
         **others,
     )
+
+
+def check_file(option: str, path: Path | None) -> None:
+    """See to it that a file can be written there, before anything is computed for it."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise SpecError(f"{option} {path}: that is a folder; name a file")
+    if not path.resolve().parent.is_dir():
+        raise SpecError(f"{option} {path}: there is no folder {path.parent}")
+
+
+def check_folder(option: str, path: Path | None) -> None:
+    """See to it that a folder is or can be made there, before anything is computed for it."""
+    if path is None:
+        return
+    there = next(folder for folder in (path, *path.resolve().parents) if folder.exists())
+    if not there.is_dir():
+        raise SpecError(f"{option} {path}: {there} is a file; name a folder")
+
+
+def progress() -> "Progress":
+    """A bar for whoever looks on at a terminal, gone at the end."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
 def load_stores(folders: Sequence[Path]) -> "list[Store]":

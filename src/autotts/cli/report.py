@@ -33,8 +33,7 @@ def report(
     from autotts.files import write_text
     from autotts.report.page import build
 
-    if not out.resolve().parent.is_dir():
-        raise SpecError(f"--out {out}: there is no folder {out.parent}")
+    options.check_file("--out", out)
     page = build(load(target, stores, replay=replay))
     write_text(out, page)
     typer.echo(f"wrote {out}, {len(page.encode()) / 1e6:.1f} MB")
@@ -80,6 +79,7 @@ def plot(
     """Write figures for a paper: curves, latency, trajectory, questions, waste, an episode."""
     from autotts.report.plots import draw_all
 
+    options.check_folder("--out", out)
     drawn = load(target, stores, replay=replay)
     known = list(dict.fromkeys(line.store for line in drawn.lines))
     if store is not None and store not in known:
@@ -142,6 +142,10 @@ def load(target: Path, stores: list[Path] | None, *, replay: bool) -> "Report":
     Raises:
         AutottsError: it is neither, or the stores don't belong to it.
     """
+    if not target.exists():
+        raise SpecError(
+            f"{target}: no such file or folder; name a run, or a file of `autotts evaluate --json`"
+        )
     if target.is_dir():
         if stores:
             raise SpecError("--stores: a run knows its stores; leave the option out")

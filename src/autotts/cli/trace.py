@@ -46,8 +46,10 @@ def trace(
 
     loaded = options.load_stores(store)
     if len(loaded) != 1 or len(controller) != 1:
+        names = ", ".join(one.name for one in loaded)
         raise SpecError(
-            f"trace needs one store and one -c; got {len(loaded)} and {len(controller)}"
+            f"trace shows one episode, so it needs one store and one -c; got {names} and"
+            f" {', '.join(controller)}"
         )
     settings = options.settings(
         draws, budget, probe_tokens, max_branches, failed, seed,

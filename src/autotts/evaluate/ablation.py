@@ -80,7 +80,11 @@ def ablate(
     frozen = frozen_variants(spec, base)
     removed = removed_variants(spec) if mechanisms else []
     if not frozen and not removed:
-        raise SpecError(f"{spec.text!r}: no parameter moves with beta and no mechanism is known")
+        raise SpecError(
+            f"{spec.text!r}: nothing to take out: no parameter moves over beta"
+            f" {', '.join(f'{beta:g}' for beta in betas)}, and of mechanisms"
+            f" {'none is known' if mechanisms else 'none was asked for'}"
+        )
     rows = []
     for kind, variant in [*(("frozen", v) for v in frozen), *(("removed", v) for v in removed)]:
         if on_variant:
@@ -146,7 +150,7 @@ def mechanisms(source: Source) -> list[tuple[str, Source]]:
         without = copy.deepcopy(tree)
         _remove(without, at)
         text = ast.unparse(ast.fix_missing_locations(without)) + "\n"
-        name = f"{words}, line {line}"
+        name = f"line {line}: {words}"
         found.append((name, replace(source, text=text, trusted=False)))
     return found
 

@@ -109,8 +109,8 @@ def evaluate_again(path: Path, stores: Sequence[Store]) -> Evaluation:
     found = {(store.model, store.dataset): store for store in stores}
     for key, digest in wanted.items():
         if key not in found or found[key].digest != digest:
-            what = "is another" if key in found else "is missing"
-            raise SpecError(f"{path} was made on {'/'.join(key)} {digest[:12]}; it {what}")
+            what = "is another" if key in found else "is missing; it takes all of its stores"
+            raise SpecError(f"{path} was made on {'/'.join(key)} {digest[:12]}; that {what}")
     specs = []
     for text, beta, digest in dict.fromkeys(
         (row["controller"], row["beta"], row["program_digest"]) for row in rows

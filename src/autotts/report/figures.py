@@ -57,7 +57,9 @@ def save(figure: "Figure", stem: Path, formats: Sequence[str] = FORMATS) -> list
 
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
-        raise SpecError(f"figures can't be written as {', '.join(unknown)}; there are {FORMATS}")
+        raise SpecError(
+            f"figures can't be written as {', '.join(unknown)}; there are {', '.join(FORMATS)}"
+        )
     undated: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     written = []
     with mpl.rc_context({"svg.hashsalt": "autotts", "pdf.fonttype": 42}):
