@@ -9,7 +9,7 @@ from autotts.discover import events, scoring
 from autotts.discover.explorers import make
 from autotts.discover.finalize import finalize
 from autotts.discover.folder import RunFolder
-from autotts.discover.loop import open_stores
+from autotts.discover.loop import Discovery, open_stores
 from autotts.discover.protocol import FREE, Proposal
 from autotts.discover.records import history_of, winner_of
 from autotts.discover.scoring import Scorer
@@ -114,6 +114,16 @@ def test_a_bad_program_is_a_result_and_the_next_round_comes(begin, source, words
     (trial,) = explorer.turns[1].history.trials
     assert trial.errors == tuple(first["errors"])
     assert (folder / "rounds/0001/errors.txt").read_text()
+
+
+def test_what_became_of_each_program_is_said(begin):
+    said = []
+    folder = begin()
+    with RunFolder(folder).open() as run:
+        Discovery(run, Proposes("def solve(env, p:\n", program()), said.append).go()
+    refused, scored = of(folder, "scored")
+    assert f"round-1 is refused: {refused['errors'][0]}" in said
+    assert f"round-2 has area {scored['area']:.2f}" in said
 
 
 def test_an_explorer_without_a_proposal_loses_its_round_only(begin):

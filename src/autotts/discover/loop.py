@@ -359,6 +359,8 @@ class Discovery:
             seconds=_since(began),
             **figures,
         )
+        outcome = f"is refused: {errors[0]}" if errors else f"has area {figures['area']:.2f}"
+        self._say(f"{source.name} {outcome}")
 
     # Select.
 
