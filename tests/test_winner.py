@@ -65,6 +65,13 @@ def test_the_chosen_setting_runs_again_with_all_its_questions(store: Store) -> N
     assert found.fresh == pytest.approx(100 * again.correct.mean())
 
 
+def test_several_stores_are_said(store: Store) -> None:
+    pair = [store, toy(8, model="other", seed=1)]
+    found = winner_of(evaluate(pair, ["sc", "asc"], settings=SETTINGS))
+    assert found is not None
+    assert found.words.startswith("Most accurate of 2 settings, mean of 2 stores: ")
+
+
 def test_whole_curves_are_measured_again_by_their_area(store: Store) -> None:
     evaluation = evaluate([store], ["sc", "asc"], betas=[0.0, 0.5, 1.0], settings=SETTINGS)
     found = winner_of(evaluation, by="area", among=["sc", "asc"], reference="sc")

@@ -89,9 +89,11 @@ def winner(
     else:
         fresh = float(again.points().accuracy[:, again.betas == choice.beta].mean())
         name, kind = f"{choice.controller} at beta {choice.beta:g}", "settings"
+    stores = len(reference.stores)
+    mean = f", mean of {stores} stores" if stores > 1 else ""
     return Winner(
         name,
-        candidates=f"{choice.best.candidates} {kind}",
+        candidates=f"{choice.best.candidates} {kind}{mean}",
         by=by,
         found=100 * choice.best.estimate,
         fresh=100 * fresh,
