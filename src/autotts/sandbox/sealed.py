@@ -67,7 +67,13 @@ class _Board:
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         arrays: dict[str, np.ndarray] = {}
-        self.names = [self._name_arrays(cell, arrays) for cell in cells]
+        # The cells of a sweep share their arrays, so one look at each is enough.
+        shared = [(id(cell.pool), id(cell.orders), cell.rules.abstain) for cell in cells]
+        named = {
+            key: self._name_arrays(cell, arrays)
+            for key, cell in dict(zip(shared, cells, strict=True)).items()
+        }
+        self.names = [named[key] for key in shared]
         places, offset = {}, 0
         for name, array in arrays.items():
             places[name] = (offset, array.shape, array.dtype.str)
