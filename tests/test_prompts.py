@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -96,6 +97,27 @@ def test_the_history_tells_what_was_tried_and_why_it_failed() -> None:
         assert said in text
     assert text.index("### Round 3") < text.index("### Round 1")
     assert "lost: q3" not in briefing.history_text(history, traces=False)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 4_000), st.booleans())
+def test_what_room_is_left_shows_episodes_of_the_leader(max_bytes: int, traces: bool) -> None:
+    """Whole ones, within the bytes of the history, and none under `--no-traces`."""
+    episodes = "".join(f"\n```text\nround-1, draw {n}\n\n0  AAB{'C' * n}\n```\n" for n in range(30))
+    leader = trial(1, traces=f"# Traces of round-1\n{episodes}")
+    given_turn = SimpleNamespace(
+        history=History({"cmc": (POINT,)}, (leader,), leader), traces=traces, rules=Rules()
+    )
+    text = briefing.briefing(given_turn, max_bytes=max_bytes)  # type: ignore[arg-type]
+    told = text.removeprefix(f"{briefing.task(Rules(), 1)}\n")
+    history = briefing.history_text(given_turn.history, traces=traces, max_bytes=max_bytes)
+    assert len(told.encode()) <= max_bytes
+    assert told.startswith(history)
+    shown = told.removeprefix(history)
+    assert shown.count("```text\n") * 2 == shown.count("```")
+    room = max_bytes - len(history.encode())
+    assert shown or not traces or room < 100
+    assert traces or not shown
 
 
 def test_an_empty_history_says_so() -> None:

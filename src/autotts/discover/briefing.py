@@ -171,9 +171,19 @@ def _cut(text: str, max_bytes: int) -> str:
 
 
 def briefing(turn: Turn, *, max_bytes: int = HISTORY_BYTES) -> str:
-    """Task, environment, rules and history for one round."""
+    """Task, environment, rules, history, and as much of the leader's traces as fits with it."""
     history = history_text(turn.history, traces=turn.traces, max_bytes=max_bytes)
+    best = turn.history.best
+    if turn.traces and best is not None:
+        history += _whole_episodes(_demoted(best.traces), max_bytes - len(history.encode()))
     return f"{task(turn.rules, sweep_length(turn.history))}\n{history}"
+
+
+def _whole_episodes(traces: str, max_bytes: int) -> str:
+    """As many episodes of a round's traces as fit, none of them cut."""
+    end = "\n```\n"
+    head = traces.encode()[: max(0, max_bytes)].decode(errors="ignore")
+    return head[: head.rfind(end) + len(end)] if end in head else ""
 
 
 def sweep_length(history: History) -> int:
