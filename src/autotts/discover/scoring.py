@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 
@@ -202,9 +203,7 @@ class Scorer:
         if found is not None:
             return found
         began = time.monotonic()
-        cells = [
-            _cell(store, beta, evaluation) for beta in self._settings.betas for store in self.stores
-        ]
+        cells = _cells(self.stores, self._settings.betas, evaluation)
         ran = self._driver(source, cells, audit, False)
         sweep = self._assemble(source.name, ran)
         sweep.notes["seconds"] = round(time.monotonic() - began, 3)
@@ -219,7 +218,7 @@ class Scorer:
         """
         evaluation = self._settings.evaluation(draws="reference:1")
         pairs = np.zeros((1, 2), np.int64)
-        cells = [_cell(self.stores[0], beta, evaluation, pairs) for beta in self._settings.betas]
+        cells = _cells(self.stores[:1], self._settings.betas, evaluation, pairs)
         return tuple(dict(found) for found in self._briefly(source, cells, 0, False).parameters)
 
     def diagnosed(self, source: Source, betas: Sequence[float], draws: str) -> list[diagnose.Ran]:
@@ -229,12 +228,11 @@ class Scorer:
             ProgramError, ControllerError, SandboxError: as `sweep`.
         """
         evaluation = self._settings.evaluation(draws=draws)
-        asked = [(store, beta) for beta in betas for store in self.stores]
-        cells = [_cell(store, beta, evaluation) for store, beta in asked]
+        cells = _cells(self.stores, betas, evaluation)
         ran = self._briefly(source, cells, 0, True)
         return [
-            diagnose.Ran(store, source.name, beta, episodes, cell.orders, cell.rules)
-            for (store, beta), cell, episodes in zip(asked, cells, ran.episodes, strict=True)
+            diagnose.Ran(store, source.name, cell.beta, episodes, cell.orders, cell.rules)
+            for store, cell, episodes in zip(cycle(self.stores), cells, ran.episodes)
         ]
 
     def reference(self) -> Reference:
@@ -331,16 +329,26 @@ def run_in_process(source: Source, cells: Sequence[Cell], audit: int, keep_log: 
     return Ran(found, parameters, {"driver": "in-process", "audit": "none"})
 
 
-def _cell(store: Store, beta: float, evaluation: Settings, pairs: np.ndarray | None = None) -> Cell:
-    orders = evaluation.orders(store)
-    return Cell(
-        dataset=store.dataset,
-        pool=store.pool,
-        orders=orders,
-        pairs=all_pairs(orders) if pairs is None else pairs,
-        beta=beta,
-        rules=evaluation.rules(store),
-    )
+def _cells(
+    stores: Sequence[Store],
+    betas: Sequence[float],
+    evaluation: Settings,
+    pairs: np.ndarray | None = None,
+) -> list[Cell]:
+    """What a sandbox is asked to run, by beta, then store."""
+    drawn = [(store, evaluation.orders(store), evaluation.rules(store)) for store in stores]
+    return [
+        Cell(
+            dataset=store.dataset,
+            pool=store.pool,
+            orders=orders,
+            pairs=all_pairs(orders) if pairs is None else pairs,
+            beta=beta,
+            rules=rules,
+        )
+        for beta in betas
+        for store, orders, rules in drawn
+    ]
 
 
 def _write(cache: Path | None, key: str, sweep: Sweep) -> None:
