@@ -1,6 +1,7 @@
 """`autotts runs`, `watch` and `diff`: looking at runs of `autotts discover`."""
 
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -142,5 +143,5 @@ def rounds_table(events: "list[Record]") -> "Table":
         at = [f"{figures[k]:.1f}" if k in figures else "-" for k in ("0.1", "0.3", "0.6")]
         shown = "-" if area is None else f"{area:.2f}"
         # An idea is somebody's text: never read as markup.
-        table.add_row(name, shown, *at, state, Text(words.split("\n")[0][:60]))
+        table.add_row(name, shown, *at, state, Text(shorten(words, 90)))
     return table
