@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from autotts import __version__, programs, stores
 from autotts.cli import app, main
+from autotts.errors import ControllerError
 
 COMMANDS = sorted(get_command(app).commands)
 READ_THREE = '''
@@ -139,6 +140,19 @@ def test_evaluate_prints_a_table_and_writes_json(autotts, tmp_path, simulated):
     assert all(f"{row['accuracy']:.2f}" in ran.out for row in written["results"])
     assert "Most accurate of 4 settings" in ran.out
     assert f"{written['winner']['fresh']:.2f} % on fresh draws" in " ".join(ran.out.split())
+
+
+def test_what_fails_on_fresh_draws_takes_nothing_away(autotts, tmp_path, simulated, monkeypatch):
+    def fail(*_):
+        raise ControllerError("line 7: no")
+
+    monkeypatch.setattr("autotts.evaluate.winner.run_cells", fail)
+    path = tmp_path / "out.json"
+    words = ("-c", "sc", "--beta", "0,1", "--draws", "reference:2", "--json", path)
+    ran = autotts("evaluate", simulated, *words)
+    assert ran.code == 0
+    assert "the most accurate fails on fresh draws: line 7: no" in ran.err
+    assert len(json.loads(path.read_text())["results"]) == 2
 
 
 def test_evaluate_passes_its_options_on(autotts, tmp_path, simulated):
