@@ -379,24 +379,26 @@ class Discovery:
         source = self._source(trial.proposal.source, trial.round, trial.index)
         return Candidate(trial.name, self._scorer.sweep(source).curve)
 
+    def _eligible(self) -> list[Trial]:
+        """What may lead: it has a sweep, and breaks no rule."""
+        return [t for t in trials_of(self.run.log.events) if t.points and not t.errors]
+
     def _select(self, number: int) -> None:
         """Judge the round's trials one after the other, and name the best so far."""
-        trials = trials_of(self.run.log.events)
-        eligible = [self._candidate(t) for t in trials if t.points and not t.errors]
-        fresh = {t.name for t in trials if t.round == number}
+        eligible = self._eligible()
         incumbent = self._incumbent()
         accepted: list[str] = []
         words: list[str] = []
-        for candidate in eligible:
-            if candidate.name in fresh:
-                found = lead(candidate, incumbent, self.reference, seed=self.settings.seed + number)
-                ahead = found.probability >= self.settings.accept
-                verdict = "accepted" if ahead else f"{self.settings.accept:.0%} are asked for"
-                words.append(f"round {candidate.name}: {found.words}: {verdict}")
-                if ahead:
-                    accepted.append(candidate.name)
-                    incumbent = candidate
-        choice = choose(eligible, self.reference, self.settings.selection)
+        for trial in (t for t in eligible if t.round == number):
+            candidate = self._candidate(trial)
+            found = lead(candidate, incumbent, self.reference, seed=self.settings.seed + number)
+            ahead = found.probability >= self.settings.accept
+            verdict = "accepted" if ahead else f"{self.settings.accept:.0%} are asked for"
+            words.append(f"round {trial.name}: {found.words}: {verdict}")
+            if ahead:
+                accepted.append(trial.name)
+                incumbent = candidate
+        choice = choose(eligible, self.settings.selection)
         before = best_name(self.run.log.events)
         self._append(
             "selected",
@@ -416,7 +418,7 @@ class Discovery:
 
     def _measure_again(self, rounds: int) -> None:
         """Run the best of several programs on fresh draws: what was chosen owes part to luck."""
-        trials = [t for t in trials_of(self.run.log.events) if t.points and not t.errors]
+        trials = self._eligible()
         known = [e["rounds"] for e in self.run.log.events if e["event"] == "winner"]
         if len(trials) < 2 or rounds in known:
             return

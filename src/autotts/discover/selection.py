@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 
+from autotts.discover.protocol import Trial
 from autotts.discover.scoring import Reference
 from autotts.evaluate.compare import clears_noise
 from autotts.evaluate.frontiers import Curve
@@ -27,7 +28,7 @@ By = Literal["area", "accuracy"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A program that may be selected: its trial's name and its curve."""
+    """A program that may be accepted: its trial's name and its curve."""
 
     name: str
     curve: Curve
@@ -72,15 +73,14 @@ class Lead:
         return self.low > 0
 
 
-def choose(candidates: Sequence[Candidate], reference: Reference, by: By) -> Choice | None:
-    """The best of the candidates, the earliest among equals; None if there is none."""
+def choose(trials: Sequence[Trial], by: By) -> Choice | None:
+    """The best of trials that have a sweep, the earliest among equals; None if there is none."""
     best: Choice | None = None
-    for candidate in candidates:
-        accuracy = 100 * candidate.curve.points().accuracy.mean(axis=0)
-        at = int(np.argmax(accuracy))
-        score = reference.area(candidate.curve) if by == "area" else float(accuracy[at])
-        if best is None or score > best.score:
-            best = Choice(candidate.name, float(candidate.curve.betas[at]), score)
+    for trial in trials:
+        top = max(trial.points, key=lambda point: point.accuracy)
+        score = trial.area if by == "area" else top.accuracy
+        if score is not None and (best is None or score > best.score):
+            best = Choice(trial.name, top.beta, score)
     return best
 
 
