@@ -256,7 +256,7 @@ def make(options: Mapping[str, str]) -> Chat:
     taken = take_options("chat", options, OPTIONS)
     model = taken["model"]
     if not model:
-        raise SpecError("explorer chat needs a model: --option model=NAME")
+        raise SpecError("explorer chat needs a model: --model NAME")
     anthropic = model.startswith("claude") and not taken["base_url"]
     provider = taken["provider"] or ("anthropic" if anthropic else "openai")
     if provider not in ("openai", "anthropic"):

@@ -163,7 +163,7 @@ class OpenAIModel:
         if not self._base_url and not os.environ.get("OPENAI_API_KEY"):
             raise SpecError(
                 "explorer chat needs OPENAI_API_KEY in the environment, or the address of a server"
-                " that takes none: --option base_url=http://localhost:8000/v1"
+                " that takes none: --base-url http://localhost:8000/v1"
             )
 
     @functools.cached_property
