@@ -14,7 +14,7 @@ from autotts.discover.protocol import FREE, Proposal
 from autotts.discover.records import history_of, winner_of
 from autotts.discover.scoring import Scorer
 from autotts.discover.settings import Limits, parse_settings
-from autotts.errors import ProposalError, RunError, SandboxError, SpecError
+from autotts.errors import ControllerError, ProposalError, RunError, SandboxError, SpecError
 from autotts.report.runs import from_run
 from autotts.sandbox.tier import Tier
 from discover_toy import Scripted, program, result, session, settings, store_folder
@@ -223,6 +223,19 @@ def test_the_best_of_several_is_measured_on_fresh_draws(begin, by):
     assert (found.fresh == found.found) == (by == "accuracy")
     assert event["rounds"] == 3
     assert set(found.facts) <= set(from_run(folder, replay=False).facts)
+
+
+def test_a_best_that_fails_on_fresh_draws_takes_nothing_away(begin, monkeypatch):
+    def fail(*_):
+        raise ControllerError("line 7: no")
+
+    monkeypatch.setattr(Scorer, "sweep_afresh", fail)
+    folder = begin()
+    assert session(folder, Proposes(program(), program(9))).best is not None
+    (event,) = of(folder, "winner")
+    assert event["error"] == "line 7: no"
+    assert winner_of(events.read(folder / "events.jsonl")) is None
+    assert of(folder, "ended")
 
 
 def test_a_recorded_run_is_proposed_again(begin, tmp_path, store):

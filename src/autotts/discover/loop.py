@@ -429,14 +429,19 @@ class Discovery:
             self._say(f"replaying {choice.controller} on fresh draws")
             return self._scorer.sweep_afresh(by_name[choice.controller]).curve
 
-        found = winner(
-            [self._scorer.sweep(source).curve for source in sources],
-            rerun,
-            rng=np.random.default_rng(self.settings.seed),
-            by=self.settings.selection,
-            reference=self.reference.curve,
-        )
-        self._append("winner", rounds=rounds, winner=asdict(found))
+        try:
+            found = winner(
+                [self._scorer.sweep(source).curve for source in sources],
+                rerun,
+                rng=np.random.default_rng(self.settings.seed),
+                by=self.settings.selection,
+                reference=self.reference.curve,
+            )
+        except _REFUSED as error:
+            self._append("winner", rounds=rounds, winner=None, error=str(error))
+            self._say(f"the best program fails on fresh draws: {error}")
+        else:
+            self._append("winner", rounds=rounds, winner=asdict(found), error="")
 
     @property
     def usage(self) -> Usage:

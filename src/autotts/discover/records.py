@@ -96,11 +96,14 @@ def best_name(events: Sequence[Record]) -> str | None:
 
 
 def winner_of(events: Sequence[Record]) -> Winner | None:
-    """What fresh draws left of the best; None before a run is done, or with nothing to choose."""
+    """What fresh draws left of the best.
+
+    None before a run is done, where there was nothing to choose, and where the best failed on them.
+    """
     found = None
     for event in of_kind(list(events), "winner"):
         record: Any = event["winner"]
-        found = Winner(**record)
+        found = None if record is None else Winner(**record)
     return found
 
 
