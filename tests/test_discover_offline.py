@@ -1,5 +1,7 @@
 """The offline explorer: its sources do what was measured, and its search is repeatable."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,10 +15,13 @@ from autotts.discover.explorers.mechanisms import (
     MECHANISMS,
     PARAMETERS,
     Composition,
-    between,
+    clip,
     in_use,
+    one_way,
     source,
+    through,
 )
+from autotts.discover.explorers.offline import _changed
 from autotts.discover.folder import RunFolder
 from autotts.discover.settings import Limits
 from autotts.replay import episodes
@@ -27,12 +32,13 @@ from discover_toy import result, session, settings, store_folder
 @st.composite
 def compositions(draw):
     used = frozenset(draw(st.sets(st.sampled_from(MECHANISMS), min_size=1)))
-    ends = {}
+    values = {}
     for name, p in PARAMETERS.items():
         if in_use(name, used):
-            value = st.integers(int(p.low), int(p.high)) if p.whole else st.floats(p.low, p.high)
-            ends[name] = (draw(value), draw(value))
-    return Composition(used, ends)
+            numbers = st.integers(int(p.low), int(p.high)) if p.whole else st.floats(p.low, p.high)
+            value = numbers.map(partial(clip, name))
+            values[name] = one_way(draw(value), draw(value), draw(value))
+    return Composition(used, values)
 
 
 def loaded(composition):
@@ -45,7 +51,7 @@ def test_every_source_passes_the_check_and_gives_the_parameters_measured(composi
     program = loaded(composition)
     for beta in (0.0, 0.3, 1.0):
         wanted = composition.parameters(beta)
-        assert program.parameters(beta) == {name: wanted[name] for name in composition.ends}
+        assert program.parameters(beta) == {name: wanted[name] for name in composition.values}
 
 
 @examples(max_examples=25)
@@ -55,7 +61,7 @@ def test_a_source_with_what_is_used_decides_as_the_one_with_everything(toy, comp
     store, orders = toy
     program = loaded(composition)
     neutral = composition.parameters(0.4)
-    everything = loaded(Composition(EVERYTHING, {n: (p.low, p.low) for n, p in PARAMETERS.items()}))
+    everything = loaded(Composition(EVERYTHING, {n: (p.low,) * 3 for n, p in PARAMETERS.items()}))
     pairs = episodes.all_pairs(orders)[::3]
     ran = []
     for one, values in (
@@ -76,16 +82,26 @@ def toy(tmp_path_factory):
     return store, settings(store.path).evaluation().orders(store)
 
 
-def test_between_two_settings_both_ends_are_kept():
-    cheap = Composition(frozenset({"quota"}), {"start": (3, 3), "first": (2, 2)})
+def test_through_three_settings_each_is_met_where_that_is_monotone():
+    cheap = Composition(frozenset({"quota"}), {"start": (3,) * 3, "first": (2,) * 3})
+    middle = Composition(frozenset({"quota"}), {"start": (70,) * 3, "first": (5,) * 3})
     dear = Composition(
-        frozenset({"lead"}), {"start": (60, 60), "quorum": (3, 3), "lead": (1.0, 1.0)}
+        frozenset({"lead"}), {"start": (60,) * 3, "quorum": (3,) * 3, "lead": (1.0,) * 3}
     )
-    joined = between(cheap, dear)
+    joined = through(cheap, middle, dear)
     assert joined.used == {"quota", "lead"}
-    assert joined.ends["start"] == (3, 60)
+    assert joined.values["start"] == (3, 60, 60)
     assert joined.parameters(0.0)["first"] == 2
+    assert joined.parameters(0.5)["first"] == 5
     assert joined.parameters(1.0)["quorum"] == 3
+
+
+@given(compositions(), st.integers(0, 2**32))
+def test_a_changed_composition_keeps_the_rules_of_a_schedule(composition, seed):
+    changed = _changed([composition], np.random.default_rng(seed))
+    for name, values in changed.values.items():
+        assert all(PARAMETERS[name].low <= value <= PARAMETERS[name].high for value in values)
+        assert list(values) in (sorted(values), sorted(values, reverse=True))
 
 
 def test_a_search_is_repeatable_and_learns_in_words(tmp_path):

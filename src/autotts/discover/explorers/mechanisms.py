@@ -1,7 +1,7 @@
 """Mechanisms that controllers are composed of, and the source files that compositions become.
 
-A composition is a set of mechanisms, each on or off, and for each parameter its values at beta 0
-and at beta 1. A mechanism that is off is one whose parameters have no effect (`NEUTRAL`), so the
+A composition is a set of mechanisms, each on or off, and for each parameter its values at beta 0,
+1/2 and 1. A mechanism that is off is one whose parameters have no effect (`NEUTRAL`), so the
 source with every mechanism stands for all of them: it is compiled once, and a search measures any
 composition by handing it numbers. What is proposed is the source that has only what is used.
 """
@@ -11,7 +11,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 MECHANISMS = ("widen", "lead", "quota", "early", "running", "late", "dissent", "burst", "purse")
+
+
+BETAS = (0.0, 0.5, 1.0)
+"""Where a composition says what its parameters are; in between they move in straight lines."""
+
+Values = tuple[float, float, float]
+"""A parameter at `BETAS`: never falling, or never rising."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +28,8 @@ class Parameter:
     """A parameter of the schedule.
 
     mechanism: whose it is; "" if every program has it.
-    low, high: where its value at either end of beta may lie.
-    whole: an int, moving by a constant factor per beta; otherwise a float, moving linearly.
+    low, high: where its value at any beta may lie.
+    whole: an int; otherwise a float of three digits.
     neutral: the value that has no effect.
     """
 
@@ -30,10 +39,10 @@ class Parameter:
     whole: bool
     neutral: float
 
-    def value(self, ends: tuple[float, float], beta: float) -> float:
+    def value(self, values: Values, beta: float) -> float:
         """At a beta, as the schedule that `source` writes computes it."""
-        first, change = constants(self, ends)
-        return round(first * change**beta) if self.whole else round(first + change * beta, 4)
+        between = float(np.interp(beta, BETAS, values))
+        return round(between) if self.whole else round(between, 4)
 
 
 PARAMETERS = {
@@ -69,30 +78,30 @@ IDEAS = {
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """A controller: which mechanisms it has, and its parameters at both ends of beta.
+    """A controller: which mechanisms it has, and its parameters along beta.
 
-    ends: of the parameters in use, (at beta 0, at beta 1), in the order of `PARAMETERS`.
+    values: of the parameters in use, at `BETAS`, in the order of `PARAMETERS`.
     """
 
     used: frozenset[str]
-    ends: Mapping[str, tuple[float, float]]
+    values: Mapping[str, Values]
 
     def parameters(self, beta: float) -> dict[str, float]:
         """Of the program with every mechanism, at a beta: neutral where a mechanism is off."""
         return {
-            name: p.value(self.ends[name], beta) if name in self.ends else p.neutral
+            name: p.value(self.values[name], beta) if name in self.values else p.neutral
             for name, p in PARAMETERS.items()
         }
 
     def without(self, mechanism: str) -> "Composition":
         """The same with one mechanism off."""
         used = self.used - {mechanism}
-        return Composition(used, {n: e for n, e in self.ends.items() if in_use(n, used)})
+        return Composition(used, {n: v for n, v in self.values.items() if in_use(n, used)})
 
     def alone(self, beta: float) -> "Composition":
         """The one setting that it has at a beta, for every beta."""
-        values = {name: PARAMETERS[name].value(ends, beta) for name, ends in self.ends.items()}
-        return Composition(self.used, {name: (v, v) for name, v in values.items()})
+        there = {name: PARAMETERS[name].value(v, beta) for name, v in self.values.items()}
+        return Composition(self.used, {name: (v, v, v) for name, v in there.items()})
 
     @property
     def stops(self) -> bool:
@@ -100,18 +109,26 @@ class Composition:
         return bool(self.used & {"lead", "quota", "purse"})
 
 
-def between(cheap: Composition, dear: Composition) -> Composition:
-    """From one setting at beta 0 to another at beta 1.
+def through(cheap: Composition, middle: Composition, dear: Composition) -> Composition:
+    """From one setting at beta 0 through another at beta 1/2 to a third at beta 1.
 
-    A mechanism that only one of them has goes as near to no effect as its range allows.
+    A mechanism that not all of them have goes as near to no effect as its range allows. Where the
+    middle one would turn back, it is moved to the nearer of the others.
     """
-    used = cheap.used | dear.used
-    ends = {}
+    settings = (cheap, middle, dear)
+    used = frozenset().union(*(setting.used for setting in settings))
+    values = {}
     for name, p in PARAMETERS.items():
         if in_use(name, used):
             off = clip(name, p.neutral)
-            ends[name] = (cheap.ends.get(name, (off,))[0], dear.ends.get(name, (off,))[-1])
-    return Composition(used, ends)
+            first, half, last = (s.values.get(name, (off, off, off))[0] for s in settings)
+            values[name] = one_way(first, half, last)
+    return Composition(used, values)
+
+
+def one_way(first: float, half: float, last: float) -> Values:
+    """A parameter's values at `BETAS`, the middle one moved so that they don't turn back."""
+    return first, min(max(half, min(first, last)), max(first, last)), last
 
 
 EVERYTHING = frozenset(MECHANISMS)
@@ -123,14 +140,6 @@ def in_use(parameter: str, used: frozenset[str]) -> bool:
     return not mechanism or mechanism in used
 
 
-def constants(parameter: Parameter, ends: tuple[float, float]) -> tuple[float, float]:
-    """(value at beta 0, change) as a schedule has them: a factor for ints, else a difference."""
-    first, last = ends
-    if parameter.whole:
-        return float(f"{first:.4g}"), float(f"{last / first:.4g}")
-    return round(first, 3), round(last - first, 3)
-
-
 def source(composition: Composition) -> str:
     """The program of a composition: docstring, schedule, solve; only what it uses."""
     used = composition.used
@@ -138,6 +147,7 @@ def source(composition: Composition) -> str:
         _docstring(used),
         "import math\n" if "lead" in used else "",
         "import numpy as np\n",
+        _ALONG,
         _schedule(composition),
         _solve(used),
         _weigh(used),
@@ -157,17 +167,22 @@ def _docstring(used: frozenset[str]) -> str:
 
 def _schedule(composition: Composition) -> str:
     lines = []
-    for name, ends in composition.ends.items():
-        parameter = PARAMETERS[name]
-        first, change = constants(parameter, ends)
-        if parameter.whole:
-            value = f"round({first:g} * {change:g} ** beta)" if change != 1 else f"{round(first)}"
-        elif change:
-            value = f"round({first} {'-' if change < 0 else '+'} {abs(change)} * beta, 4)"
+    for name, values in composition.values.items():
+        whole = PARAMETERS[name].whole
+        if len(set(values)) == 1:
+            value = f"{values[0]}"
         else:
-            value = f"{first}"
+            along = f"along(beta, {', '.join(map(str, values))})"
+            value = f"round({along})" if whole else f"round({along}, 4)"
         lines.append(f'        "{name}": {value},')
     return "def schedule(beta):\n    return {\n" + "\n".join(lines) + "\n    }\n"
+
+
+_ALONG = '''\
+def along(beta, at_0, at_half, at_1):
+    """A parameter at beta, in straight lines through its values at 0, 1/2 and 1."""
+    return float(np.interp(beta, (0.0, 0.5, 1.0), (at_0, at_half, at_1)))
+'''
 
 
 _SOLVE = """\
@@ -298,10 +313,10 @@ def _weigh(used: frozenset[str]) -> str:
 
 
 def clip(name: str, value: float) -> float:
-    """A value within a parameter's range, whole where it must be."""
+    """A value within a parameter's range, in as many digits as a schedule has."""
     p = PARAMETERS[name]
     value = min(max(value, p.low), p.high)
-    return round(value) if p.whole else value
+    return round(value) if p.whole else round(value, 3)
 
 
 def scale(name: str) -> float:

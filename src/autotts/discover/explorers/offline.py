@@ -1,15 +1,17 @@
 """The offline explorer: a search over compositions of mechanisms, with no model and no key.
 
-Each round has two parts. First single settings, one Optuna study (seeded) for each of a few
+Each round has two parts. First single settings, one Optuna study (seeded) for each of three
 budgets: which mechanisms, with which numbers, are furthest above the baselines' frontier there? A
-setting takes some milliseconds. Then compositions, that is schedules from a cheap setting to a
-dear one: pairs of the best, and small changes of the best pairs, measured on few draws first and
-on more only while they are among the best of their stage (successive halving).
+setting takes some milliseconds. Then compositions, that is schedules from a cheap setting through
+a middle one to a dear one: the best of each, and small changes of the best compositions, measured
+on few draws first and on more only while they are among the best of their stage (successive
+halving).
 
 Before it proposes, it takes away each mechanism of the winner in turn: what adds nothing is left
 out, what the others add is what was learned.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -22,16 +24,19 @@ import numpy as np
 from autotts import programs, stores
 from autotts.discover.explorers import take_options
 from autotts.discover.explorers.mechanisms import (
+    BETAS,
     EVERYTHING,
     IDEAS,
     MECHANISMS,
     PARAMETERS,
     Composition,
-    between,
+    Values,
     clip,
     in_use,
+    one_way,
     scale,
     source,
+    through,
 )
 from autotts.discover.protocol import (
     FREE,
@@ -65,21 +70,25 @@ _WORTH = 0.05  # points of area that a mechanism must bring to be kept
 _POOL = 6  # best compositions that changes start from
 _SUBSETS = "subsets"
 _SETTING_STAGES = ((6, 0.2), (18, 0.25), (60, 1.0))
-_TARGETS = (0.1, 0.25, 0.6, 0.045)
-"""Shares of SC@64's tokens at which single settings are sought, each from what was found before."""
-_DEAR, _CHEAP = 2, 3  # of the targets
-_CROSSED = 4  # best settings of a target that are tried elsewhere
+_TARGETS = {0.5: 0.16, 0.0: 0.045, 1.0: 0.58}
+"""Shares of SC@64's tokens at which single settings are sought, by the beta that they are for.
+
+In this order, each from what was found before.
+"""
+_CROSSED = 3  # best settings of a target that are tried elsewhere, and combined
+_SETTINGS = 4  # trials of single settings to one of a composition
 _AWAY = 3.0  # points of accuracy that a setting costs per factor e away from its target
-_SPAN = np.geomspace(0.02, 1.0, 24)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
     """A composition on some draws.
 
+    reaches: whether its frontier goes from as cheap to as dear as the rules want.
     value: what the search maximises: area, less what it lacks in reach and against the baselines.
     """
 
+    reaches: bool
     value: float
     area: float
     accuracy: np.ndarray
@@ -98,7 +107,9 @@ class Bench:
             max_branches=turn.rules.ceiling,
         )
         self._orders = [self._settings.orders(store) for store in self._stores]
-        everything = Composition(EVERYTHING, {n: (p.low, p.low) for n, p in PARAMETERS.items()})
+        everything = Composition(
+            EVERYTHING, {n: (p.low, p.low, p.low) for n, p in PARAMETERS.items()}
+        )
         text = source(everything)
         program = programs.load(programs.Source("everything", "everything.py", text, True))
         self._kinds = program.kinds
@@ -110,7 +121,8 @@ class Bench:
         self._rules = turn.rules
         names = [s.name for s in self._stores]
         self._bar = _bar(turn.history, names, self._reference, BUDGET_FRACTIONS)
-        self._span = _bar(turn.history, names, self._reference, _SPAN)
+        self._shares = _shares(turn.history)
+        self._along = _bar(turn.history, names, self._reference, self._shares)
 
     def score(self, composition: Composition, draws: int, betas: Sequence[float]) -> Score:
         """A composition's sweep on the first so many draws."""
@@ -130,9 +142,10 @@ class Bench:
         short = math.log(max(1.0, shares.min() / (0.9 * self._rules.cheapest)))
         short += math.log(max(1.0, 1.05 * self._rules.dearest / shares.max()))
         falls = float(np.clip(-np.diff(np.log(shares)), 0, None).sum())
-        behind = float(np.clip(self._bar - at, 0, None).mean())
+        behind = float(np.clip(self._bar - at, 0, None).sum())
         value = area - _FAR * (short + falls) - behind
-        return Score(value, area, at, draws)
+        reaches = shares.min() < self._rules.cheapest and shares.max() > self._rules.dearest
+        return Score(bool(reaches), value, area, at, draws)
 
     def setting(self, composition: Composition, draws: int) -> tuple[float, float]:
         """A single setting: (points of accuracy above the baselines' frontier, share of tokens)."""
@@ -142,7 +155,7 @@ class Bench:
         )
         accuracy = float(np.mean([a for a, _ in found]))
         share = float(np.mean([t for _, t in found] / self._reference))
-        bar = np.interp(math.log(share), np.log(_SPAN), self._span)
+        bar = np.interp(math.log(share), np.log(self._shares), self._along)
         return 100 * accuracy - float(bar), share
 
     def _run(self, s: int, values: Mapping[str, float], draws: int) -> tuple[float, float]:
@@ -176,6 +189,16 @@ def _bar(
     return np.max(curves, axis=0) if curves else np.zeros(len(shares))
 
 
+def _shares(history: History) -> np.ndarray:
+    """Shares of the reference's tokens, `[24]` ascending, that the baselines have points for.
+
+    Below their cheapest point a frontier falls to nothing, and whatever spends less would seem to
+    be far above it.
+    """
+    spent = [point.fraction for points in history.baselines.values() for point in points]
+    return np.geomspace(1.1 * min(spent, default=0.02), 1.0, 24)
+
+
 class Search:
     """One round's search."""
 
@@ -200,16 +223,15 @@ class Search:
         """Search; returns the compositions measured, the best first.
 
         Args:
-            trials: of ten, nine are single settings and one is a composition.
+            trials: of five, four are single settings and one is a composition.
         """
-        pairs = self._pairs(9 * trials // 10)
-        for number in range(trials // 10):
+        compositions = max(1, trials // (_SETTINGS + 1))
+        first = [*self._known, *self._combined(trials - compositions)]
+        for number in range(compositions):
             if not self._go_on():
                 break
-            if number < len(self._known):
-                self._halve(self._known[number])
-            elif number - len(self._known) < len(pairs):
-                self._halve(pairs[number - len(self._known)])
+            if number < len(first):
+                self._halve(first[number])
             else:
                 composition = _changed([c for _, c in self.best()[:_POOL]], self._rng)
                 if composition.stops:
@@ -217,21 +239,23 @@ class Search:
         return self.best()
 
     def best(self) -> list[tuple[Score, Composition]]:
-        """What was measured, on most draws first, then by value."""
-        return sorted(self.found.values(), key=lambda f: (-f[0].draws, -f[0].value))
+        """What was measured: what would not be refused first, on most draws, by value."""
+        return sorted(
+            self.found.values(), key=lambda f: (not f[0].reaches, -f[0].draws, -f[0].value)
+        )
 
-    def _pairs(self, trials: int) -> list[Composition]:
-        """The best cheap settings with the best dear ones."""
-        leaders: list[list[Composition]] = []
-        for number, target in enumerate(_TARGETS):
-            places = (0.3, 0.6, 1.0, 0.0)
-            known = [c.alone(places[number]) for c in self._known]
-            seeds = known + [setting for found in leaders for setting in found[:_CROSSED]]
-            leaders.append(self._study(target, trials // len(_TARGETS), seeds))
+    def _combined(self, trials: int) -> list[Composition]:
+        """The best settings for beta 0, 1/2 and 1 with each other, the best of each first."""
+        leaders: dict[float, list[Composition]] = {}
+        for beta, target in _TARGETS.items():
+            seeds = [c.alone(beta) for c in self._known]
+            seeds += [setting for found in leaders.values() for setting in found]
+            leaders[beta] = self._study(target, trials // len(_TARGETS), seeds)[:_CROSSED]
+        ranks = sorted(itertools.product(range(_CROSSED), repeat=len(BETAS)), key=sum)
         return [
-            between(cheap, dear)
-            for cheap in leaders[_CHEAP][:_CROSSED]
-            for dear in leaders[_DEAR][:_CROSSED]
+            through(*(leaders[beta][rank] for beta, rank in zip(BETAS, row, strict=True)))
+            for row in ranks
+            if all(rank < len(leaders[beta]) for beta, rank in zip(BETAS, row, strict=True))
         ]
 
     def _study(self, target: float, trials: int, seeds: Sequence[Composition]) -> list[Composition]:
@@ -283,7 +307,7 @@ class Search:
             seen.append(score.value)
             if score.value < float(np.quantile(seen, 1 - share)):
                 break
-        self.found[repr(sorted(composition.ends.items()))] = (score, composition)
+        self.found[repr(sorted(composition.values.items()))] = (score, composition)
 
 
 def _changed(pool: Sequence[Composition], rng: np.random.Generator) -> Composition:
@@ -292,78 +316,79 @@ def _changed(pool: Sequence[Composition], rng: np.random.Generator) -> Compositi
     used = set(parent.used)
     if rng.random() < 0.25:
         used ^= {MECHANISMS[int(rng.integers(len(MECHANISMS)))]}
-    flat = all(first == last for first, last in parent.ends.values())
-    ends = {}
+    flat = all(len(set(values)) == 1 for values in parent.values.values())
+    values = {}
     for name in PARAMETERS:
         if in_use(name, frozenset(used)):
-            ends[name] = parent.ends.get(name) or _anywhere(name, rng)
-    for name in rng.choice(sorted(ends), size=min(len(ends), 2), replace=False):
-        ends[name] = _moved(name, ends[name], rng)
-    if flat:
-        ends = {name: (first, first) for name, (first, _) in ends.items()}
-    return Composition(frozenset(used), ends)
+            values[name] = parent.values.get(name) or _anywhere(name, rng)
+    for name in rng.choice(sorted(values), size=min(len(values), 2), replace=False):
+        values[name] = _moved(name, values[name], rng, everywhere=flat)
+    changed = Composition(frozenset(used), values)
+    return changed.alone(0.0) if flat else changed
 
 
-def _anywhere(name: str, rng: np.random.Generator) -> tuple[float, float]:
+def _anywhere(name: str, rng: np.random.Generator) -> Values:
     p = PARAMETERS[name]
-    places = rng.random(2)
-    first, last = (
+    places = rng.random(len(BETAS))
+    found = (
         p.low * (p.high / p.low) ** x if p.whole else p.low + (p.high - p.low) * x for x in places
     )
-    return clip(name, first), clip(name, last)
+    return one_way(*(clip(name, value) for value in found))
 
 
-def _moved(name: str, ends: tuple[float, float], rng: np.random.Generator) -> tuple[float, float]:
-    """One end, or both alike, a small step away."""
+def _moved(name: str, values: Values, rng: np.random.Generator, *, everywhere: bool) -> Values:
+    """At one of the betas, or at all alike, a small step away."""
     step = rng.normal(0, 0.12) * scale(name)
-    which = rng.integers(3)
+    which = len(BETAS) if everywhere else int(rng.integers(len(BETAS) + 1))
     moved = []
-    for k, value in enumerate(ends):
-        if which not in (k, 2):
+    for k, value in enumerate(values):
+        if which not in (k, len(BETAS)):
             moved.append(value)
         elif PARAMETERS[name].whole:
             stepped = clip(name, value * math.exp(step))
             moved.append(clip(name, value + np.sign(step)) if stepped == value else stepped)
         else:
             moved.append(clip(name, value + step))
-    return moved[0], moved[1]
+    return one_way(*moved)
 
 
 def _suggest(trial: Any) -> Composition:
     """A single setting from an Optuna trial."""
     used = frozenset(m for m in MECHANISMS if trial.suggest_categorical(m, (True, False)))
-    ends = {}
+    values = {}
     for name, p in PARAMETERS.items():
         if in_use(name, used):
             if p.whole:
                 value = trial.suggest_int(f"{name} =", int(p.low), int(p.high), log=True)
             else:
-                value = trial.suggest_float(f"{name} =", p.low, p.high)
-            ends[name] = (value, value)
-    return Composition(used, ends)
+                value = clip(name, trial.suggest_float(f"{name} =", p.low, p.high))
+            values[name] = (value, value, value)
+    return Composition(used, values)
 
 
 def _fixed(setting: Composition) -> dict[str, Any]:
     """A single setting as the parameters of an Optuna trial."""
     fixed: dict[str, Any] = {m: m in setting.used for m in MECHANISMS}
-    for name, (value, _) in setting.ends.items():
+    for name, (value, *_) in setting.values.items():
         inside = clip(name, value)
         fixed[f"{name} ="] = int(inside) if PARAMETERS[name].whole else float(inside)
     return fixed
 
 
 TEXTBOOK = (
-    Composition(frozenset({"quota"}), {"start": (4, 64), "first": (2, 12)}),
-    Composition(frozenset({"lead"}), {"start": (4, 64), "quorum": (2, 3), "lead": (0.5, 1.5)}),
+    Composition(frozenset({"quota"}), {"start": (4, 16, 64), "first": (2, 5, 12)}),
+    Composition(
+        frozenset({"lead"}), {"start": (4, 16, 64), "quorum": (2, 2, 3), "lead": (0.5, 0.7, 1.5)}
+    ),
     Composition(
         frozenset({"widen", "lead"}),
         {
-            "start": (2, 2),
-            "ceiling": (4, 64),
-            "slots": (1, 4),
-            "widen": (1, 1),
-            "quorum": (2, 3),
-            "lead": (0.5, 2.0),
+            "start": (2, 2, 2),
+            "ceiling": (4, 16, 64),
+            "slots": (1, 2, 4),
+            "widen": (1, 1, 1),
+            "quorum": (2, 2, 3),
+            "lead": (0.5, 1.0, 2.0),
         },
     ),
 )
@@ -438,8 +463,7 @@ def _distinct(
     """The best of each set of mechanisms, of those measured on most draws."""
     first: dict[frozenset[str], tuple[Score, Composition]] = {}
     for score, composition in found:
-        if score.draws == STAGES[-1][0]:
-            first.setdefault(composition.used, (score, composition))
+        first.setdefault(composition.used, (score, composition))
     return list(first.values())
 
 
@@ -459,7 +483,7 @@ def _pruned(bench: Bench, composition: Composition) -> tuple[Composition, Score,
         if not less.stops:
             continue
         other = bench.score(less, draws, FINE)
-        if score.value - other.value < _WORTH:
+        if other.reaches >= score.reaches and score.value - other.value < _WORTH:
             composition, score = less, other
         else:
             brings[mechanism] = score.value - other.value
@@ -500,7 +524,7 @@ def _lesson(earlier: Sequence[Trial]) -> str:
 
 def _keep(turn: Turn, compositions: Sequence[Composition]) -> None:
     """Leave the best for the next round."""
-    records = [{"used": sorted(c.used), "ends": dict(c.ends)} for c in compositions]
+    records = [{"used": sorted(c.used), "values": dict(c.values)} for c in compositions]
     (turn.folder / "search.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
 
 
@@ -511,8 +535,8 @@ def _kept(turn: Turn) -> list[Composition]:
         return []
     found = []
     for record in json.loads(path.read_text(encoding="utf-8")):
-        ends = {name: (e[0], e[1]) for name, e in record["ends"].items()}
-        ordered = {name: ends[name] for name in PARAMETERS if name in ends}
+        values = record["values"]
+        ordered = {name: tuple(values[name]) for name in PARAMETERS if name in values}
         found.append(Composition(frozenset(record["used"]), ordered))
     return found
 
