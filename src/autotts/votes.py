@@ -292,12 +292,13 @@ def outliers(ids: Ints, counts: Ints, patience: int, keep: int) -> Ints:
     n = 0
     for i in ids:
         n += counts[i] >= patience
+    if n == 0:
+        return ids[:0]
     found = np.empty(n, np.int64)
-    if n > 0:
-        n = 0
-        for i in ids:
-            if counts[i] >= patience:
-                found[n] = i
-                n += 1
-        _sort_deepest_first(found, counts)
+    n = 0
+    for i in ids:
+        if counts[i] >= patience:
+            found[n] = i
+            n += 1
+    _sort_deepest_first(found, counts)
     return found[: max(0, len(ids) - keep)]
