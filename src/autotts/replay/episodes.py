@@ -181,8 +181,8 @@ def run_compiled(
 
 def join_logs(logs: Sequence[Log]) -> Log | None:
     """One log of several, in order."""
-    if not logs:
-        return None
+    if len(logs) < 2:
+        return logs[0] if logs else None
     offsets = np.cumsum([0, *(len(log.words) for log in logs[:-1])])
     return Log(
         np.concatenate([log.words for log in logs]),
@@ -205,7 +205,7 @@ def _run_chunk(
     results = np.zeros((len(pairs), len(compiled.RESULTS)), np.int64)
     ends = np.zeros(len(pairs), np.int64)
     failed = failed_codes(pool, rules)
-    segments: list[np.ndarray] = []
+    words = np.empty(0, np.int64)
     kept = done = 0
     while done < len(pairs):
         first = done
@@ -215,7 +215,12 @@ def _run_chunk(
         )  # fmt: skip
         if keep_log and done > first:
             used = int(ends[done - 1])
-            segments.append(memory.arrays["log"][:used].copy())
+            if kept + used > len(words):
+                # In one piece, by what the episodes so far took: new memory costs more than copies.
+                room = max((kept + used) * len(pairs) // done, 2 * len(words))
+                words, old = np.empty(room, np.int64), words
+                words[:kept] = old[:kept]
+            words[kept : kept + used] = memory.arrays["log"][:used]
             ends[first:done] += kept
             kept += used
         elif done == first:
@@ -225,7 +230,7 @@ def _run_chunk(
         memory["log_at"] = memory["log_full"] = 0
     if not keep_log:
         return results, None
-    return results, Log(np.concatenate(segments), ends)
+    return results, Log(words[:kept], ends)
 
 
 def run_interpreted(
