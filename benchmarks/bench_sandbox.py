@@ -19,7 +19,6 @@ from autotts.sandbox import audit, channel, seal
 from autotts.sandbox.blind import run_blind
 from autotts.sandbox.box import Sandbox
 from autotts.sandbox.cells import Allowance, Cell
-from autotts.sandbox.sealed import run_compiled
 from autotts.sandbox.worker import source_payload
 
 pytestmark = pytest.mark.skipif(seal.supported() is not None, reason=str(seal.supported()))
@@ -99,7 +98,7 @@ def test_a_compiled_sweep(sandbox, cell, benchmark, name):
 
     def sealed(cells: int) -> Callable[[], object]:
         nothing = [np.zeros(len(cell.pairs), np.bool_)] * cells
-        return lambda: run_compiled(sandbox.zygote, source, [cell] * cells, PATIENT, keep=nothing)
+        return lambda: sandbox.run_compiled(source, [cell] * cells, nothing)
 
     if not benchmark.enabled:
         benchmark(sealed(1))
@@ -145,7 +144,7 @@ def test_an_audit(sandbox, cell, benchmark):
     keep = [np.zeros(len(pairs), np.bool_) for _ in cells]
     for c, e in tasks:
         keep[c][e] = True
-    run = run_compiled(sandbox.zygote, source, cells, PATIENT, keep=keep)
+    run = sandbox.run_compiled(source, cells, keep)
     results = np.stack([run.episodes[c].results[e] for c, e in tasks])
     logs = [run.logs[task] for task in tasks]
 

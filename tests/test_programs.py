@@ -1,5 +1,7 @@
 """Controller programs: SPECs, schedules, digests, and what compiles with `solve`."""
 
+import ast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -228,6 +230,31 @@ def test_what_is_not_compiled_leaves_the_code_digest(save, old, new):
 )
 def test_what_is_compiled_is_in_the_code_digest(save, old, new):
     assert code_digest(save, PROGRAM.replace(old, new)) != code_digest(save, PROGRAM)
+
+
+def test_a_schedule_that_the_code_uses_is_in_the_code_digest(save):
+    text = PROGRAM.replace("    return env.vote()", "    schedule(0.5)\n    return env.vote()")
+    assert text != PROGRAM
+    changed = text.replace("round(2 + 6 * beta)", "round(3 + 9 * beta)")
+    assert code_digest(save, changed) != code_digest(save, text)
+    source = programs.read(save(text), trusted=False)
+    assert source.without_schedule({"width": int}) == source
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_without_its_schedule_a_program_keeps_its_lines_and_its_code(save, end):
+    text = PROGRAM.replace("    env.branch", "    # Form\x0cfeeds end no line.\n    env.branch")
+    path = save("")
+    path.write_bytes(text.replace("\n", end).encode())
+    source = programs.read(path, trusted=False)
+    kinds = programs.load(source).kinds
+    bare = programs.load(source.without_schedule(kinds))
+    assert bare.source.code_digest == source.code_digest
+    assert bare.kinds == kinds
+    assert set(bare.parameters(0.7).values()) == {0}
+    where = [node.lineno for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Return)]
+    found = ast.walk(ast.parse(bare.source.text))
+    assert [node.lineno for node in found if isinstance(node, ast.Return)][1:] == where[1:]
 
 
 # What compiles with `solve`.

@@ -14,6 +14,7 @@ from autotts.replay import episodes as in_process
 from autotts.replay.episodes import Episodes, Rules
 from autotts.sandbox.blind import group_tasks
 from autotts.sandbox.cells import Cell
+from autotts.sandbox.sealed import Talk
 
 SMALL = ["short-mk", "asc", "margin"]
 """Controllers that compile soon."""
@@ -52,6 +53,29 @@ def test_compiled_is_what_runs_in_process(name):
     assert np.array_equal(run.episodes[0].log.words, expected.log.words)
     assert np.array_equal(run.episodes[0].log.ends, expected.log.ends)
     assert run.parameters[0] == programs.load(source).parameters(cell.beta)
+
+
+def test_other_constants_compile_nothing(monkeypatch):
+    """A program that differs in its schedule alone runs in the worker that has its code."""
+    compiled = []
+    compile_code = Talk.compile
+    monkeypatch.setattr(Talk, "compile", lambda talk: compiled.append(1) or compile_code(talk))
+    cell = toy.make_cell(ceiling=20, n_draws=30)
+    keep = [np.ones(len(cell.pairs), np.bool_)]
+    other = HONEST.replace('"width": 4', '"width": 3')
+    box = toy.sandbox()
+    for text in (HONEST, other, "# A comment.\n" + HONEST, HONEST):
+        source = toy.program(text)
+        run = box.run_compiled(source, [cell], keep)
+        assert np.array_equal(run.episodes[0].results, interpreted(source, cell).results)
+    assert len(compiled) == 1
+    another = toy.program(HONEST.replace("env.vote()", "-1"))
+    run = box.run_compiled(another, [cell], keep)
+    assert np.array_equal(run.episodes[0].results, interpreted(another, cell).results)
+    assert len(compiled) == 2
+    elsewhere = toy.make_cell(ceiling=20, n_draws=31)
+    box.run_compiled(another, [elsewhere], [np.ones(len(elsewhere.pairs), np.bool_)])
+    assert len(compiled) == 3
 
 
 EVERYTHING = '''

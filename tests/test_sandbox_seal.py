@@ -216,6 +216,16 @@ def test_a_zygote_that_dies_is_replaced_and_takes_its_workers_along():
     assert np.all(outcome.episodes[0].column("width") == 4)
 
 
+@needs_linux
+def test_code_that_is_kept_goes_with_the_zygote_it_came_from():
+    with Sandbox() as box:
+        for _ in range(2):
+            outcome = box.run(toy.program(HONEST), [toy.make_cell(n_draws=1)])
+            assert outcome.mode == "compiled"
+            box.zygote._process.kill()
+            box.zygote._process.wait()
+
+
 def gone(pid: int) -> bool:
     """Whether a process is at most waiting to be reaped by somebody."""
     try:

@@ -11,9 +11,10 @@ from autotts.replay import draws
 from autotts.replay.episodes import Rules, all_pairs
 from autotts.sandbox import seal
 from autotts.sandbox.blind import BlindRun, run_blind
+from autotts.sandbox.board import Board, lay_out
 from autotts.sandbox.box import Sandbox
 from autotts.sandbox.cells import Allowance, Cell
-from autotts.sandbox.sealed import CompiledRun, _Board, _Run, run_compiled
+from autotts.sandbox.sealed import CompiledRun, Talk
 from autotts.sandbox.worker import Zygote
 from autotts.stores import Pool
 
@@ -72,6 +73,7 @@ def program(text: str, name: str = "mine.py") -> Source:
 def _shared() -> Sandbox:
     box = Sandbox()
     atexit.register(box.close)
+    atexit.register(lambda: _latest.forget_code())  # before the fork server ends
     return box
 
 
@@ -80,17 +82,22 @@ def zygote() -> Zygote:
     return _shared().zygote
 
 
+_latest = Sandbox()
+
+
 def sandbox(**how: Any) -> Sandbox:
-    """A sandbox over the shared fork server; don't close it."""
-    box = Sandbox(**how)
-    box._zygote = zygote()
-    return box
+    """A sandbox over the shared fork server; don't close it. The one before forgets its code."""
+    global _latest
+    _latest.forget_code()
+    _latest = Sandbox(**how)
+    _latest._zygote = zygote()
+    return _latest
 
 
 def compiled(source: Source, cell: Cell, allowance: Allowance = PATIENT, **how: Any) -> CompiledRun:
     """Run compiled and sealed, without the source check."""
     keep = [np.ones(len(cell.pairs), np.bool_)]
-    return run_compiled(zygote(), source, [cell], allowance, keep=keep, **how)
+    return sandbox(allowance=allowance, **how).run_compiled(source, [cell], keep)
 
 
 def load_beside_data(source: Source, cell: Cell) -> str:
@@ -99,11 +106,11 @@ def load_beside_data(source: Source, cell: Cell) -> str:
     Returns:
         What it printed.
     """
-    board = _Board([cell])
+    board = Board(lay_out([cell])[1])
     limits = seal.Limits(memory_bytes=2 << 30, exec_pages=True)
     try:
         with zygote().fork(limits, files=board.files, shared=board.layout) as worker:
-            _Run(worker, source, [cell], PATIENT).load()
+            Talk(worker, source, PATIENT).load(source)
             worker.end()
             return worker.inbox.text
     finally:

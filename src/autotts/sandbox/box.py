@@ -13,13 +13,13 @@ from autotts.sandbox.blind import BlindRun, Task, run_blind
 from autotts.sandbox.cells import Allowance, Cell, Outcome, Verdict
 from autotts.sandbox.check import check_source
 from autotts.sandbox.sealed import (
+    CodeWorker,
     CompiledRun,
     EpisodeFailed,
     NotCompiled,
-    ask_parameters,
+    ask,
     join,
-    run_compiled,
-)  # fmt: skip
+)
 from autotts.sandbox.worker import Zygote
 
 __all__ = ["Allowance", "Cell", "Outcome", "Sandbox", "Verdict"]
@@ -50,6 +50,7 @@ class Sandbox:
         self._how: dict[str, Any] = {"unsafe": unsafe, "without": tuple(without)}
         self._jobs = jobs
         self._zygote: Zygote | None = None
+        self._code: CodeWorker | None = None
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -59,6 +60,7 @@ class Sandbox:
 
     def close(self) -> None:
         """End the fork server, and with it every worker."""
+        self.forget_code()
         if self._zygote is not None:
             self._zygote.close()
             self._zygote = None
@@ -115,7 +117,7 @@ class Sandbox:
         if mode == "blind":
             return self._judge_blind(source, cells, sampled, keep, "asked for")
         try:
-            run = run_compiled(self.zygote, source, cells, self._allowance, keep=keep, **self._how)
+            run = self.run_compiled(source, cells, keep)
         except NotCompiled as error:
             if mode == "compiled":
                 raise ProgramError(str(error)) from error
@@ -126,6 +128,41 @@ class Sandbox:
             self._blind(source, cells, [(failed.cell, failed.index)])
             return self._judge_blind(source, cells, sampled, keep, "an episode fails compiled only")
         return self._judge_compiled(source, cells, sampled, keep, run)
+
+    def run_compiled(
+        self, source: Source, cells: Sequence[Cell], keep: Sequence[np.ndarray]
+    ) -> CompiledRun:
+        """Run a program compiled, in the last worker if only its schedule is another.
+
+        Args:
+            keep: for each cell `[E]` bool, of which episodes to keep the log.
+
+        Raises:
+            NotCompiled: it doesn't compile within the allowance.
+            EpisodeFailed: an episode failed.
+            ProgramError, SpecError, ControllerError, SandboxError
+        """
+        asked = ask(self.zygote, source, cells, self._allowance, **self._how)
+        code = self._code
+        if not (code and code.serves(self.zygote, source, asked.kinds) and code.has(cells)):
+            self.forget_code()
+            code = CodeWorker(self.zygote, source, asked.kinds, cells, self._allowance, self._how)
+        # Kept only if all goes well.
+        self._code = None
+        try:
+            run = code.run(source, cells, asked.parameters, keep)
+        except BaseException:
+            code.close()
+            raise
+        self._code = code
+        run.text = asked.text + run.text
+        return run
+
+    def forget_code(self) -> None:
+        """End the worker that is kept for programs of the same code."""
+        if self._code is not None:
+            self._code.close()
+            self._code = None
 
     def _judge_compiled(
         self,
@@ -168,7 +205,7 @@ class Sandbox:
             again: a blind run of the sample, if there was one already.
             wrong: how many of the sample did otherwise compiled.
         """
-        parameters = ask_parameters(self.zygote, source, cells, self._allowance, **self._how)
+        parameters = ask(self.zygote, source, cells, self._allowance, **self._how).parameters
         tasks = [(c, e) for c, cell in enumerate(cells) for e in range(len(cell.pairs))]
         full = self._blind(source, cells, tasks, np.concatenate(keep))
         verdict = Verdict("none", reason=reason)

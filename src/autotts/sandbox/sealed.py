@@ -1,19 +1,16 @@
-"""The trusted side of the compiled driver: one sealed worker per program, cell after cell.
+"""The trusted side of the compiled driver: a sealed worker with a program's code, cell after cell.
 
-The worker holds the probes of the stores in use, and runs the episodes in an order that nobody
-told it before. It gives back integers in shared memory, a chunk at a time into one of two
-places, and computes the next chunk while this side copies and accounts for the last.
+What a program's schedule says is asked in a worker of its own, and reaches this one as numbers. So
+it serves every program that differs from the first in its schedule alone, and nothing is compiled
+for other constants. The worker holds the probes of the stores in use, and runs the episodes in an
+order that nobody told it before. It gives back integers in shared memory, a chunk at a time into
+one of two places, and computes the next chunk while this side copies and accounts for the last.
 """
 
-import fcntl
-import hashlib
 import json
-import mmap
-import os
-import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,20 +19,21 @@ import numpy as np
 from autotts.errors import ControllerError, SandboxError
 from autotts.programs import Source, Spec, check_named
 from autotts.replay import compiled
-from autotts.replay.episodes import Episodes, Log, failed_codes
+from autotts.replay.episodes import Episodes, Log
 from autotts.replay.log import replay
-from autotts.sandbox import channel, guest, seal
+from autotts.sandbox import channel, seal
+from autotts.sandbox.board import MAX_CHUNK, Board, lay_out
 from autotts.sandbox.cells import LOG_WORDS, Allowance, Cell
 from autotts.sandbox.channel import Ended, Flooded, Stalled
 from autotts.sandbox.tier import Tier
 from autotts.sandbox.worker import Worker, Zygote, read_numbers, source_payload
 
-MAX_CHUNK = 1024
-"""Most episodes that a worker runs before it shows what it did."""
 _CHUNK_SECONDS = 0.05
 _COMPILER_BYTES = 1 << 30
 """Address space for the compiler, beside what the program may use."""
 _MAX_PARAMETERS = 1 << 14
+_MOST_RUNS = 16
+"""How often a worker may run before it is started anew; its processor time is limited for all."""
 
 
 class NotCompiled(Exception):
@@ -62,134 +60,113 @@ class CompiledRun:
     text: str = ""
 
 
-class _Board:
-    """Shared memory: the cells' data, which the worker only reads, and places for results."""
+class CodeWorker:
+    """A sealed worker that holds a program's code, compiled, and the data of stores.
 
-    def __init__(self, cells: Sequence[Cell]) -> None:
-        arrays: dict[str, np.ndarray] = {}
-        # The cells of a sweep share their arrays, so one look at each is enough.
-        shared = [(id(cell.pool), id(cell.orders), cell.rules.abstain) for cell in cells]
-        named = {
-            key: self._name_arrays(cell, arrays)
-            for key, cell in dict(zip(shared, cells, strict=True)).items()
-        }
-        self.names = [named[key] for key in shared]
-        places, offset = {}, 0
-        for name, array in arrays.items():
-            places[name] = (offset, array.shape, array.dtype.str)
-            offset += -(-array.nbytes // 64) * 64
-        self.layout = {"data": places, "episodes": MAX_CHUNK, "log_words": LOG_WORDS}
-        data = _memory_file(offset)
-        for name, array in arrays.items():
-            os.pwrite(data, array.tobytes(), places[name][0])
-        _no_more(data, writing=False)
-        size = 2 * 8 * (MAX_CHUNK * (len(compiled.RESULTS) + 1) + LOG_WORDS)
-        results = _memory_file(size)
-        _no_more(results, writing=True)
-        self.files = [data, results]
-        self._results = mmap.mmap(results, size)
-        self.halves = guest.halves(self._results, MAX_CHUNK, LOG_WORDS)
+    It runs every program that differs from the first in its schedule alone: schedules are asked
+    in workers of their own (`ask`), and what they say comes here as numbers.
+    """
 
-    @staticmethod
-    def _name_arrays(cell: Cell, arrays: dict[str, np.ndarray]) -> list[str]:
-        """Names of what the driver needs for a cell; what is equal is there once."""
-        pool = cell.pool
-        needed = {
-            "failed": failed_codes(pool, cell.rules),
-            "orders": cell.orders,
-            "probes": pool.probes,
-            "lengths": pool.lengths,
-            "tokens": pool.tokens,
-            "finals": pool.finals,
-        }
-        names = []
-        for name, array in needed.items():
-            content = np.ascontiguousarray(array)
-            digest = hashlib.blake2b(content.data, digest_size=12).hexdigest()
-            names.append(f"{name} {content.shape} {digest}")
-            arrays.setdefault(names[-1], content)
-        return names
+    def __init__(
+        self,
+        zygote: Zygote,
+        source: Source,
+        kinds: Mapping[str, type],
+        cells: Sequence[Cell],
+        allowance: Allowance,
+        how: Mapping[str, Any],
+    ) -> None:
+        """Compile a program.
 
-    def take(self, half: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Own copies of a chunk's results, log ends and words.
-
-        The worker can still write to where they came from, so nothing is checked there.
+        Args:
+            kinds: int or float for each of its parameters.
+            cells: over what it will run; their data is shared.
+            how: `unsafe` and `without`, for `Zygote.fork`.
 
         Raises:
-            SandboxError: the ends are outside the log.
+            NotCompiled: it doesn't compile within the allowance.
+            ProgramError, ControllerError, SandboxError
         """
-        place = self.halves[half]
-        results, ends = place["results"][:count].copy(), place["ends"][:count].copy()
-        used = int(ends[-1])
-        if not 0 <= used <= LOG_WORDS:
-            raise SandboxError("a worker's log does not add up")
-        return results, ends, place["log"][:used].copy()
-
-    def close(self) -> None:
-        self.halves.clear()
-        self._results.close()
-        for file in self.files:
-            os.close(file)
-
-
-def _memory_file(size: int) -> int:
-    """A descriptor of memory without a name; a temporary file where the system has no such."""
-    if hasattr(os, "memfd_create"):
-        file = os.memfd_create("autotts", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    else:
-        file, path = tempfile.mkstemp()
-        os.unlink(path)
-    os.truncate(file, size)
-    return file
-
-
-def _no_more(file: int, *, writing: bool) -> None:
-    """Fix the size of a file of memory, and without `writing` its content, for everybody."""
-    if hasattr(os, "memfd_create"):
-        kinds = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-        if not writing:
-            kinds |= fcntl.F_SEAL_WRITE
-        fcntl.fcntl(file, fcntl.F_ADD_SEALS, kinds)
-
-
-def run_compiled(
-    zygote: Zygote,
-    source: Source,
-    cells: Sequence[Cell],
-    allowance: Allowance,
-    *,
-    keep: Sequence[np.ndarray],
-    **how: Any,
-) -> CompiledRun:
-    """Run a program over cells, compiled, in one sealed worker.
-
-    Args:
-        keep: for each cell `[E]` bool, of which episodes to keep the log.
-        how: `unsafe` and `without`, for `Zygote.fork`.
-
-    Raises:
-        NotCompiled: it doesn't compile within the allowance.
-        EpisodeFailed: an episode failed.
-        ProgramError, ControllerError, SandboxError
-    """
-    board = _Board(cells)
-    try:
+        self.zygote = zygote
+        self._code = (source.code_digest, tuple(kinds.items()))
+        self._allowance = allowance
+        _, arrays = lay_out(cells)
+        self._board = Board(arrays)
+        seconds = allowance.program_seconds + len(cells) * allowance.cell_seconds
         limits = seal.Limits(
             memory_bytes=allowance.memory_bytes + _COMPILER_BYTES,
-            cpu_seconds=int(allowance.program_seconds + len(cells) * allowance.cell_seconds) + 1,
+            cpu_seconds=int(_MOST_RUNS * seconds) + 1,
             exec_pages=True,
         )
-        worker = zygote.fork(limits, files=board.files, shared=board.layout, **how)
-        with worker:
-            run = _Run(worker, source, cells, allowance, board)
-            return run.all(keep)
-    finally:
-        board.close()
+        self._runs = 0
+        self._worker: Worker | None = None
+        try:
+            self._worker = zygote.fork(
+                limits, files=self._board.files, shared=self._board.layout, **how
+            )
+            talk = Talk(self._worker, source, allowance)
+            self._tier, _ = talk.load(source.without_schedule(kinds))
+            talk.compile()
+        except BaseException:
+            self.close()
+            raise
+
+    def serves(self, zygote: Zygote, source: Source, kinds: Mapping[str, type]) -> bool:
+        """Whether this is the code of a program with these kinds of parameters."""
+        same = self._code == (source.code_digest, tuple(kinds.items()))
+        # What was printed is told as the program's that was running, so it must have been none.
+        silent = self._worker is not None and not self._worker.inbox.text
+        return same and silent and zygote is self.zygote and self._runs < _MOST_RUNS
+
+    def has(self, cells: Sequence[Cell]) -> bool:
+        """Whether the data of all these cells is here."""
+        return self._board.has(lay_out(cells)[1])
+
+    def run(
+        self,
+        source: Source,
+        cells: Sequence[Cell],
+        parameters: Sequence[dict[str, float]],
+        keep: Sequence[np.ndarray],
+    ) -> CompiledRun:
+        """Run a program that this is the code of; see `run_compiled`.
+
+        Args:
+            parameters: of each cell, as the program's schedule says.
+        """
+        assert self._worker is not None
+        self._runs += 1
+        run = CompiledRun([], list(parameters), {}, self._tier)
+        names, _ = lay_out(cells)
+        talk = Talk(self._worker, source, self._allowance)
+        sweep = _Sweep(talk, self._board, self._allowance)
+        for c, cell in enumerate(cells):
+            talk.begin(cell, names[c], parameters[c])
+            episodes, logs = sweep.cell(c, cell, keep[c])
+            run.episodes.append(episodes)
+            run.logs.update(logs)
+        self._worker.inbox.drain()
+        run.text = self._worker.inbox.text
+        return run
+
+    def close(self) -> None:
+        if self._worker is not None and self._worker.exit is None:
+            self._worker.leave()
+        self._board.close()
 
 
-def ask_parameters(
+@dataclass(slots=True)
+class Asked:
+    """What a program says of itself: kinds of parameters, and their values in each cell."""
+
+    kinds: dict[str, type]
+    parameters: list[dict[str, float]]
+    text: str
+
+
+def ask(
     zygote: Zygote, source: Source, cells: Sequence[Cell], allowance: Allowance, **how: Any
-) -> list[dict[str, float]]:
+) -> Asked:
     """Load a program in a worker of its own, and ask what its schedule gives for each cell.
 
     Raises:
@@ -199,42 +176,22 @@ def ask_parameters(
     """
     limits = seal.Limits(allowance.memory_bytes, int(allowance.program_seconds) + 1)
     with zygote.fork(limits, **how) as worker:
-        run = _Run(worker, source, cells, allowance)
-        run.load()
-        return [run.begin(c) for c in range(len(cells))]
+        talk = Talk(worker, source, allowance)
+        _, kinds = talk.load(source)
+        for cell in cells:
+            check_named(Spec(source.path, source, cell.beta, dict(cell.named)), kinds)
+        parameters = [talk.begin(cell, [], cell.named) for cell in cells]
+        worker.end()
+        return Asked(kinds, parameters, worker.inbox.text)
 
 
-class _Run:
-    """A compiled run, while its worker lives."""
+class Talk:
+    """The trusted side's words with a worker, about one program."""
 
-    def __init__(
-        self,
-        worker: Worker,
-        source: Source,
-        cells: Sequence[Cell],
-        allowance: Allowance,
-        board: _Board | None = None,
-    ) -> None:
+    def __init__(self, worker: Worker, source: Source, allowance: Allowance) -> None:
         self._worker = worker
         self._source = source
-        self._cells = cells
         self._allowance = allowance
-        self._board = board
-        self._rng = np.random.default_rng()
-        self._chunk = 4
-
-    def all(self, keep: Sequence[np.ndarray]) -> CompiledRun:
-        tier = self.load()
-        self._compile()
-        run = CompiledRun([], [], {}, tier)
-        for c, kept in enumerate(keep):
-            run.parameters.append(self.begin(c))
-            episodes, logs = self._cell(c, kept)
-            run.episodes.append(episodes)
-            run.logs.update(logs)
-        self._worker.end()
-        run.text = self._worker.inbox.text
-        return run
 
     def _exchange(
         self, kind: int, payload: bytes, accept: dict[int, int], seconds: float, what: str
@@ -246,23 +203,21 @@ class _Run:
         except (Stalled, Ended, Flooded) as error:
             raise self._worker.failed(error, self._source, what) from error
 
-    def load(self) -> Tier:
-        """Let the sealed worker load the program, and check the parameters that were named."""
+    def load(self, source: Source) -> tuple[Tier, dict[str, type]]:
+        """Let the sealed worker load a program; what it reached, and the kinds of parameters."""
         tier = self._worker.hello()
         accept = {channel.LOADED: _MAX_PARAMETERS, channel.FAILED: channel.MAX_FAILED}
         seconds = self._allowance.program_seconds
         kind, payload = self._exchange(
-            channel.SOURCE, source_payload(self._source), accept, seconds, "loading the program"
+            channel.SOURCE, source_payload(source), accept, seconds, "loading the program"
         )
         if kind == channel.FAILED:
             raise self._worker.failure(self._source, payload)[1]
-        kinds = {name: int if k == "int" else float for name, k in read_numbers(payload).items()}
-        for cell in self._cells:
-            spec = Spec(self._source.path, self._source, cell.beta, dict(cell.named))
-            check_named(spec, kinds)
-        return tier
+        said = read_numbers(payload)
+        return tier, {name: int if kind == "int" else float for name, kind in said.items()}
 
-    def _compile(self) -> None:
+    def compile(self) -> None:
+        """Let the worker compile what it has loaded."""
         accept = {channel.COMPILED: 0, channel.FAILED: channel.MAX_FAILED}
         seconds = self._allowance.program_seconds
         try:
@@ -272,14 +227,20 @@ class _Run:
         if kind == channel.FAILED:
             raise NotCompiled(str(self._worker.failure(self._source, payload)[1]))
 
-    def begin(self, c: int) -> dict[str, float]:
-        """Let the worker get ready for a cell; what its parameters are, as it says."""
-        cell = self._cells[c]
+    def begin(
+        self, cell: Cell, names: Sequence[str], named: Mapping[str, float]
+    ) -> dict[str, float]:
+        """Let the worker get ready for a cell; what its parameters are, as it says.
+
+        Args:
+            names: of the cell's arrays, where the worker has data.
+            named: parameters in place of what the schedule gives.
+        """
         rules = cell.rules
         asked = {
             "beta": cell.beta,
-            "named": dict(cell.named),
-            "arrays": self._board.names[c] if self._board else [],
+            "named": dict(named),
+            "arrays": list(names),
             "memory": {
                 **cell.sizes,
                 "interval": cell.pool.interval,
@@ -297,9 +258,48 @@ class _Run:
             raise self._worker.failure(self._source, payload)[1]
         return checked_parameters(payload)
 
-    def _cell(self, c: int, kept: np.ndarray) -> tuple[Episodes, dict[tuple[int, int], np.ndarray]]:
-        """Run one cell's episodes in an order of our own."""
-        cell = self._cells[c]
+    def start(self, half: int, pairs: np.ndarray, deadline: float) -> None:
+        """Let the worker run episodes `[n, 2]`, and write to one half of the board."""
+        words = np.concatenate([[half], pairs.ravel()])
+        try:
+            self._worker.inbox.send(channel.RUN, words.tobytes(), deadline)
+        except (Stalled, Ended, Flooded) as error:
+            raise self._worker.failed(error, self._source, "running") from error
+
+    def done(self, count: int, deadline: float) -> int:
+        """How many of `count` episodes, begun first, the worker has run; at least one."""
+        accept = {channel.DONE: 8, channel.FAILED: channel.MAX_FAILED}
+        soon = min(deadline, time.monotonic() + self._allowance.episode_seconds)
+        try:
+            kind, payload = self._worker.inbox.receive(accept, soon)
+        except (Stalled, Ended, Flooded) as error:
+            raise self._worker.failed(error, self._source, "an episode") from error
+        if kind == channel.FAILED:
+            raise ControllerError(str(self._worker.failure(self._source, payload)[1]))
+        (done,) = channel.words(payload) if len(payload) == 8 else (-1,)
+        if not 0 <= done <= count:
+            raise SandboxError(f"a worker says it ran {done} of {count} episodes")
+        if done == 0:
+            raise ControllerError(
+                f"{self._source.path}: an episode asks for more than {LOG_WORDS:,} words"
+            )
+        return int(done)
+
+
+class _Sweep:
+    """Cells of a program, one after the other, in a worker that has its code."""
+
+    def __init__(self, talk: Talk, board: Board, allowance: Allowance) -> None:
+        self._talk = talk
+        self._board = board
+        self._allowance = allowance
+        self._rng = np.random.default_rng()
+        self._chunk = 4
+
+    def cell(
+        self, c: int, cell: Cell, kept: np.ndarray
+    ) -> tuple[Episodes, dict[tuple[int, int], np.ndarray]]:
+        """Run the episodes of cell number c in an order of our own."""
         pairs = np.ascontiguousarray(cell.pairs, np.int64)
         order = self._rng.permutation(len(pairs))
         results = np.zeros((len(pairs), len(compiled.RESULTS)), np.int64)
@@ -318,8 +318,6 @@ class _Run:
 
     def _chunks(self, pairs: np.ndarray, deadline: float) -> Any:
         """Run `pairs` `[E, 2]`; yields where a chunk begins and what the worker says of it."""
-        board = self._board
-        assert board is not None
         waiting = deque([(0, len(pairs))])
         running: deque[tuple[int, int, int]] = deque()
         free = [0, 1]
@@ -331,47 +329,21 @@ class _Run:
                     waiting.appendleft((first + self._chunk, last))
                     last = first + self._chunk
                 half = free.pop(0)
-                words = np.concatenate([[half], pairs[first:last].ravel()])
-                self._send(channel.RUN, words.tobytes(), deadline)
+                self._talk.start(half, pairs[first:last], deadline)
                 running.append((half, first, last))
             half, first, last = running.popleft()
-            done = self._done(last - first, deadline)
+            done = self._talk.done(last - first, deadline)
             now = time.monotonic()
             if now - began < _CHUNK_SECONDS:
                 self._chunk = min(2 * self._chunk, MAX_CHUNK)
             elif now - began > 4 * _CHUNK_SECONDS:
                 self._chunk = max(1, self._chunk // 4)
             began = now
-            if done == 0:
-                raise ControllerError(
-                    f"{self._source.path}: an episode asks for more than {LOG_WORDS:,} words"
-                )
             if first + done < last:
                 waiting.appendleft((first + done, last))
-            chunk = board.take(half, done)
+            chunk = self._board.take(half, done)
             free.append(half)
             yield first, chunk
-
-    def _send(self, kind: int, payload: bytes, deadline: float) -> None:
-        try:
-            self._worker.inbox.send(kind, payload, deadline)
-        except (Stalled, Ended, Flooded) as error:
-            raise self._worker.failed(error, self._source, "running") from error
-
-    def _done(self, count: int, deadline: float) -> int:
-        """How many episodes of a chunk the worker has run."""
-        accept = {channel.DONE: 8, channel.FAILED: channel.MAX_FAILED}
-        soon = min(deadline, time.monotonic() + self._allowance.episode_seconds)
-        try:
-            kind, payload = self._worker.inbox.receive(accept, soon)
-        except (Stalled, Ended, Flooded) as error:
-            raise self._worker.failed(error, self._source, "an episode") from error
-        if kind == channel.FAILED:
-            raise ControllerError(str(self._worker.failure(self._source, payload)[1]))
-        (done,) = channel.words(payload) if len(payload) == 8 else (-1,)
-        if not 0 <= done <= count:
-            raise SandboxError(f"a worker says it ran {done} of {count} episodes")
-        return int(done)
 
 
 def _account(cell: Cell, pairs: np.ndarray, codes: np.ndarray, log: Log) -> np.ndarray:

@@ -172,8 +172,9 @@ class Worker:
 
     def leave(self) -> None:
         """Kill the process, of which nothing more is to be known, and don't wait for its end."""
+        if self._zygote.alive:  # the kernel ends its workers with it
+            self._zygote.drop(self._pid)
         self.exit = _LEFT
-        self._zygote.drop(self._pid)
         self._close()
 
     def _close(self) -> None:
