@@ -56,6 +56,7 @@ from autotts.evaluate.frontiers import (
     Points,
     accuracy_at_fractions,
     frontier_area,
+    isotonic_violation,
 )
 from autotts.replay import episodes
 from autotts.replay.cache import address
@@ -63,9 +64,10 @@ from autotts.replay.cache import address
 STAGES = ((4, 0.3), (12, 0.3), (36, 1.0))
 """Successive halving: draws of each stage, and the share of trials that goes on to the next."""
 
-COARSE = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+COARSE = (0.0, 0.25, 0.5, 0.75, 1.0)
 FINE = tuple(round(0.1 * step, 1) for step in range(11))
 _FAR = 4.0  # points of accuracy that a frontier costs per factor e it falls short of its reach
+_FALLS = 20.0  # points of accuracy that it costs where all tokens fall away as beta grows
 _WORTH = 0.05  # points of area that a mechanism must bring to be kept
 _POOL = 6  # best compositions that changes start from
 _SUBSETS = "subsets"
@@ -84,11 +86,11 @@ _AWAY = 3.0  # points of accuracy that a setting costs per factor e away from it
 class Score:
     """A composition on some draws.
 
-    reaches: whether its frontier goes from as cheap to as dear as the rules want.
+    admitted: whether its curve keeps to the rules: how far it reaches, and tokens that don't fall.
     value: what the search maximises: area, less what it lacks in reach and against the baselines.
     """
 
-    reaches: bool
+    admitted: bool
     value: float
     area: float
     accuracy: np.ndarray
@@ -141,11 +143,12 @@ class Bench:
         # Aimed at a little inside the rules, for other draws give other means.
         short = math.log(max(1.0, shares.min() / (0.9 * self._rules.cheapest)))
         short += math.log(max(1.0, 1.05 * self._rules.dearest / shares.max()))
-        falls = float(np.clip(-np.diff(np.log(shares)), 0, None).sum())
+        falls = float(isotonic_violation(tokens.mean(axis=0)))
         behind = float(np.clip(self._bar - at, 0, None).sum())
-        value = area - _FAR * (short + falls) - behind
+        value = area - _FAR * short - _FALLS * falls - behind
         reaches = shares.min() < self._rules.cheapest and shares.max() > self._rules.dearest
-        return Score(bool(reaches), value, area, at, draws)
+        admitted = bool(reaches and falls < self._rules.isotonic_slack / 2)
+        return Score(admitted, value, area, at, draws)
 
     def setting(self, composition: Composition, draws: int) -> tuple[float, float]:
         """A single setting: (points of accuracy above the baselines' frontier, share of tokens)."""
@@ -241,7 +244,7 @@ class Search:
     def best(self) -> list[tuple[Score, Composition]]:
         """What was measured: what would not be refused first, on most draws, by value."""
         return sorted(
-            self.found.values(), key=lambda f: (not f[0].reaches, -f[0].draws, -f[0].value)
+            self.found.values(), key=lambda f: (not f[0].admitted, -f[0].draws, -f[0].value)
         )
 
     def _combined(self, trials: int) -> list[Composition]:
@@ -432,8 +435,10 @@ class Offline:
                 f"round {turn.round}: {search.settings} settings and {len(search.found)}"
                 " compositions measured"
             )
+            told = {trial.proposal.source for trial in turn.history.trials}
+            new = [(score, c) for score, c in found if source(c) not in told]
             chosen = [
-                _pruned(bench, composition) for _, composition in _distinct(found)[: turn.proposals]
+                _pruned(bench, composition) for _, composition in _distinct(new)[: turn.proposals]
             ]
         if not chosen:
             raise ProposalError(
@@ -483,7 +488,7 @@ def _pruned(bench: Bench, composition: Composition) -> tuple[Composition, Score,
         if not less.stops:
             continue
         other = bench.score(less, draws, FINE)
-        if other.reaches >= score.reaches and score.value - other.value < _WORTH:
+        if other.admitted >= score.admitted and score.value - other.value < _WORTH:
             composition, score = less, other
         else:
             brings[mechanism] = score.value - other.value
@@ -543,7 +548,7 @@ def _kept(turn: Turn) -> list[Composition]:
 
 def make(options: Mapping[str, str]) -> Offline:
     """From the options `trials` (per round) and `clock` (yes or no)."""
-    taken = take_options("offline", options, {"trials": "1000", "clock": "no"})
+    taken = take_options("offline", options, {"trials": "500", "clock": "no"})
     if not taken["trials"].isdecimal() or int(taken["trials"]) < 1:
         raise SpecError(f"explorer offline: trials={taken['trials']!r}: need a whole number")
     if taken["clock"] not in ("yes", "no"):
