@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
+from autotts.discover.events import seconds_spent
 from autotts.discover.ledger import Ledger, priced
 from autotts.discover.protocol import OutOfBudget, Usage
 from autotts.discover.settings import Limits
@@ -61,3 +62,10 @@ def test_unpriced_is_not_zero():
     assert (Usage(1, 0, 0, 0.5) + Usage(1, 0, 0, None)).usd is None
     assert priced(None) == "unpriced"
     assert priced(0.0) == "$0.0000"
+
+
+def test_the_time_of_a_run_is_that_of_all_its_sessions():
+    log = [("started", 0.1), ("ended", 60.0), ("resumed", 0.2), ("killed", 30.0)]
+    log += [("resumed", 45.0), ("ended", 50.0), ("opened", 0.0), ("finalized", 20.0)]
+    events = [{"event": event, "clock": clock} for event, clock in log]
+    assert seconds_spent(events) == 60 + 30 + 50 + 20
