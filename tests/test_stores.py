@@ -182,11 +182,14 @@ def test_find_gives_stores_at_and_below_each_once(tmp_path: Path) -> None:
     both = [tmp_path / "a" / "one", tmp_path / "b" / "two"]
     assert find(tmp_path) == both
     assert find([tmp_path / "b" / "two", tmp_path]) == both[::-1]
+    assert find(str(tmp_path / "*" / "[ot]*")) == both
 
 
 def test_find_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such file or folder"):
         find(tmp_path / "nowhere")
+    with pytest.raises(StoreError, match=r"no\*where: no such file or folder"):
+        find(tmp_path / "no*where")
     (tmp_path / "Model").mkdir()
     (tmp_path / "Model" / "d.json").write_text("[]")
     with pytest.raises(

@@ -31,7 +31,8 @@ _STARTER = "race-beta"
 """What `init` gives to begin with."""
 
 Search = Annotated[
-    list[Path] | None, typer.Option("--stores", help="Search stores, or folders of them.")
+    list[Path] | None,
+    typer.Option("--stores", help="Search stores, folders of them, or a quoted pattern."),
 ]
 HeldOut = Annotated[list[Path] | None, typer.Option(help="Stores that only `finalize` opens.")]
 Out = Annotated[Path | None, typer.Option(help="Folder of the new run.")]

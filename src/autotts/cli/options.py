@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from autotts.evaluate import Settings
     from autotts.stores import Store
 
-Stores = Annotated[list[Path], typer.Argument(help="Stores, or folders with stores below.")]
+Stores = Annotated[list[Path], typer.Argument(help="Stores, folders of them, or a quoted pattern.")]
 StoresOption = Annotated[
-    list[Path], typer.Option("--stores", help="Stores, or folders with stores below.")
+    list[Path], typer.Option("--stores", help="Stores, folders of them, or a quoted pattern.")
 ]
 Controllers = Annotated[
     list[str],

@@ -92,7 +92,7 @@ def compare(
     a: Annotated[str, typer.Argument(help="SPEC of one controller.")],
     b: Annotated[str, typer.Argument(help="SPEC of the other.")],
     stores: Annotated[
-        list[Path], typer.Option("--stores", help="Stores, or folders with stores below.")
+        list[Path], typer.Option("--stores", help="Stores, folders of them, or a quoted pattern.")
     ],
     beta: Annotated[
         str, typer.Option(help="Betas to sweep.")

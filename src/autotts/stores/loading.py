@@ -1,5 +1,6 @@
 """Stores from the disk: verified before anything of them is used."""
 
+import glob
 import io
 import json
 import os
@@ -79,12 +80,15 @@ def check(path: AnyPath) -> Store:
 def find(paths: AnyPath | Iterable[AnyPath]) -> list[Path]:
     """The store folders at or below the given paths, sorted within each, each once.
 
+    Args:
+        paths: folders, or patterns of them such as `stores/*/aime24`.
+
     Raises:
         StoreError: a path is missing or has no store at or below it.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found: dict[Path, Path] = {}
-    for path in map(Path, given):
+    for path in (path for each in given for path in _matching(Path(each))):
         if not path.exists():
             raise StoreError(f"{path}: no such file or folder")
         below = sorted(m.parent for m in path.rglob(MANIFEST) if not _hidden(m.relative_to(path)))
@@ -96,6 +100,12 @@ def find(paths: AnyPath | Iterable[AnyPath]) -> list[Path]:
         for folder in below:
             found.setdefault(folder.resolve(), folder)
     return list(found.values())
+
+
+def _matching(path: Path) -> list[Path]:
+    """What a pattern names; the path itself where it exists, or nothing matches."""
+    matches = [] if path.exists() else sorted(map(Path, glob.glob(str(path))))
+    return matches or [path]
 
 
 def _hidden(path: Path) -> bool:
