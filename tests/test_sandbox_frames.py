@@ -20,6 +20,7 @@ from autotts.sandbox import channel
 from autotts.sandbox.broker import Broker
 from autotts.sandbox.channel import HEADER, Ended, Flooded, Inbox, Stalled
 from autotts.sandbox.lockstep import ANSWER
+from autotts.sandbox.sealed import checked_parameters
 
 SLOTS = 4
 FRAMES = 20_000
@@ -307,3 +308,26 @@ def test_what_is_printed_is_capped(inbox):
         made.drain()
     assert len(made.text) <= channel.MAX_TEXT
     assert "\x1b" not in made.text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"width": 1' + b"0" * 400 + b"}",
+        b'{"width": 9223372036854775808}',
+        b'{"width": NaN}',
+        b'{"width": true}',
+        b'{"width": "4"}',
+        b'{"width": [4]}',
+        b'{"__class__()": 4}',
+        b"[4]",
+        b"{",
+    ],
+)
+def test_parameters_that_are_no_numbers_are_refused(said):
+    with pytest.raises(SandboxError, match="a worker s"):
+        checked_parameters(said)
+
+
+def test_parameters_are_numbers_by_name():
+    assert checked_parameters(b'{"width": -4, "level": 0.5}') == {"width": -4, "level": 0.5}

@@ -8,6 +8,7 @@ one of two places, and computes the next chunk while this side copies and accoun
 """
 
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -367,11 +368,12 @@ def _account(cell: Cell, pairs: np.ndarray, codes: np.ndarray, log: Log) -> np.n
 
 
 def checked_parameters(payload: bytes) -> dict[str, float]:
-    """Parameters as a worker says its schedule gives them; shown, never scored."""
+    """Parameters as a worker says its schedule gives them: numbers of 64 bits."""
     said = read_numbers(payload)
     for name, value in said.items():
-        if type(value) not in (int, float) or not np.isfinite(value):
-            raise SandboxError(f"a worker says that {name} is {value!r}")
+        whole = type(value) is int and abs(value) < 2**63
+        if not (whole or (type(value) is float and math.isfinite(value))):
+            raise SandboxError(f"a worker says that {name} is {str(value)[:80]}")
     return said
 
 
