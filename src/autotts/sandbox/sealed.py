@@ -130,7 +130,7 @@ class CodeWorker:
         parameters: Sequence[dict[str, float]],
         keep: Sequence[np.ndarray],
     ) -> CompiledRun:
-        """Run a program that this is the code of; see `run_compiled`.
+        """Run a program that this is the code of; see `Sandbox.run_compiled`.
 
         Args:
             parameters: of each cell, as the program's schedule says.
@@ -146,8 +146,7 @@ class CodeWorker:
             episodes, logs = sweep.cell(c, cell, keep[c])
             run.episodes.append(episodes)
             run.logs.update(logs)
-        self._worker.inbox.drain()
-        run.text = self._worker.inbox.text
+        run.text = talk.printed()
         return run
 
     def close(self) -> None:
@@ -285,6 +284,14 @@ class Talk:
                 f"{self._source.path}: an episode asks for more than {LOG_WORDS:,} words"
             )
         return int(done)
+
+    def printed(self) -> str:
+        """What the program has printed so far."""
+        try:
+            self._worker.inbox.drain()
+        except Flooded as error:
+            raise self._worker.failed(error, self._source, "an episode") from error
+        return self._worker.inbox.text
 
 
 class _Sweep:
