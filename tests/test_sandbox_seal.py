@@ -202,8 +202,7 @@ def test_a_zygote_that_dies_is_replaced_and_takes_its_workers_along():
     box = Sandbox()
     worker = box.zygote.fork(seal.Limits())
     worker.hello()
-    box.zygote._process.kill()
-    box.zygote._process.wait()
+    kill(box)
     with pytest.raises(SandboxError, match="fork server"):
         worker.end()
     worker._close()
@@ -222,8 +221,14 @@ def test_code_that_is_kept_goes_with_the_zygote_it_came_from():
         for _ in range(2):
             outcome = box.run(toy.program(HONEST), [toy.make_cell(n_draws=1)])
             assert outcome.mode == "compiled"
-            box.zygote._process.kill()
-            box.zygote._process.wait()
+            kill(box)
+
+
+def kill(box: Sandbox) -> None:
+    """End a sandbox's fork server; the next that is asked for is another."""
+    process = box.zygote._process
+    process.kill()
+    process.wait()
 
 
 def gone(pid: int) -> bool:
