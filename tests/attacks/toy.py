@@ -106,7 +106,7 @@ def load_beside_data(source: Source, cell: Cell) -> str:
     Returns:
         What it printed.
     """
-    board = Board(lay_out([cell])[1])
+    board = Board(lay_out([cell]).arrays)
     limits = seal.Limits(memory_bytes=2 << 30, exec_pages=True)
     try:
         with zygote().fork(limits, files=board.files, shared=board.layout) as worker:

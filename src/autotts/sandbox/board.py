@@ -6,6 +6,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,12 +20,20 @@ MAX_CHUNK = 1024
 """Most episodes that a worker runs before it shows what it did."""
 
 
-def lay_out(cells: Sequence[Cell]) -> tuple[list[list[str]], dict[str, np.ndarray]]:
+@dataclass(frozen=True, slots=True)
+class Layout:
     """What the driver needs for cells.
 
-    Returns:
-        For each cell the names of its arrays, in the driver's order; and the arrays by name.
+    names: for each cell those of its arrays, in the driver's order.
+    arrays: by name; what is equal is there once.
     """
+
+    names: list[list[str]]
+    arrays: dict[str, np.ndarray]
+
+
+def lay_out(cells: Sequence[Cell]) -> Layout:
+    """Name the arrays of cells by what is in them."""
     arrays: dict[str, np.ndarray] = {}
     # The cells of a sweep share their arrays, so one look at each is enough.
     shared = [(id(cell.pool), id(cell.orders), cell.rules.abstain) for cell in cells]
@@ -32,7 +41,7 @@ def lay_out(cells: Sequence[Cell]) -> tuple[list[list[str]], dict[str, np.ndarra
         key: _name_arrays(cell, arrays)
         for key, cell in dict(zip(shared, cells, strict=True)).items()
     }
-    return [named[key] for key in shared], arrays
+    return Layout([named[key] for key in shared], arrays)
 
 
 def _name_arrays(cell: Cell, arrays: dict[str, np.ndarray]) -> list[str]:

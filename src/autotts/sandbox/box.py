@@ -10,6 +10,7 @@ from autotts.programs import Source
 from autotts.replay.episodes import Episodes
 from autotts.sandbox import audit
 from autotts.sandbox.blind import BlindRun, Task, run_blind
+from autotts.sandbox.board import lay_out
 from autotts.sandbox.cells import Allowance, Cell, Outcome, Verdict
 from autotts.sandbox.check import check_source
 from autotts.sandbox.sealed import (
@@ -143,14 +144,16 @@ class Sandbox:
             ProgramError, SpecError, ControllerError, SandboxError
         """
         asked = ask(self.zygote, source, cells, self._allowance, **self._how)
-        code = self._code
-        if not (code and code.serves(self.zygote, source, asked.kinds) and code.has(cells)):
+        layout = lay_out(cells)
+        if self._code and not self._code.serves(self.zygote, source, asked.kinds, layout):
             self.forget_code()
-            code = CodeWorker(self.zygote, source, asked.kinds, cells, self._allowance, self._how)
+        code = self._code or CodeWorker(
+            self.zygote, source, asked.kinds, layout, self._allowance, self._how
+        )
         # Kept only if all goes well.
         self._code = None
         try:
-            run = code.run(source, cells, asked.parameters, keep)
+            run = code.run(source, cells, layout, asked.parameters, keep)
         except BaseException:
             code.close()
             raise

@@ -23,7 +23,7 @@ from autotts.replay import compiled
 from autotts.replay.episodes import Episodes, Log
 from autotts.replay.log import replay
 from autotts.sandbox import channel, seal
-from autotts.sandbox.board import MAX_CHUNK, Board, lay_out
+from autotts.sandbox.board import MAX_CHUNK, Board, Layout
 from autotts.sandbox.cells import LOG_WORDS, Allowance, Cell
 from autotts.sandbox.channel import Ended, Flooded, Stalled
 from autotts.sandbox.tier import Tier
@@ -73,7 +73,7 @@ class CodeWorker:
         zygote: Zygote,
         source: Source,
         kinds: Mapping[str, type],
-        cells: Sequence[Cell],
+        layout: Layout,
         allowance: Allowance,
         how: Mapping[str, Any],
     ) -> None:
@@ -81,7 +81,7 @@ class CodeWorker:
 
         Args:
             kinds: int or float for each of its parameters.
-            cells: over what it will run; their data is shared.
+            layout: of the cells that it will run; their data is shared.
             how: `unsafe` and `without`, for `Zygote.fork`.
 
         Raises:
@@ -91,9 +91,8 @@ class CodeWorker:
         self.zygote = zygote
         self._code = (source.code_digest, tuple(kinds.items()))
         self._allowance = allowance
-        _, arrays = lay_out(cells)
-        self._board = Board(arrays)
-        seconds = allowance.program_seconds + len(cells) * allowance.cell_seconds
+        self._board = Board(layout.arrays)
+        seconds = allowance.program_seconds + len(layout.names) * allowance.cell_seconds
         limits = seal.Limits(
             memory_bytes=allowance.memory_bytes + _COMPILER_BYTES,
             cpu_seconds=int(_MOST_RUNS * seconds) + 1,
@@ -112,37 +111,36 @@ class CodeWorker:
             self.close()
             raise
 
-    def serves(self, zygote: Zygote, source: Source, kinds: Mapping[str, type]) -> bool:
-        """Whether this is the code of a program with these kinds of parameters."""
-        same = self._code == (source.code_digest, tuple(kinds.items()))
+    def serves(
+        self, zygote: Zygote, source: Source, kinds: Mapping[str, type], layout: Layout
+    ) -> bool:
+        """Whether a program's code is here, for these kinds of parameters, and the cells' data."""
+        same = zygote is self.zygote and self._code == (source.code_digest, tuple(kinds.items()))
         # What was printed is told as the program's that was running, so it must have been none.
         silent = self._worker is not None and not self._worker.inbox.text
-        return same and silent and zygote is self.zygote and self._runs < _MOST_RUNS
-
-    def has(self, cells: Sequence[Cell]) -> bool:
-        """Whether the data of all these cells is here."""
-        return self._board.has(lay_out(cells)[1])
+        return same and silent and self._runs < _MOST_RUNS and self._board.has(layout.arrays)
 
     def run(
         self,
         source: Source,
         cells: Sequence[Cell],
+        layout: Layout,
         parameters: Sequence[dict[str, float]],
         keep: Sequence[np.ndarray],
     ) -> CompiledRun:
         """Run a program that this is the code of; see `Sandbox.run_compiled`.
 
         Args:
+            layout: of the cells.
             parameters: of each cell, as the program's schedule says.
         """
         assert self._worker is not None
         self._runs += 1
         run = CompiledRun([], list(parameters), {}, self._tier)
-        names, _ = lay_out(cells)
         talk = Talk(self._worker, source, self._allowance)
         sweep = _Sweep(talk, self._board, self._allowance)
         for c, cell in enumerate(cells):
-            talk.begin(cell, names[c], parameters[c])
+            talk.begin(cell, layout.names[c], parameters[c])
             episodes, logs = sweep.cell(c, cell, keep[c])
             run.episodes.append(episodes)
             run.logs.update(logs)
