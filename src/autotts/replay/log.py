@@ -22,21 +22,27 @@ NOT_ADMITTED = 100
 
 
 @register_jitable
-def _ask_again(s: Any, kind: int, flag: bool, words: Any, ids: Any, times: Any) -> int:
-    """Make one request of a log; returns the rule it breaks, -1 if it is no request."""
-    k = len(words)
+def _ask_again(s: Any, kind: int, flag: bool, at: int, k: int) -> int:
+    """Make one request of a log, of k words; returns the rule it breaks, -1 if it is none.
+
+    Arrays are made of addresses: a slice of an array would be counted as a reference to it,
+    which takes longer than most requests.
+    """
+    words = jit.array_at(s.log_address + 8 * at, 8, k)
     if kind == control.BRANCH and k == 1:
         return control.branch(s, words[0], flag)
     if kind == control.NOTE and k == 2:
         control.note(s, words[0], words[1])
         return control.ADMITTED
-    if k > len(ids):
+    if k > s.ceiling:
         return -1
     if kind == control.CONTINUE:
+        ids = jit.array_at(s.arena_address, 8, k)
+        times = jit.array_at(s.arena_address + 8 * k, 8, k)
         for j in range(k):
             ids[j] = words[j] & 0xFFFFFFFF
             times[j] = words[j] >> 32
-        return control.advance(s, ids[:k], times[:k], flag)
+        return control.advance(s, ids, times, flag)
     if kind == control.FINISH:
         return control.finish(s, words)
     if kind == control.PROBE:
@@ -47,15 +53,14 @@ def _ask_again(s: Any, kind: int, flag: bool, words: Any, ids: Any, times: Any) 
 
 
 @register_jitable
-def _replay_episode(s: Any, words: Any, ids: Any, times: Any) -> bool:
+def _replay_episode(s: Any, at: int, end: int) -> bool:
     """Make every request of an episode's log again; whether each was admitted."""
-    at = 0
-    while at < len(words):
-        head = words[at]
+    while at < end:
+        head = s.log[at]
         kind, flag, count = head & 7, (head >> 3) & 1, head >> 4
-        if count < 0 or count > len(words) - at - 1:
+        if count < 0 or count > end - at - 1:
             return False
-        if _ask_again(s, kind, flag != 0, words[at + 1 : at + 1 + count], ids, times):
+        if _ask_again(s, kind, flag != 0, at + 1, count):
             return False
         at += 1 + count
     return True
@@ -64,7 +69,6 @@ def _replay_episode(s: Any, words: Any, ids: Any, times: Any) -> bool:
 def _replay(
     header: int,
     pairs: Any,
-    words: Any,
     ends: Any,
     codes: Any,
     failed: Any,
@@ -77,15 +81,13 @@ def _replay(
 ) -> None:
     """Replay the log of `pairs` `[E, 2]`, which answered `codes` `[E]`, into `out`."""
     s = jit.state_at(header)
-    ids = np.empty(s.ceiling, np.int64)
-    times = np.empty(s.ceiling, np.int64)
     first = 0
     for e in range(len(pairs)):
         q, d = pairs[e]
         compiled._aim(s, q, d, orders, probes, lengths, totals, finals)
         s.failed = failed[q]
         s.episode = e
-        admitted = _replay_episode(s, words[first : ends[e]], ids, times)
+        admitted = _replay_episode(s, first, ends[e])
         answer = s.id_of[codes[e]] if codes[e] >= 0 else -1
         if codes[e] >= 0 and answer < 0:
             answer = s.n_answers
@@ -100,7 +102,7 @@ def _replay(
 def _compiled_replay() -> Any:
     signature = types.void(
         types.int64, types.int64[:, ::1], types.int64[::1], types.int64[::1], types.int64[::1],
-        types.int64[::1], *compiled.POOL_TYPES, types.int64[:, ::1],
+        *compiled.POOL_TYPES, types.int64[:, ::1],
     )  # fmt: skip
     return compile_cached(_replay, signature, key="replay", error_model="numpy", nogil=True)
 
@@ -139,9 +141,11 @@ def replay(
     if np.any(codes < -1) or np.any(codes >= limits):
         raise ValueError("an answer is not a code of its question's pool")
     memory = make_memory(pool, rules, orders.shape[2])
+    # Read there, and not written: `log_size` is 0.
+    memory.point("log", np.ascontiguousarray(log.words, np.int64))
     results = np.zeros((len(pairs), len(compiled.RESULTS)), np.int64)
     arguments = (
-        np.ascontiguousarray(pairs, np.int64), np.ascontiguousarray(log.words, np.int64), ends,
+        np.ascontiguousarray(pairs, np.int64), ends,
         np.ascontiguousarray(codes, np.int64), failed_codes(pool, rules), orders,
         pool.probes, pool.lengths, pool.tokens, pool.finals, results,
     )  # fmt: skip

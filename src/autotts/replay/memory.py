@@ -9,6 +9,8 @@ from autotts import control
 from autotts.replay import compiled, jit
 
 _ARENA_WORDS = 1 << 16
+_WRITTEN_FIRST = ("arena", "log")
+"""Large, and never read before they are written, so there is nothing to clear."""
 _POOL = ("order", "probes", "lengths", "totals", "finals")
 
 
@@ -59,7 +61,8 @@ class Memory:
         self.arrays: dict[str, np.ndarray] = {}
         for name, dtype in control.ARRAYS.items():
             if name not in _POOL:
-                self.point(name, np.zeros(sizes.get(name, ceiling), dtype))
+                make = np.empty if name in _WRITTEN_FIRST else np.zeros
+                self.point(name, make(sizes.get(name, ceiling), dtype))
         self.arrays["answer"][:] = -1
         self.arrays["id_of"][:] = -1
         self.point("actions", compiled.action_addresses())

@@ -125,11 +125,12 @@ def _answer_slot(
         stands: how the slot stands, and the id it answers.
     """
     depths = jit.array_at(s.arena_address, 8, s.ceiling)
+    words = frame.ctypes.data
     kind = control.NOTE
     n_before = s.n
     may_only_answer = stands[0] == _WAS_REFUSED
     stands[0] = _PLAYS
-    ids = frame[at:at]
+    ids = jit.array_at(words, 8, 0)
     while at < end:
         kind, flag, count = frame[at] & 7, (frame[at] >> 3) & 1, frame[at] >> 4
         length = _record_length(frame[at], end - at - 1)
@@ -137,8 +138,8 @@ def _answer_slot(
             return _UNREADABLE
         if may_only_answer and kind != ANSWER:
             return _OUT_OF_TURN
-        ids = frame[at + 1 : at + 1 + count]
-        times = frame[at + 1 + count : at + 1 + length]
+        ids = jit.array_at(words + 8 * (at + 1), 8, count)
+        times = jit.array_at(words + 8 * (at + 1 + count), 8, length - count)
         at += 1 + length
         if kind == control.NOTE:
             control.note(s, ids[0], ids[1])
