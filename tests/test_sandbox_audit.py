@@ -27,7 +27,29 @@ def test_a_sample_is_of_all_cells_and_without_repetition():
     assert {c for c, _ in sample} == {0, 1, 2}
     assert all(0 <= e < len(cells[c].pairs) for c, e in sample)
     everything = audit.draw_sample(cells, 10**6, np.random.default_rng(1))
-    assert len(everything) == sum(len(cell.pairs) for cell in cells)
+    assert len(set(everything)) == len(everything) == sum(len(cell.pairs) for cell in cells)
+
+
+def test_a_sample_gives_each_question_its_share():
+    cells = [toy.make_cell(toy.make_pool(s), n_draws=10) for s in range(3)]
+    questions = len(cells[0].pool.probes)
+    for size in (questions * 4, questions * 4 + 1):
+        sample = audit.draw_sample(cells, size, np.random.default_rng(size))
+        counts = np.bincount([cells[c].pairs[e, 0] for c, e in sample], minlength=questions)
+        assert len(sample) == size
+        assert set(counts.tolist()) <= {4, 5}
+
+
+def test_every_episode_is_as_likely_to_be_sampled():
+    cells = [toy.make_cell(toy.make_pool(s), n_draws=2) for s in range(2)]
+    rng = np.random.default_rng(0)
+    times = {(c, e): 0 for c in range(2) for e in range(len(cells[c].pairs))}
+    size, rounds = len(times) // 3, 600
+    for _ in range(rounds):
+        for task in audit.draw_sample(cells, size, rng):
+            times[task] += 1
+    expected = rounds * size / len(times)
+    assert all(abs(n - expected) < 5 * expected**0.5 for n in times.values())
 
 
 def words(*records: tuple[int, list[int]]) -> np.ndarray:

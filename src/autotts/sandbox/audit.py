@@ -28,10 +28,23 @@ def bound(sample: int) -> float:
 
 
 def draw_sample(cells: Sequence[Cell], size: int, rng: np.random.Generator) -> list[Task]:
-    """`size` episodes of the cells, or all if there are fewer, without repetition."""
+    """`size` episodes of the cells, or all if there are fewer, without repetition.
+
+    Every episode is as likely as any other, and each question has its share: then groups, in
+    which a question occurs once, are full, and few. `bound` holds as it does for a plain sample,
+    since with shares kept the chance of missing all that differ is at most as large.
+    """
+    datasets = sorted({cell.dataset for cell in cells})
+    asked = np.concatenate(
+        [(datasets.index(cell.dataset) << 32) + cell.pairs[:, 0].astype(np.int64) for cell in cells]
+    )
+    total = len(asked)
+    by_question = np.lexsort((rng.random(total), asked))
+    size = min(size, total)
+    # Evenly spaced from a random start, in whole numbers, so that none comes twice.
+    spaced = (int(rng.integers(total)) + np.arange(size) * total) // size
+    picked = np.sort(by_question[spaced])
     ends = np.cumsum([len(cell.pairs) for cell in cells])
-    total = int(ends[-1])
-    picked = np.sort(rng.choice(total, size=min(size, total), replace=False))
     owner = np.searchsorted(ends, picked, side="right")
     return [
         (int(c), int(t - (ends[c - 1] if c else 0))) for c, t in zip(owner, picked, strict=True)
