@@ -257,7 +257,7 @@ def run_interpreted(
         while True:
             aim(memory, pool, rules, orders, q, d)
             try:
-                interpreted.run_episode(solve, p, memory, results[e])
+                interpreted.run_episode(solve, p, interpreted.Env(memory), results[e])
             except Exception as error:
                 raise episode_failed(error, solve.__code__.co_filename, q, d) from error
             if results[e, 0] != compiled.LOG_FULL:

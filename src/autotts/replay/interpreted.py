@@ -193,8 +193,8 @@ def parameters(values: Mapping[str, float]) -> Any:
     return namedtuple("Parameters", values)(**values)
 
 
-def run_episode(solve: Callable[..., Any], p: Any, memory: Memory, out: np.ndarray) -> None:
-    """Run one episode of the question that `memory` points to.
+def run_episode(solve: Callable[..., Any], p: Any, env: Env, out: np.ndarray) -> None:
+    """Run one episode of the question that the memory of `env` points to.
 
     Args:
         solve: `solve(env, p)`, interpreted.
@@ -203,7 +203,6 @@ def run_episode(solve: Callable[..., Any], p: Any, memory: Memory, out: np.ndarr
     Raises:
         Whatever the program raises; ControlError if it answers what it can't.
     """
-    env = Env(memory)
     raised = 0
     # Division by zero raises here as it does compiled.
     with np.errstate(divide="raise", invalid="raise"):
@@ -219,4 +218,4 @@ def run_episode(solve: Callable[..., Any], p: Any, memory: Memory, out: np.ndarr
                 f"solve returned {answer}; {env.n_answers} answers were revealed, so ids go from"
                 f" 0 to {env.n_answers - 1}, and -1 is no answer"
             )
-    compiled.end()(memory.address, raised, int(answer), out)
+    compiled.end()(env._address, raised, int(answer), out)

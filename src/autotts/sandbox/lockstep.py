@@ -268,7 +268,7 @@ def _episode_of(program: Program, p: Any, slot: Slot) -> Callable[[int], bool]:
     def run(_: int) -> bool:
         out = np.zeros(len(compiled.RESULTS), np.int64)
         address = slot.memory.address
-        interpreted.run_episode(lambda _, p: program.solve(slot.env, p), p, slot.memory, out)
+        interpreted.run_episode(program.solve, p, slot.env, out)
         ask()(address, ANSWER, address_of(out[1:]), 8, 1, 0, 0, 0)
         return True
 
