@@ -11,6 +11,7 @@ and seccomp (the kernel asks for it), seccomp last (it forbids the calls that se
 
 import ctypes
 import errno
+import functools
 import json
 import os
 import platform
@@ -150,6 +151,22 @@ def _fork() -> None:
 
 def build_filter(exec_pages: bool) -> bytes:
     """The seccomp program: allow what is in `ALLOWED`, kill on `KILLED`, refuse the rest."""
+    code = [fixed_filter(exec_pages)]
+    column, _ = MACHINES[platform.machine()]
+    for numbers in _MAY_SIGNAL_ITSELF.values():
+        code += [
+            instruction(EQUAL, numbers[column], 0, 3),
+            instruction(LOAD, ARGUMENTS),
+            instruction(EQUAL, os.getpid(), 0, 1),
+            instruction(RETURN, ALLOW),
+        ]
+    code.append(instruction(RETURN, ERRNO | errno.EPERM))
+    return b"".join(code)
+
+
+@functools.cache
+def fixed_filter(exec_pages: bool) -> bytes:
+    """What begins the filter of every process, and can be built before there is one."""
     column, architecture = MACHINES[platform.machine()]
     code = [
         instruction(LOAD, ARCHITECTURE),
@@ -173,14 +190,6 @@ def build_filter(exec_pages: bool) -> bytes:
             code += [instruction(EQUAL, number, 0, 1), instruction(RETURN, ALLOW)]
     for numbers in KILLED.values():
         code += [instruction(EQUAL, numbers[column], 0, 1), instruction(RETURN, KILL)]
-    for numbers in _MAY_SIGNAL_ITSELF.values():
-        code += [
-            instruction(EQUAL, numbers[column], 0, 3),
-            instruction(LOAD, ARGUMENTS),
-            instruction(EQUAL, os.getpid(), 0, 1),
-            instruction(RETURN, ALLOW),
-        ]
-    code.append(instruction(RETURN, ERRNO | errno.EPERM))
     return b"".join(code)
 
 
