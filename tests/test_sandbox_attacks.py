@@ -314,7 +314,7 @@ def test_a_blind_worker_s_memory_holds_no_data():
     worker = toy.zygote().fork(seal.Limits())
     with worker:
         worker.hello()
-        memory = memory_of(worker._pid)
+        memory = memory_of(worker.pid)
     assert b"numba" in memory
     for array in (pool.probes, pool.tokens, pool.finals):
         assert array.tobytes()[:64] not in memory

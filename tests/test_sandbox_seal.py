@@ -171,7 +171,7 @@ def test_a_worker_starts_with_nothing():
     """No environment, no file but its own, no thread, a session of its own."""
     with toy.zygote().fork(seal.Limits()) as worker:
         tier = worker.hello()
-        process = Path(f"/proc/{worker._pid}")
+        process = Path(f"/proc/{worker.pid}")
         status = dict(
             line.split(":\t", 1) for line in (process / "status").read_text().splitlines()
         )
@@ -188,9 +188,9 @@ def test_a_worker_starts_with_nothing():
 def test_a_worker_holds_no_open_file_but_its_channel():
     with toy.zygote().fork(seal.Limits()) as worker:
         worker.hello()
-        files = Path(f"/proc/{worker._pid}/fd")
+        files = Path(f"/proc/{worker.pid}/fd")
         assert sorted(int(entry.name) for entry in files.iterdir()) == [0, 1, 2, 3]
-        environment = Path(f"/proc/{worker._pid}/environ").read_text().split("\0")
+        environment = Path(f"/proc/{worker.pid}/environ").read_text().split("\0")
     names = {entry.split("=")[0] for entry in environment if entry}
     assert names <= {"PYTHONPATH", "PYTHONHASHSEED", "AUTOTTS_CACHE", "LANG"} | {
         f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")
@@ -202,14 +202,15 @@ def test_a_zygote_that_dies_is_replaced_and_takes_its_workers_along():
     box = Sandbox()
     worker = box.zygote.fork(seal.Limits())
     worker.hello()
+    pid = worker.pid
     kill(box)
     with pytest.raises(SandboxError, match="fork server"):
         worker.end()
     worker._close()
     deadline = time.monotonic() + 10
-    while not gone(worker._pid) and time.monotonic() < deadline:
+    while not gone(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert gone(worker._pid)
+    assert gone(pid)
     with box:
         outcome = box.run(toy.program(HONEST), [toy.make_cell(n_draws=1)], mode="blind")
     assert np.all(outcome.episodes[0].column("width") == 4)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -43,6 +44,8 @@ class Zygote:
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair()
+        self._told = b""
+        self._forking: deque[Worker] = deque()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
         environment = {
             "PYTHONPATH": import_path(),
@@ -100,21 +103,27 @@ class Zygote:
         }
         try:
             self._ask(request, [theirs.fileno(), write, *files])
-            pid = self._answer(_ANSWER_SECONDS)["pid"]
         finally:
             theirs.close()
             os.close(write)
-        return Worker(self, pid, Inbox(ours, read), unsafe)
+        worker = Worker(self, Inbox(ours, read), unsafe)
+        self._forking.append(worker)
+        return worker
 
-    def end(self, pid: int) -> Exit:
+    def end(self, worker: "Worker") -> Exit:
         """Kill a worker, whatever it does, and say how it ended."""
-        self._ask({"do": "end", "pid": pid})
+        self._ask({"do": "end", "pid": worker.pid})
         return Exit(**self._answer(_ANSWER_SECONDS))
 
-    def drop(self, pid: int) -> None:
+    def drop(self, worker: "Worker") -> None:
         """Kill a worker, and don't wait for its end."""
-        self._ask({"do": "drop", "pid": pid})
-        self._answer(_ANSWER_SECONDS)
+        self._ask({"do": "drop", "pid": worker.pid})
+
+    def tell_pids(self) -> None:
+        """Let the workers that were forked know their process ids."""
+        while self._forking:
+            worker = self._forking.popleft()
+            worker.born(self._answer(_ANSWER_SECONDS)["pid"])
 
     def _ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         body = json.dumps(request).encode()
@@ -125,18 +134,21 @@ class Zygote:
             raise SandboxError(f"the fork server is gone: {error}") from error
 
     def _answer(self, seconds: float) -> dict[str, Any]:
-        """One answer; each is one short message, for the zygote waits for the next request."""
-        if not select.select([self._control], [], [], seconds)[0]:
-            self._process.kill()
-            raise SandboxError(f"the fork server did not answer within {seconds:g} s")
-        answer = self._control.recv(channel.MAX_TEXT)
-        if not answer:
-            self._process.wait()
-            self._said.seek(0)
-            said = channel.shown(self._said.read()[-channel.MAX_TEXT :]).strip()
-            raise SandboxError(f"the fork server could not start or has ended: {said}")
-        parsed: dict[str, Any] = json.loads(answer)
-        return parsed
+        """The next answer, a line; they come in the order of the requests."""
+        while b"\n" not in self._told:
+            if not select.select([self._control], [], [], seconds)[0]:
+                self._process.kill()
+                raise SandboxError(f"the fork server did not answer within {seconds:g} s")
+            told = self._control.recv(channel.MAX_TEXT)
+            if not told:
+                self._process.wait()
+                self._said.seek(0)
+                said = channel.shown(self._said.read()[-channel.MAX_TEXT :]).strip()
+                raise SandboxError(f"the fork server could not start or has ended: {said}")
+            self._told += told
+        line, _, self._told = self._told.partition(b"\n")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def close(self) -> None:
         """End the zygote; the kernel ends its workers with it."""
@@ -150,10 +162,10 @@ class Zygote:
 class Worker:
     """One sealed process, for one program. Use it as a context manager: leaving it ends it."""
 
-    def __init__(self, zygote: Zygote, pid: int, inbox: Inbox, unsafe: bool) -> None:
+    def __init__(self, zygote: Zygote, inbox: Inbox, unsafe: bool) -> None:
         self._zygote = zygote
-        self._pid = pid
         self._unsafe = unsafe
+        self._pid: int | None = None
         self.inbox = inbox
         self.exit: Exit | None = None
 
@@ -163,17 +175,28 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.end()
 
+    @property
+    def pid(self) -> int:
+        """The process id. A fork takes milliseconds, and only here are they waited for."""
+        if self._pid is None:
+            self._zygote.tell_pids()
+        assert self._pid is not None
+        return self._pid
+
+    def born(self, pid: int) -> None:
+        self._pid = pid
+
     def end(self) -> Exit:
         """Kill the process and keep what it printed."""
         if self.exit is None:
-            self.exit = self._zygote.end(self._pid)
+            self.exit = self._zygote.end(self)
             self._close()
         return self.exit
 
     def leave(self) -> None:
         """Kill the process, of which nothing more is to be known, and don't wait for its end."""
         if self._zygote.alive:  # the kernel ends its workers with it
-            self._zygote.drop(self._pid)
+            self._zygote.drop(self)
         self.exit = _LEFT
         self._close()
 

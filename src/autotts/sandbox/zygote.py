@@ -56,7 +56,6 @@ def main(control: socket.socket) -> None:
         elif asked["do"] == "drop":
             _kill(asked["pid"])
             dropped.add(asked["pid"])
-            _answer(control, {})
         else:
             _answer(control, _end(asked["pid"]))
         dropped -= {pid for pid in dropped if os.waitpid(pid, os.WNOHANG)[0]}
@@ -82,7 +81,7 @@ def _use_huge_pages() -> None:
 
 
 def _answer(control: socket.socket, answer: dict[str, Any]) -> None:
-    control.send(json.dumps(answer).encode())
+    control.sendall(json.dumps(answer).encode() + b"\n")
 
 
 def _kill(pid: int) -> None:
