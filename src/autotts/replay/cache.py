@@ -11,7 +11,6 @@ import itertools
 import os
 import pickle
 import secrets
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ import llvmlite.binding
 import numba
 import numpy as np
 from numba.core import bytecode, caching, compiler
+
+from autotts.files import whole
 
 _SOURCES = ("control.py", "votes.py", "replay/jit.py", "replay/compiled.py", "replay/log.py")
 _DIGEST_BYTES = 32
@@ -80,9 +81,8 @@ class DigestCache(caching._Cache):  # type: ignore[misc]
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             payload = caching.dumps(data._reduce())
-            with tempfile.NamedTemporaryFile(dir=self._path.parent, delete=False) as file:
+            with whole(self._path) as file:
                 file.write(hashlib.sha256(payload).digest() + payload)
-            Path(file.name).replace(self._path)
 
     def enable(self) -> None: ...
 
