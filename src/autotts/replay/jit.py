@@ -220,24 +220,24 @@ def array_at(typingctx: Any, address: Any, stride: Any, size: Any) -> Any:
 def _view(typingctx: Any, pointer: Any, skip: Any, size: Any) -> Any:
     """`size` elements of an array of the state from `skip` on, read-only."""
     kind = types.Array(pointer.dtype, 1, "C", readonly=True)
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        address = builder.ptrtoint(args[0], _I64)
-        return _make_array(context, builder, kind, address, args[2], args[1])
-
-    return kind(pointer, types.int64, types.int64), codegen
+    return kind(pointer, types.int64, types.int64), _array_behind(kind)
 
 
 @intrinsic
 def _scratch(typingctx: Any, pointer: Any, skip: Any, size: Any) -> Any:
     """`size` words of an array of the state from `skip` on, as an array a program may change."""
     kind = types.Array(types.int64, 1, "C")
+    return kind(pointer, types.int64, types.int64), _array_behind(kind)
+
+
+def _array_behind(kind: Any) -> Any:
+    """Code for (pointer, skip, size) to an array of a kind."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         address = builder.ptrtoint(args[0], _I64)
         return _make_array(context, builder, kind, address, args[2], args[1])
 
-    return kind(pointer, types.int64, types.int64), codegen
+    return codegen
 
 
 @intrinsic
