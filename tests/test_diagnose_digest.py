@@ -4,33 +4,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from autotts import programs, stores
+from autotts import programs
 from autotts.diagnose.digest import LIMIT_BYTES, digest
 from autotts.diagnose.episodes import show
 from autotts.diagnose.findings import Ran, diagnose
-from autotts.evaluate import Settings, run_cells
-from autotts.stores import Branch, Recording
-
-SETTINGS = Settings(draws="reference:6", max_branches=12, traces=True)
-ANSWERS = ("31337", "271828", "161803")
+from autotts.evaluate import run_cells
+from secret_questions import SETTINGS, assert_told_nothing, make_store
 
 
 @pytest.fixture(scope="module")
 def found():
     """Findings of two controllers on two models, with their episodes."""
     rng = np.random.default_rng(0)
-    made = []
-    for model in ("small", "large"):
-        recordings = []
-        for q in range(6):
-            branches = []
-            for _ in range(12):
-                final = str(rng.choice(ANSWERS, p=[0.6 - 0.1 * q, 0.3 + 0.1 * q, 0.1]))
-                length = int(rng.integers(3, 30))
-                probes = [str(rng.choice(ANSWERS)), *[final] * (length - 1)]
-                branches.append(Branch(probes, 500 * length, final))
-            recordings.append(Recording(f"A secret question {q}?", ANSWERS[0], branches))
-        made.append(stores.build(recordings, model=model, dataset="toy", interval_tokens=500))
+    made = [make_store(rng, model) for model in ("small", "large")]
     runs = {}
     for name in ("cmc", "asc"):
         specs = [programs.parse(name).at(beta) for beta in (0.0, 1.0)]
@@ -59,8 +45,7 @@ def test_no_answer_and_no_question_is_told(found):
     table, ran = found["cmc"]
     told = digest(table, ran, parent=found["asc"][0])
     told += "".join(show(one, table, q, d) for one in ran for q in range(6) for d in range(6))
-    assert "secret" not in told
-    assert not any(answer in told for answer in ANSWERS)
+    assert_told_nothing(told)
 
 
 def test_a_small_limit_cuts_whole_lines_from_the_end(found):

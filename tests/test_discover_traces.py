@@ -5,30 +5,17 @@ import re
 import numpy as np
 import pytest
 
-from autotts import programs, stores
+from autotts import programs
 from autotts.diagnose import VERDICTS, Ran, diagnose
 from autotts.discover import traces
-from autotts.evaluate import Settings, run_cells
-from autotts.stores import Branch, Recording
-
-SETTINGS = Settings(draws="reference:6", max_branches=12, traces=True)
-ANSWERS = ("31337", "271828", "161803")
+from autotts.evaluate import run_cells
+from secret_questions import SETTINGS, assert_told_nothing, make_store
 
 
 @pytest.fixture(scope="module")
 def ran():
     """Episodes of one controller at two betas, on questions that it gets right and wrong."""
-    rng = np.random.default_rng(0)
-    recordings = []
-    for q in range(6):
-        branches = []
-        for _ in range(12):
-            final = str(rng.choice(ANSWERS, p=[0.6 - 0.1 * q, 0.3 + 0.1 * q, 0.1]))
-            length = int(rng.integers(3, 30))
-            probes = [str(rng.choice(ANSWERS)), *[final] * (length - 1)]
-            branches.append(Branch(probes, 500 * length, final))
-        recordings.append(Recording(f"A secret question {q}?", ANSWERS[0], branches))
-    store = stores.build(recordings, model="m", dataset="toy", interval_tokens=500)
+    store = make_store(np.random.default_rng(0), "m")
     specs = [programs.parse("cmc").at(beta) for beta in (0.0, 1.0)]
     return [Ran.of(cell, SETTINGS) for cell in run_cells([store], specs, SETTINGS)]
 
@@ -54,9 +41,7 @@ def test_the_same_episodes_give_the_same_text(ran):
 
 
 def test_no_answer_and_no_question_is_told(ran):
-    text = traces.sample(ran, diagnose(ran))
-    assert "secret" not in text
-    assert not any(answer in text for answer in ANSWERS)
+    assert_told_nothing(traces.sample(ran, diagnose(ran)))
 
 
 @pytest.mark.parametrize("limit_bytes", [1_000, 4_000])
