@@ -4,6 +4,7 @@ On a simulated store of 30 questions and 128 branches. Each limit is the one tha
 they are held only when timed (`make bench`), with nothing else running.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -118,13 +119,16 @@ def test_a_compiled_sweep(sandbox, cell, benchmark, name):
     held(benchmark, ratio(a_cell, plain), MOST_COMPILED_RATIO)
 
 
-@pytest.mark.parametrize("name", ["cmc", "parallel-probe"])
-def test_blind_lock_step(sandbox, cell, benchmark, name):
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("cmc", MOST_BLIND_RATIO), ("parallel-probe", MOST_BLIND_RATIO), ("asc", math.inf)],
+)
+def test_blind_lock_step(sandbox, cell, benchmark, name, most):
     """600 episodes in fresh workers of 30, against the same interpreted in this process.
 
-    Of programs with milliseconds of their own to an episode. A worker costs some 10 ms of
-    processor time, 0.4 ms an episode: what is cheaper than that, such as ASC, costs several times
-    its interpreted time.
+    The promise is for programs with a millisecond of their own to an episode. A worker and its
+    frames cost about as much for 30 episodes whatever these do, so that ASC, which takes a third
+    of a millisecond, is measured and nothing is promised.
     """
     source = programs.find(name)
     program = programs.load_trusted(source)
@@ -140,7 +144,7 @@ def test_blind_lock_step(sandbox, cell, benchmark, name):
 
     benchmark.pedantic(blind, rounds=1)
     if benchmark.enabled:
-        held(benchmark, ratio(lambda: seconds_of(blind), plain), MOST_BLIND_RATIO)
+        held(benchmark, ratio(lambda: seconds_of(blind), plain), most)
 
 
 def test_an_audit(sandbox, cell, benchmark):
