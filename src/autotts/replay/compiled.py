@@ -116,7 +116,7 @@ def begin() -> Any:
 
 
 @register_jitable
-def _end(s: Any, raised: int, answer: int, out: Any) -> None:
+def conclude(s: Any, raised: int, answer: int, out: Any) -> None:
     """Write what is known of an episode to `out` `[len(RESULTS)]`."""
     if raised and s.error == control.OVER_BUDGET:
         raised = 0
@@ -140,18 +140,18 @@ def _end(s: Any, raised: int, answer: int, out: Any) -> None:
 
 
 def _end_at(header: int, raised: int, answer: int, out: Any) -> None:
-    _end(jit.state_at(header), raised, answer, out)
+    conclude(jit.state_at(header), raised, answer, out)
 
 
 @functools.cache
 def end() -> Any:
-    """`_end` for the header at an address."""
+    """`conclude` for the header at an address."""
     signature = types.void(_I64, _I64, _I64, types.int64[::1])
     return compile_cached(_end_at, signature, key="end", **_FAST)
 
 
 @register_jitable
-def _aim(
+def aim(
     s: Any, q: int, d: int, orders: Any, probes: Any, lengths: Any, totals: Any, finals: Any
 ) -> None:
     """Point the state at draw d of question q."""
@@ -184,11 +184,11 @@ def _run(
     s = jit.state_at(header)
     for e in range(first, len(episodes)):
         q, d = episodes[e]
-        _aim(s, q, d, orders, probes, lengths, totals, finals)
+        aim(s, q, d, orders, probes, lengths, totals, finals)
         s.failed = failed[q]
         s.episode = e
         raised, answer = jit.call_program(program, (header,))
-        _end(s, raised, answer, out[e])
+        conclude(s, raised, answer, out[e])
         log_ends[e] = s.log_at
         control.reset(s)
         if out[e, 0] == LOG_FULL:

@@ -84,14 +84,14 @@ def _replay(
     first = 0
     for e in range(len(pairs)):
         q, d = pairs[e]
-        compiled._aim(s, q, d, orders, probes, lengths, totals, finals)
+        compiled.aim(s, q, d, orders, probes, lengths, totals, finals)
         s.failed = failed[q]
         s.episode = e
         admitted = _replay_episode(s, first, ends[e])
         answer = s.id_of[codes[e]] if codes[e] >= 0 else -1
         if codes[e] >= 0 and answer < 0:
             answer = s.n_answers
-        compiled._end(s, 0, answer, out[e])
+        compiled.conclude(s, 0, answer, out[e])
         if not admitted:
             out[e, 0] = NOT_ADMITTED
         first = ends[e]

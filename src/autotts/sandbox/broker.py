@@ -161,16 +161,22 @@ def _answer_slot(
     return _write_reply(s, kind, ids, n_before, depths, reply, out_at)
 
 
-@kernel(_I64(_WORDS, _WORDS, types.boolean[::1], RECEIVED, _WORDS, types.int64[:, ::1]))
+@kernel(
+    _I64(
+        _WORDS, _WORDS, types.boolean[::1], RECEIVED, _WORDS, types.int64[:, ::1],
+        types.int64[:, ::1],
+    )
+)  # fmt: skip
 def answer_frame(
-    headers: Any, most_words: Any, playing: Any, frame: Any, reply: Any, stands: Any
+    headers: Any, most_words: Any, playing: Any, frame: Any, reply: Any, stands: Any, results: Any
 ) -> Any:
     """Perform what a frame asks for; returns the length of the reply, or why there is none.
 
     Args:
         most_words: `[W]` words that each slot may send.
-        playing: `[W]` whose episode goes on.
+        playing: `[W]` whose episode goes on; updated.
         stands: `[W, 2]` how each slot stands, and the id that it answers; updated.
+        results: `[W, len(compiled.RESULTS)]` of the episodes that end; written.
     """
     width = len(headers)
     if len(frame) < width:
@@ -187,6 +193,9 @@ def answer_frame(
             end = _answer_slot(s, frame, start, start + count, reply, end, stands[k])
             if end < 0:
                 return end
+            if stands[k, 0] == _ANSWERS:
+                compiled.conclude(s, 0, stands[k, 1], results[k])
+                playing[k] = False
             start += count
     return end if start == len(frame) else _UNREADABLE
 
@@ -232,8 +241,9 @@ class Broker:
             ControllerError: an episode goes on and on.
         """
         size = answer_frame()(
-            self._headers, self._most_words, self._playing, frame, self._reply, self._stands
-        )
+            self._headers, self._most_words, self._playing, frame, self._reply, self._stands,
+            self.results,
+        )  # fmt: skip
         if size == _LOGS_TOO_MUCH:
             raise ControllerError(
                 f"an episode asks for more than {self._memories[0]['log_size']:,} words"
@@ -244,10 +254,6 @@ class Broker:
                 if size == _UNREADABLE
                 else "a worker spoke for an episode out of turn, or said too much"
             )
-        for k in (self._stands[:, 0] == _ANSWERS).nonzero()[0].tolist():
-            answer = int(self._stands[k, 1])
-            compiled.end()(self._memories[k].address, 0, answer, self.results[k])
-            self._playing[k], self._stands[k, 0] = False, _PLAYS
         return self._reply[:size]
 
     def log(self, k: int) -> np.ndarray:
