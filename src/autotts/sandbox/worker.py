@@ -215,7 +215,8 @@ class Worker:
         try:
             _, payload = self.inbox.receive(kind, time.monotonic() + _ANSWER_SECONDS)
         except (Ended, Stalled) as error:
-            raise SandboxError("a worker could not seal itself") from error
+            status = self.end().status
+            raise SandboxError(f"a worker could not seal itself (status {status})") from error
         return self.check_hello(payload)
 
     def check_hello(self, payload: bytes) -> Tier:
