@@ -11,7 +11,7 @@ from numba import types
 import autotts
 from autotts import stores
 from autotts.evaluate import Settings, evaluate
-from autotts.replay.cache import cache_folder, compile_cached
+from autotts.replay.cache import cache_folder, compile_cached, environment_digest
 
 SIGNATURE = types.int64(types.int64)
 PROGRAM = """
@@ -99,6 +99,41 @@ def test_a_change_of_the_environment_is_a_new_key(tmp_path):
         check=True,
     )
     assert ran.stdout == f"{package / '__init__.py'} 6\n"
+
+
+def test_another_python_is_a_new_key(monkeypatch):
+    here = environment_digest()
+    environment_digest.cache_clear()
+    monkeypatch.setattr(sys.implementation, "cache_tag", "other-1")
+    assert environment_digest() != here
+    environment_digest.cache_clear()
+
+
+@pytest.mark.parametrize("half", ["broker", "lockstep"])
+def test_a_change_of_either_half_is_a_new_key_of_the_sandbox_s_kernels(tmp_path, half):
+    """In a copy of the package: constants of one are compiled into the other."""
+    package = tmp_path / "autotts"
+    shutil.copytree(Path(autotts.__file__).parent, package)
+    code = (
+        "from autotts.sandbox import broker, lockstep\n"
+        "print(*(f()._cache.cache_path for f in (broker.answer_frame, lockstep.absorb)))\n"
+    )
+
+    def paths() -> set[str]:
+        ran = subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONPATH": str(tmp_path), "AUTOTTS_CACHE": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return set(ran.stdout.split())
+
+    before = paths()
+    with (package / "sandbox" / f"{half}.py").open("a") as file:
+        file.write("# changed")
+    assert len(before) == 2
+    assert before.isdisjoint(paths())
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,19 @@ def test_every_episode_is_as_likely_to_be_sampled():
     assert all(abs(n - expected) < 5 * expected**0.5 for n in times.values())
 
 
+def test_questions_are_not_sampled_in_step():
+    """Where each has half an episode to give, two that come one after the other often both do."""
+    cells = [toy.make_cell(toy.make_pool(0, questions=4), n_draws=10)]
+    rng = np.random.default_rng(0)
+    together = 0
+    for _ in range(400):
+        together += {int(cells[0].pairs[e, 0]) for _, e in audit.draw_sample(cells, 2, rng)} in (
+            {0, 2},
+            {1, 3},
+        )
+    assert 0.2 < together / 400 < 0.5
+
+
 def words(*records: tuple[int, list[int]]) -> np.ndarray:
     return np.array([w for kind, rest in records for w in (kind | len(rest) << 4, *rest)], np.int64)
 

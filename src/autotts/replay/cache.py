@@ -1,7 +1,8 @@
 """Compiled code on disk, under a digest of everything that went into it.
 
 Numba's own cache looks at one source file: a change of the control space would leave yesterday's
-billing in today's run. Here the key covers the program, our sources, Numba, NumPy and the CPU.
+billing in today's run. Here the key covers the program, our sources, Python, Numba, NumPy and the
+CPU.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import itertools
 import os
 import pickle
 import secrets
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,13 +43,14 @@ def cache_folder() -> Path:
 
 @functools.cache
 def environment_digest() -> str:
-    """Digest of the environment's sources, Numba, NumPy and the CPU."""
+    """Digest of the environment's sources, Python, Numba, NumPy and the CPU."""
     digest = hashlib.sha256()
     package = Path(__file__).resolve().parent.parent
     for name in _SOURCES:
         digest.update((package / name).read_bytes())
     cpu = llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()
-    digest.update(repr((numba.__version__, np.__version__, cpu)).encode())
+    versions = sys.implementation.cache_tag, numba.__version__, np.__version__
+    digest.update(repr((versions, cpu)).encode())
     return digest.hexdigest()
 
 

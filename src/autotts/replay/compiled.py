@@ -71,6 +71,10 @@ def _active(header: int, out: int) -> int:
     return control.active(jit.state_at(header), jit.array_at(out, 8, 1))
 
 
+def _room(header: int) -> int:
+    return control.room(jit.state_at(header))
+
+
 def _vote(header: int) -> int:
     return control.vote(jit.state_at(header))
 
@@ -90,6 +94,7 @@ def actions() -> dict[str, Any]:
         _probe,
         _prune,
         _active,
+        _room,
         _vote,
         _note,
     )

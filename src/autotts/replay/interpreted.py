@@ -49,11 +49,7 @@ class Env:
 
     @property
     def room(self) -> int:
-        left = self._memory["ceiling"] - self.n
-        if self.budget >= 0:
-            unit = self.interval + self._memory["probe_cost"]
-            left = min(left, max(0, self.budget - self.spent) // unit)
-        return left
+        return self._actions["room"](self._address)
 
     @property
     def just_finished(self) -> np.ndarray:

@@ -40,6 +40,7 @@ ACTIONS = {
     "probe": 4,
     "prune": 4,
     "active": 2,
+    "room": 1,
     "vote": 1,
     "note": 3,
 }
@@ -58,6 +59,8 @@ VIEWS = {
 
 COUNTS = ("n", "n_finished", "n_answers", "spent", "budget", "interval", "rounds")
 """Scalars of the Env table that are fields as they stand."""
+
+_BRANCH, _ADVANCE, _FINISH, _PROBE, _PRUNE, _ACTIVE, _ROOM, _VOTE, _NOTE = range(len(ACTIONS))
 
 _DTYPES = {
     name: types.boolean if dtype == "bool" else getattr(types, dtype)
@@ -363,7 +366,7 @@ def _checked_answer(answer: Any) -> Any:
 @overload_attribute(Env, "room")
 def _room(env: Any) -> Any:
     def read(env: Any) -> Any:
-        return control.room(_state(env))
+        return call_action(_state(env).actions[_ROOM], (_header(env),))
 
     return read
 
@@ -390,8 +393,6 @@ def _history(env: Any, i: Any) -> Any:
 
 # What a program does. A message needs the state in words: where an action is not admitted, the
 # driver runs the episode again, interpreted.
-
-_BRANCH, _ADVANCE, _FINISH, _PROBE, _PRUNE, _ACTIVE, _VOTE, _NOTE = range(len(ACTIONS))
 
 
 def _is_other_int(ids: Any) -> bool:

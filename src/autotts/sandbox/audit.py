@@ -39,7 +39,9 @@ def draw_sample(cells: Sequence[Cell], size: int, rng: np.random.Generator) -> l
         [(datasets.index(cell.dataset) << 32) + cell.pairs[:, 0].astype(np.int64) for cell in cells]
     )
     total = len(asked)
-    by_question = np.lexsort((rng.random(total), asked))
+    # Questions in random order too: spaced evenly over a known one, whole questions go together.
+    _, question = np.unique(asked, return_inverse=True)
+    by_question = np.lexsort((rng.random(total), rng.permutation(question.max() + 1)[question]))
     size = min(size, total)
     # Evenly spaced from a random start, in whole numbers, so that none comes twice.
     spaced = (int(rng.integers(total)) + np.arange(size) * total) // size

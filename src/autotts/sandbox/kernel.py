@@ -14,17 +14,25 @@ RECEIVED = types.Array(types.int64, 1, "C", readonly=True)
 """int64 words as they came from the other side."""
 
 
+@functools.cache
+def _sources_digest() -> str:
+    folder = Path(__file__).parent
+    digest = hashlib.sha256()
+    for name in ("broker.py", "lockstep.py"):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
+
+
 def kernel(signature: Any) -> Callable[[Callable[..., Any]], Callable[[], Any]]:
     """Make a function one that returns its compiled form, compiled when first asked for.
 
-    The cache's key covers the file that the function stands in, as the driver's covers its own.
+    The cache's key covers the files of both halves, for each compiles the other's constants in.
     """
 
     def define(function: Callable[..., Any]) -> Callable[[], Any]:
         @functools.cache
         def compiled() -> Any:
-            text = Path(function.__code__.co_filename).read_bytes()
-            key = f"{function.__module__}.{function.__name__}|{hashlib.sha256(text).hexdigest()}"
+            key = f"{function.__module__}.{function.__name__}|{_sources_digest()}"
             return compile_cached(function, signature, key=key, error_model="numpy", nogil=True)
 
         return compiled
