@@ -13,7 +13,7 @@ from autotts.errors import ControllerError, ProgramError, SandboxError, SpecErro
 from autotts.replay import episodes as in_process
 from autotts.replay.episodes import Episodes, Rules
 from autotts.sandbox.blind import group_tasks
-from autotts.sandbox.cells import Cell
+from autotts.sandbox.cells import Allowance, Cell
 from autotts.sandbox.sealed import Talk
 
 SMALL = ["short-mk", "asc", "margin"]
@@ -251,3 +251,21 @@ def test_recorded_data_gives_the_same_everywhere(recorded, tmp_path):
         source = programs.find(name)
         run = toy.blind(source, cell)
         assert_same(run.results, run.logs, interpreted(source, cell))
+
+
+@pytest.mark.parametrize("driver", [toy.compiled, toy.blind])
+def test_a_worker_that_can_not_seal_itself_is_no_fault_of_the_program(driver):
+    with pytest.raises(SandboxError, match="could not seal itself"):
+        driver(toy.program(HONEST), toy.make_cell(n_draws=1), without=[["no name of a layer"]])
+
+
+def test_an_unknown_mode_is_an_error():
+    with pytest.raises(ValueError, match="mode 'blnid': need one of auto, compiled, blind"):
+        toy.sandbox().run(toy.program(HONEST), [toy.make_cell(n_draws=1)], mode="blnid")
+
+
+def test_a_program_that_is_slow_to_load_is_told_so():
+    slow = HONEST.replace("def schedule", "while True:\n    pass\n\ndef schedule", 1)
+    hasty = Allowance(program_seconds=0.5)
+    with pytest.raises(ControllerError, match="loading the program: the program took too long"):
+        toy.blind(toy.program(slow), toy.make_cell(n_draws=1), hasty)

@@ -250,13 +250,9 @@ def _as_kind(source: Source, name: str, value: float, kind: type, beta: float) -
 
 
 @functools.cache
-def _load_once(source: Source) -> Program:
-    return load(source)
-
-
 def load_trusted(source: Source) -> Program:
     """Load a program into this process, once. Not for code that somebody else wrote."""
-    return _load_once(source)
+    return load(source)
 
 
 def parse(text: str) -> Spec:

@@ -32,7 +32,7 @@ from autotts.evaluate.frontiers import (
 from autotts.files import whole
 from autotts.programs import Source, Spec
 from autotts.replay.episodes import Episodes, all_pairs
-from autotts.sandbox.box import Sandbox
+from autotts.sandbox.box import Mode, Sandbox
 from autotts.sandbox.cells import Cell
 from autotts.sandbox.tier import reach
 from autotts.stores import Store
@@ -265,7 +265,7 @@ class Scorer:
         return self._run_in_sandbox(source, cells, audit, keep_log, "blind")
 
     def _run_in_sandbox(
-        self, source: Source, cells: Sequence[Cell], audit: int, keep_log: bool, mode: str
+        self, source: Source, cells: Sequence[Cell], audit: int, keep_log: bool, mode: Mode
     ) -> Ran:
         outcome = self._sandbox.run(source, cells, mode=mode, sample=audit, keep_log=keep_log)
         verdict = outcome.verdict

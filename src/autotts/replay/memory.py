@@ -15,7 +15,7 @@ _POOL = ("order", "probes", "lengths", "totals", "finals")
 
 
 class Memory:
-    """Holds one episode at a time; a thread, a slot of the broker or a live question owns one.
+    """Holds one episode at a time; a thread or a slot of the broker owns one.
 
     header: `[len(jit.FIELDS)]` int64, by name through `memory["spent"]`.
     arrays: the arrays of `control.ARRAYS` that belong to the episode, by name.

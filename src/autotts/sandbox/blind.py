@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,19 +16,21 @@ import numpy as np
 from autotts.errors import ControllerError, ProgramError
 from autotts.programs import Source
 from autotts.replay import compiled
-from autotts.replay.episodes import aim, make_memory
+from autotts.replay.episodes import Rules, aim, make_memory
 from autotts.replay.memory import Memory
 from autotts.sandbox import channel, seal
 from autotts.sandbox.broker import Broker, answer_frame
 from autotts.sandbox.cells import LOG_WORDS, Allowance, Cell
 from autotts.sandbox.channel import Ended, Flooded, Poll, Stalled
 from autotts.sandbox.tier import Tier
-from autotts.sandbox.worker import Worker, Zygote, source_payload
+from autotts.sandbox.worker import ANSWER_SECONDS, Worker, Zygote, source_payload
 
 MAX_GROUP = 120
 """Most episodes side by side; more are slower, for their stacks leave the cache."""
-_MAX_KINDS = 1 << 14
 _NOT_KEPT = np.zeros(0, np.int64)
+
+_Size = tuple[int, Rules, int]
+"""What memories of one kind have in common: the pool (by id), the rules and the ceiling."""
 
 Task = tuple[int, int]
 """An episode: (cell, index in the cell)."""
@@ -50,15 +52,20 @@ class BlindRun:
 
 @dataclass(slots=True)
 class _Group:
-    """A group while it runs."""
+    """A group while it runs.
+
+    borrowed: the memory of each episode, and where it goes when the group is over.
+    doing: what the program does, in the words of an error; empty before the worker has sealed
+        itself and was given it.
+    """
 
     worker: Worker
     tasks: list[int]
     broker: Broker
-    keys: list[Any]
+    borrowed: list[tuple[_Size, Memory]]
     accept: dict[int, int]
     deadline: float
-    since: float = field(default_factory=time.monotonic)
+    doing: str = ""
 
 
 def group_tasks(
@@ -116,6 +123,7 @@ def run_blind(
         ControllerError: an episode failed, with question, draw, line and message.
         SandboxError: a worker can't be sealed, or broke its protocol.
     """
+    answer_frame()  # compiled before any clock runs
     kept = np.ones(len(tasks), np.bool_) if keep is None else keep
     run = _Blind(zygote, source, cells, tasks, allowance, kept, how)
     return run.all(jobs or (os.cpu_count() or 1) + 1)
@@ -154,7 +162,7 @@ class _Blind:
         self._how = how
         self._tier: Tier | None = None
         self._text = ""
-        self._memories: dict[Any, list[Memory]] = {}
+        self._memories: dict[_Size, list[Memory]] = {}
         self._groups: list[_Group] = []
         self._poll = Poll()
         self._results = np.zeros((len(tasks), len(compiled.RESULTS)), np.int64)
@@ -163,7 +171,6 @@ class _Blind:
         self._deadline = time.monotonic() + allowance.cell_seconds * len(self._asked)
 
     def all(self, jobs: int) -> BlindRun:
-        answer_frame()  # compiled before any clock runs
         waiting = group_tasks(self._cells, self._tasks, np.random.default_rng())
         waiting.reverse()
         try:
@@ -172,7 +179,7 @@ class _Blind:
                     self._groups.append(self._begin(waiting.pop()))
                 self._serve()
         finally:
-            for group in self._groups:
+            for group in self._groups:  # of a program that failed: nothing of it may be left
                 group.worker.end()
         assert self._tier is not None  # every group says hello before it ends
         return BlindRun(self._results, self._logs, self._tier, self._text)
@@ -185,7 +192,7 @@ class _Blind:
         )
         worker = self._zygote.fork(limits, **self._how)
         self._poll.add(worker.inbox)
-        memories, keys = [], []
+        borrowed = []
         for t in tasks:
             c, e = self._tasks[t]
             cell = self._cells[c]
@@ -196,11 +203,10 @@ class _Blind:
             )
             question, draw = cell.pairs[e].tolist()
             aim(memory, cell.pool, cell.rules, cell.orders, question, draw)
-            memories.append(memory)
-            keys.append((key, memory))
-        accept = {channel.HELLO: channel.MAX_TEXT}
-        deadline = time.monotonic() + self._allowance.program_seconds
-        return _Group(worker, tasks, Broker(memories), keys, accept, deadline)
+            borrowed.append((key, memory))
+        broker = Broker([memory for _, memory in borrowed])
+        accept = {channel.HELLO: channel.MAX_HELLO}
+        return _Group(worker, tasks, broker, borrowed, accept, time.monotonic() + ANSWER_SECONDS)
 
     def _serve(self) -> None:
         """Wait for some group, and answer those that have something."""
@@ -219,16 +225,21 @@ class _Blind:
                 elif now >= min(group.deadline, self._deadline):
                     raise Stalled
             except (Stalled, Ended, Flooded) as error:
-                raise group.worker.failed(error, self._source, "an episode") from error
+                if not group.doing:
+                    raise group.worker.unsealed() from error
+                raise group.worker.failed(error, self._source, group.doing) from error
 
     def _answer(self, group: _Group, kind: int, payload: bytes) -> None:
         """Take a group one step on."""
         if kind == channel.HELLO:
             self._tier = group.worker.check_hello(payload)
-            group.accept = {channel.LOADED: _MAX_KINDS, channel.FAILED: channel.MAX_FAILED}
+            group.doing = "loading the program"
+            group.deadline = time.monotonic() + self._allowance.program_seconds
+            group.accept = {channel.LOADED: channel.MAX_NAMED, channel.FAILED: channel.MAX_FAILED}
             self._send(group, channel.SOURCE, source_payload(self._source))
             self._send(group, channel.SLOTS, self._slots(group))
         elif kind == channel.LOADED:
+            group.doing = "an episode"
             group.accept = {
                 channel.ASK: group.broker.max_bytes,
                 channel.FAILED: channel.MAX_FAILED,
@@ -257,7 +268,7 @@ class _Blind:
     def _finish(self, group: _Group) -> None:
         self._groups.remove(group)
         self._poll.remove(group.worker.inbox)
-        group.worker.leave()
+        group.worker.drop()
         self._text = self._text or group.worker.inbox.text
         for k, t in enumerate(group.tasks):
             result = group.broker.results[k]
@@ -270,7 +281,7 @@ class _Blind:
             self._results[t] = result
             if self._keep[t]:
                 self._logs[t] = group.broker.log(k)
-        for key, memory in group.keys:
+        for key, memory in group.borrowed:
             self._memories[key].append(memory)
 
     def _pair(self, task: int) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """The sandbox: where a program that somebody else wrote is run, audited and stopped."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from autotts.sandbox.sealed import (
 )
 from autotts.sandbox.worker import Zygote
 
-__all__ = ["Allowance", "Cell", "Outcome", "Sandbox", "Verdict"]
+__all__ = ["Allowance", "Cell", "Mode", "Outcome", "Sandbox", "Verdict"]
+
+Mode = Literal["auto", "compiled", "blind"]
 
 
 class Sandbox:
@@ -80,19 +82,20 @@ class Sandbox:
         source: Source,
         cells: Sequence[Cell],
         *,
-        mode: str = "auto",
+        mode: Mode = "auto",
         sample: int = 0,
         keep_log: bool = False,
     ) -> Outcome:
-        """Run a program over cells, in one worker compiled, or blind.
+        """Run a program over cells, compiled in one worker, or blind in many.
 
         Args:
-            mode: "compiled" or "blind"; "auto" is compiled, and blind for what doesn't compile.
+            mode: "auto" is compiled, and blind for what doesn't compile.
             sample: episodes to audit, see `audit.SAMPLE`; 0 for none.
             keep_log: whether to keep what every episode asked for.
 
         Raises:
             ProgramError: the source check refuses it, or it does not load, or not compile.
+            SpecError: it has no parameter that a cell names.
             ControllerError: it failed in an episode, took too long, or the audit rejects it.
             SandboxError: nothing can be sealed here, or a worker broke its protocol.
         """
@@ -108,8 +111,10 @@ class Sandbox:
         return self._judge(source, cells, "auto", sample, False).verdict
 
     def _judge(
-        self, source: Source, cells: Sequence[Cell], mode: str, sample: int, keep_log: bool
+        self, source: Source, cells: Sequence[Cell], mode: Mode, sample: int, keep_log: bool
     ) -> Outcome:
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode {mode!r}: need one of {', '.join(get_args(Mode))}")
         check_source(source.text, source.path)
         sampled = audit.draw_sample(cells, sample, np.random.default_rng()) if sample else []
         keep = [np.full(len(cell.pairs), keep_log) for cell in cells]

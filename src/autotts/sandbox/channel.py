@@ -1,8 +1,8 @@
 """Frames between the trusted side and a sealed worker: a kind, a length, that many bytes.
 
 Both ends are sockets. The trusted end never blocks on the other one, takes only the kinds that
-it expects at that moment, each up to its size, and never unpickles: payloads are int64 words, or
-text that is only shown.
+it expects at that moment, each up to its size, and never unpickles: payloads are int64 words,
+numbers by name in JSON, which are checked, or text that is only shown.
 """
 
 import os
@@ -29,6 +29,9 @@ SLOT = struct.Struct("<i")
 MAX_TEXT = 8192
 """Bytes of text that is kept of what a program says."""
 MAX_FAILED = SLOT.size + MAX_TEXT
+MAX_HELLO = 4096
+MAX_NAMED = 1 << 14
+"""Bytes of what LOADED and PARAMETERS say of a program's parameters, by name."""
 MAX_OUTPUT = 1 << 20
 """Bytes that a program may print before it is ended."""
 _CHUNK = 1 << 16

@@ -9,7 +9,7 @@ A frame is `[W]` counts of words, then the words, slot by slot. Requests are rec
 `header, words...` with `kind | flag << 3 | count << 4` as header: BRANCH has k; CONTINUE the ids,
 then the times; FINISH, PROBE and PRUNE the ids; NOTE a name and bits; ANSWER an id. PRUNE and
 NOTE reveal nothing and travel with the next record. A reply has for each slot that asked the
-words of `broker.answer_slot`.
+words that `broker._write_reply` has.
 """
 
 import json

@@ -25,14 +25,12 @@ from autotts.replay.log import replay
 from autotts.sandbox import channel, seal
 from autotts.sandbox.board import MAX_CHUNK, Board, Layout
 from autotts.sandbox.cells import LOG_WORDS, Allowance, Cell
-from autotts.sandbox.channel import Ended, Flooded, Stalled
 from autotts.sandbox.tier import Tier
 from autotts.sandbox.worker import Worker, Zygote, read_numbers, source_payload
 
 _CHUNK_SECONDS = 0.05
 _COMPILER_BYTES = 1 << 30
 """Address space for the compiler, beside what the program may use."""
-_MAX_PARAMETERS = 1 << 14
 _MOST_RUNS = 16
 """How often a worker may run before it is started anew; its processor time is limited for all."""
 
@@ -148,8 +146,8 @@ class CodeWorker:
         return run
 
     def close(self) -> None:
-        if self._worker is not None and self._worker.exit is None:
-            self._worker.leave()
+        if self._worker is not None:
+            self._worker.drop()
         self._board.close()
 
 
@@ -195,16 +193,14 @@ class Talk:
         self, kind: int, payload: bytes, accept: dict[int, int], seconds: float, what: str
     ) -> tuple[int, bytes]:
         deadline = time.monotonic() + seconds
-        try:
+        with self._worker.doing(what, self._source):
             self._worker.inbox.send(kind, payload, deadline)
             return self._worker.inbox.receive(accept, deadline)
-        except (Stalled, Ended, Flooded) as error:
-            raise self._worker.failed(error, self._source, what) from error
 
     def load(self, source: Source) -> tuple[Tier, dict[str, type]]:
         """Let the sealed worker load a program; what it reached, and the kinds of parameters."""
         tier = self._worker.hello()
-        accept = {channel.LOADED: _MAX_PARAMETERS, channel.FAILED: channel.MAX_FAILED}
+        accept = {channel.LOADED: channel.MAX_NAMED, channel.FAILED: channel.MAX_FAILED}
         seconds = self._allowance.program_seconds
         kind, payload = self._exchange(
             channel.SOURCE, source_payload(source), accept, seconds, "loading the program"
@@ -247,7 +243,7 @@ class Talk:
                 "probe_cost": rules.probe_cost,
             },
         }
-        accept = {channel.PARAMETERS: _MAX_PARAMETERS, channel.FAILED: channel.MAX_FAILED}
+        accept = {channel.PARAMETERS: channel.MAX_NAMED, channel.FAILED: channel.MAX_FAILED}
         kind, payload = self._exchange(
             channel.CELL, json.dumps(asked).encode(), accept, self._allowance.program_seconds,
             "schedule",
@@ -259,19 +255,15 @@ class Talk:
     def start(self, half: int, pairs: np.ndarray, deadline: float) -> None:
         """Let the worker run episodes `[n, 2]`, and write to one half of the board."""
         words = np.concatenate([[half], pairs.ravel()])
-        try:
+        with self._worker.doing("running", self._source):
             self._worker.inbox.send(channel.RUN, words.tobytes(), deadline)
-        except (Stalled, Ended, Flooded) as error:
-            raise self._worker.failed(error, self._source, "running") from error
 
     def done(self, count: int, deadline: float) -> int:
         """How many of `count` episodes, begun first, the worker has run; at least one."""
         accept = {channel.DONE: 8, channel.FAILED: channel.MAX_FAILED}
         soon = min(deadline, time.monotonic() + self._allowance.episode_seconds)
-        try:
+        with self._worker.doing("an episode", self._source):
             kind, payload = self._worker.inbox.receive(accept, soon)
-        except (Stalled, Ended, Flooded) as error:
-            raise self._worker.failed(error, self._source, "an episode") from error
         if kind == channel.FAILED:
             raise ControllerError(str(self._worker.failure(self._source, payload)[1]))
         (done,) = channel.words(payload) if len(payload) == 8 else (-1,)
@@ -285,10 +277,8 @@ class Talk:
 
     def printed(self) -> str:
         """What the program has printed so far."""
-        try:
+        with self._worker.doing("an episode", self._source):
             self._worker.inbox.drain()
-        except Flooded as error:
-            raise self._worker.failed(error, self._source, "an episode") from error
         return self._worker.inbox.text
 
 

@@ -11,8 +11,8 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from autotts.errors import ControllerError, ProgramError, SandboxError
@@ -23,20 +23,8 @@ from autotts.sandbox.channel import Ended, Flooded, Inbox, Stalled
 from autotts.sandbox.tier import Tier, import_path
 
 _START_SECONDS = 120.0
-_ANSWER_SECONDS = 20.0
-_MAX_HELLO = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How a worker ended. status: its exit code, or minus the signal that killed it."""
-
-    status: int
-    cpu_seconds: float
-    memory_kib: int
-
-
-_LEFT = Exit(-signal.SIGKILL, 0.0, 0)
+ANSWER_SECONDS = 20.0
+"""How long the fork server, or a worker that seals itself, may take to answer."""
 
 
 class Zygote:
@@ -110,10 +98,11 @@ class Zygote:
         self._forking.append(worker)
         return worker
 
-    def end(self, worker: "Worker") -> Exit:
-        """Kill a worker, whatever it does, and say how it ended."""
+    def end(self, worker: "Worker") -> int:
+        """Kill a worker, whatever it does; its exit code, or minus the signal that killed it."""
         self._ask({"do": "end", "pid": worker.pid})
-        return Exit(**self._answer(_ANSWER_SECONDS))
+        status: int = self._answer(ANSWER_SECONDS)["status"]
+        return status
 
     def drop(self, worker: "Worker") -> None:
         """Kill a worker, and don't wait for its end."""
@@ -123,7 +112,7 @@ class Zygote:
         """Let the workers that were forked know their process ids."""
         while self._forking:
             worker = self._forking.popleft()
-            worker.born(self._answer(_ANSWER_SECONDS)["pid"])
+            worker.born(self._answer(ANSWER_SECONDS)["pid"])
 
     def _ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         body = json.dumps(request).encode()
@@ -167,7 +156,7 @@ class Worker:
         self._unsafe = unsafe
         self._pid: int | None = None
         self.inbox = inbox
-        self.exit: Exit | None = None
+        self._status: int | None = None
 
     def __enter__(self) -> "Worker":
         return self
@@ -186,18 +175,20 @@ class Worker:
     def born(self, pid: int) -> None:
         self._pid = pid
 
-    def end(self) -> Exit:
-        """Kill the process and keep what it printed."""
-        if self.exit is None:
-            self.exit = self._zygote.end(self)
+    def end(self) -> int:
+        """Kill the process and keep what it printed; how it ended, see `Zygote.end`."""
+        if self._status is None:
+            self._status = self._zygote.end(self)
             self._close()
-        return self.exit
+        return self._status
 
-    def leave(self) -> None:
+    def drop(self) -> None:
         """Kill the process, of which nothing more is to be known, and don't wait for its end."""
-        if self._zygote.alive:  # the kernel ends its workers with it
+        if self._status is not None:
+            return
+        self._status = -signal.SIGKILL
+        with contextlib.suppress(SandboxError):  # it is gone, and the kernel ended this one too
             self._zygote.drop(self)
-        self.exit = _LEFT
         self._close()
 
     def _close(self) -> None:
@@ -211,13 +202,16 @@ class Worker:
         Raises:
             SandboxError: it is not sealed, and must be.
         """
-        kind = {channel.HELLO: _MAX_HELLO}
+        kind = {channel.HELLO: channel.MAX_HELLO}
         try:
-            _, payload = self.inbox.receive(kind, time.monotonic() + _ANSWER_SECONDS)
+            _, payload = self.inbox.receive(kind, time.monotonic() + ANSWER_SECONDS)
         except (Ended, Stalled) as error:
-            status = self.end().status
-            raise SandboxError(f"a worker could not seal itself (status {status})") from error
+            raise self.unsealed() from error
         return self.check_hello(payload)
+
+    def unsealed(self) -> SandboxError:
+        """The error to raise for a worker that ended, or stalled, before it said hello."""
+        return SandboxError(f"a worker could not seal itself (status {self.end()})")
 
     def check_hello(self, payload: bytes) -> Tier:
         """See `hello`."""
@@ -229,6 +223,21 @@ class Worker:
             )
         return tier
 
+    @contextlib.contextmanager
+    def doing(self, what: str, source: Source) -> Iterator[None]:
+        """In the block, a worker that stalls, ends or floods fails as the program does.
+
+        Args:
+            what: it does, in the words of the error.
+
+        Raises:
+            ControllerError
+        """
+        try:
+            yield
+        except (Stalled, Ended, Flooded) as error:
+            raise self.failed(error, source, what) from error
+
     def failed(self, error: Exception, source: Source, what: str) -> ControllerError:
         """The error to raise for a worker that stalled, ended or flooded while it did `what`."""
         if isinstance(error, Stalled):
@@ -236,7 +245,7 @@ class Worker:
         elif isinstance(error, Flooded):
             why = f"printed more than {channel.MAX_OUTPUT:,} bytes; it was stopped"
         else:
-            status = self.end().status
+            status = self.end()
             why = _DEATHS.get(status, f"ended its own process (status {status})")
         return ControllerError(f"{source.path}: {what}: the program {why}{self.printed()}")
 

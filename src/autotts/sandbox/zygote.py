@@ -1,8 +1,10 @@
-"""The zygote: a warm process that forks sealed workers, started by exec with nothing in it.
+"""The zygote, or fork server: a warm process that forks sealed workers, started by exec with
+nothing in it.
 
 It never held a store, a key or an environment variable of the user's. It imports the compiler
 and the driver once; a worker inherits both by fork and seals itself before it is given the
-program. The trusted side asks, one request at a time; the zygote answers. It does not reap a
+program. Requests are served in order. "fork" and "end" are answered, a line each, and the trusted
+side need not wait for that before it asks again; "drop" is not. The zygote does not reap a
 worker before it is told to, so that no process id is used twice while anybody may signal it.
 """
 
@@ -95,12 +97,8 @@ def _kill(pid: int) -> None:
 def _end(pid: int) -> dict[str, Any]:
     """Kill a worker and say how it ended."""
     _kill(pid)
-    _, status, used = os.wait4(pid, 0)
-    return {
-        "status": os.waitstatus_to_exitcode(status),
-        "cpu_seconds": used.ru_utime + used.ru_stime,
-        "memory_kib": used.ru_maxrss,
-    }
+    _, status = os.waitpid(pid, 0)
+    return {"status": os.waitstatus_to_exitcode(status)}
 
 
 def _become_worker(asked: dict[str, Any], descriptors: list[int]) -> NoReturn:
