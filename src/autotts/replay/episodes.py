@@ -48,6 +48,14 @@ class Log:
     words: np.ndarray
     ends: np.ndarray
 
+    @classmethod
+    def by_episode(cls, words: Sequence[np.ndarray]) -> "Log":
+        """The log of episodes with these words each."""
+        return cls(
+            np.concatenate([np.zeros(0, np.int64), *words]),
+            np.cumsum([len(one) for one in words], dtype=np.int64),
+        )
+
     def of(self, episode: int) -> np.ndarray:
         """The words of one episode."""
         first = self.ends[episode - 1] if episode else 0
@@ -266,9 +274,8 @@ def run_interpreted(
             memory.point("log", np.zeros(log_words, np.int64))
             memory["log_size"] = log_words
         if keep_log:
-            used = memory["log_at"]
-            logs.append(Log(memory.arrays["log"][:used].copy(), np.array([used])))
-    return Episodes(pairs, results, join_logs(logs))
+            logs.append(memory.arrays["log"][: memory["log_at"]].copy())
+    return Episodes(pairs, results, Log.by_episode(logs) if keep_log else None)
 
 
 def episode_failed(error: Exception, path: str, question: int, draw: int) -> ControllerError:

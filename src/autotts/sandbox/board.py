@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from autotts.errors import SandboxError
-from autotts.replay import compiled
 from autotts.replay.episodes import failed_codes
 from autotts.sandbox import guest
 from autotts.sandbox.cells import LOG_WORDS, Cell
@@ -82,7 +81,7 @@ class Board:
         for name, array in arrays.items():
             os.pwrite(data, array.tobytes(), places[name][0])
         _no_more(data, writing=False)
-        size = 2 * 8 * (MAX_CHUNK * (len(compiled.RESULTS) + 1) + LOG_WORDS)
+        size = 2 * guest.half_bytes(MAX_CHUNK, LOG_WORDS)
         results = _memory_file(size)
         _no_more(results, writing=True)
         self.files = [data, results]

@@ -7,7 +7,7 @@ import numpy as np
 
 from autotts.errors import ControllerError, ProgramError
 from autotts.programs import Source
-from autotts.replay.episodes import Episodes
+from autotts.replay.episodes import Episodes, Log
 from autotts.sandbox import audit
 from autotts.sandbox.blind import BlindRun, Task, run_blind
 from autotts.sandbox.board import lay_out
@@ -19,7 +19,6 @@ from autotts.sandbox.sealed import (
     EpisodeFailed,
     NotCompiled,
     ask,
-    join,
 )
 from autotts.sandbox.worker import Zygote
 
@@ -236,7 +235,7 @@ class Sandbox:
         episodes, at_task = [], 0
         for cell, kept in zip(cells, keep, strict=True):
             span = slice(at_task, at_task + len(cell.pairs))
-            log = join(full.logs[span]) if kept.all() else None
+            log = Log.by_episode(full.logs[span]) if kept.all() else None
             episodes.append(Episodes(np.asarray(cell.pairs), full.results[span], log))
             at_task = span.stop
         return Outcome(

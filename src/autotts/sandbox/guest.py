@@ -93,15 +93,19 @@ class Shared:
 def halves(buffer: Any, episodes: int, log_words: int) -> list[dict[str, np.ndarray]]:
     """The two places for a chunk of results in a buffer; both sides see it alike."""
     width = len(compiled.RESULTS)
-    size = 8 * (episodes * (width + 1) + log_words)
     return [
         {
             "results": np.ndarray((episodes, width), np.int64, buffer, half),
             "ends": np.ndarray(episodes, np.int64, buffer, half + 8 * episodes * width),
             "log": np.ndarray(log_words, np.int64, buffer, half + 8 * episodes * (width + 1)),
         }
-        for half in (0, size)
+        for half in (0, half_bytes(episodes, log_words))
     ]
+
+
+def half_bytes(episodes: int, log_words: int) -> int:
+    """The size of each of `halves`."""
+    return 8 * (episodes * (len(compiled.RESULTS) + 1) + log_words)
 
 
 class _Compiled:

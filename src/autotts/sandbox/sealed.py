@@ -309,7 +309,7 @@ class _Sweep:
             results[mine] = _account(cell, pairs[mine], claims[:, 1], Log(words, ends))
             for j in np.flatnonzero(kept[mine]):
                 logs[c, int(mine[j])] = words[ends[j - 1] if j else 0 : ends[j]].copy()
-        log = join([logs[c, e] for e in range(len(pairs))]) if kept.all() else None
+        log = Log.by_episode([logs[c, e] for e in range(len(pairs))]) if kept.all() else None
         return Episodes(pairs, results, log), logs
 
     def _chunks(self, pairs: np.ndarray, deadline: float) -> Any:
@@ -370,11 +370,3 @@ def checked_parameters(payload: bytes) -> dict[str, float]:
         if not (whole or (type(value) is float and math.isfinite(value))):
             raise SandboxError(f"a worker says that {name} is {str(value)[:80]}")
     return said
-
-
-def join(logs: Sequence[np.ndarray]) -> Log:
-    """One log of the words of each episode."""
-    return Log(
-        np.concatenate(logs) if logs else np.zeros(0, np.int64),
-        np.cumsum([len(words) for words in logs], dtype=np.int64),
-    )
