@@ -39,7 +39,7 @@ def begin(pool, rules=None, log_words=0):
     n = pool.probes.shape[1]
     rules = rules or Rules()
     orders = np.arange(n, dtype=np.int16).reshape(1, 1, n)
-    memory = episodes.make_memory(pool, rules, min(rules.ceiling, n), log_words)
+    memory = episodes.make_memory(pool, rules, n, log_words)
     episodes.aim(memory, pool, rules, orders, 0, 0)
     return Env(memory), memory
 

@@ -275,7 +275,7 @@ def test_every_environment_sees_the_same(name, seed, beta, billing, budget, prob
     """Compiled, interpreted and by the letter of the Env table: answers, costs and rounds."""
     store = toy_store(seed, billing=billing)
     pool = store.pool
-    rules = episodes.Rules(ceiling=12, budget=budget, probe_cost=probe_cost, abstain=abstain)
+    rules = episodes.Rules(budget=budget, probe_cost=probe_cost, abstain=abstain)
     orders = draws.orders("subsets:2", questions=2, branches=14, ceiling=12, seed=seed % 97)
     pairs = episodes.all_pairs(orders)
     program = load(name)

@@ -37,7 +37,7 @@ def pool(*rows: Row, billing: str = "exact") -> Store:
 def play(store: Store, solve: Callable[..., Any], *, rules: Rules | None = None) -> Ran:
     """One episode of `solve`, which gets the branches in the order of the store."""
     width = store.pool.finals.shape[1]
-    rules = rules or Rules(ceiling=width)
+    rules = rules or Rules()
     orders = np.arange(width, dtype=np.int16)[None, None, :]
     episodes = run_interpreted(
         solve, {}, store.pool, orders, all_pairs(orders), rules, keep_log=True
@@ -250,7 +250,7 @@ def test_failed_extractions_that_abstain_do_not_vote():
     store = pool(("EEE", "ERR"), ("E", "ERR"), ("R", "R"))
     voting = finding(store, solve)
     assert (voting["verdict"], voting["right_votes"], voting["answer_votes"]) == ("outvoted", 1, 2)
-    abstaining = finding(store, solve, rules=Rules(ceiling=3, abstain=True))
+    abstaining = finding(store, solve, rules=Rules(abstain=True))
     assert (abstaining["verdict"], abstaining["right_votes"]) == ("right", 1)
 
 

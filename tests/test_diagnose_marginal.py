@@ -22,7 +22,7 @@ def play(rows, solve):
         billing="exact",
     )
     orders = np.arange(len(rows), dtype=np.int16)[None, None, :]
-    rules = Rules(ceiling=len(rows))
+    rules = Rules()
     episodes = run_interpreted(
         solve, {}, store.pool, orders, all_pairs(orders), rules, keep_log=True
     )

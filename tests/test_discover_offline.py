@@ -69,9 +69,7 @@ def test_a_source_with_what_is_used_decides_as_the_one_with_everything(toy, comp
         (everything, {name: kind(neutral[name]) for name, kind in everything.kinds.items()}),
     ):
         ran.append(
-            episodes.run_interpreted(
-                one.solve, values, store.pool, orders, pairs, episodes.Rules(ceiling=16)
-            )
+            episodes.run_interpreted(one.solve, values, store.pool, orders, pairs, episodes.Rules())
         )
     assert np.array_equal(ran[0].results, ran[1].results)
 

@@ -124,7 +124,7 @@ def solve(env, p):
 @settings(max_examples=12, deadline=None)
 def test_blind_shows_what_in_process_shows(seed, billing, budget, probe_cost, abstain):
     """On any pool, under any rules, every part of `env` is the same without the data."""
-    rules = Rules(ceiling=8, budget=budget, probe_cost=probe_cost, abstain=abstain)
+    rules = Rules(budget=budget, probe_cost=probe_cost, abstain=abstain)
     pool = toy.make_pool(seed, questions=4, branches=9, depth=4, codes=3, billing=billing)
     cell = toy.make_cell(pool, n_draws=2, seed=seed, rules=rules, ceiling=8)
     source = toy.program(EVERYTHING)
@@ -137,8 +137,8 @@ def test_one_worker_runs_many_cells():
     cells = [
         toy.make_cell(toy.make_pool(1)),
         toy.make_cell(toy.make_pool(2, billing="exact"), beta=1.0),
-        toy.make_cell(toy.make_pool(3, depth=11), rules=Rules(ceiling=16, probe_cost=5)),
-        toy.make_cell(toy.make_pool(1), rules=Rules(ceiling=16, abstain=True, budget=700)),
+        toy.make_cell(toy.make_pool(3, depth=11), rules=Rules(probe_cost=5)),
+        toy.make_cell(toy.make_pool(1), rules=Rules(abstain=True, budget=700)),
     ]
     source = programs.find("short-mk")
     outcome = toy.sandbox().run(source, cells, keep_log=True, sample=50)
@@ -204,7 +204,7 @@ def test_what_a_program_prints_is_shown():
 
 
 def test_a_budget_that_is_spent_ends_the_episode_everywhere():
-    cell = toy.make_cell(rules=Rules(ceiling=16, budget=1_000))
+    cell = toy.make_cell(rules=Rules(budget=1_000))
     expected = interpreted(toy.program(HONEST), cell)
     assert (expected.column("tokens") <= 1_100).all()
     run = toy.blind(toy.program(HONEST), cell)

@@ -62,7 +62,7 @@ def make_cell(
     orders = draws.orders(
         f"subsets:{n_draws}", questions=questions, branches=branches, ceiling=ceiling, seed=seed
     )
-    return Cell("toy", pool, orders, all_pairs(orders), beta, rules=rules or Rules(ceiling=ceiling))
+    return Cell("toy", pool, orders, all_pairs(orders), beta, rules=rules or Rules())
 
 
 def program(text: str, name: str = "mine.py") -> Source:

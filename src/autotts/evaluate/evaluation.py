@@ -93,9 +93,7 @@ class Settings:
                 f"budget {self.budget}: an interval of {store.model}/{store.dataset} and its probe"
                 f" take {unit} tokens"
             )
-        branches = store.pool.probes.shape[1]
         return Rules(
-            ceiling=min(self.max_branches, branches),
             budget=self.budget,
             probe_cost=self.probe_tokens,
             abstain=self.failed == "abstain",
@@ -108,7 +106,7 @@ class Settings:
             self.draws,
             questions=questions,
             branches=branches,
-            ceiling=self.rules(store).ceiling,
+            ceiling=min(self.max_branches, branches),
             seed=self.seed,
         )
 

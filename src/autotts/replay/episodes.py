@@ -23,15 +23,13 @@ _LOADED: dict[Any, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds in every episode of a run.
+    """What holds in every episode of a run; how many branches one may open, its draws say.
 
-    ceiling: most branches an episode may open.
     budget: tokens, -1 for none.
     probe_cost: tokens of a probe.
     abstain: whether a failed extraction is no answer, instead of an answer that votes.
     """
 
-    ceiling: int = 64
     budget: int = -1
     probe_cost: int = 0
     abstain: bool = False
