@@ -29,6 +29,7 @@ from attacks import (
 from autotts.errors import AutottsError, ControllerError, ProgramError, SandboxError
 from autotts.replay.episodes import Episodes
 from autotts.sandbox import seal
+from autotts.sandbox.blind import run_blind
 from autotts.sandbox.check import problems
 from autotts.sandbox.sealed import EpisodeFailed
 
@@ -219,6 +220,58 @@ def test_looking_ahead_gains_nothing(name):
     assert (outcome.mode, outcome.verdict.status) == ("blind", "blind")
     assert outcome.verdict.differing > 0
     assert np.array_equal(outcome.episodes[0].results, toy.blind(source, cell).results)
+
+
+def test_nothing_that_holds_data_runs_while_the_audit_does(monkeypatch):
+    """By what it does it could tell those what is to come."""
+    from autotts.sandbox import box as module
+
+    states = []
+
+    def watched(*args, **kwargs):
+        pid = box._code._worker.pid
+        states.append(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0])
+        return run_blind(*args, **kwargs)
+
+    monkeypatch.setattr(module, "run_blind", watched)
+    box = toy.sandbox()
+    for _ in range(2):
+        assert box.run(toy.program(HONEST), [CELL], sample=10).verdict.status == "clean"
+    assert states == ["T", "T"]
+
+
+FORGED_PARAMETERS = """
+import json
+from autotts.sandbox import channel
+told = [0]
+plain = channel.Outbox.send
+def send(self, kind, payload):
+    if kind == channel.PARAMETERS:
+        told[0] += 1
+        payload = json.dumps({NAMED}).encode()
+    plain(self, kind, payload)
+channel.Outbox.send = send
+"""
+
+
+@pytest.mark.parametrize("mode", ["blind", "compiled"])
+def test_parameters_that_are_told_are_those_that_are_played(mode, monkeypatch):
+    from autotts.sandbox import box as module
+
+    monkeypatch.setattr(module, "check_source", lambda text, path: None)
+    cells = [toy.make_cell(n_draws=2, beta=beta) for beta in (0.0, 1.0)]
+    forged = FORGED_PARAMETERS.replace("{NAMED}", '{"width": told[0]}') + program(
+        "env.branch(p.width)\nreturn env.vote()"
+    )
+    outcome = toy.sandbox().run(toy.program(forged), cells, mode=mode)
+    assert outcome.parameters == ({"width": 1}, {"width": 2})
+    assert [set(e.column("width").tolist()) for e in outcome.episodes] == [{1}, {2}]
+
+
+def test_parameters_of_other_names_are_refused():
+    other = FORGED_PARAMETERS.replace("{NAMED}", '{f"width{told[0]}": 4}') + HONEST
+    with pytest.raises(SandboxError, match="other parameters than those of its program"):
+        toy.compiled(toy.program(other), CELL)
 
 
 def unchecked(box, source, cell, sample):

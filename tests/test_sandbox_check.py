@@ -1,5 +1,6 @@
 """The source check: it refuses what a program may not say, by line, and says what would work."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -235,3 +236,23 @@ def test_what_can_not_be_parsed_is_a_problem_and_no_crash(source):
 def test_any_text_has_an_answer(text):
     """The check raises nothing but `ProgramError`, whatever it is given."""
     assert isinstance(problems(text), list)
+
+
+@pytest.mark.parametrize(
+    ("constant", "reason"),
+    [
+        ("0x" + "f" * 4000, "below 2\\*\\*63"),
+        ("2" + "0" * 30, "below 2\\*\\*63"),
+        ('"\\ud800"', "lone surrogates"),
+    ],
+)
+def test_constants_that_break_what_reads_them_are_refused(constant, reason):
+    at_module = HONEST.replace("def schedule", f"LARGE = {constant}\n\n\ndef schedule", 1)
+    in_solve = HONEST.replace("    return best[0]", f"    x = {constant}\n    return best[0]")
+    for text in (at_module, in_solve):
+        (problem,) = problems(text)
+        assert re.search(reason, problem.message)
+
+
+def test_text_that_utf_8_can_not_hold_is_refused():
+    assert "can't be parsed" in problems(HONEST + "# \ud800\n")[0].message

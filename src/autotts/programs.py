@@ -41,7 +41,7 @@ class Source:
     @property
     def digest(self) -> str:
         """sha256 of the text."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        return hashlib.sha256(self.text.encode(errors="surrogatepass")).hexdigest()
 
     @property
     def code_digest(self) -> str:

@@ -192,6 +192,9 @@ FORGED_CHUNKS = {
     "ends beyond the log": "place['ends'][:] = 10 ** 12; return len(pairs)",
     "ends that go down": "place['ends'][:] = 7; place['ends'][1] = 3; return len(pairs)",
     "negative ends": "place['ends'][:] = -7; return len(pairs)",
+    "ends whose differences overflow": (
+        "place['results'][:] = 0; place['ends'][:4] = [2**62, -2**63 + 2**50, -1, 4]; return 4"
+    ),
     "an answer without a request": (
         "place['ends'][:] = 0; place['results'][:] = 0; return len(pairs)"
     ),

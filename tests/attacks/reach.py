@@ -226,6 +226,22 @@ while frame is not None:
             changed = True
     frame = frame.f_back
 return changed""",
+    "read another process's clock": """
+import os
+import time
+seen = []
+for pid in (1, *range(max(2, os.getpid() - 20), os.getpid())):
+    try:
+        seen.append(time.clock_gettime((~pid << 3) | 2))
+    except OSError:
+        continue
+return bool(seen)""",
+    "ask where another process may run": """
+import os
+try:
+    return bool(os.sched_getaffinity(1))
+except OSError:
+    return False""",
     "find an open file": """
 import os
 found = []

@@ -51,7 +51,9 @@ class EventLog:
             "clock": round(self.clock, 3),
             **fields,  # type: ignore[dict-item]
         }
-        line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+        # What a model says may be no text that UTF-8 can hold.
+        line = json.dumps(record, ensure_ascii=False).encode(errors="replace") + b"\n"
+        record = json.loads(line)
         try:
             while line:
                 line = line[os.write(self._file, line) :]

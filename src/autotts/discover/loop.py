@@ -256,7 +256,7 @@ class Discovery:
 
     def _refusals(self, source: Source) -> tuple[list[str], list[Breach]]:
         """Why a program can't be evaluated, before anything long is run."""
-        size = len(source.text.encode())
+        size = len(source.text.encode(errors="surrogatepass"))
         if size > self.settings.rules.max_source_bytes:
             return [
                 f"the program has {size} bytes; {self.settings.rules.max_source_bytes} are allowed"

@@ -63,11 +63,12 @@ class PaidCalls:
                 )
             raise
         with self._lock:
-            self._append("reply", id=name, reply=reply, usage=asdict(usage))
-        return reply
+            return _outcome(self._append("reply", id=name, reply=reply, usage=asdict(usage)))
 
-    def _append(self, event: str, **fields: Any) -> None:
-        self._ledger.count(self._log.append(event, **fields))
+    def _append(self, event: str, **fields: Any) -> Record:
+        record = self._log.append(event, **fields)
+        self._ledger.count(record)
+        return record
 
 
 def _outcome(event: Record) -> Record:

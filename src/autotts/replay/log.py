@@ -135,7 +135,8 @@ def replay(
     ends = np.ascontiguousarray(log.ends, np.int64)
     if len(ends) != len(pairs) or len(codes) != len(pairs):
         raise ValueError(f"{len(pairs)} episodes, {len(ends)} logs and {len(codes)} answers")
-    if len(ends) and (np.any(np.diff(ends, prepend=0) < 0) or ends[-1] > len(log.words)):
+    # Compared, not subtracted: a difference of numbers that a worker made up may overflow.
+    if len(ends) and (ends[0] < 0 or np.any(ends[1:] < ends[:-1]) or ends[-1] > len(log.words)):
         raise ValueError("the log's ends must ascend and lie within its words")
     limits = pool.n_codes[pairs[:, 0]]
     if np.any(codes < -1) or np.any(codes >= limits):

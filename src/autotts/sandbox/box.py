@@ -1,6 +1,8 @@
 """The sandbox: where a program that somebody else wrote is run, audited and stopped."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -14,6 +16,7 @@ from autotts.sandbox.board import lay_out
 from autotts.sandbox.cells import Allowance, Cell, Outcome, Verdict
 from autotts.sandbox.check import check_source
 from autotts.sandbox.sealed import (
+    Asked,
     CodeWorker,
     CompiledRun,
     EpisodeFailed,
@@ -119,20 +122,23 @@ class Sandbox:
         keep = [np.full(len(cell.pairs), keep_log) for cell in cells]
         for c, e in sampled:
             keep[c][e] = True
+        asked = ask(self.zygote, source, cells, self._allowance, **self._how)
         if mode == "blind":
-            return self._judge_blind(source, cells, sampled, keep, "asked for")
+            return self._judge_blind(source, cells, asked, sampled, keep, "asked for")
         try:
-            run = self.run_compiled(source, cells, keep)
+            run = self._run_compiled(source, cells, asked, keep)
         except NotCompiled as error:
             if mode == "compiled":
                 raise ProgramError(str(error)) from error
-            return self._judge_blind(source, cells, sampled, keep, str(error))
+            return self._judge_blind(source, cells, asked, sampled, keep, str(error))
         except EpisodeFailed as failed:
             # Blind it has a line and a message, and raises. Where only compiled code fails,
             # what counts is blind.
-            self._blind(source, cells, [(failed.cell, failed.index)])
-            return self._judge_blind(source, cells, sampled, keep, "an episode fails compiled only")
-        return self._judge_compiled(source, cells, sampled, keep, run)
+            self._blind(source, cells, asked, [(failed.cell, failed.index)])
+            return self._judge_blind(
+                source, cells, asked, sampled, keep, "an episode fails compiled only"
+            )
+        return self._judge_compiled(source, cells, asked, sampled, keep, run)
 
     def run_compiled(
         self, source: Source, cells: Sequence[Cell], keep: Sequence[np.ndarray]
@@ -148,6 +154,11 @@ class Sandbox:
             ProgramError, SpecError, ControllerError, SandboxError
         """
         asked = ask(self.zygote, source, cells, self._allowance, **self._how)
+        return self._run_compiled(source, cells, asked, keep)
+
+    def _run_compiled(
+        self, source: Source, cells: Sequence[Cell], asked: Asked, keep: Sequence[np.ndarray]
+    ) -> CompiledRun:
         layout = lay_out(cells)
         if self._code and not self._code.serves(self.zygote, source, asked.kinds, layout):
             self.forget_code()
@@ -175,6 +186,7 @@ class Sandbox:
         self,
         source: Source,
         cells: Sequence[Cell],
+        asked: Asked,
         sampled: list[Task],
         keep: list[np.ndarray],
         run: CompiledRun,
@@ -183,14 +195,16 @@ class Sandbox:
         verdict = Verdict("none")
         if sampled:
             results = np.stack([run.episodes[c].results[e] for c, e in sampled])
-            blind = self._blind(source, cells, sampled)
+            blind = self._blind(source, cells, asked, sampled)
             wrong = audit.differing(results, [run.logs[task] for task in sampled], blind)
             if wrong:
                 reason = (
                     f"{len(wrong)} of {len(sampled)} sampled episodes decided otherwise when they"
                     " could not see what they had not revealed"
                 )
-                return self._judge_blind(source, cells, sampled, keep, reason, blind, len(wrong))
+                return self._judge_blind(
+                    source, cells, asked, sampled, keep, reason, blind, len(wrong)
+                )
             verdict = Verdict("clean", len(sampled), 0, audit.bound(len(sampled)))
         return Outcome(
             tuple(run.episodes), tuple(run.parameters), "compiled", run.tier, verdict, "", run.text
@@ -200,6 +214,7 @@ class Sandbox:
         self,
         source: Source,
         cells: Sequence[Cell],
+        asked: Asked,
         sampled: list[Task],
         keep: list[np.ndarray],
         reason: str,
@@ -212,12 +227,11 @@ class Sandbox:
             again: a blind run of the sample, if there was one already.
             wrong: how many of the sample did otherwise compiled.
         """
-        parameters = ask(self.zygote, source, cells, self._allowance, **self._how).parameters
         tasks = [(c, e) for c, cell in enumerate(cells) for e in range(len(cell.pairs))]
-        full = self._blind(source, cells, tasks, np.concatenate(keep))
+        full = self._blind(source, cells, asked, tasks, np.concatenate(keep))
         verdict = Verdict("none", reason=reason)
         if sampled:
-            again = again or self._blind(source, cells, sampled)
+            again = again or self._blind(source, cells, asked, sampled)
             first = dict(zip(tasks, range(len(tasks)), strict=True))
             at = [first[task] for task in sampled]
             changed = audit.differing(full.results[at], [full.logs[t] for t in at], again)
@@ -239,17 +253,24 @@ class Sandbox:
             episodes.append(Episodes(np.asarray(cell.pairs), full.results[span], log))
             at_task = span.stop
         return Outcome(
-            tuple(episodes), tuple(parameters), "blind", full.tier, verdict, reason, full.text
-        )
+            tuple(episodes), tuple(asked.parameters), "blind", full.tier, verdict, reason,
+            asked.text + full.text,
+        )  # fmt: skip
 
     def _blind(
         self,
         source: Source,
         cells: Sequence[Cell],
+        asked: Asked,
         tasks: Sequence[Task],
         keep: np.ndarray | None = None,
     ) -> BlindRun:
-        return run_blind(
-            self.zygote, source, cells, tasks, self._allowance, keep=keep, jobs=self._jobs,
-            **self._how,
-        )  # fmt: skip
+        """Run episodes blind, with the parameters that the schedule gave when it was asked."""
+        told = zip(cells, asked.parameters, strict=True)
+        played = [replace(cell, named=parameters) for cell, parameters in told]
+        # What has data in reach does nothing meanwhile that those without could notice.
+        with self._code.paused() if self._code else nullcontext():
+            return run_blind(
+                self.zygote, source.without_schedule(asked.kinds), played, tasks,
+                self._allowance, keep=keep, jobs=self._jobs, **self._how,
+            )  # fmt: skip

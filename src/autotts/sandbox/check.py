@@ -202,6 +202,9 @@ class _Checker:
     def run(self) -> list[Problem]:
         if not ast.get_docstring(self.tree):
             self.say(1, "begin with a docstring that names the idea and its source")
+        for literal in ast.walk(self.tree):
+            if isinstance(literal, ast.Constant):
+                self.literal(literal)
         for node in self.tree.body:
             self.module_level(node)
         for node in self.tree.body:
@@ -213,6 +216,12 @@ class _Checker:
     def say(self, where: ast.AST | int, message: str) -> None:
         line = where if isinstance(where, int) else getattr(where, "lineno", 1)
         self.found.append(Problem(line, message))
+
+    def literal(self, node: ast.Constant) -> None:
+        if isinstance(node.value, int) and abs(node.value) >= 2**63:
+            self.say(node, "a whole number must be below 2**63")
+        if isinstance(node.value, str) and any("\ud800" <= c <= "\udfff" for c in node.value):
+            self.say(node, "lone surrogates (\\ud800 to \\udfff) are no characters")
 
     # The module level: docstring, imports, constants, functions.
 

@@ -68,6 +68,15 @@ NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16
 X32_BIT = 0x40000000
 _PROT_EXEC = 4
 
+_REFUSED_BITS = {
+    "mmap": (2, _PROT_EXEC, errno.EACCES), "mprotect": (2, _PROT_EXEC, errno.EACCES),
+    # The processor clock of another process, by its id, tells what that one does.
+    "clock_gettime": (0, 1 << 31, errno.EPERM), "clock_getres": (0, 1 << 31, errno.EPERM),
+    "clock_nanosleep": (0, 1 << 31, errno.EPERM),
+    "sched_getaffinity": (0, 0xFFFFFFFF, errno.EPERM),
+}  # fmt: skip
+"""Calls of `ALLOWED` that fail if an argument has one of these bits: (argument, bits, error)."""
+
 _FIRST_UID, _UIDS = 61184, 4096
 """Where worker user ids lie: a range that containers map and systemd uses the same way."""
 
@@ -177,12 +186,13 @@ def fixed_filter(exec_pages: bool) -> bytes:
     ]
     for name, numbers in ALLOWED.items():
         number = numbers[column]
-        if name in ("mmap", "mprotect") and not exec_pages:
+        argument, bits, refusal = _REFUSED_BITS.get(name, (0, 0, 0))
+        if bits and not (exec_pages and bits == _PROT_EXEC):
             code += [
                 instruction(EQUAL, number, 0, 4),
-                instruction(LOAD, ARGUMENTS + 8 * 2),
-                instruction(_ANY_BIT, _PROT_EXEC, 0, 1),
-                instruction(RETURN, ERRNO | errno.EACCES),
+                instruction(LOAD, ARGUMENTS + 8 * argument),
+                instruction(_ANY_BIT, bits, 0, 1),
+                instruction(RETURN, ERRNO | refusal),
                 instruction(RETURN, ALLOW),
             ]
         else:

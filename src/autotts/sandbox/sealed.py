@@ -9,9 +9,12 @@ one of two places, and computes the next chunk while this side copies and accoun
 
 import json
 import math
+import os
+import signal
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +148,16 @@ class CodeWorker:
         run.text = talk.printed()
         return run
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the worker for the block, so that it can't signal to others by what it does."""
+        assert self._worker is not None
+        os.kill(self._worker.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._worker.pid, signal.SIGCONT)
+
     def close(self) -> None:
         if self._worker is not None:
             self._worker.drop()
@@ -177,6 +190,9 @@ def ask(
         for cell in cells:
             check_named(Spec(source.path, source, cell.beta, dict(cell.named)), kinds)
         parameters = [talk.begin(cell, [], cell.named) for cell in cells]
+        for told in parameters:
+            if {name: type(value) for name, value in told.items()} != kinds:
+                raise SandboxError("a worker names other parameters than those of its program")
         worker.end()
         return Asked(kinds, parameters, worker.inbox.text)
 
