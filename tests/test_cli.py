@@ -384,6 +384,8 @@ def test_a_program_that_breaks_the_rules_is_refused_before_it_runs(
         (["-c", "sc", "--failed", "retry"], "failed 'retry': need vote or abstain"),
         (["-c", "sc", "--budget", "499"], "budget 499: an interval of simulated/sim"),
         (["-c", "sc", "--json", "no/such/out.json"], "there is no folder no/such"),
+        (["-c", "sc", "--json", "/proc/x.json"], "nothing can be written to /proc"),
+        (["-c", "sc", "--traces", "/proc/x"], "nothing can be written to /proc"),
     ],
 )
 def test_what_can_not_be_asked_says_what_can(autotts, simulated, arguments, message):

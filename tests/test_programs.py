@@ -86,6 +86,8 @@ def test_a_released_program_is_a_file_and_its_class(save):
         ("zzzzzz", r"there are asc, budget-forcing, .*\. Or name a file such as mine.py"),
         ("missing.py", "missing.py: there is no such file"),
         ("no.such.module", "there is no module of that name"),
+        ("../c/mine.txt", r"\.\./c/mine.txt: a program is a file that ends in \.py"),
+        ("some/folder", r"some/folder: a program is a file that ends in \.py"),
         ("asc:0.95", "'0.95' is not key=value"),
         ("asc:threshold=high", "threshold='high' is not a number"),
         ("asc:threshold=nan", "threshold='nan' is not a number"),

@@ -226,18 +226,21 @@ def test_nothing_that_holds_data_runs_while_the_audit_does(monkeypatch):
     """By what it does it could tell those what is to come."""
     from autotts.sandbox import box as module
 
-    states = []
+    stopped = []
 
     def watched(*args, **kwargs):
-        pid = box._code._worker.pid
-        states.append(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0])
+        stat = Path(f"/proc/{box._code._worker.pid}/stat")
+        deadline = time.monotonic() + 10  # the signal takes effect when the kernel delivers it
+        while not (still := ") T " in stat.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        stopped.append(still)
         return run_blind(*args, **kwargs)
 
     monkeypatch.setattr(module, "run_blind", watched)
     box = toy.sandbox()
     for _ in range(2):
         assert box.run(toy.program(HONEST), [CELL], sample=10).verdict.status == "clean"
-    assert states == ["T", "T"]
+    assert stopped == [True, True]
 
 
 FORGED_PARAMETERS = """

@@ -14,6 +14,7 @@ import keyword
 import linecache
 import math
 import numbers
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -160,6 +161,8 @@ def find(name: str) -> Source:
         return read(_BUILT_IN / f"{name.replace('-', '_')}.py", trusted=True)
     for entry in importlib.metadata.entry_points(group=_ENTRY_POINTS, name=name):
         return read(_module_path(entry.module), trusted=True)
+    if os.path.basename(name) != name:
+        raise SpecError(f"controller {name}: a program is a file that ends in .py")
     if "." in name:
         return read(_module_path(name), trusted=True)
     near = difflib.get_close_matches(name, built_in(), n=3)

@@ -70,7 +70,7 @@ def diagnose(
     ran = _run(loaded, spec, beta, settings, question)
     found = findings.diagnose(ran, horizon=horizon)
     if out is not None:
-        found.write_csv(out)
+        options.write_csv(found, out)
     if draw is not None:
         _print_episodes(ran, found, question, draw)
     elif question is not None:
@@ -178,10 +178,10 @@ def tune(
             seed=seed,
             on_batch=lambda count: progress.update(task, completed=count),
         )
+    _print_tuning(found)
     if out is not None:
         fresh = found.confirmed.select("trial", "fresh_accuracy", "fresh_tokens")
-        found.trials.join(fresh, on="trial", how="left").write_csv(out)
-    _print_tuning(found)
+        options.write_csv(found.trials.join(fresh, on="trial", how="left"), out)
 
 
 def _print_tuning(found: "Tuning") -> None:
@@ -250,7 +250,7 @@ def ablate(
             on_variant=lambda name: progress.update(task, description=name),
         )
     if out is not None:
-        table.write_csv(out)
+        options.write_csv(table, out)
     typer.echo("Without each, against the program: accuracy and frontier area (at equal tokens)")
     typer.echo("in points, tokens as a share, with 95 % intervals; the most harmful first.")
     shown = table.drop("failure") if table["failure"].is_null().all() else table

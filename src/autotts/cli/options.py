@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autotts.errors import SpecError
+from autotts.files import whole
 
 if TYPE_CHECKING:
+    import polars as pl
     from rich.progress import Progress
 
     from autotts.evaluate import Settings
@@ -66,6 +69,7 @@ def check_file(option: str, path: Path | None) -> None:
         raise SpecError(f"{option} {path}: that is a folder; name a file")
     if not path.resolve().parent.is_dir():
         raise SpecError(f"{option} {path}: there is no folder {path.parent}")
+    _check_writable(option, path, path.resolve().parent)
 
 
 def check_folder(option: str, path: Path | None) -> None:
@@ -75,6 +79,20 @@ def check_folder(option: str, path: Path | None) -> None:
     there = next(folder for folder in (path, *path.resolve().parents) if folder.exists())
     if not there.is_dir():
         raise SpecError(f"{option} {path}: {there} is a file; name a folder")
+    _check_writable(option, path, there)
+
+
+def _check_writable(option: str, path: Path, folder: Path) -> None:
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise SpecError(f"{option} {path}: nothing can be written to {folder}") from error
+
+
+def write_csv(frame: "pl.DataFrame", path: Path) -> None:
+    """Write a table whole or not at all."""
+    with whole(path) as file:
+        frame.write_csv(file)
 
 
 def progress() -> "Progress":

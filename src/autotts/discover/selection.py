@@ -65,7 +65,7 @@ class Lead:
     def words(self) -> str:
         return (
             f"area {self.difference:+.2f} points against {self.other} (95 %: {self.low:+.2f} to"
-            f" {self.high:+.2f}; ahead in {self.probability:.0%} of resamples)"
+            f" {self.high:+.2f}; ahead in {int(100 * self.probability)}% of resamples)"
         )
 
     @property

@@ -163,11 +163,13 @@ def run_compiled(
         values: its parameters, in order.
         orders: `[Q, D, W]` int16 draws; W is the ceiling.
         pairs: `[E, 2]` int64 episodes to run.
-        jobs: threads; all cores by default.
+        jobs: threads, at most one a core; all cores by default.
 
     An episode may have failed: see the column `status`.
     """
-    jobs = jobs or os.cpu_count() or 1
+    cores = os.cpu_count() or 1
+    jobs = min(jobs or cores, cores)
+    compiled.run()  # loaded once, and not by every thread
     pairs = np.ascontiguousarray(pairs, np.int64)
     # Some questions take longer than others, so threads fetch several chunks each.
     parts_wanted = min(len(pairs), jobs * _CHUNKS_A_THREAD) if jobs > 1 else 1
