@@ -15,7 +15,8 @@ RECEIVED = types.Array(types.int64, 1, "C", readonly=True)
 
 
 @functools.cache
-def _sources_digest() -> str:
+def sources_digest() -> str:
+    """Digest of the files whose functions become kernels."""
     folder = Path(__file__).parent
     digest = hashlib.sha256()
     for name in ("broker.py", "lockstep.py"):
@@ -32,7 +33,7 @@ def kernel(signature: Any) -> Callable[[Callable[..., Any]], Callable[[], Any]]:
     def define(function: Callable[..., Any]) -> Callable[[], Any]:
         @functools.cache
         def compiled() -> Any:
-            key = f"{function.__module__}.{function.__name__}|{_sources_digest()}"
+            key = f"{function.__module__}.{function.__name__}|{sources_digest()}"
             return compile_cached(function, signature, key=key, error_model="numpy", nogil=True)
 
         return compiled
