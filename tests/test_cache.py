@@ -75,6 +75,18 @@ def test_what_makes_other_code_is_in_its_key(cache_dir, change):
     assert len(compiled_files(cache_dir)) == 2
 
 
+def printed(code: str, folder: Path) -> str:
+    """What code prints that imports the package from a folder."""
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ran.stdout
+
+
 def test_a_change_of_the_environment_is_a_new_key(tmp_path):
     """In a copy of the package, whose sources are changed one by one."""
     package = tmp_path / "autotts"
@@ -91,14 +103,7 @@ def test_a_change_of_the_environment_is_a_new_key(tmp_path):
         "    digests.append(digest())\n"
         "print(autotts.__file__, len(set(digests)))\n"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ran.stdout == f"{package / '__init__.py'} 6\n"
+    assert printed(code, tmp_path) == f"{package / '__init__.py'} 6\n"
 
 
 def test_another_python_is_a_new_key(monkeypatch):
@@ -115,21 +120,10 @@ def test_a_change_of_either_half_is_a_new_key_of_the_sandbox_s_kernels(tmp_path,
     package = tmp_path / "autotts"
     shutil.copytree(Path(autotts.__file__).parent, package)
     code = "from autotts.sandbox import kernel; print(kernel.sources_digest())"
-
-    def digest() -> str:
-        ran = subprocess.run(
-            [sys.executable, "-c", code],
-            env={"PYTHONPATH": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return ran.stdout
-
-    before = digest()
+    before = printed(code, tmp_path)
     with (package / "sandbox" / f"{half}.py").open("a") as file:
         file.write("# changed")
-    assert digest() != before
+    assert printed(code, tmp_path) != before
 
 
 @pytest.mark.parametrize(

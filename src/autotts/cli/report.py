@@ -91,9 +91,7 @@ def plot(
 def compare(
     a: Annotated[str, typer.Argument(help="SPEC of one controller.")],
     b: Annotated[str, typer.Argument(help="SPEC of the other.")],
-    stores: Annotated[
-        list[Path], typer.Option("--stores", help="Stores, folders of them, or a quoted pattern.")
-    ],
+    stores: options.StoresOption,
     beta: Annotated[
         str, typer.Option(help="Betas to sweep.")
     ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
