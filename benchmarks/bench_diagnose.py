@@ -5,10 +5,10 @@ import time
 import pytest
 
 from autotts import programs, stores
-from autotts.diagnose import findings, replayed
+from autotts.diagnose import counterfactual, findings
 from autotts.evaluate import Settings
 from autotts.evaluate.evaluation import run_cells
-from autotts.evaluate.tuning import tune
+from autotts.evaluate.study.tuning import tune
 
 MOST_SECONDS = 5.0
 LEAST_SETTINGS = 900
@@ -29,7 +29,7 @@ def test_diagnosing_12_000_episodes(aime24, benchmark):
     settings = Settings(draws="reference:100", traces=True)
     spec = programs.parse("cmc:beta=1")
     ran = [findings.Ran.of(cell, settings) for cell in run_cells(aime24, [spec], settings)]
-    replayed.walk()
+    counterfactual.walk()
     found = benchmark.pedantic(findings.diagnose, args=[ran], rounds=3, warmup_rounds=1)
     assert found.height == 12_000
     if benchmark.enabled:

@@ -6,13 +6,14 @@ it is held only when timed (`make bench`), with nothing else running.
 
 import pytest
 
-from autotts import programs, stores
+from autotts import programs
+from autotts.discover.discovery import open_stores
 from autotts.discover.finalize import references
-from autotts.discover.loop import open_stores
+from autotts.discover.run.settings import ExplorerRef, RunSettings
 from autotts.discover.scoring import Scorer
-from autotts.discover.settings import ExplorerRef, RunSettings
 from autotts.programs import Source
-from autotts.sandbox import seal
+from autotts.sandbox.confine import seal
+from autotts.simulation import simulate
 from bench_sandbox import fastest, held
 
 pytestmark = pytest.mark.skipif(seal.supported() is not None, reason=str(seal.supported()))
@@ -24,7 +25,7 @@ MOST_ROUND_SECONDS = 15.0
 def settings(tmp_path_factory: pytest.TempPathFactory) -> RunSettings:
     folder = tmp_path_factory.mktemp("stores")
     for seed in range(4):
-        stores.simulate(folder, seed=seed, model=f"m{seed}")
+        simulate(folder, seed=seed, model=f"m{seed}")
     return RunSettings(
         name="bench", explorer=ExplorerRef(name="none"), stores=references([str(folder)])
     )

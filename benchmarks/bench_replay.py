@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 from autotts import programs, stores
+from autotts.engine import cache
 from autotts.errors import ProgramError
-from autotts.evaluate.table1 import compare_table1
-from autotts.replay import cache, draws, episodes, log
+from autotts.evaluate.study.table1 import compare_table1
+from autotts.replay import draws, episodes, log
+from autotts.simulation import simulate
 
 CONTROLLERS = {
     "cmc:beta=1": 0.10,
@@ -73,7 +75,7 @@ def folder(request, tmp_path_factory):
     try:
         recorded = request.getfixturevalue("recorded")
     except pytest.skip.Exception:
-        stores.simulate(out, questions=30, branches=128, model="Qwen3-1.7B", dataset="aime25")
+        simulate(out, questions=30, branches=128, model="Qwen3-1.7B", dataset="aime25")
     else:
         stores.import_released(recorded / "scout", out)
     return out

@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 
 from autotts import programs, stores
+from autotts.engine.cache import address
 from autotts.replay import draws
 from autotts.replay import episodes as in_process
-from autotts.replay.cache import address
-from autotts.sandbox import audit, channel, seal
-from autotts.sandbox.blind import run_blind
-from autotts.sandbox.box import Sandbox
+from autotts.sandbox import audit
+from autotts.sandbox.blind_run import run_blind
 from autotts.sandbox.cells import Allowance, Cell
+from autotts.sandbox.confine import seal
+from autotts.sandbox.sandbox import Sandbox
+from autotts.sandbox.wire import channel
 from autotts.sandbox.worker import source_payload
+from autotts.simulation import simulate
 
 pytestmark = pytest.mark.skipif(seal.supported() is not None, reason=str(seal.supported()))
 
@@ -40,7 +43,7 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory: pytest.TempPathFactory) -> Cell:
     """3,000 episodes at beta 1."""
-    store = stores.load(stores.simulate(tmp_path_factory.mktemp("stores"), seed=5))
+    store = stores.load(simulate(tmp_path_factory.mktemp("stores"), seed=5))
     orders = draws.orders(f"reference:{DRAWS}", questions=30, branches=128, ceiling=64)
     return Cell("simulated", store.pool, orders, in_process.all_pairs(orders), 1.0)
 

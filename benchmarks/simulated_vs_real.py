@@ -27,10 +27,10 @@ from autotts import programs
 from autotts.evaluate import Settings, evaluate
 from autotts.evaluate.compare import compare
 from autotts.evaluate.frontiers import BUDGET_FRACTIONS, Curve, accuracy_at_fractions
+from autotts.simulation.fitting import fit
+from autotts.simulation.process import EVENTS, Parameters
+from autotts.simulation.sampling import sample
 from autotts.stores import Store, build, import_released, load
-from autotts.stores.fitting import fit
-from autotts.stores.model import EVENTS, Parameters
-from autotts.stores.simulation import sample
 
 BETAS = [round(0.1 * i, 1) for i in range(11)]
 REFERENCE = "sc"

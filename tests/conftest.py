@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from autotts import stores
 from autotts.programs import DEFAULT_BETA, Spec, read
+from autotts.simulation import simulate
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,7 +29,7 @@ def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a simulated store: 4 questions of 16 branches."""
-    return stores.simulate(tmp_path_factory.mktemp("simulated"), questions=4, branches=16, seed=1)
+    return simulate(tmp_path_factory.mktemp("simulated"), questions=4, branches=16, seed=1)
 
 
 @pytest.fixture

@@ -10,15 +10,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from autotts import programs, stores
-from autotts.discover import events
-from autotts.discover.events import seconds_spent
+from autotts import programs
+from autotts.discover.discovery import Discovery, Outcome
+from autotts.discover.explorer import Proposal, Record, Rules, Turn, Usage
 from autotts.discover.finalize import references
-from autotts.discover.folder import RunFolder
-from autotts.discover.loop import Discovery, Outcome
-from autotts.discover.protocol import Proposal, Record, Rules, Turn, Usage
-from autotts.discover.settings import ExplorerRef, Limits, RunSettings
-from autotts.replay import compiled, episodes
+from autotts.discover.run import events
+from autotts.discover.run.events import seconds_spent
+from autotts.discover.run.folder import RunFolder
+from autotts.discover.run.settings import ExplorerRef, Limits, RunSettings
+from autotts.engine import compiled
+from autotts.replay import episodes
+from autotts.simulation import simulate
 
 PROGRAM = '''"""Race of {width}."""
 
@@ -70,9 +72,7 @@ class Scripted:
 
 def store_folder(folder: Path, name: str = "toy", seed: int = 0) -> Path:
     """A small simulated store."""
-    return stores.simulate(
-        folder, questions=4, branches=16, seed=seed, like=None, model="m", dataset=name
-    )
+    return simulate(folder, questions=4, branches=16, seed=seed, like=None, model="m", dataset=name)
 
 
 def settings(store: Path, held_out: Path | None = None, **changes: Any) -> RunSettings:

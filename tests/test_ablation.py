@@ -7,7 +7,7 @@ import pytest
 from autotts import programs, stores
 from autotts.errors import SpecError
 from autotts.evaluate import Settings
-from autotts.evaluate.ablation import ablate, mechanisms
+from autotts.evaluate.study.ablation import ablate, mechanisms
 from autotts.programs import Source
 from autotts.stores import Branch, Recording, Store
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from autotts import __version__, programs, stores
 from autotts.cli import app, main
 from autotts.errors import ControllerError
+from autotts.simulation import simulate
 
 COMMANDS = sorted(get_command(app).commands)
 READ_THREE = '''
@@ -286,7 +287,7 @@ def change(**fields):
     ],
 )
 def test_a_damaged_store_is_refused_by_every_command(autotts, tmp_path, damage, message):
-    folder = stores.simulate(tmp_path / "s", questions=2, branches=4)
+    folder = simulate(tmp_path / "s", questions=2, branches=4)
     damage(folder)
     path = tmp_path / "out.json"
     checked = autotts("data", "check", folder)
@@ -300,7 +301,7 @@ def test_a_damaged_store_is_refused_by_every_command(autotts, tmp_path, damage, 
 
 
 def test_check_goes_on_after_a_damaged_store(autotts, tmp_path):
-    folders = [stores.simulate(tmp_path, questions=2, branches=4, dataset=d) for d in "ab"]
+    folders = [simulate(tmp_path, questions=2, branches=4, dataset=d) for d in "ab"]
     cut_short(folders[0])
     ran = autotts("data", "check", tmp_path)
     assert ran.code == 1

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotts import control
+from autotts.engine import compiled
+from autotts.engine.interpreted import Env
 from autotts.errors import BudgetSpent, ControlError
-from autotts.replay import compiled, episodes, log
+from autotts.replay import episodes, log
 from autotts.replay.episodes import Rules
-from autotts.replay.interpreted import Env
 from autotts.stores import Pool
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
 from autotts import programs, stores
-from autotts.replay import cache, compiled, draws, episodes
+from autotts.engine import cache, compiled
+from autotts.replay import draws, episodes
 from autotts.stores import Branch, Recording
 from toy_env import ToyEnv, play
 

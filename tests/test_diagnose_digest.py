@@ -6,7 +6,7 @@ import pytest
 
 from autotts import programs
 from autotts.diagnose.digest import LIMIT_BYTES, digest
-from autotts.diagnose.episodes import show
+from autotts.diagnose.episode_text import show
 from autotts.diagnose.findings import Ran, diagnose
 from autotts.evaluate import run_cells
 from secret_questions import SETTINGS, assert_told_nothing, make_store

@@ -5,18 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from autotts.discover import events, scoring
+from autotts.discover import scoring
+from autotts.discover.discovery import Discovery, open_stores
+from autotts.discover.explorer import FREE, Proposal
 from autotts.discover.explorers import make
 from autotts.discover.finalize import finalize
-from autotts.discover.folder import RunFolder
-from autotts.discover.loop import Discovery, open_stores
-from autotts.discover.protocol import FREE, Proposal
-from autotts.discover.records import history_of, winner_of
+from autotts.discover.run import events
+from autotts.discover.run.folder import RunFolder
+from autotts.discover.run.records import history_of, winner_of
+from autotts.discover.run.settings import Limits, parse_settings
 from autotts.discover.scoring import Scorer
-from autotts.discover.settings import Limits, parse_settings
 from autotts.errors import ControllerError, ProposalError, RunError, SandboxError, SpecError
 from autotts.report.runs import from_run
-from autotts.sandbox.tier import Tier
+from autotts.sandbox.confine.tier import Tier
 from discover_toy import Scripted, program, result, session, settings, store_folder
 
 

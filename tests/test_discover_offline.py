@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from autotts import programs, stores
 from autotts.discover.explorers import make
-from autotts.discover.explorers.mechanisms import (
+from autotts.discover.explorers.offline.mechanisms import (
     EVERYTHING,
     MECHANISMS,
     PARAMETERS,
@@ -21,11 +21,11 @@ from autotts.discover.explorers.mechanisms import (
     source,
     through,
 )
-from autotts.discover.explorers.offline import _changed
-from autotts.discover.folder import RunFolder
-from autotts.discover.settings import Limits
+from autotts.discover.explorers.offline.search import _changed
+from autotts.discover.run.folder import RunFolder
+from autotts.discover.run.settings import Limits
+from autotts.programs.language import problems
 from autotts.replay import episodes
-from autotts.sandbox.check import problems
 from discover_toy import result, session, settings, store_folder
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotts.discover.protocol import Rules, SweepPoint
+from autotts.discover.explorer import Rules, SweepPoint
 from autotts.discover.rules import (
     Earlier,
     check_curve,

@@ -9,12 +9,12 @@ import pytest
 
 import chat_server as served
 import discover_toy as toy
-from autotts.discover import events
+from autotts.discover.discovery import Outcome
 from autotts.discover.explorers import chat, models
 from autotts.discover.explorers.chat import make
-from autotts.discover.folder import RunFolder
-from autotts.discover.loop import Outcome
-from autotts.discover.settings import Limits
+from autotts.discover.run import events
+from autotts.discover.run.folder import RunFolder
+from autotts.discover.run.settings import Limits
 from autotts.errors import SpecError
 
 pytest.importorskip("openai", reason="the extra `explorers` is not installed")

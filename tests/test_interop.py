@@ -16,18 +16,19 @@ from typing import Any
 import pytest
 
 import discover_toy as toy
-from autotts import stores
-from autotts.discover import client, events
+from autotts.discover.agents import scorer_client
 from autotts.discover.explorers.files import make, submit
-from autotts.discover.folder import RunFolder
 from autotts.discover.interop import FRAMEWORKS, export
+from autotts.discover.run import events
+from autotts.discover.run.folder import RunFolder
 from autotts.errors import RunError, SpecError
-from autotts.sandbox.check import problems
+from autotts.programs.language import problems
+from autotts.simulation import simulate
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return stores.simulate(tmp_path_factory.mktemp("stores"), questions=12, branches=32, seed=3)
+    return simulate(tmp_path_factory.mktemp("stores"), questions=12, branches=32, seed=3)
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def waiting(run: Path) -> Iterator[None]:
     thread = threading.Thread(target=lambda: toy.session(run, make({"wait": "60"})))
     thread.start()
     deadline = time.monotonic() + 60
-    while not (run / client.SOCKET).exists() and time.monotonic() < deadline:
+    while not (run / scorer_client.SOCKET).exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     try:
         yield

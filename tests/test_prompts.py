@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotts import votes
-from autotts.discover import briefing
-from autotts.discover.protocol import History, Proposal, Rules, SweepPoint, Trial
-from autotts.discover.replies import ends_inside_block, parse_reply
-from autotts.sandbox import check
+from autotts.discover.explorer import History, Proposal, Rules, SweepPoint, Trial
+from autotts.discover.prompts import briefing
+from autotts.discover.prompts.replies import ends_inside_block, parse_reply
+from autotts.programs import language
 
 POINT = SweepPoint(0.5, 61.25, 90_000.0, 30_000.0, 0.15)
 PROGRAM = "def schedule(beta):\n    return {'a': beta}\n\n\ndef solve(env, p):\n    return -1\n"
@@ -38,7 +38,7 @@ def test_every_name_of_the_environment_is_explained() -> None:
     """The table has what the source check lets through, and nothing else."""
     table = briefing.prompt("environment", votes="").split("| name in `env`")[1].split("\n\n")[0]
     first_cells = " ".join(line.split("|")[1] for line in table.splitlines()[2:])
-    assert set(re.findall(r"`(\w+)", first_cells)) == set(check.ENV)
+    assert set(re.findall(r"`(\w+)", first_cells)) == set(language.ENV)
 
 
 def test_the_vocabulary_is_the_modules() -> None:
@@ -51,7 +51,7 @@ def test_the_vocabulary_is_the_modules() -> None:
 def test_the_example_passes_the_check() -> None:
     """What we show is allowed."""
     source = parse_reply(briefing.prompt("environment", votes="")).source
-    assert check.problems(source) == []
+    assert language.problems(source) == []
 
 
 @pytest.mark.parametrize("one_knob", [True, False])

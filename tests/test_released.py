@@ -10,6 +10,7 @@ from autotts import programs, stores
 from autotts.errors import ControllerError, ProgramError, SpecError
 from autotts.evaluate import Settings, evaluate
 from autotts.replay.released import Question
+from autotts.simulation import simulate
 from autotts.stores import Branch, Recording
 
 STYLE = Path(__file__).with_name("released_style.py")
@@ -22,7 +23,7 @@ def store(request, tmp_path_factory):
     """A simulated store, and one that was recorded where there is one."""
     folder = tmp_path_factory.mktemp("released")
     if request.param == "simulated":
-        return stores.load(stores.simulate(folder, questions=6, branches=64, seed=4))
+        return stores.load(simulate(folder, questions=6, branches=64, seed=4))
     file = request.getfixturevalue("recorded") / "scout" / "Qwen3-1.7B" / "aime24.json"
     return stores.load(stores.import_released(file, folder)[0])
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from autotts import programs, stores
-from autotts.discover.folder import RunFolder
-from autotts.discover.loop import Discovery
-from autotts.discover.protocol import FREE, Proposal, Rules, Turn, Usage
-from autotts.discover.settings import ExplorerRef, Limits, RunSettings, StoreRef
+from autotts.discover.discovery import Discovery
+from autotts.discover.explorer import FREE, Proposal, Rules, Turn, Usage
+from autotts.discover.run.folder import RunFolder
+from autotts.discover.run.settings import ExplorerRef, Limits, RunSettings, StoreRef
 from autotts.errors import ProposalError, RunError
 from autotts.report.model import MEAN, Report
 from autotts.report.page import build

@@ -27,11 +27,11 @@ from attacks import (
     toy,
 )  # fmt: skip
 from autotts.errors import AutottsError, ControllerError, ProgramError, SandboxError
+from autotts.programs.language import problems
 from autotts.replay.episodes import Episodes
-from autotts.sandbox import seal
-from autotts.sandbox.blind import run_blind
-from autotts.sandbox.check import problems
-from autotts.sandbox.sealed import EpisodeFailed
+from autotts.sandbox.blind_run import run_blind
+from autotts.sandbox.compiled_run import EpisodeFailed
+from autotts.sandbox.confine import seal
 
 pytestmark = pytest.mark.skipif(
     seal.supported() is not None, reason=f"no process can be sealed here: {seal.supported()}"
@@ -168,7 +168,7 @@ def test_compiled_programs_are_ended_too(name, honest):
         "crash": "return jit._state(env).arena[2 ** 50]",
     }
     text = (
-        "from autotts.replay import jit\n"
+        "from autotts.engine import jit\n"
         "def schedule(beta):\n    return {}\n"
         "def dig(n):\n    return dig(n + 1) + 1 if n >= 0 else 0\n"
         f"def solve(env, p):\n    {bodies[name]}\n"
@@ -224,7 +224,7 @@ def test_looking_ahead_gains_nothing(name):
 
 def test_nothing_that_holds_data_runs_while_the_audit_does(monkeypatch):
     """By what it does it could tell those what is to come."""
-    from autotts.sandbox import box as module
+    from autotts.sandbox import sandbox as module
 
     stopped = []
 
@@ -245,7 +245,7 @@ def test_nothing_that_holds_data_runs_while_the_audit_does(monkeypatch):
 
 FORGED_PARAMETERS = """
 import json
-from autotts.sandbox import channel
+from autotts.sandbox.wire import channel
 told = [0]
 plain = channel.Outbox.send
 def send(self, kind, payload):
@@ -259,7 +259,7 @@ channel.Outbox.send = send
 
 @pytest.mark.parametrize("mode", ["blind", "compiled"])
 def test_parameters_that_are_told_are_those_that_are_played(mode, monkeypatch):
-    from autotts.sandbox import box as module
+    from autotts.sandbox import sandbox as module
 
     monkeypatch.setattr(module, "check_source", lambda text, path: None)
     cells = [toy.make_cell(n_draws=2, beta=beta) for beta in (0.0, 1.0)]
@@ -279,7 +279,7 @@ def test_parameters_of_other_names_are_refused():
 
 def unchecked(box, source, cell, sample):
     """`Sandbox.run` without the source check."""
-    from autotts.sandbox import box as module
+    from autotts.sandbox import sandbox as module
 
     original = module.check_source
     module.check_source = lambda text, path: None

@@ -119,7 +119,7 @@ MEMORY = HONEST.replace("\ndef solve", "\nSEEN = []\n\ndef solve").replace(
 
 def test_the_verdict_on_a_program_that_remembers(monkeypatch):
     """`audit` says it, `run` raises it."""
-    monkeypatch.setattr("autotts.sandbox.box.check_source", lambda text, path: None)
+    monkeypatch.setattr("autotts.sandbox.sandbox.check_source", lambda text, path: None)
     cell = toy.make_cell(n_draws=20)
     verdict = toy.sandbox().audit(toy.program(MEMORY), [cell], sample=100)
     assert verdict.status == "rejected"

@@ -12,9 +12,9 @@ from autotts import programs, stores
 from autotts.errors import ControllerError, ProgramError, SandboxError, SpecError
 from autotts.replay import episodes as in_process
 from autotts.replay.episodes import Episodes, Rules
-from autotts.sandbox.blind import group_tasks
+from autotts.sandbox.blind_run import group_tasks
 from autotts.sandbox.cells import Allowance, Cell
-from autotts.sandbox.sealed import Talk
+from autotts.sandbox.compiled_run import Talk
 
 SMALL = ["short-mk", "asc", "margin"]
 """Controllers that compile soon."""

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from attacks import toy
 from autotts import control
+from autotts.engine import compiled
+from autotts.engine.memory import Memory
 from autotts.errors import AutottsError, ControllerError, SandboxError
-from autotts.replay import compiled
 from autotts.replay.episodes import aim, make_memory
-from autotts.replay.memory import Memory
-from autotts.sandbox import channel
 from autotts.sandbox.broker import Broker
-from autotts.sandbox.channel import HEADER, Ended, Flooded, Inbox, Stalled
-from autotts.sandbox.lockstep import ANSWER
-from autotts.sandbox.sealed import checked_parameters
+from autotts.sandbox.compiled_run import checked_parameters
+from autotts.sandbox.guest.blind import ANSWER
+from autotts.sandbox.wire import channel
+from autotts.sandbox.wire.channel import HEADER, Ended, Flooded, Inbox, Stalled
 
 SLOTS = 4
 FRAMES = 20_000

@@ -13,9 +13,9 @@ import pytest
 
 from attacks import HONEST, toy
 from autotts.errors import SandboxError
-from autotts.sandbox import seal
-from autotts.sandbox.box import Sandbox
-from autotts.sandbox.tier import Tier, import_path, reach
+from autotts.sandbox.confine import seal
+from autotts.sandbox.confine.tier import Tier, import_path, reach
+from autotts.sandbox.sandbox import Sandbox
 
 HEADERS = {
     0: Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
@@ -27,7 +27,7 @@ needs_linux = pytest.mark.skipif(seal.supported() is not None, reason=str(seal.s
 def sealed(code: str, *arguments: str) -> str:
     """What code prints that runs sealed but for the layers named, in a process of its own."""
     text = (
-        "import mmap, os, sys\nfrom autotts.sandbox import seal\nseal.load_libc()\n"
+        "import mmap, os, sys\nfrom autotts.sandbox.confine import seal\nseal.load_libc()\n"
         f"layers = seal.seal(seal.Limits(), frozenset(sys.argv[1:]))\n{code}\n"
     )
     ran = subprocess.run(
@@ -158,7 +158,7 @@ def test_a_tier_explains_itself():
 @needs_linux
 def test_the_seal_as_a_command_is_read_by_the_doctor():
     ran = subprocess.run(
-        [sys.executable, "-m", "autotts.sandbox.seal"],
+        [sys.executable, "-m", "autotts.sandbox.confine.seal"],
         env={"PYTHONPATH": import_path()},
         capture_output=True,
         check=True,

@@ -9,6 +9,7 @@ from autotts.cli.evaluate import write_trace
 from autotts.cli.trace import describe
 from autotts.errors import SpecError
 from autotts.evaluate import Settings, evaluate, run_cells
+from autotts.simulation import simulate
 
 EVERYTHING = '''
 """One of every action."""
@@ -132,7 +133,7 @@ def test_a_trace_that_was_not_kept_can_not_be_had(simulated):
 
 def test_a_round_takes_at_most_200_bytes_on_disk(tmp_path):
     """The widest and longest of our controllers, on a store of the size of the recorded ones."""
-    store = stores.load(stores.simulate(tmp_path / "s", questions=30, branches=128))
+    store = stores.load(simulate(tmp_path / "s", questions=30, branches=128))
     settings = Settings(draws="reference:3", traces=True)
     for spec in (programs.parse("cmc:beta=1"), programs.parse("parallel-probe")):
         (cell,) = run_cells([store], [spec], settings)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from autotts import programs, stores
 from autotts.errors import SpecError
 from autotts.evaluate import Settings, run_cells
-from autotts.evaluate.tuning import BETAS, PREFIX, Range, tune
+from autotts.evaluate.study.tuning import BETAS, PREFIX, Range, tune
 from autotts.stores import Branch, Recording, Store
 
 SETTINGS = Settings(draws="subsets:4", max_branches=16)

@@ -15,11 +15,10 @@ from typer.testing import CliRunner
 
 import discover_toy as toy
 from autotts.cli.app import app
-from autotts.discover import client, events, workspace
-from autotts.discover.explorers.files import Files, find_submission, make, submit
-from autotts.discover.folder import RunFolder
-from autotts.discover.loop import Outcome
-from autotts.discover.protocol import (
+from autotts.discover.agents import scorer_client, workspace
+from autotts.discover.agents.scorer_server import Allowance, ScorerSocket
+from autotts.discover.discovery import Outcome
+from autotts.discover.explorer import (
     Feedback,
     History,
     OutOfBudget,
@@ -30,7 +29,9 @@ from autotts.discover.protocol import (
     Trial,
     Turn,
 )
-from autotts.discover.scorer_socket import Allowance, ScorerSocket
+from autotts.discover.explorers.files import Files, find_submission, make, submit
+from autotts.discover.run import events
+from autotts.discover.run.folder import RunFolder
 from autotts.errors import ProgramError, ProposalError, RunError, SpecError
 
 POINT = SweepPoint(0.5, 61.25, 90_000.0, 30_000.0, 0.15, {"m/d": (61.25, 90_000.0)})
@@ -95,7 +96,7 @@ class Answering:
 
 @pytest.fixture
 def scorer(tmp_path: Path) -> Iterator[Answering]:
-    with Answering(tmp_path / client.SOCKET) as answering:
+    with Answering(tmp_path / scorer_client.SOCKET) as answering:
         yield answering
 
 
@@ -177,13 +178,13 @@ def test_words_without_headings_are_the_idea() -> None:
 
 def test_a_program_is_scored(scorer: Answering) -> None:
     """The reply has the figures, and a line for a reader."""
-    reply = client.ask(scorer.path, "good")
+    reply = scorer_client.ask(scorer.path, "good")
     assert reply["ok"] is True
     assert reply["points"][0]["accuracy"] == 61.25
-    text = client.describe(reply)
+    text = scorer_client.describe(reply)
     assert "frontier area 61.00 (to compare: asc 50.00)" in text
     assert "remark: close to round 1" in text
-    assert "refused: line 1: bad" in client.describe(client.ask(scorer.path, "bad"))
+    assert "refused: line 1: bad" in scorer_client.describe(scorer_client.ask(scorer.path, "bad"))
 
 
 def test_the_copied_command_needs_nothing_of_ours(scorer: Answering, tmp_path: Path) -> None:
@@ -213,10 +214,10 @@ def test_tries_are_counted_and_paced(tmp_path: Path) -> None:
     """The client waits where it is too soon; when none is left, the scorer says so."""
     with Answering(tmp_path / "s", tries=2, pause_seconds=0.3) as scorer:
         began = time.monotonic()
-        assert client.ask(scorer.path, "a")["tries_left"] == 1
-        assert client.ask(scorer.path, "b")["ok"]
+        assert scorer_client.ask(scorer.path, "a")["tries_left"] == 1
+        assert scorer_client.ask(scorer.path, "b")["ok"]
         assert time.monotonic() - began >= 0.3
-        refused = client.ask(scorer.path, "c")
+        refused = scorer_client.ask(scorer.path, "c")
     assert refused["errors"] == ["no tries are left this round; hand in your best program"]
     assert scorer.socket.answered == 2
 
@@ -226,7 +227,7 @@ def test_a_spent_budget_is_an_answer(tmp_path: Path) -> None:
         raise OutOfBudget("all 3 evaluations are spent")
 
     with Answering(tmp_path / "s", spent) as scorer:
-        assert client.ask(scorer.path, "a")["errors"] == ["all 3 evaluations are spent"]
+        assert scorer_client.ask(scorer.path, "a")["errors"] == ["all 3 evaluations are spent"]
 
 
 def test_clients_that_break_the_protocol_are_let_go(scorer: Answering) -> None:
@@ -240,20 +241,20 @@ def test_clients_that_break_the_protocol_are_let_go(scorer: Answering) -> None:
                 assert connection.recv(10) == b""
             except (BrokenPipeError, ConnectionResetError):
                 continue
-    assert client.ask(scorer.path, "good")["ok"] is True
+    assert scorer_client.ask(scorer.path, "good")["ok"] is True
 
 
 def test_long_paths_have_sockets_too(tmp_path: Path) -> None:
     deep = tmp_path / ("deep" * 20) / ("deeper" * 10)
     deep.mkdir(parents=True)
-    with Answering(deep / client.SOCKET) as scorer:
-        assert client.ask(scorer.path, "good")["ok"] is True
+    with Answering(deep / scorer_client.SOCKET) as scorer:
+        assert scorer_client.ask(scorer.path, "good")["ok"] is True
 
 
 def test_a_missing_scorer_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program = tmp_path / "p.py"
     program.write_text("x")
-    assert client.try_program(program, tmp_path / "none", as_json=False) == 2
+    assert scorer_client.try_program(program, tmp_path / "none", as_json=False) == 2
     assert "no answer from the scorer" in capsys.readouterr().err
     with pytest.raises(RunError, match="the scorer needs it"):
         ScorerSocket(tmp_path / "no" / "folder", feedback, Allowance())
@@ -302,9 +303,9 @@ def test_a_waiting_run_answers_tries_and_takes_what_comes(tmp_path: Path, store:
 
     def work() -> None:
         deadline = time.monotonic() + 60
-        while not (run / client.SOCKET).exists() and time.monotonic() < deadline:
+        while not (run / scorer_client.SOCKET).exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        told.update(client.ask(run / client.SOCKET, toy.program(13, 4)))
+        told.update(scorer_client.ask(run / scorer_client.SOCKET, toy.program(13, 4)))
         program.write_text(toy.program(14, 4))
         submit(run, program, None)
 
@@ -317,7 +318,7 @@ def test_a_waiting_run_answers_tries_and_takes_what_comes(tmp_path: Path, store:
     assert best is not None
     assert best.proposal.source == toy.program(14, 4)
     assert kinds(run).count("tried") == 1
-    assert not (run / client.SOCKET).exists()
+    assert not (run / scorer_client.SOCKET).exists()
     explorer = run / "rounds/0001/explorer"
     assert f"autotts submit {run}" in (explorer / "TASK.md").read_text()
     assert (explorer / "HISTORY.md").exists()
@@ -368,7 +369,7 @@ def test_the_commands_work_together(
     waiting = threading.Thread(target=go, args=(run, "60"))
     waiting.start()
     deadline = time.monotonic() + 60
-    while not (run / client.SOCKET).exists() and time.monotonic() < deadline:
+    while not (run / scorer_client.SOCKET).exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     tried = commands.invoke(app, ["try", "run/program.py", "--run", "run", "--json"])
     exported = commands.invoke(app, ["export-task", "run", "--for", "gepa", "--out", "task"])

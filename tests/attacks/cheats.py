@@ -9,7 +9,7 @@ HEAD = '''
 """Looks ahead."""
 
 import numpy as np
-from autotts.replay import jit
+from autotts.engine import jit
 from numba.extending import overload
 
 def schedule(beta):

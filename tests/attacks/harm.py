@@ -47,7 +47,7 @@ def solve(env, p):
 """,
     "ask and never read": """
 import os
-from autotts.sandbox.channel import ASK, HEADER
+from autotts.sandbox.wire.channel import ASK, HEADER
 def solve(env, p):
     while True:
         os.write(3, HEADER.pack(ASK, 8) + bytes(8))
@@ -138,7 +138,7 @@ SCHEDULES = {
 # Programs that speak for the driver: `send(kind, payload)` writes any frame, as the driver would.
 SPEAK = """
 import os, struct
-from autotts.sandbox import channel
+from autotts.sandbox.wire import channel
 def send(kind, payload):
     os.write(3, struct.pack("<iI", kind, len(payload)) + payload)
 def words(*values):
@@ -176,7 +176,7 @@ FRAMES = {
 """Statements, after `SPEAK`, in the place of an episode."""
 
 FORGE = """
-from autotts.sandbox import guest
+from autotts.sandbox.guest import main as guest
 def forged(self, half, pairs):
     place = self._shared.halves[half]
     {body}
@@ -210,7 +210,7 @@ FORGED_CHUNKS = {
 """Bodies that take the place of the compiled driver's `run(self, half, pairs)` in the worker."""
 
 CLAIM = """
-from autotts.sandbox import guest
+from autotts.sandbox.guest import main as guest
 honest = guest._Compiled.run
 def forged(self, half, pairs):
     done = honest(self, half, pairs)

@@ -31,7 +31,7 @@ return len(os.listdir("/")) > 0""",
 import os
 return os.stat("CANARY").st_size > 0""",
     "read the source of the sandbox": """
-import autotts.sandbox.box
+import autotts.sandbox.sandbox
 return True""",
     "write a file": """
 open("FOLDER/written", "w").write("x")

@@ -9,12 +9,12 @@ import numpy as np
 from autotts.programs import Source
 from autotts.replay import draws
 from autotts.replay.episodes import Rules, all_pairs
-from autotts.sandbox import seal
-from autotts.sandbox.blind import BlindRun, run_blind
-from autotts.sandbox.board import Board, lay_out
-from autotts.sandbox.box import Sandbox
+from autotts.sandbox.blind_run import BlindRun, run_blind
 from autotts.sandbox.cells import Allowance, Cell
-from autotts.sandbox.sealed import CompiledRun, Talk
+from autotts.sandbox.compiled_run import CompiledRun, Talk
+from autotts.sandbox.confine import seal
+from autotts.sandbox.sandbox import Sandbox
+from autotts.sandbox.shared_memory import Board, lay_out
 from autotts.sandbox.worker import Zygote
 from autotts.stores import Pool
 

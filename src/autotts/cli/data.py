@@ -93,10 +93,10 @@ def simulate(
     overwrite: Annotated[bool, typer.Option(help="Replace a store that is there.")] = False,
 ) -> None:
     """Write a synthetic store from a seeded generative model of recorded branches."""
-    from autotts import stores
+    from autotts import simulation, stores
 
     fitted = stores.load(like) if like else None
-    folder = stores.simulate(
+    folder = simulation.simulate(
         out, questions=questions or (len(fitted.texts) if fitted else 30),
         branches=branches, seed=seed, like=fitted,
         model=model, dataset=dataset, overwrite=overwrite,

@@ -22,9 +22,9 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Of the search.")] = 0,
 ) -> None:
     """Discover a controller on simulated stores, judge it on held-out ones, and write a report."""
-    from autotts import stores
     from autotts.cli.discover import discover
     from autotts.cli.report import report
+    from autotts.simulation import simulate
 
     if out.exists():
         if not (out / _MARKER).is_file():
@@ -35,7 +35,7 @@ def demo(
     typer.echo("Simulating two models on a search set and on a held-out set")
     for dataset, first_seed in _SEEDS.items():
         for k, (model, accuracy) in enumerate(_MODELS.items()):
-            folder = stores.simulate(
+            folder = simulate(
                 out / "stores" / dataset, seed=first_seed + k, accuracy=accuracy, model=model,
                 dataset=dataset,
             )  # fmt: skip

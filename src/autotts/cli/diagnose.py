@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from autotts.diagnose.findings import Ran
     from autotts.evaluate import Settings
-    from autotts.evaluate.tuning import Tuning
+    from autotts.evaluate.study.tuning import Tuning
     from autotts.programs import Spec
     from autotts.stores import Store
 
@@ -99,8 +99,8 @@ def _of_stores(place: Sequence[Path], controller: str | None, number: int | None
 def _of_run(folder: Path, number: int | None, draws: str) -> "tuple[list[Store], Spec, Settings]":
     """The search stores of a run, the program of a round, and the run's rules with these draws."""
     from autotts import programs
-    from autotts.discover.folder import RunFolder
-    from autotts.discover.loop import open_stores
+    from autotts.discover.discovery import open_stores
+    from autotts.discover.run.folder import RunFolder
 
     run = RunFolder(folder)
     if number is None:
@@ -134,7 +134,7 @@ def _run(
 def _print_episodes(
     ran: "Sequence[Ran]", found: "pl.DataFrame", question: int | None, draw: int
 ) -> None:
-    from autotts.diagnose.episodes import show
+    from autotts.diagnose.episode_text import show
 
     draws = ran[0].orders.shape[1]
     if question is None or draw >= draws:
@@ -165,7 +165,7 @@ def tune(
     """Search over the constants of a program's schedule; print the frontier and what matters."""
     from autotts import programs
     from autotts.evaluate import Settings
-    from autotts.evaluate.tuning import tune as search
+    from autotts.evaluate.study.tuning import tune as search
 
     options.check_file("--out", out)
     with options.progress() as progress:
@@ -188,7 +188,7 @@ def _print_tuning(found: "Tuning") -> None:
     import numpy as np
     import polars as pl
 
-    from autotts.evaluate.tuning import PREFIX
+    from autotts.evaluate.study.tuning import PREFIX
 
     on = len(found.confirmed)
     rows = np.unique(np.linspace(0, on - 1, _FRONTIER_ROWS).round().astype(int))
@@ -235,8 +235,8 @@ def ablate(
 
     from autotts import programs
     from autotts.evaluate import Settings
-    from autotts.evaluate.ablation import SEED
-    from autotts.evaluate.ablation import ablate as run
+    from autotts.evaluate.study.ablation import SEED
+    from autotts.evaluate.study.ablation import ablate as run
 
     options.check_file("--out", out)
     with options.progress() as progress:

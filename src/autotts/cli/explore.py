@@ -36,15 +36,15 @@ def try_(
     json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Score a program quickly on a run's search set, through the run's own scorer."""
-    from autotts.discover import client
+    from autotts.discover.agents import scorer_client
 
-    where = client.find_socket() if run is None else run / client.SOCKET
+    where = scorer_client.find_socket() if run is None else run / scorer_client.SOCKET
     if not where.exists():
         raise SpecError(
             f"no scorer at {where}: try works in an agent's workspace, or with --run RUN while"
             " `autotts discover RUN --explorer files` waits"
         )
-    raise typer.Exit(client.try_program(program, where, json))
+    raise typer.Exit(scorer_client.try_program(program, where, json))
 
 
 def export_task(

@@ -15,8 +15,8 @@ def doctor() -> None:
     import platform
 
     from autotts import __version__
-    from autotts.replay.cache import cache_folder
-    from autotts.sandbox.tier import reach
+    from autotts.engine.cache import cache_folder
+    from autotts.sandbox.confine.tier import reach
 
     typer.echo(f"autotts {__version__}, Python {platform.python_version()}, {platform.system()}")
     for name in ("numpy", "numba", "polars"):

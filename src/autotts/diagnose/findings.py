@@ -39,7 +39,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from autotts.diagnose import replayed
+from autotts.diagnose import counterfactual
 from autotts.errors import SpecError
 from autotts.evaluate import Cell, Settings
 from autotts.replay.episodes import Episodes, Log, Rules, failed_codes
@@ -144,7 +144,7 @@ def _diagnose_one(ran: Ran, horizon: int) -> pl.DataFrame:
 
 
 def _walk(ran: Ran, rule: int, horizon: int) -> dict[str, np.ndarray]:
-    """`[E]` of each of `replayed.OUT`, by name."""
+    """`[E]` of each of `counterfactual.OUT`, by name."""
     pool, pairs, codes = ran.store.pool, ran.episodes.pairs, ran.codes
     gold = ran.store.gold.astype(np.int64)
     right = gold[:, None]
@@ -152,16 +152,16 @@ def _walk(ran: Ran, rule: int, horizon: int) -> dict[str, np.ndarray]:
     settings = np.array(
         [pool.interval, pool.billing == "exact", rule, horizon, pool.n_codes.max()], np.int64
     )
-    out = np.zeros((len(pairs), len(replayed.OUT)), np.int64)
+    out = np.zeros((len(pairs), len(counterfactual.OUT)), np.int64)
     for first in range(0, len(pairs), CHUNK):
         last = min(first + CHUNK, len(pairs))
-        replayed.walk()(
+        counterfactual.walk()(
             ran.steps(first, last), pairs[first:last], codes[first:last].copy(), gold,
             failed_codes(pool, ran.rules), ran.orders, pool.probes, pool.lengths, pool.tokens,
             pool.finals, touched.astype(np.int8), pool.n_codes.astype(np.int64), settings,
             out[first:last],
         )  # fmt: skip
-    return dict(zip(replayed.OUT, out.T, strict=True))
+    return dict(zip(counterfactual.OUT, out.T, strict=True))
 
 
 def _frame(ran: Ran, found: dict[str, np.ndarray], rule: str) -> pl.DataFrame:

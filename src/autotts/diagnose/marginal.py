@@ -15,14 +15,14 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from autotts.diagnose import replayed
+from autotts.diagnose import counterfactual
 from autotts.diagnose.findings import CHUNK, VOTE_RULES, Ran
 from autotts.evaluate import statistics
 from autotts.evaluate.statistics import FloatArray
 from autotts.replay.episodes import failed_codes
 
 CHECKPOINTS = tuple(10_000 * 2**k for k in range(8))
-FEATURES = replayed.STATE_FEATURES
+FEATURES = counterfactual.STATE_FEATURES
 _BINS = 128
 _RESAMPLES = 500
 
@@ -45,7 +45,7 @@ def states(
     out = np.full((len(pairs), len(marks), len(FEATURES) + 2), np.nan)
     for first in range(0, len(pairs), CHUNK):
         last = min(first + CHUNK, len(pairs))
-        replayed.check()(
+        counterfactual.check()(
             ran.steps(first, last), pairs[first:last], failed_codes(pool, ran.rules), ran.orders,
             pool.probes, pool.n_codes.astype(np.int64), settings, marks, out[first:last],
         )  # fmt: skip

@@ -13,14 +13,14 @@ import numpy as np
 import polars as pl
 
 from autotts import stores as stored
-from autotts.discover.events import of_kind
-from autotts.discover.folder import OpenRun
-from autotts.discover.loop import open_stores
-from autotts.discover.protocol import Trial
-from autotts.discover.records import history_of, point_records, trials_of, winner_of
+from autotts.discover.discovery import open_stores
+from autotts.discover.explorer import Trial
+from autotts.discover.run.events import of_kind
+from autotts.discover.run.folder import OpenRun
+from autotts.discover.run.records import history_of, point_records, trials_of, winner_of
+from autotts.discover.run.settings import DEFAULT_ROUNDS, RunSettings, StoreRef
 from autotts.discover.scoring import Reference, Scorer, Sweep
 from autotts.discover.selection import Candidate, Lead, lead
-from autotts.discover.settings import DEFAULT_ROUNDS, RunSettings, StoreRef
 from autotts.errors import RunError
 from autotts.evaluate.compare import area, curve_intervals
 from autotts.programs import Source

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autotts.discover.protocol import Rules, SweepPoint
+from autotts.discover.explorer import Rules, SweepPoint
 from autotts.evaluate.frontiers import isotonic_violation
 
 NEAR_STRUCTURE = 0.97

@@ -16,8 +16,8 @@ from types import TracebackType
 import numpy as np
 
 from autotts import __version__, diagnose, programs
-from autotts.discover.protocol import Record, SweepPoint
-from autotts.discover.settings import RunSettings
+from autotts.discover.explorer import Record, SweepPoint
+from autotts.discover.run.settings import RunSettings
 from autotts.errors import RunError, SandboxError
 from autotts.evaluate import Settings
 from autotts.evaluate.compare import AREA_RANGE
@@ -32,9 +32,9 @@ from autotts.evaluate.frontiers import (
 from autotts.files import whole
 from autotts.programs import Source, Spec
 from autotts.replay.episodes import Episodes, all_pairs
-from autotts.sandbox.box import Mode, Sandbox
 from autotts.sandbox.cells import Cell
-from autotts.sandbox.tier import reach
+from autotts.sandbox.confine.tier import reach
+from autotts.sandbox.sandbox import Mode, Sandbox
 from autotts.stores import Store
 
 
@@ -304,9 +304,9 @@ class Scorer:
 
 def run_in_process(source: Source, cells: Sequence[Cell], audit: int, keep_log: bool) -> Ran:
     """The driver for programs that are trusted: compiled in this process, not audited."""
+    from autotts.engine.cache import address
+    from autotts.programs.language import check_source
     from autotts.replay import episodes as in_process
-    from autotts.replay.cache import address
-    from autotts.sandbox.check import check_source
 
     check_source(source.text, source.path)
     program = programs.load(source)

@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from autotts.discover.protocol import Trial
+from autotts.discover.explorer import Trial
 from autotts.discover.scoring import Reference
 from autotts.evaluate.compare import clears_noise
 from autotts.evaluate.frontiers import Curve

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from autotts import __version__, programs
+from autotts.engine.cache import address
 from autotts.errors import ProgramError, SpecError
 from autotts.evaluate import statistics
 from autotts.evaluate.frontiers import Curve, StoreKey, curve
@@ -20,13 +21,12 @@ from autotts.programs import Spec
 from autotts.replay import draws as draw_specs
 from autotts.replay import episodes as in_process
 from autotts.replay import log
-from autotts.replay.cache import address
 from autotts.replay.episodes import Episodes, Rules
 from autotts.replay.released import run_released
 from autotts.replay.traces import trace_frame
 from autotts.sandbox.audit import SAMPLE
-from autotts.sandbox.box import Allowance, Sandbox, Verdict
-from autotts.sandbox.box import Cell as BoxedCell
+from autotts.sandbox.sandbox import Allowance, Sandbox, Verdict
+from autotts.sandbox.sandbox import Cell as BoxedCell
 from autotts.stores import Store
 
 MEANS = ("tokens", "sequential_tokens", "probe_tokens", "width", "rounds", "overrun")

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numba.core.errors import NumbaError
 
+from autotts.engine import compiled, interpreted
+from autotts.engine.memory import Memory
 from autotts.errors import ControlError, ControllerError, ProgramError
 from autotts.programs import Program
-from autotts.replay import compiled, interpreted
-from autotts.replay.memory import Memory
 from autotts.stores import Pool
 
 _CHUNKS_A_THREAD = 4

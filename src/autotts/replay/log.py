@@ -12,8 +12,8 @@ from numba import types
 from numba.extending import register_jitable
 
 from autotts import control
-from autotts.replay import compiled, jit
-from autotts.replay.cache import compile_cached
+from autotts.engine import compiled, jit
+from autotts.engine.cache import compile_cached
 from autotts.replay.episodes import Episodes, Log, Rules, failed_codes, make_memory
 from autotts.stores import Pool
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from autotts.engine import compiled
 from autotts.errors import ControllerError, ProgramError
-from autotts.replay import compiled
 from autotts.replay.episodes import Episodes, Rules, episode_failed, failed_codes
 from autotts.stores import Pool
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from autotts.discover.events import of_kind, seconds_spent
-from autotts.discover.folder import RunFolder
-from autotts.discover.loop import open_stores
-from autotts.discover.protocol import Record, SweepPoint, Trial
-from autotts.discover.records import best_name, points_of, trials_of, winner_of
-from autotts.discover.rounds import round_cost
+from autotts.discover.discovery import open_stores
+from autotts.discover.explorer import Record, SweepPoint, Trial
+from autotts.discover.run.events import of_kind, seconds_spent
+from autotts.discover.run.folder import RunFolder
+from autotts.discover.run.records import best_name, points_of, trials_of, winner_of
+from autotts.discover.run.round_files import round_cost
+from autotts.discover.run.settings import RunSettings
 from autotts.discover.scoring import Scorer, Sweep
-from autotts.discover.settings import RunSettings
 from autotts.programs import Source, Spec, parse
 from autotts.report.evaluations import (
     episodes_of,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from autotts import control
-from autotts.sandbox.blind import BlindRun, Task
+from autotts.sandbox.blind_run import BlindRun, Task
 from autotts.sandbox.cells import Cell
 
 SAMPLE = 600

@@ -17,11 +17,11 @@ from numba import types
 from numba.extending import register_jitable
 
 from autotts import control
+from autotts.engine import compiled, jit
+from autotts.engine.memory import Memory
 from autotts.errors import ControllerError, SandboxError
-from autotts.replay import compiled, jit
-from autotts.replay.memory import Memory
-from autotts.sandbox.kernel import RECEIVED, kernel
-from autotts.sandbox.lockstep import ANSWER, BLOCK_HEAD, REPLY_HEAD, outgoing_words
+from autotts.sandbox.wire.frames import ANSWER, BLOCK_HEAD, REPLY_HEAD, outgoing_words
+from autotts.sandbox.wire.kernel import RECEIVED, kernel
 
 _I64 = types.int64
 _WORDS = types.int64[::1]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from autotts.replay.episodes import Episodes, Rules
-from autotts.sandbox.tier import Tier
+from autotts.sandbox.confine.tier import Tier
 from autotts.stores import Pool
 
 LOG_WORDS = 1 << 18

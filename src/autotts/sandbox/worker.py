@@ -15,12 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from autotts.engine.cache import cache_folder
 from autotts.errors import ControllerError, ProgramError, SandboxError
 from autotts.programs import Source
-from autotts.replay.cache import cache_folder
-from autotts.sandbox import channel, seal
-from autotts.sandbox.channel import Ended, Flooded, Inbox, Stalled
-from autotts.sandbox.tier import Tier, import_path
+from autotts.sandbox.confine import seal
+from autotts.sandbox.confine.tier import Tier, import_path
+from autotts.sandbox.wire import channel
+from autotts.sandbox.wire.channel import Ended, Flooded, Inbox, Stalled
 
 _START_SECONDS = 120.0
 ANSWER_SECONDS = 20.0
@@ -28,7 +29,7 @@ ANSWER_SECONDS = 20.0
 
 
 class Zygote:
-    """A process that forks sealed workers; see `autotts.sandbox.zygote`."""
+    """A process that forks sealed workers; see `autotts.sandbox.guest.fork_server`."""
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair()
@@ -45,7 +46,14 @@ class Zygote:
             environment[f"{library}_NUM_THREADS"] = "1"
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-s", "-P", "-m", "autotts.sandbox.zygote", str(theirs.fileno())],
+                [
+                    sys.executable,
+                    "-s",
+                    "-P",
+                    "-m",
+                    "autotts.sandbox.guest.fork_server",
+                    str(theirs.fileno()),
+                ],
                 pass_fds=[theirs.fileno()],
                 env=environment,
                 cwd="/",

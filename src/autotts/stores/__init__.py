@@ -4,7 +4,6 @@ from autotts.stores.importing import import_released
 from autotts.stores.loading import check, find, load, read_manifest
 from autotts.stores.recordings import Branch, Recording, build
 from autotts.stores.schema import Manifest, Pool, Store
-from autotts.stores.simulation import simulate
 from autotts.stores.writing import store_folder, write
 
 __all__ = [
@@ -19,7 +18,6 @@ __all__ = [
     "import_released",
     "load",
     "read_manifest",
-    "simulate",
     "store_folder",
     "write",
 ]

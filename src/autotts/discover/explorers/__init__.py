@@ -4,7 +4,7 @@ import difflib
 import importlib.metadata
 from collections.abc import Mapping
 
-from autotts.discover.protocol import Explorer
+from autotts.discover.explorer import Explorer
 from autotts.errors import SpecError
 
 GROUP = "autotts.explorers"

@@ -15,20 +15,20 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from autotts.discover import jail
-from autotts.discover.agents import Ended, run_agent
-from autotts.discover.briefing import prompt_digest
-from autotts.discover.client import ENVIRONMENT
+from autotts.discover.agents.process import Ended, run_agent
+from autotts.discover.agents.scorer_client import ENVIRONMENT
+from autotts.discover.agents.scorer_server import Allowance, ScorerSocket
+from autotts.discover.agents.workspace import Workspace, proposal_of
+from autotts.discover.explorer import CallFailed, Proposal, Record, Turn, Usage
 from autotts.discover.explorers import take_options
 from autotts.discover.explorers.models import redact
-from autotts.discover.explorers.values import number
-from autotts.discover.folder import RunFolder
-from autotts.discover.protocol import CallFailed, Proposal, Record, Turn, Usage
-from autotts.discover.replies import printable
-from autotts.discover.scorer_socket import Allowance, ScorerSocket
-from autotts.discover.workspace import Workspace, proposal_of
+from autotts.discover.explorers.options import number
+from autotts.discover.prompts.briefing import prompt_digest
+from autotts.discover.prompts.replies import printable
+from autotts.discover.run.folder import RunFolder
 from autotts.errors import ProposalError, RunError, SandboxError, SpecError
 from autotts.files import write_text
+from autotts.sandbox.confine import jail
 
 _PASSED = ("LANG", "LC_ALL", "TERM", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
-from autotts.discover.briefing import HISTORY_BYTES, briefing, prompt, prompt_digest
+from autotts.discover.explorer import FREE, Proposal, Record, Turn, Usage
 from autotts.discover.explorers import take_options
 from autotts.discover.explorers.models import (
     FINAL,
@@ -26,9 +26,9 @@ from autotts.discover.explorers.models import (
     read_price,
     usage_of,
 )
-from autotts.discover.explorers.values import number
-from autotts.discover.protocol import FREE, Proposal, Record, Turn, Usage
-from autotts.discover.replies import Reply, ends_inside_block, parse_reply
+from autotts.discover.explorers.options import number
+from autotts.discover.prompts.briefing import HISTORY_BYTES, briefing, prompt, prompt_digest
+from autotts.discover.prompts.replies import Reply, ends_inside_block, parse_reply
 from autotts.errors import ProposalError, SpecError
 
 _LONGEST_WAIT_SECONDS = 120.0

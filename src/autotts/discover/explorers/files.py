@@ -10,18 +10,23 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from autotts.discover import client
-from autotts.discover.briefing import prompt, sweep_length, task
+from autotts.discover.agents import scorer_client
+from autotts.discover.agents.scorer_server import Allowance, ScorerSocket
+from autotts.discover.agents.workspace import (
+    proposal_of,
+    read_plain,
+    write_client,
+    write_reading_matter,
+)
+from autotts.discover.explorer import FREE, OutOfBudget, Proposal, Record, Turn, Usage
 from autotts.discover.explorers import take_options
-from autotts.discover.explorers.values import number
-from autotts.discover.folder import RunFolder
-from autotts.discover.protocol import FREE, OutOfBudget, Proposal, Record, Turn, Usage
-from autotts.discover.records import proposals_of
-from autotts.discover.scorer_socket import Allowance, ScorerSocket
-from autotts.discover.workspace import proposal_of, read_plain, write_client, write_reading_matter
+from autotts.discover.explorers.options import number
+from autotts.discover.prompts.briefing import prompt, sweep_length, task
+from autotts.discover.run.folder import RunFolder
+from autotts.discover.run.records import proposals_of
 from autotts.errors import ProposalError, RunError
 from autotts.files import write_text
-from autotts.sandbox.check import check_source
+from autotts.programs.language import check_source
 
 _LOOK_SECONDS = 0.2
 _SUBMITTED = "submitted"
@@ -55,7 +60,7 @@ class Files:
             f"round {turn.round}: waiting for program.py and proposal.md: see"
             f" {turn.folder / 'TASK.md'}, then autotts submit {run}"
         )
-        with ScorerSocket(run / client.SOCKET, turn.try_program, self._allowance) as scorer:
+        with ScorerSocket(run / scorer_client.SOCKET, turn.try_program, self._allowance) as scorer:
             while not (found := _submissions(turn.folder)):
                 _check_patience(turn, run, deadline)
                 scorer.wait(_LOOK_SECONDS)

@@ -18,8 +18,8 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from autotts.discover.protocol import Record, Usage
-from autotts.discover.replies import printable
+from autotts.discover.explorer import Record, Usage
+from autotts.discover.prompts.replies import printable
 from autotts.errors import SpecError
 
 Kind = Literal[

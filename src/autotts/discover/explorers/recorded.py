@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from autotts.discover import events
+from autotts.discover.explorer import FREE, Proposal, Record, Turn, Usage
 from autotts.discover.explorers import take_options
-from autotts.discover.protocol import FREE, Proposal, Record, Turn, Usage
-from autotts.discover.records import proposals_of
+from autotts.discover.run import events
+from autotts.discover.run.records import proposals_of
 from autotts.errors import ProposalError, SpecError
 
 

@@ -10,11 +10,11 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from autotts.discover import client
-from autotts.discover.briefing import history_text, task
-from autotts.discover.folder import RunFolder
-from autotts.discover.records import history_of
-from autotts.discover.workspace import start_of
+from autotts.discover.agents import scorer_client
+from autotts.discover.agents.workspace import start_of
+from autotts.discover.prompts.briefing import history_text, task
+from autotts.discover.run.folder import RunFolder
+from autotts.discover.run.records import history_of
 from autotts.errors import RunError, SpecError
 from autotts.files import write_text
 
@@ -44,7 +44,7 @@ def export(run: Path, framework: str, out: Path) -> list[Path]:
     words += "\n" + history_text(history, traces=folder.settings.traces, max_bytes=_HISTORY_BYTES)
     blanks = {
         "run": str(run.resolve()),
-        "socket": str(run.resolve() / client.SOCKET),
+        "socket": str(run.resolve() / scorer_client.SOCKET),
         "framework": framework,
         "start": start_of(history),
         # As a block of YAML.
@@ -58,7 +58,7 @@ def export(run: Path, framework: str, out: Path) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
             raise RunError(f"{out} is not empty; name a new folder")
-        shutil.copyfile(client.__file__, out / "autotts_client.py")
+        shutil.copyfile(scorer_client.__file__, out / "autotts_client.py")
         write_text(out / "TASK.md", words)
         for name, text in texts.items():
             write_text(out / name, text)

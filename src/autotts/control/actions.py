@@ -1,0 +1,396 @@
+"""The actions of an episode, what they cost, and what the state does not admit.
+
+The five actions of AutoTTS (arXiv 2605.08083, section 2) over one question's pool of recorded
+trajectories, under the rules of `docs/architecture.md`: BRANCH, CONTINUE, PROBE, PRUNE, ANSWER.
+Every driver runs these functions and no others, so admissibility and billing live here alone.
+
+An action returns `ADMITTED`, or the code of the rule it breaks, in which case nothing has changed.
+"""
+
+from typing import Any
+
+from numba.extending import register_jitable
+
+from autotts.control.requests import log_ids, write_log
+from autotts.control.state import (
+    ADMITTED,
+    BRANCH,
+    CLOSED,
+    CONTINUE,
+    EMPTY,
+    FINISH,
+    IS_FINISHED,
+    IS_PRUNED,
+    MAX_TIMES,
+    NO_SUCH_BRANCH,
+    NOT_POSITIVE,
+    NOTE,
+    OVER_BUDGET,
+    PROBE,
+    PROBED_ALREADY,
+    PRUNE,
+    REPEATED,
+    TOO_MANY,
+    State,
+)
+
+_inlined = register_jitable(forceinline=True)
+
+
+@register_jitable
+def room(s: State) -> int:
+    """How many more branches may be opened: by the ceiling, the pool and the budget."""
+    left = s.ceiling - s.n
+    if s.budget >= 0:
+        affordable = max(0, s.budget - s.spent) // (s.interval + s.probe_cost)
+        left = min(left, affordable)
+    return left
+
+
+@register_jitable
+def refuse(s: State, rule: int, branch: int, value: int) -> int:
+    s.error = rule
+    s.error_branch = branch
+    s.error_value = value
+    return rule
+
+
+@_inlined
+def check_ids(s: State, ids: Any) -> int:
+    """Whether a batch names open branches, each once."""
+    if len(ids) == 0:
+        return refuse(s, EMPTY, -1, 0)
+    s.stamp += 1
+    for i in ids:
+        if i < 0 or i >= s.n:
+            return refuse(s, NO_SUCH_BRANCH, i, s.n)
+        if s.seen[i] >= s.stamp:
+            rule = IS_FINISHED if s.finished[i] else IS_PRUNED if s.pruned[i] else REPEATED
+            return refuse(s, rule, i, 0)
+        s.seen[i] = s.stamp
+    return ADMITTED
+
+
+@_inlined
+def fits(s: State, tokens: int) -> int:
+    """Whether the budget admits a batch that asks for `tokens`; reserves them if so."""
+    if s.budget >= 0 and s.spent + tokens > s.budget:
+        return refuse(s, OVER_BUDGET, -1, tokens)
+    s.reserved = tokens
+    s.overran = 0
+    return ADMITTED
+
+
+@_inlined
+def write_step(s: State, kind: int, i: int, tokens: int) -> None:
+    """Add what just happened to branch i to the trace, if one is kept."""
+    if s.steps_at < s.steps_size:
+        a = s.answer[i] if s.probed[i] == s.depth[i] or s.finished[i] else -1
+        fill_step(s, kind, i, s.depth[i], s.code_of[a] if a >= 0 else -1, tokens)
+
+
+@register_jitable
+def fill_step(s: State, kind: int, i: int, depth: int, code: int, tokens: int) -> None:
+    at = s.steps_at * 7
+    s.steps[at] = s.episode
+    s.steps[at + 1] = s.rounds
+    s.steps[at + 2] = kind
+    s.steps[at + 3] = i
+    s.steps[at + 4] = depth
+    s.steps[at + 5] = code
+    s.steps[at + 6] = tokens
+    s.steps_at += 1
+
+
+@_inlined
+def charge(s: State, i: int, tokens: int) -> None:
+    s.tokens[i] += tokens
+    s.spent += tokens
+    s.longest += tokens
+
+
+@_inlined
+def reveal(s: State, code: int) -> int:
+    """Make an answer of the pool known; returns its id in this episode, -1 for none."""
+    if code == s.failed:
+        return -1
+    a = s.id_of[code]
+    if a < 0:
+        a = s.n_answers
+        s.id_of[code] = a
+        s.code_of[a] = code
+        s.n_answers = a + 1
+    return a
+
+
+@_inlined
+def probe_here(s: State, i: int) -> None:
+    """Reveal the answer at the current depth of branch i and charge the probe."""
+    d = s.depth[i]
+    s.answer[i] = reveal(s, s.probes[s.order[i] * s.intervals + d - 1])
+    s.history[i * s.intervals + d - 1] = s.answer[i]
+    s.probed[i] = d
+    charge(s, i, s.probe_cost)
+    s.probe_spent += s.probe_cost
+
+
+@_inlined
+def end_branch(s: State, i: int) -> None:
+    """Branch i has ended itself: its final answer is known and votes."""
+    s.answer[i] = reveal(s, s.finals[s.order[i]])
+    count_finished(s, i)
+
+
+@_inlined
+def count_finished(s: State, i: int) -> None:
+    """Branch i is finished, and votes for its latest answer."""
+    s.finished[i] = True
+    s.seen[i] = CLOSED
+    if s.answer[i] >= 0:
+        s.votes[s.answer[i]] += 1
+    s.finish_order[s.n_finished] = i
+    s.n_finished += 1
+
+
+@_inlined
+def decode_rest(s: State, i: int) -> bool:
+    """Decode what branch i has past its last whole interval; whether it could.
+
+    The rest can't be known before, so one in a batch may overrun the budget; others wait.
+    """
+    rest = max(0, s.totals[s.order[i]] - s.decoded[i])
+    if s.budget >= 0 and s.spent + rest + s.reserved > s.budget:
+        if s.overran:
+            return False
+        s.overran = 1
+    s.decoded[i] += rest
+    charge(s, i, rest)
+    return True
+
+
+@_inlined
+def decode(s: State, i: int, times: int, probe: bool) -> None:
+    """CONTINUE branch i by `times` intervals, ending early where it ends.
+
+    `reference` billing (the released recordings): L whole intervals, then one more call that
+    charges the rest and ends the branch. `exact`: the L-th interval is the rest, and ends it.
+    """
+    first = s.depth[i]
+    length = s.lengths[s.order[i]]
+    unit = s.interval + (s.probe_cost if probe else 0)
+    whole = min(times, max(0, length - s.exact - first))
+    if whole:
+        decode_whole(s, i, first, first + whole, unit, probe)
+    if whole < times:
+        s.reserved -= unit
+        before = s.tokens[i]
+        if decode_rest(s, i):
+            if s.exact:
+                s.depth[i] = length
+                s.probed[i] = length
+            end_branch(s, i)
+            if s.exact:
+                s.history[i * s.intervals + length - 1] = s.answer[i]
+            write_step(s, FINISH, i, s.tokens[i] - before)
+
+
+@_inlined
+def decode_whole(s: State, i: int, first: int, last: int, unit: int, probe: bool) -> None:
+    """Decode branch i from depth `first` to `last`, for `unit` tokens an interval."""
+    s.depth[i] = last
+    s.decoded[i] += (last - first) * s.interval
+    s.reserved -= (last - first) * unit
+    charge(s, i, (last - first) * unit)
+    if probe:
+        s.probed[i] = last
+        s.probe_spent += (last - first) * s.probe_cost
+    a = -1
+    for d in range(first, last):
+        if probe:
+            a = reveal(s, s.probes[s.order[i] * s.intervals + d])
+        s.history[i * s.intervals + d] = a
+        if s.steps_at < s.steps_size:
+            code = s.code_of[a] if a >= 0 else -1
+            fill_step(s, BRANCH if d == 0 else CONTINUE, i, d + 1, code, unit)
+    if probe:
+        s.answer[i] = a
+
+
+@_inlined
+def begin_round(s: State) -> None:
+    s.before = s.n_finished
+    s.rounds += 1
+
+
+@register_jitable
+def end_round(s: State, longest: int) -> None:
+    s.sequential += longest
+    if s.budget >= 0:
+        s.overrun = max(0, s.spent - s.budget)
+
+
+@register_jitable
+def branch(s: State, k: int, probe: bool) -> int:
+    """BRANCH, k at once: open the next k branches of the draw through their first interval."""
+    if k < 1:
+        return refuse(s, NOT_POSITIVE, -1, k)
+    if k > s.ceiling - s.n:
+        return refuse(s, TOO_MANY, -1, k)
+    rule = fits(s, k * (s.interval + (s.probe_cost if probe else 0)))
+    if rule:
+        return rule
+    at = write_log(s, BRANCH, probe, 1)
+    if at >= 0:
+        s.log[at] = k
+    begin_round(s)
+    longest = 0
+    for _ in range(k):
+        i = s.n
+        s.n = i + 1
+        s.longest = 0
+        decode(s, i, 1, probe)
+        longest = max(longest, s.longest)
+    end_round(s, longest)
+    return ADMITTED
+
+
+@register_jitable
+def advance(s: State, ids: Any, times: Any, probe: bool) -> int:
+    """CONTINUE each of `ids` `[k]` by `times` `[k]` intervals, ending early where it ends."""
+    rule = check_ids(s, ids)
+    if rule:
+        return rule
+    asked = 0
+    for j in range(len(ids)):
+        if times[j] < 1 or times[j] > MAX_TIMES:
+            return refuse(s, NOT_POSITIVE, ids[j], times[j])
+        asked += times[j]
+    rule = fits(s, asked * (s.interval + (s.probe_cost if probe else 0)))
+    if rule:
+        return rule
+    at = write_log(s, CONTINUE, probe, len(ids))
+    begin_round(s)
+    longest = 0
+    for j in range(len(ids)):
+        i = ids[j]
+        if at >= 0:
+            s.log[at + j] = i | (times[j] << 32)
+        s.longest = 0
+        decode(s, i, times[j], probe)
+        longest = max(longest, s.longest)
+    end_round(s, longest)
+    return ADMITTED
+
+
+@register_jitable
+def finish(s: State, ids: Any) -> int:
+    """CONTINUE each of `ids` `[k]` to its end without probing, cut at the budget."""
+    rule = check_ids(s, ids)
+    if rule:
+        return rule
+    if s.budget >= 0 and s.spent >= s.budget:
+        return refuse(s, OVER_BUDGET, -1, 1)
+    log_ids(s, FINISH, ids)
+    begin_round(s)
+    longest = 0
+    for i in ids:
+        length = s.lengths[s.order[i]]
+        rest = max(0, s.totals[s.order[i]] - s.decoded[i])
+        ends = s.budget < 0 or s.spent + rest <= s.budget
+        if not ends:
+            rest = max(0, s.budget - s.spent)
+        s.decoded[i] += rest
+        s.longest = 0
+        charge(s, i, rest)
+        longest = max(longest, s.longest)
+        reached = length if ends else max(s.depth[i], min(length, s.decoded[i] // s.interval))
+        for d in range(s.depth[i], reached):
+            s.history[i * s.intervals + d] = -1
+        s.depth[i] = reached
+        if ends:
+            end_branch(s, i)
+        write_step(s, FINISH if ends else CONTINUE, i, rest)
+    end_round(s, longest)
+    return ADMITTED
+
+
+@register_jitable
+def probe(s: State, ids: Any) -> int:
+    """PROBE each of `ids` `[k]` at its current depth."""
+    rule = check_ids(s, ids)
+    if rule:
+        return rule
+    for i in ids:
+        if s.probed[i] == s.depth[i]:
+            return refuse(s, PROBED_ALREADY, i, s.depth[i])
+    rule = fits(s, len(ids) * s.probe_cost)
+    if rule:
+        return rule
+    log_ids(s, PROBE, ids)
+    begin_round(s)
+    for i in ids:
+        probe_here(s, i)
+        write_step(s, PROBE, i, s.probe_cost)
+    end_round(s, s.probe_cost)
+    return ADMITTED
+
+
+@register_jitable
+def prune(s: State, ids: Any) -> int:
+    """PRUNE each of `ids` `[k]`: free, and no round, for nothing is decoded."""
+    rule = check_ids(s, ids)
+    if rule:
+        return rule
+    log_ids(s, PRUNE, ids)
+    for i in ids:
+        s.pruned[i] = True
+        s.seen[i] = CLOSED
+        write_step(s, PRUNE, i, 0)
+    return ADMITTED
+
+
+@register_jitable
+def note(s: State, name: int, bits: int) -> None:
+    """Log a number of the program's own: the digest of its name and the bits of a float64."""
+    at = write_log(s, NOTE, False, 2)
+    if at >= 0:
+        s.log[at] = name
+        s.log[at + 1] = bits
+    if s.steps_at < s.steps_size:
+        fill_step(s, NOTE, -1, -1, name, bits)
+
+
+@register_jitable
+def active(s: State, out: Any) -> int:
+    """Write the branches that may go on to `out`, ascending; returns how many they are."""
+    m = 0
+    for i in range(s.n):
+        out[m] = i
+        m += s.seen[i] < CLOSED
+    return m
+
+
+@register_jitable
+def vote(s: State) -> int:
+    """Most frequent final answer, the one finished first among equals.
+
+    While no branch has finished with an answer: most frequent latest answer of the unpruned
+    branches, the lowest branch first among equals; -1 if there is none.
+    """
+    best = -1
+    for j in range(s.n_finished):
+        a = s.answer[s.finish_order[j]]
+        if a >= 0 and (best < 0 or s.votes[a] > s.votes[best]):
+            best = a
+    if best >= 0:
+        return best
+    for a in range(s.n_answers):
+        s.counts[a] = 0
+    for i in range(s.n):
+        if not s.pruned[i] and s.answer[i] >= 0:
+            s.counts[s.answer[i]] += 1
+    for i in range(s.n):
+        a = s.answer[i]
+        if not s.pruned[i] and a >= 0 and (best < 0 or s.counts[a] > s.counts[best]):
+            best = a
+    return best

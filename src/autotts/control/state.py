@@ -1,0 +1,90 @@
+"""The state of an episode: its fields, and the codes that stand in them.
+
+The functions of the control space are written once, over a state `s` whose fields are listed in
+`SCALARS` and `ARRAYS`. They are compiled by Numba (`autotts.engine.jit` gives it the type of `s`).
+"""
+
+from typing import Any
+
+from numba.extending import register_jitable
+
+State = Any
+"""One episode: the fields below, by name."""
+
+SCALARS = (
+    # What the episode is about. `failed` is the code that counts as no answer, -1 if none does.
+    "interval", "probe_cost", "budget", "exact", "ceiling", "intervals", "failed",
+    # What happened so far, in tokens and counts.
+    "n", "n_finished", "n_answers", "spent", "sequential", "probe_spent", "rounds", "overrun",
+    # The last round: how many had finished before it, its longest decode, what is still owed.
+    "before", "longest", "reserved", "overran", "stamp",
+    # The rule that was broken, and by what.
+    "error", "error_branch", "error_value",
+    # The request log and the scratch memory that arrays handed to a program come from.
+    "log_size", "log_at", "log_full", "arena_size", "arena_at",
+    # The trace: how many steps fit, how many there are, and the episode they are of.
+    "steps_size", "steps_at", "episode",
+)  # fmt: skip
+
+ARRAYS = {
+    # The question's pool: by trajectory, and `probes` by trajectory and interval.
+    "order": "int16", "probes": "int16", "lengths": "int16", "totals": "int32", "finals": "int16",
+    # By branch. `decoded` leaves out probe tokens; `probed` is the last depth probed.
+    "depth": "int64", "tokens": "int64", "decoded": "int64", "probed": "int64", "answer": "int64",
+    "finished": "bool", "pruned": "bool", "seen": "int64", "finish_order": "int64",
+    "history": "int64",
+    # By answer id: votes, and the pool's code; by code: the answer id, -1 before it is revealed.
+    "votes": "int64", "code_of": "int64", "id_of": "int64", "counts": "int64",
+    # Parameters of the program, the log, the scratch memory and the trace.
+    "ints": "int64", "floats": "float64", "log": "int64", "arena": "int64", "steps": "int64",
+    # Addresses of the compiled actions.
+    "actions": "int64",
+}  # fmt: skip
+
+ADMITTED = 0
+
+(
+    NO_SUCH_BRANCH,
+    IS_FINISHED,
+    IS_PRUNED,
+    REPEATED,
+    EMPTY,
+    TOO_MANY,
+    NOT_POSITIVE,
+    PROBED_ALREADY,
+    OVER_BUDGET,
+) = range(1, 10)
+
+BRANCH, CONTINUE, FINISH, PROBE, PRUNE, NOTE = range(6)
+"""Kinds of requests, as they stand in the log, and of steps; a FINISH step ends a branch."""
+
+STEP = ("episode", "round", "kind", "branch", "depth", "code", "tokens")
+"""A step of a trace, in int64 words. A note has its name's digest as code, its bits as tokens."""
+
+MAX_TIMES = 2**31 - 1
+
+CLOSED = 2**62
+"""Stands in `seen` for a branch that is finished or pruned: above every stamp of a batch."""
+
+
+@register_jitable
+def reset(s: State) -> None:
+    """Forget the episode; the pool, the parameters and the memory stay."""
+    for i in range(s.n):
+        s.depth[i] = 0
+        s.tokens[i] = 0
+        s.decoded[i] = 0
+        s.probed[i] = 0
+        s.answer[i] = -1
+        s.finished[i] = False
+        s.pruned[i] = False
+        s.seen[i] = 0
+    for a in range(s.n_answers):
+        s.id_of[s.code_of[a]] = -1
+        s.votes[a] = 0
+    s.n = s.n_finished = s.n_answers = 0
+    s.spent = s.sequential = s.probe_spent = s.rounds = s.overrun = 0
+    s.before = s.longest = s.reserved = s.overran = s.stamp = 0
+    s.error = 0
+    s.error_branch = s.error_value = -1
+    s.arena_at = 0

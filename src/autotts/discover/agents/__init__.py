@@ -1,0 +1,1 @@
+"""Coding agents: their process, their workspace, and how they ask for scores."""

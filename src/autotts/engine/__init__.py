@@ -1,0 +1,1 @@
+"""Programs at work: the state in memory, and the same actions compiled and interpreted."""

@@ -1,0 +1,277 @@
+"""The compiled driver: actions, programs and the loop over episodes, as machine code.
+
+The actions and the loop are compiled once and found again on disk; a program is compiled by
+itself and handed to the loop as an address.
+"""
+
+import functools
+import hashlib
+from collections import namedtuple
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import register_jitable
+
+from autotts import control
+from autotts.engine import jit
+from autotts.engine.cache import address, compile_cached
+
+RESULTS = (
+    "status", "code", "tokens", "sequential_tokens", "probe_tokens", "width", "rounds", "overrun",
+)  # fmt: skip
+"""What is known of an episode when it ends, one int64 each; `code` is the answer in the pool."""
+
+ANSWERED, RAISED, NO_SUCH_ANSWER, LOG_FULL = range(4)
+"""Values of `status`."""
+
+POOL_TYPES = tuple(
+    types.Array(dtype, dimensions, "C", readonly=True)
+    for dtype, dimensions in (
+        (types.int16, 3),
+        (types.int16, 3),
+        (types.int16, 2),
+        (types.int32, 2),
+        (types.int16, 2),
+    )
+)
+"""Types of orders, probes, lengths, totals and finals."""
+
+_I64 = types.int64
+_FAST = {"error_model": "numpy", "nogil": True}
+
+
+def _branch(header: int, k: int, probe: int) -> int:
+    return control.branch(jit.state_at(header), k, probe != 0)
+
+
+def _advance(
+    header: int, at: int, stride: int, k: int, times_at: int, times_stride: int, probe: int
+) -> int:
+    ids = jit.array_at(at, stride, k)
+    times = jit.array_at(times_at, times_stride, k)
+    return control.advance(jit.state_at(header), ids, times, probe != 0)
+
+
+def _finish(header: int, at: int, stride: int, k: int) -> int:
+    return control.finish(jit.state_at(header), jit.array_at(at, stride, k))
+
+
+def _probe(header: int, at: int, stride: int, k: int) -> int:
+    return control.probe(jit.state_at(header), jit.array_at(at, stride, k))
+
+
+def _prune(header: int, at: int, stride: int, k: int) -> int:
+    return control.prune(jit.state_at(header), jit.array_at(at, stride, k))
+
+
+def _active(header: int, out: int) -> int:
+    return control.active(jit.state_at(header), jit.array_at(out, 8, 1))
+
+
+def _room(header: int) -> int:
+    return control.room(jit.state_at(header))
+
+
+def _vote(header: int) -> int:
+    return control.vote(jit.state_at(header))
+
+
+def _note(header: int, name: int, bits: int) -> int:
+    control.note(jit.state_at(header), name, bits)
+    return 0
+
+
+@functools.cache
+def actions() -> dict[str, Any]:
+    """The compiled actions by name, callable with ints from Python."""
+    functions: tuple[Callable[..., int], ...] = (
+        _branch,
+        _advance,
+        _finish,
+        _probe,
+        _prune,
+        _active,
+        _room,
+        _vote,
+        _note,
+    )
+    return {
+        name: compile_cached(function, _I64(*[_I64] * count), key=name, **_FAST)
+        for (name, count), function in zip(jit.ACTIONS.items(), functions, strict=True)
+    }
+
+
+@functools.cache
+def action_addresses() -> np.ndarray:
+    """Addresses of the actions, `[len(ACTIONS)]` int64: what a header's `actions` points to."""
+    return np.array([address(action) for action in actions().values()], np.int64)
+
+
+def _begin(header: int) -> None:
+    control.reset(jit.state_at(header))
+
+
+@functools.cache
+def begin() -> Any:
+    """Forget the episode of the header at an address."""
+    return compile_cached(_begin, types.void(_I64), key="begin", **_FAST)
+
+
+@register_jitable
+def conclude(s: Any, raised: int, answer: int, out: Any) -> None:
+    """Write what is known of an episode to `out` `[len(RESULTS)]`."""
+    if raised and s.error == control.OVER_BUDGET:
+        raised = 0
+        answer = control.vote(s)
+    out[0] = ANSWERED
+    out[1] = -1
+    if s.log_full:
+        out[0] = LOG_FULL
+    elif raised:
+        out[0] = RAISED
+    elif answer < -1 or answer >= s.n_answers:
+        out[0] = NO_SUCH_ANSWER
+    elif answer >= 0:
+        out[1] = s.code_of[answer]
+    out[2] = s.spent
+    out[3] = s.sequential
+    out[4] = s.probe_spent
+    out[5] = s.n
+    out[6] = s.rounds
+    out[7] = s.overrun
+
+
+def _end_at(header: int, raised: int, answer: int, out: Any) -> None:
+    conclude(jit.state_at(header), raised, answer, out)
+
+
+@functools.cache
+def end() -> Any:
+    """`conclude` for the header at an address."""
+    signature = types.void(_I64, _I64, _I64, types.int64[::1])
+    return compile_cached(_end_at, signature, key="end", **_FAST)
+
+
+@register_jitable
+def aim(
+    s: Any, q: int, d: int, orders: Any, probes: Any, lengths: Any, totals: Any, finals: Any
+) -> None:
+    """Point the state at draw d of question q."""
+    s.order_address = orders[q, d].ctypes.data
+    s.probes_address = probes[q].ctypes.data
+    s.lengths_address = lengths[q].ctypes.data
+    s.totals_address = totals[q].ctypes.data
+    s.finals_address = finals[q].ctypes.data
+
+
+def _run(
+    program: int,
+    header: int,
+    episodes: Any,
+    first: int,
+    failed: Any,
+    orders: Any,
+    probes: Any,
+    lengths: Any,
+    totals: Any,
+    finals: Any,
+    log_ends: Any,
+    out: Any,
+) -> int:
+    """Run `episodes` `[E, 2]` (question, draw) from `first` on.
+
+    Returns how many are done: all, or those before the one that didn't fit the log, which has
+    status `LOG_FULL`.
+    """
+    s = jit.state_at(header)
+    for e in range(first, len(episodes)):
+        q, d = episodes[e]
+        aim(s, q, d, orders, probes, lengths, totals, finals)
+        s.failed = failed[q]
+        s.episode = e
+        raised, answer = jit.call_program(program, (header,))
+        conclude(s, raised, answer, out[e])
+        log_ends[e] = s.log_at
+        control.reset(s)
+        if out[e, 0] == LOG_FULL:
+            return e
+    return len(episodes)
+
+
+@functools.cache
+def run() -> Any:
+    """The compiled loop over episodes; see `_run`."""
+    signature = _I64(
+        _I64, _I64, types.int64[:, ::1], _I64, types.int64[::1], *POOL_TYPES,
+        types.int64[::1], types.int64[:, ::1],
+    )  # fmt: skip
+    return compile_cached(_run, signature, key="run", **_FAST)
+
+
+def _with_helpers(solve: Callable[..., Any], tag: str, *, boundscheck: bool) -> Any:
+    """`solve` ready to be compiled, with every function of its module that it may call.
+
+    Numba names symbols by a function's module and name and its number in the process, so that
+    code found on disk could be linked to a namesake of another program: the tag parts them.
+    """
+    jit_here = njit(boundscheck=boundscheck)
+    scope = dict(solve.__globals__)
+    for name, value in solve.__globals__.items():
+        if isinstance(value, FunctionType) and value.__globals__ is solve.__globals__:
+            own = FunctionType(value.__code__, scope, name, value.__defaults__)
+            own.__qualname__ = f"{name}_{tag}"
+            scope[name] = jit_here(own)
+    return scope[solve.__name__]
+
+
+def compile_program(
+    solve: Callable[..., Any],
+    kinds: dict[str, type],
+    *,
+    key: str | None,
+    boundscheck: bool = False,
+) -> Any:
+    """Compile a program to code that `run` can call.
+
+    Args:
+        solve: `solve(env, p)`; what it calls of its module is compiled with it.
+        kinds: int or float for each parameter, in the order in which they are passed.
+        key: digest of the program's functions, for the cache; None compiles afresh.
+        boundscheck: whether an index out of bounds raises, as it does interpreted.
+
+    Raises:
+        numba.core.errors.NumbaError: it can't be compiled.
+    """
+    tag = "fresh"
+    if key is not None:
+        key = f"{key}|{[(name, kind.__name__) for name, kind in kinds.items()]}|{boundscheck}"
+        tag = hashlib.sha256(key.encode()).hexdigest()[:16]
+    parameters = namedtuple("Parameters", kinds)  # type: ignore[misc]
+    readers, ints, floats = [], 0, 0
+    for kind in kinds.values():
+        if kind is int:
+            readers.append(f"int_parameter(header, {ints})")
+            ints += 1
+        else:
+            readers.append(f"float_parameter(header, {floats})")
+            floats += 1
+    scope = {
+        "__name__": __name__,
+        "int_parameter": jit.int_parameter,
+        "float_parameter": jit.float_parameter,
+        "checked_answer": jit.checked_answer,
+        "env_at": jit.env_at,
+        "Parameters": parameters,
+        "solve": _with_helpers(solve, tag, boundscheck=boundscheck),
+    }
+    source = (
+        "def entry(header):\n"
+        f"    p = Parameters({', '.join(readers)})\n"
+        "    return checked_answer(solve(env_at(header), p))\n"
+    )
+    exec(source, scope)
+    scope["entry"].__qualname__ = f"entry_{tag}"
+    return compile_cached(scope["entry"], _I64(_I64), key=key, boundscheck=boundscheck)

@@ -1,0 +1,103 @@
+"""The memory of one running episode: a header, and the arrays that it points to."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autotts import control
+from autotts.engine import compiled, jit
+
+_ARENA_WORDS = 1 << 16
+_WRITTEN_FIRST = ("arena", "log")
+"""Large, and never read before they are written, so there is nothing to clear."""
+_POOL = ("order", "probes", "lengths", "totals", "finals")
+
+
+class Memory:
+    """Holds one episode at a time; a thread or a slot of the broker owns one.
+
+    header: `[len(jit.FIELDS)]` int64, by name through `memory["spent"]`.
+    arrays: the arrays of `control.ARRAYS` that belong to the episode, by name.
+    """
+
+    def __init__(
+        self,
+        *,
+        ceiling: int,
+        intervals: int,
+        n_codes: int,
+        interval: int,
+        billing: str,
+        budget: int = -1,
+        probe_cost: int = 0,
+        log_words: int = 0,
+    ) -> None:
+        """
+        Args:
+            ceiling: most branches an episode may open.
+            intervals: most intervals any branch has.
+            n_codes: most answer codes any question has.
+            interval: tokens of an interval.
+            billing: "reference" or "exact".
+            budget: tokens, -1 for none.
+            probe_cost: tokens of a probe.
+            log_words: room for the request log in int64 words; 0 logs nothing.
+        """
+        sizes = {
+            "history": ceiling * intervals,
+            "votes": n_codes,
+            "code_of": n_codes,
+            "id_of": n_codes,
+            "counts": n_codes,
+            "ints": 0,
+            "floats": 0,
+            "log": log_words,
+            "arena": _ARENA_WORDS,
+            "steps": 0,
+        }
+        self.header = np.zeros(len(jit.FIELDS), np.int64)
+        self.address = address_of(self.header)
+        self.arrays: dict[str, np.ndarray] = {}
+        for name, dtype in control.ARRAYS.items():
+            if name not in _POOL:
+                make = np.empty if name in _WRITTEN_FIRST else np.zeros
+                self.point(name, make(sizes.get(name, ceiling), dtype))
+        self.arrays["answer"][:] = -1
+        self.arrays["id_of"][:] = -1
+        self.point("actions", compiled.action_addresses())
+        self["interval"] = interval
+        self["probe_cost"] = probe_cost
+        self["budget"] = budget
+        self["exact"] = billing == "exact"
+        self["ceiling"] = ceiling
+        self["intervals"] = intervals
+        self["failed"] = -1
+        self["log_size"] = log_words
+        self["arena_size"] = _ARENA_WORDS
+        compiled.begin()(self.address)
+
+    def __getitem__(self, name: str) -> int:
+        return int(self.header[jit.FIELDS[name]])
+
+    def __setitem__(self, name: str, value: int) -> None:
+        self.header[jit.FIELDS[name]] = value
+
+    def point(self, name: str, array: np.ndarray) -> None:
+        """Let the state's array `name` be this one, which must stay contiguous and in place."""
+        if array.dtype != control.ARRAYS[name] or not array.flags.c_contiguous:
+            raise TypeError(f"{name} must be contiguous {control.ARRAYS[name]}, got {array.dtype}")
+        self.arrays[name] = array
+        self[f"{name}_address"] = address_of(array)
+
+    def set_parameters(self, values: Sequence[float]) -> None:
+        """Hand over a program's parameters, in the order of its schedule."""
+        ints = [value for value in values if isinstance(value, int)]
+        floats = [value for value in values if not isinstance(value, int)]
+        self.point("ints", np.array(ints, np.int64))
+        self.point("floats", np.array(floats, np.float64))
+
+
+def address_of(array: np.ndarray) -> int:
+    interface: dict[str, Any] = array.__array_interface__
+    return int(interface["data"][0])

@@ -1,0 +1,1 @@
+"""Questions asked of many evaluations: constants, mechanisms, the paper's table."""

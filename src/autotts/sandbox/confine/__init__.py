@@ -1,0 +1,1 @@
+"""How a process is confined: the seal, an agent's jail, and what this machine reaches."""

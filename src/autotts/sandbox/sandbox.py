@@ -1,0 +1,276 @@
+"""The sandbox: where a program that somebody else wrote is run, audited and stopped."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from autotts.errors import ControllerError, ProgramError
+from autotts.programs import Source
+from autotts.programs.language import check_source
+from autotts.replay.episodes import Episodes, Log
+from autotts.sandbox import audit
+from autotts.sandbox.blind_run import BlindRun, Task, run_blind
+from autotts.sandbox.cells import Allowance, Cell, Outcome, Verdict
+from autotts.sandbox.compiled_run import (
+    Asked,
+    CodeWorker,
+    CompiledRun,
+    EpisodeFailed,
+    NotCompiled,
+    ask,
+)
+from autotts.sandbox.shared_memory import lay_out
+from autotts.sandbox.worker import Zygote
+
+__all__ = ["Allowance", "Cell", "Mode", "Outcome", "Sandbox", "Verdict"]
+
+Mode = Literal["auto", "compiled", "blind"]
+
+
+class Sandbox:
+    """Runs programs sealed. A context manager; its fork server starts with the first program.
+
+    >>> with Sandbox() as sandbox:                                    # doctest: +SKIP
+    ...     outcome = sandbox.run(source, cells, sample=600)
+    """
+
+    def __init__(
+        self,
+        allowance: Allowance | None = None,
+        *,
+        unsafe: bool = False,
+        jobs: int | None = None,
+        without: Sequence[str] = (),
+    ) -> None:
+        """
+        Args:
+            unsafe: run even where no process can be sealed. Results say so.
+            jobs: blind groups at a time, see `run_blind`.
+            without: layers of the seal to leave out, for tests of the others.
+        """
+        self._allowance = allowance or Allowance()
+        self._how: dict[str, Any] = {"unsafe": unsafe, "without": tuple(without)}
+        self._jobs = jobs
+        self._zygote: Zygote | None = None
+        self._code: CodeWorker | None = None
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the fork server, and with it every worker."""
+        self.forget_code()
+        if self._zygote is not None:
+            self._zygote.close()
+            self._zygote = None
+
+    @property
+    def zygote(self) -> Zygote:
+        """The fork server, warm; a new one if the last has ended."""
+        if self._zygote is not None and not self._zygote.alive:
+            self.close()
+        if self._zygote is None:
+            self._zygote = Zygote()
+        return self._zygote
+
+    def run(
+        self,
+        source: Source,
+        cells: Sequence[Cell],
+        *,
+        mode: Mode = "auto",
+        sample: int = 0,
+        keep_log: bool = False,
+    ) -> Outcome:
+        """Run a program over cells, compiled in one worker, or blind in many.
+
+        Args:
+            mode: "auto" is compiled, and blind for what doesn't compile.
+            sample: episodes to audit, see `audit.SAMPLE`; 0 for none.
+            keep_log: whether to keep what every episode asked for.
+
+        Raises:
+            ProgramError: the source check refuses it, or it does not load, or not compile.
+            SpecError: it has no parameter that a cell names.
+            ControllerError: it failed in an episode, took too long, or the audit rejects it.
+            SandboxError: nothing can be sealed here, or a worker broke its protocol.
+        """
+        outcome = self._judge(source, cells, mode, sample, keep_log)
+        if outcome.verdict.status == "rejected":
+            raise ControllerError(f"{source.path}: rejected: {outcome.verdict.reason}")
+        return outcome
+
+    def audit(
+        self, source: Source, cells: Sequence[Cell], *, sample: int = audit.SAMPLE
+    ) -> Verdict:
+        """Run a program over cells and say only what the audit found; see `run`."""
+        return self._judge(source, cells, "auto", sample, False).verdict
+
+    def _judge(
+        self, source: Source, cells: Sequence[Cell], mode: Mode, sample: int, keep_log: bool
+    ) -> Outcome:
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode {mode!r}: need one of {', '.join(get_args(Mode))}")
+        check_source(source.text, source.path)
+        sampled = audit.draw_sample(cells, sample, np.random.default_rng()) if sample else []
+        keep = [np.full(len(cell.pairs), keep_log) for cell in cells]
+        for c, e in sampled:
+            keep[c][e] = True
+        asked = ask(self.zygote, source, cells, self._allowance, **self._how)
+        if mode == "blind":
+            return self._judge_blind(source, cells, asked, sampled, keep, "asked for")
+        try:
+            run = self._run_compiled(source, cells, asked, keep)
+        except NotCompiled as error:
+            if mode == "compiled":
+                raise ProgramError(str(error)) from error
+            return self._judge_blind(source, cells, asked, sampled, keep, str(error))
+        except EpisodeFailed as failed:
+            # Blind it has a line and a message, and raises. Where only compiled code fails,
+            # what counts is blind.
+            self._blind(source, cells, asked, [(failed.cell, failed.index)])
+            return self._judge_blind(
+                source, cells, asked, sampled, keep, "an episode fails compiled only"
+            )
+        return self._judge_compiled(source, cells, asked, sampled, keep, run)
+
+    def run_compiled(
+        self, source: Source, cells: Sequence[Cell], keep: Sequence[np.ndarray]
+    ) -> CompiledRun:
+        """Run a program compiled, in the last worker if only its schedule is another.
+
+        Args:
+            keep: for each cell `[E]` bool, of which episodes to keep the log.
+
+        Raises:
+            NotCompiled: it doesn't compile within the allowance.
+            EpisodeFailed: an episode failed.
+            ProgramError, SpecError, ControllerError, SandboxError
+        """
+        asked = ask(self.zygote, source, cells, self._allowance, **self._how)
+        return self._run_compiled(source, cells, asked, keep)
+
+    def _run_compiled(
+        self, source: Source, cells: Sequence[Cell], asked: Asked, keep: Sequence[np.ndarray]
+    ) -> CompiledRun:
+        layout = lay_out(cells)
+        if self._code and not self._code.serves(self.zygote, source, asked.kinds, layout):
+            self.forget_code()
+        code = self._code or CodeWorker(
+            self.zygote, source, asked.kinds, layout, self._allowance, self._how
+        )
+        # Kept only if all goes well.
+        self._code = None
+        try:
+            run = code.run(source, cells, layout, asked.parameters, keep)
+        except BaseException:
+            code.close()
+            raise
+        self._code = code
+        run.text = asked.text + run.text
+        return run
+
+    def forget_code(self) -> None:
+        """End the worker that is kept for programs of the same code."""
+        if self._code is not None:
+            self._code.close()
+            self._code = None
+
+    def _judge_compiled(
+        self,
+        source: Source,
+        cells: Sequence[Cell],
+        asked: Asked,
+        sampled: list[Task],
+        keep: list[np.ndarray],
+        run: CompiledRun,
+    ) -> Outcome:
+        """Audit a compiled run; where it does not hold, run blind."""
+        verdict = Verdict("none")
+        if sampled:
+            results = np.stack([run.episodes[c].results[e] for c, e in sampled])
+            blind = self._blind(source, cells, asked, sampled)
+            wrong = audit.differing(results, [run.logs[task] for task in sampled], blind)
+            if wrong:
+                reason = (
+                    f"{len(wrong)} of {len(sampled)} sampled episodes decided otherwise when they"
+                    " could not see what they had not revealed"
+                )
+                return self._judge_blind(
+                    source, cells, asked, sampled, keep, reason, blind, len(wrong)
+                )
+            verdict = Verdict("clean", len(sampled), 0, audit.bound(len(sampled)))
+        return Outcome(
+            tuple(run.episodes), tuple(run.parameters), "compiled", run.tier, verdict, "", run.text
+        )
+
+    def _judge_blind(
+        self,
+        source: Source,
+        cells: Sequence[Cell],
+        asked: Asked,
+        sampled: list[Task],
+        keep: list[np.ndarray],
+        reason: str,
+        again: BlindRun | None = None,
+        wrong: int = 0,
+    ) -> Outcome:
+        """Run everything blind; the sample twice, in different orders and groups.
+
+        Args:
+            again: a blind run of the sample, if there was one already.
+            wrong: how many of the sample did otherwise compiled.
+        """
+        tasks = [(c, e) for c, cell in enumerate(cells) for e in range(len(cell.pairs))]
+        full = self._blind(source, cells, asked, tasks, np.concatenate(keep))
+        verdict = Verdict("none", reason=reason)
+        if sampled:
+            again = again or self._blind(source, cells, asked, sampled)
+            first = dict(zip(tasks, range(len(tasks)), strict=True))
+            at = [first[task] for task in sampled]
+            changed = audit.differing(full.results[at], [full.logs[t] for t in at], again)
+            verdict = Verdict("blind", len(sampled), wrong, 0.0, reason)
+            if changed:
+                verdict = Verdict(
+                    "rejected",
+                    len(sampled),
+                    len(changed),
+                    1.0,
+                    f"{len(changed)} of {len(sampled)} sampled episodes came out otherwise when "
+                    "they were run in another order: the program remembers earlier episodes, or "
+                    "uses randomness without a seed",
+                )
+        episodes, at_task = [], 0
+        for cell, kept in zip(cells, keep, strict=True):
+            span = slice(at_task, at_task + len(cell.pairs))
+            log = Log.by_episode(full.logs[span]) if kept.all() else None
+            episodes.append(Episodes(np.asarray(cell.pairs), full.results[span], log))
+            at_task = span.stop
+        return Outcome(
+            tuple(episodes), tuple(asked.parameters), "blind", full.tier, verdict, reason,
+            asked.text + full.text,
+        )  # fmt: skip
+
+    def _blind(
+        self,
+        source: Source,
+        cells: Sequence[Cell],
+        asked: Asked,
+        tasks: Sequence[Task],
+        keep: np.ndarray | None = None,
+    ) -> BlindRun:
+        """Run episodes blind, with the parameters that the schedule gave when it was asked."""
+        told = zip(cells, asked.parameters, strict=True)
+        played = [replace(cell, named=parameters) for cell, parameters in told]
+        # What has data in reach does nothing meanwhile that those without could notice.
+        with self._code.paused() if self._code else nullcontext():
+            return run_blind(
+                self.zygote, source.without_schedule(asked.kinds), played, tasks,
+                self._allowance, keep=keep, jobs=self._jobs, **self._how,
+            )  # fmt: skip
