@@ -5,10 +5,10 @@ import time
 import pytest
 
 from autotts import programs, stores
-from autotts.diagnose import counterfactual, findings
-from autotts.evaluate import Settings
-from autotts.evaluate.evaluation import run_cells
-from autotts.evaluate.study.tuning import tune
+from autotts.diagnosis import counterfactual, findings
+from autotts.evaluation import Settings
+from autotts.evaluation.evaluation import run_cells
+from autotts.evaluation.study.tuning import tune
 
 MOST_SECONDS = 5.0
 LEAST_SETTINGS = 900

@@ -7,10 +7,10 @@ it is held only when timed (`make bench`), with nothing else running.
 import pytest
 
 from autotts import programs
-from autotts.discover.discovery import open_stores
-from autotts.discover.finalize import references
-from autotts.discover.run.settings import ExplorerRef, RunSettings
-from autotts.discover.scoring import Scorer
+from autotts.discovery.finalize import references
+from autotts.discovery.loop import open_stores
+from autotts.discovery.run.settings import ExplorerRef, RunSettings
+from autotts.discovery.scoring import Scorer
 from autotts.programs import Source
 from autotts.sandbox.confine import seal
 from autotts.simulation import simulate

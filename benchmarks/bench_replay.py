@@ -17,7 +17,7 @@ import pytest
 from autotts import programs, stores
 from autotts.engine import cache
 from autotts.errors import ProgramError
-from autotts.evaluate.study.table1 import compare_table1
+from autotts.evaluation.study.table1 import compare_table1
 from autotts.replay import draws, episodes, log
 from autotts.simulation import simulate
 

@@ -4,8 +4,8 @@
 
 The first table compares ways of resampling at one setting: ours resamples questions and keeps each
 one's draws; the others resample draws inside resampled questions too, draws only, or episodes as if
-they were independent. The second has everything that `autotts.evaluate.compare` reports. The third
-is the winner's curse: what the best of many truly loses against what `best_of` expects.
+they were independent. The second has everything that `autotts.evaluation.compare` reports. The
+third is the winner's curse: what the best of many truly loses against what `best_of` expects.
 A nominal 95 % interval should cover 90 to 98 %. A thousand trials take some eight minutes.
 """
 
@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from autotts.evaluate import compare, frontiers, statistics
-from autotts.evaluate.frontiers import Curve
+from autotts.evaluation import compare, frontiers, statistics
+from autotts.evaluation.frontiers import Curve
 
 FloatArray = NDArray[np.float64]
 BETAS = np.linspace(0.0, 1.0, 6)

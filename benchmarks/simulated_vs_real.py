@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from autotts import programs
-from autotts.evaluate import Settings, evaluate
-from autotts.evaluate.compare import compare
-from autotts.evaluate.frontiers import BUDGET_FRACTIONS, Curve, accuracy_at_fractions
+from autotts.evaluation import Settings, evaluate
+from autotts.evaluation.compare import compare
+from autotts.evaluation.frontiers import BUDGET_FRACTIONS, Curve, accuracy_at_fractions
 from autotts.simulation.fitting import fit
 from autotts.simulation.process import EVENTS, Parameters
 from autotts.simulation.sampling import sample

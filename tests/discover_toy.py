@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from autotts import programs
-from autotts.discover.discovery import Discovery, Outcome
-from autotts.discover.explorer import Proposal, Record, Rules, Turn, Usage
-from autotts.discover.finalize import references
-from autotts.discover.run import events
-from autotts.discover.run.events import seconds_spent
-from autotts.discover.run.folder import RunFolder
-from autotts.discover.run.settings import ExplorerRef, Limits, RunSettings
+from autotts.discovery.explorer import Proposal, Record, Rules, Turn, Usage
+from autotts.discovery.finalize import references
+from autotts.discovery.loop import Discovery, Outcome
+from autotts.discovery.run import events
+from autotts.discovery.run.events import seconds_spent
+from autotts.discovery.run.folder import RunFolder
+from autotts.discovery.run.settings import ExplorerRef, Limits, RunSettings
 from autotts.engine import compiled
 from autotts.replay import episodes
 from autotts.simulation import simulate

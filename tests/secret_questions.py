@@ -3,7 +3,7 @@
 import numpy as np
 
 from autotts import stores
-from autotts.evaluate import Settings
+from autotts.evaluation import Settings
 from autotts.stores import Branch, Recording, Store
 
 SETTINGS = Settings(draws="reference:6", max_branches=12, traces=True)

@@ -6,8 +6,8 @@ import pytest
 
 from autotts import programs, stores
 from autotts.errors import SpecError
-from autotts.evaluate import Settings
-from autotts.evaluate.study.ablation import ablate, mechanisms
+from autotts.evaluation import Settings
+from autotts.evaluation.study.ablation import ablate, mechanisms
 from autotts.programs import Source
 from autotts.stores import Branch, Recording, Store
 

@@ -11,7 +11,7 @@ from numba import types
 import autotts
 from autotts import stores
 from autotts.engine.cache import cache_folder, compile_cached, environment_digest
-from autotts.evaluate import Settings, evaluate
+from autotts.evaluation import Settings, evaluate
 
 SIGNATURE = types.int64(types.int64)
 PROGRAM = """
@@ -193,7 +193,7 @@ def test_code_from_the_cache_is_that_of_its_own_program(cache_dir, simulated, sa
         "import sys\n"
         "from pathlib import Path\n"
         "from autotts import programs, stores\n"
-        "from autotts.evaluate import Settings, evaluate\n"
+        "from autotts.evaluation import Settings, evaluate\n"
         "for name in sys.argv[2:]:\n"
         "    spec = programs.Spec(name, programs.read(Path(name), trusted=True), 0.5, {})\n"
         "    ran = evaluate([stores.load(sys.argv[1])], [spec], settings=Settings('reference:1'))\n"

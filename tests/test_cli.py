@@ -147,7 +147,7 @@ def test_what_fails_on_fresh_draws_takes_nothing_away(autotts, tmp_path, simulat
     def fail(*_):
         raise ControllerError("line 7: no")
 
-    monkeypatch.setattr("autotts.evaluate.winner.run_cells", fail)
+    monkeypatch.setattr("autotts.evaluation.winner.run_cells", fail)
     path = tmp_path / "out.json"
     words = ("-c", "sc", "--beta", "0,1", "--draws", "reference:2", "--json", path)
     ran = autotts("evaluate", simulated, *words)

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from autotts.cli.app import app
-from autotts.discover.run.folder import RunFolder
+from autotts.discovery.run.folder import RunFolder
 from autotts.programs import find
 from discover_toy import Scripted, session, settings, store_folder
 

@@ -3,8 +3,8 @@ import time
 import numpy as np
 import pytest
 
-from autotts.evaluate import statistics
-from autotts.evaluate.compare import (
+from autotts.evaluation import statistics
+from autotts.evaluation.compare import (
     AREA_RANGE,
     area,
     best,
@@ -14,7 +14,7 @@ from autotts.evaluate.compare import (
     curve_intervals,
     frontier_band,
 )
-from autotts.evaluate.frontiers import BUDGET_FRACTIONS, Curve, curve, frontier_area
+from autotts.evaluation.frontiers import BUDGET_FRACTIONS, Curve, curve, frontier_area
 
 SPENDS = 0.04 * 16.0 ** np.linspace(0.0, 1.0, 5)  # share of all tokens at each beta
 

@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 
 from autotts import programs
-from autotts.diagnose.digest import LIMIT_BYTES, digest
-from autotts.diagnose.episode_text import show
-from autotts.diagnose.findings import Ran, diagnose
-from autotts.evaluate import run_cells
+from autotts.diagnosis.digest import LIMIT_BYTES, digest
+from autotts.diagnosis.episode_text import show
+from autotts.diagnosis.findings import Ran, diagnose
+from autotts.evaluation import run_cells
 from secret_questions import SETTINGS, assert_told_nothing, make_store
 
 

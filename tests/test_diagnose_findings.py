@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotts import programs, stores
-from autotts.diagnose.findings import PARTS, Ran, diagnose, summarise
+from autotts.diagnosis.findings import PARTS, Ran, diagnose, summarise
 from autotts.errors import SpecError
-from autotts.evaluate import Settings, run_cells
+from autotts.evaluation import Settings, run_cells
 from autotts.replay.episodes import Rules, all_pairs, run_interpreted
 from autotts.stores import Branch, Recording, Store
 

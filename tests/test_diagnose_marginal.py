@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 
 from autotts import stores
-from autotts.diagnose import marginal
-from autotts.diagnose.findings import Ran
+from autotts.diagnosis import marginal
+from autotts.diagnosis.findings import Ran
 from autotts.replay.episodes import Rules, all_pairs, run_interpreted
 from autotts.stores import Branch, Recording
 

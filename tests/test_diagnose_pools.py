@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from autotts import stores
-from autotts.diagnose import pools
+from autotts.diagnosis import pools
 from autotts.stores import Branch, Recording, Store
 
 INTERVAL = 10

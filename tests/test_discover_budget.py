@@ -4,10 +4,10 @@ from dataclasses import asdict
 
 import pytest
 
-from autotts.discover.explorer import OutOfBudget, Usage
-from autotts.discover.run.budget import Ledger, priced
-from autotts.discover.run.events import seconds_spent
-from autotts.discover.run.settings import Limits
+from autotts.discovery.explorer import OutOfBudget, Usage
+from autotts.discovery.run.budget import Ledger, priced
+from autotts.discovery.run.events import seconds_spent
+from autotts.discovery.run.settings import Limits
 
 
 def ledger(**limits):

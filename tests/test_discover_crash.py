@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from autotts.discover.run import events
-from autotts.discover.run.folder import RunFolder
+from autotts.discovery.run import events
+from autotts.discovery.run.folder import RunFolder
 from autotts.errors import RunError
 from discover_toy import Scripted, result, session, settings, store_folder
 

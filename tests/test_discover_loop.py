@@ -5,18 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from autotts.discover import scoring
-from autotts.discover.discovery import Discovery, open_stores
-from autotts.discover.explorer import FREE, Proposal
-from autotts.discover.explorers import make
-from autotts.discover.finalize import finalize
-from autotts.discover.run import events
-from autotts.discover.run.folder import RunFolder
-from autotts.discover.run.records import history_of, winner_of
-from autotts.discover.run.settings import Limits, parse_settings
-from autotts.discover.scoring import Scorer
+from autotts.discovery import scoring
+from autotts.discovery.explorer import FREE, Proposal
+from autotts.discovery.explorers import make
+from autotts.discovery.finalize import finalize
+from autotts.discovery.loop import Discovery, open_stores
+from autotts.discovery.run import events
+from autotts.discovery.run.folder import RunFolder
+from autotts.discovery.run.records import history_of, winner_of
+from autotts.discovery.run.settings import Limits, parse_settings
+from autotts.discovery.scoring import Scorer
 from autotts.errors import ControllerError, ProposalError, RunError, SandboxError, SpecError
-from autotts.report.runs import from_run
+from autotts.reports.runs import from_run
 from autotts.sandbox.confine.tier import Tier
 from discover_toy import Scripted, program, result, session, settings, store_folder
 

@@ -9,8 +9,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from autotts import programs, stores
-from autotts.discover.explorers import make
-from autotts.discover.explorers.offline.mechanisms import (
+from autotts.discovery.explorers import make
+from autotts.discovery.explorers.offline.mechanisms import (
     EVERYTHING,
     MECHANISMS,
     PARAMETERS,
@@ -21,9 +21,9 @@ from autotts.discover.explorers.offline.mechanisms import (
     source,
     through,
 )
-from autotts.discover.explorers.offline.search import _changed
-from autotts.discover.run.folder import RunFolder
-from autotts.discover.run.settings import Limits
+from autotts.discovery.explorers.offline.search import _changed
+from autotts.discovery.run.folder import RunFolder
+from autotts.discovery.run.settings import Limits
 from autotts.programs.language import problems
 from autotts.replay import episodes
 from discover_toy import result, session, settings, store_folder

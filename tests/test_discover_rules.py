@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotts.discover.explorer import Rules, SweepPoint
-from autotts.discover.rules import (
+from autotts.discovery.explorer import Rules, SweepPoint
+from autotts.discovery.rules import (
     Earlier,
     check_curve,
     check_novelty,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from autotts import programs
-from autotts.diagnose import VERDICTS, Ran, diagnose
-from autotts.discover import traces
-from autotts.evaluate import run_cells
+from autotts.diagnosis import VERDICTS, Ran, diagnose
+from autotts.discovery import traces
+from autotts.evaluation import run_cells
 from secret_questions import SETTINGS, assert_told_nothing, make_store
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from autotts import stores
-from autotts.evaluate import Settings, evaluate
+from autotts.evaluation import Settings, evaluate
 from autotts.programs.language import check_source
 
 ROOT = Path(__file__).parent.parent
@@ -90,7 +90,7 @@ def test_links_between_pages_lead_somewhere():
 
 def test_explorers_are_told_of_no_command_that_names_answers():
     """What they may run scores a program, hands it in, or shows an episode in letters."""
-    prompts = ROOT / "src" / "autotts" / "discover" / "prompts"
+    prompts = ROOT / "src" / "autotts" / "discovery" / "prompts"
     told = {
         name
         for page in prompts.glob("*.md")

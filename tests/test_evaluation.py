@@ -8,8 +8,8 @@ import pytest
 
 from autotts import programs, stores
 from autotts.errors import ControllerError, ProgramError, SpecError
-from autotts.evaluate import Settings, evaluate, run_cells
-from autotts.evaluate.evaluation import audit_program
+from autotts.evaluation import Settings, evaluate, run_cells
+from autotts.evaluation.evaluation import audit_program
 
 SETTINGS = Settings(draws="reference:3")
 READ_ALL = '''

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 import discover_toy as toy
-from autotts.discover.discovery import Outcome
-from autotts.discover.explorer import Usage
-from autotts.discover.explorers import agent
-from autotts.discover.explorers.agent import make
-from autotts.discover.run import events
-from autotts.discover.run.folder import RunFolder
+from autotts.discovery.explorer import Usage
+from autotts.discovery.explorers import agent
+from autotts.discovery.explorers.agent import make
+from autotts.discovery.loop import Outcome
+from autotts.discovery.run import events
+from autotts.discovery.run.folder import RunFolder
 from autotts.errors import SpecError
 from autotts.sandbox.confine import jail
 
@@ -228,7 +228,7 @@ def test_too_many_processes_end_it(
     tmp_path: Path, store: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fork bomb is seen while it grows."""
-    monkeypatch.setattr("autotts.discover.agents.process.MOST_PROCESSES", 20)
+    monkeypatch.setattr("autotts.discovery.agents.process.MOST_PROCESSES", 20)
     mark = f"autotts-bomb-{os.getpid()}"
     script = f"while :; do sh -c 'while :; do sleep 1; done # {mark}' & sleep 0.01; done"
     run = Working(tmp_path, store, held_out, script)
@@ -313,8 +313,8 @@ def test_killing_us_ends_the_agent(tmp_path: Path) -> None:
     program = f"""
 import sys
 from pathlib import Path
-from autotts.discover.agents.process import run_agent
-from autotts.discover.agents.scorer_server import Allowance, ScorerSocket
+from autotts.discovery.agents.process import run_agent
+from autotts.discovery.agents.scorer_server import Allowance, ScorerSocket
 here = Path({str(tmp_path)!r})
 loop = "setsid sh -c 'while :; do sleep 0.1; done # {mark}' & while :; do sleep 0.1; done # {mark}"
 with ScorerSocket(here / "s", lambda source: None, Allowance()) as scorer:

@@ -9,12 +9,12 @@ import pytest
 
 import chat_server as served
 import discover_toy as toy
-from autotts.discover.discovery import Outcome
-from autotts.discover.explorers import chat, models
-from autotts.discover.explorers.chat import make
-from autotts.discover.run import events
-from autotts.discover.run.folder import RunFolder
-from autotts.discover.run.settings import Limits
+from autotts.discovery.explorers import chat, models
+from autotts.discovery.explorers.chat import make
+from autotts.discovery.loop import Outcome
+from autotts.discovery.run import events
+from autotts.discovery.run.folder import RunFolder
+from autotts.discovery.run.settings import Limits
 from autotts.errors import SpecError
 
 pytest.importorskip("openai", reason="the extra `explorers` is not installed")

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from autotts.errors import SpecError
-from autotts.report import figures
-from autotts.report.palette import DARK, LIGHT
+from autotts.reports import figures
+from autotts.reports.palette import DARK, LIGHT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

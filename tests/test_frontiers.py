@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from autotts.errors import StoreError
-from autotts.evaluate.frontiers import (
+from autotts.evaluation.frontiers import (
     BUDGET_FRACTIONS,
     Curve,
     Points,

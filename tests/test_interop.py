@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 import discover_toy as toy
-from autotts.discover.agents import scorer_client
-from autotts.discover.explorers.files import make, submit
-from autotts.discover.interop import FRAMEWORKS, export
-from autotts.discover.run import events
-from autotts.discover.run.folder import RunFolder
+from autotts.discovery.agents import scorer_client
+from autotts.discovery.explorers.files import make, submit
+from autotts.discovery.interop import FRAMEWORKS, export
+from autotts.discovery.run import events
+from autotts.discovery.run.folder import RunFolder
 from autotts.errors import RunError, SpecError
 from autotts.programs.language import problems
 from autotts.simulation import simulate

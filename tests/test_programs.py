@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autotts import programs, stores
 from autotts.errors import ProgramError, SpecError
-from autotts.evaluate import Settings, evaluate
+from autotts.evaluation import Settings, evaluate
 
 PROGRAM = '''
 """Read a few branches."""

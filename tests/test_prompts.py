@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotts import votes
-from autotts.discover.explorer import History, Proposal, Rules, SweepPoint, Trial
-from autotts.discover.prompts import briefing
-from autotts.discover.prompts.replies import ends_inside_block, parse_reply
+from autotts.discovery.explorer import History, Proposal, Rules, SweepPoint, Trial
+from autotts.discovery.prompts import briefing
+from autotts.discovery.prompts.replies import ends_inside_block, parse_reply
 from autotts.programs import language
 
 POINT = SweepPoint(0.5, 61.25, 90_000.0, 30_000.0, 0.15)

@@ -8,7 +8,7 @@ import pytest
 
 from autotts import programs, stores
 from autotts.errors import ControllerError, ProgramError, SpecError
-from autotts.evaluate import Settings, evaluate
+from autotts.evaluation import Settings, evaluate
 from autotts.replay.released import Question
 from autotts.simulation import simulate
 from autotts.stores import Branch, Recording

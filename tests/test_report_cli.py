@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 from autotts import stores
 from autotts.cli import app
 from autotts.errors import SpecError
-from autotts.evaluate import Settings, evaluate
+from autotts.evaluation import Settings, evaluate
 
 SMALL = Settings(draws="subsets:4", max_branches=16, jobs=1)
 

@@ -11,11 +11,11 @@ import pytest
 
 from autotts import stores
 from autotts.errors import SpecError
-from autotts.evaluate import Evaluation, Settings, evaluate
-from autotts.evaluate.winner import winner_of
-from autotts.report.evaluations import evaluate_again, from_evaluation, from_results
-from autotts.report.model import ALPHABET, Report
-from autotts.report.plots import path_of, read_rounds
+from autotts.evaluation import Evaluation, Settings, evaluate
+from autotts.evaluation.winner import winner_of
+from autotts.reports.evaluations import evaluate_again, from_evaluation, from_results
+from autotts.reports.model import ALPHABET, Report
+from autotts.reports.plots import path_of, read_rounds
 from autotts.stores import Store
 
 CONTROLLERS = ("cmc", "asc", "short-mk")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotts.report.model import ALPHABET, Episode, Grid, Line, Point, Report, Round
-from autotts.report.page import build, fit, to_json
+from autotts.reports.model import ALPHABET, Episode, Grid, Line, Point, Report, Round
+from autotts.reports.page import build, fit, to_json
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u2028 & <!--"
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from autotts import programs, stores
-from autotts.discover.discovery import Discovery
-from autotts.discover.explorer import FREE, Proposal, Rules, Turn, Usage
-from autotts.discover.run.folder import RunFolder
-from autotts.discover.run.settings import ExplorerRef, Limits, RunSettings, StoreRef
+from autotts.discovery.explorer import FREE, Proposal, Rules, Turn, Usage
+from autotts.discovery.loop import Discovery
+from autotts.discovery.run.folder import RunFolder
+from autotts.discovery.run.settings import ExplorerRef, Limits, RunSettings, StoreRef
 from autotts.errors import ProposalError, RunError
-from autotts.report.model import MEAN, Report
-from autotts.report.page import build
-from autotts.report.runs import from_run
-from autotts.report.server import Server, Source
+from autotts.reports.model import MEAN, Report
+from autotts.reports.page import build
+from autotts.reports.runs import from_run
+from autotts.reports.server import Server, Source
 
 SPENT = Usage(1, 900, 100, 0.25)
 

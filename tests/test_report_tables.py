@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from rich.console import Console, RenderableType
 
-from autotts.report.tables import (
+from autotts.reports.tables import (
     comparison_table,
     evaluation_table,
     saving_table,

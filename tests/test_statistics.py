@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from autotts.evaluate.statistics import (
+from autotts.evaluation.statistics import (
     Interval,
     accuracy_interval,
     best_of,

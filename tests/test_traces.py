@@ -8,7 +8,7 @@ from autotts import programs, stores
 from autotts.cli.evaluate import write_trace
 from autotts.cli.trace import describe
 from autotts.errors import SpecError
-from autotts.evaluate import Settings, evaluate, run_cells
+from autotts.evaluation import Settings, evaluate, run_cells
 from autotts.simulation import simulate
 
 EVERYTHING = '''

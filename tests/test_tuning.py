@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from autotts import programs, stores
 from autotts.errors import SpecError
-from autotts.evaluate import Settings, run_cells
-from autotts.evaluate.study.tuning import BETAS, PREFIX, Range, tune
+from autotts.evaluation import Settings, run_cells
+from autotts.evaluation.study.tuning import BETAS, PREFIX, Range, tune
 from autotts.stores import Branch, Recording, Store
 
 SETTINGS = Settings(draws="subsets:4", max_branches=16)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from autotts import stores
-from autotts.evaluate import Settings, evaluate, run_cells
-from autotts.evaluate.compare import Choice, area
-from autotts.evaluate.frontiers import Curve, curve
-from autotts.evaluate.winner import Winner, fresh_curve, winner, winner_of
+from autotts.evaluation import Settings, evaluate, run_cells
+from autotts.evaluation.compare import Choice, area
+from autotts.evaluation.frontiers import Curve, curve
+from autotts.evaluation.winner import Winner, fresh_curve, winner, winner_of
 from autotts.stores import Branch, Recording, Store
 
 SETTINGS = Settings(draws="reference:4", max_branches=16)

@@ -15,10 +15,9 @@ from typer.testing import CliRunner
 
 import discover_toy as toy
 from autotts.cli.app import app
-from autotts.discover.agents import scorer_client, workspace
-from autotts.discover.agents.scorer_server import Allowance, ScorerSocket
-from autotts.discover.discovery import Outcome
-from autotts.discover.explorer import (
+from autotts.discovery.agents import scorer_client, workspace
+from autotts.discovery.agents.scorer_server import Allowance, ScorerSocket
+from autotts.discovery.explorer import (
     Feedback,
     History,
     OutOfBudget,
@@ -29,9 +28,10 @@ from autotts.discover.explorer import (
     Trial,
     Turn,
 )
-from autotts.discover.explorers.files import Files, find_submission, make, submit
-from autotts.discover.run import events
-from autotts.discover.run.folder import RunFolder
+from autotts.discovery.explorers.files import Files, find_submission, make, submit
+from autotts.discovery.loop import Outcome
+from autotts.discovery.run import events
+from autotts.discovery.run.folder import RunFolder
 from autotts.errors import ProgramError, ProposalError, RunError, SpecError
 
 POINT = SweepPoint(0.5, 61.25, 90_000.0, 30_000.0, 0.15, {"m/d": (61.25, 90_000.0)})

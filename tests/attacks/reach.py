@@ -211,7 +211,7 @@ return any("gold" in info.frame.f_locals for info in inspect.stack(0))""",
     "find the scorer among the modules": """
 import sys
 return any(
-    name.startswith(("autotts.evaluate", "autotts.stores.", "autotts.sandbox.broker"))
+    name.startswith(("autotts.evaluation", "autotts.stores.", "autotts.sandbox.broker"))
     and hasattr(module, "__file__")
     for name, module in sys.modules.items()
 ) """,

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from autotts import stores
-from autotts.evaluate import Settings, evaluate
-from autotts.report.evaluations import from_evaluation
-from autotts.report.model import Point, Report, Round
-from autotts.report.page import build
+from autotts.evaluation import Settings, evaluate
+from autotts.reports.evaluations import from_evaluation
+from autotts.reports.model import Point, Report, Round
+from autotts.reports.page import build
 
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

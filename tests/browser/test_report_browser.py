@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autotts.report.model import Report
-from autotts.report.server import Server, Source
+from autotts.reports.model import Report
+from autotts.reports.server import Server, Source
 
 By = pytest.importorskip("selenium.webdriver.common.by", reason="no selenium here").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys", reason="no selenium here").Keys
@@ -250,7 +250,7 @@ def test_every_control_has_a_name_and_ids_are_unique(show: Show):
 
 @pytest.mark.parametrize("tab", TABS)
 def test_a_report_with_nothing_in_it_says_what_it_needs(browser: Any, tmp_path, tab):
-    from autotts.report.page import build
+    from autotts.reports.page import build
 
     path = tmp_path / "empty.html"
     path.write_text(build(Report("nothing yet")), encoding="utf-8")

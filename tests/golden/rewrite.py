@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autotts import programs, stores
-from autotts.evaluate import Settings, evaluate
+from autotts.evaluation import Settings, evaluate
 from autotts.stores import Store
 
 HERE = Path(__file__).parent

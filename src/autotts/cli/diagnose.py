@@ -15,9 +15,9 @@ from autotts.errors import SpecError
 if TYPE_CHECKING:
     import polars as pl
 
-    from autotts.diagnose.findings import Ran
-    from autotts.evaluate import Settings
-    from autotts.evaluate.study.tuning import Tuning
+    from autotts.diagnosis.findings import Ran
+    from autotts.evaluation import Settings
+    from autotts.evaluation.study.tuning import Tuning
     from autotts.programs import Spec
     from autotts.stores import Store
 
@@ -53,7 +53,7 @@ def diagnose(
 ) -> None:
     """Say what went wrong in a controller's episodes, and what would have happened otherwise."""
     from autotts import programs
-    from autotts.diagnose import digest, findings
+    from autotts.diagnosis import digest, findings
 
     options.check_file("--out", out)
     if draw is not None and question is None:
@@ -99,8 +99,8 @@ def _of_stores(place: Sequence[Path], controller: str | None, number: int | None
 def _of_run(folder: Path, number: int | None, draws: str) -> "tuple[list[Store], Spec, Settings]":
     """The search stores of a run, the program of a round, and the run's rules with these draws."""
     from autotts import programs
-    from autotts.discover.discovery import open_stores
-    from autotts.discover.run.folder import RunFolder
+    from autotts.discovery.loop import open_stores
+    from autotts.discovery.run.folder import RunFolder
 
     run = RunFolder(folder)
     if number is None:
@@ -117,8 +117,8 @@ def _run(
 ) -> "list[Ran]":
     import numpy as np
 
-    from autotts.diagnose.findings import Ran
-    from autotts.evaluate.evaluation import run_cells, sweep
+    from autotts.diagnosis.findings import Ran
+    from autotts.evaluation.evaluation import run_cells, sweep
 
     pairs = None
     if question is not None:
@@ -134,7 +134,7 @@ def _run(
 def _print_episodes(
     ran: "Sequence[Ran]", found: "pl.DataFrame", question: int | None, draw: int
 ) -> None:
-    from autotts.diagnose.episode_text import show
+    from autotts.diagnosis.episode_text import show
 
     draws = ran[0].orders.shape[1]
     if question is None or draw >= draws:
@@ -145,7 +145,7 @@ def _print_episodes(
 
 def pool(stores: options.Stores, seed: options.Seed = 0) -> None:
     """Print what the recordings of stores are like, whatever controller plays on them."""
-    from autotts.diagnose import pools
+    from autotts.diagnosis import pools
 
     for store in options.load_stores(stores):
         typer.echo(store.name)
@@ -164,8 +164,8 @@ def tune(
 ) -> None:
     """Search over the constants of a program's schedule; print the frontier and what matters."""
     from autotts import programs
-    from autotts.evaluate import Settings
-    from autotts.evaluate.study.tuning import tune as search
+    from autotts.evaluation import Settings
+    from autotts.evaluation.study.tuning import tune as search
 
     options.check_file("--out", out)
     with options.progress() as progress:
@@ -188,7 +188,7 @@ def _print_tuning(found: "Tuning") -> None:
     import numpy as np
     import polars as pl
 
-    from autotts.evaluate.study.tuning import PREFIX
+    from autotts.evaluation.study.tuning import PREFIX
 
     on = len(found.confirmed)
     rows = np.unique(np.linspace(0, on - 1, _FRONTIER_ROWS).round().astype(int))
@@ -234,9 +234,9 @@ def ablate(
     import polars as pl
 
     from autotts import programs
-    from autotts.evaluate import Settings
-    from autotts.evaluate.study.ablation import SEED
-    from autotts.evaluate.study.ablation import ablate as run
+    from autotts.evaluation import Settings
+    from autotts.evaluation.study.ablation import SEED
+    from autotts.evaluation.study.ablation import ablate as run
 
     options.check_file("--out", out)
     with options.progress() as progress:

@@ -12,10 +12,10 @@ from autotts.cli.runs import Run, rounds_table
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
-    from autotts.discover.explorer import Explorer, Record
-    from autotts.discover.finalize import Final
-    from autotts.discover.run.folder import RunFolder
-    from autotts.discover.run.settings import Limits, RunSettings
+    from autotts.discovery.explorer import Explorer, Record
+    from autotts.discovery.finalize import Final
+    from autotts.discovery.run.folder import RunFolder
+    from autotts.discovery.run.settings import Limits, RunSettings
 
 STOPPED_EARLY = 3
 """Exit code of a run that its budget stopped; it can be resumed."""
@@ -141,7 +141,7 @@ def _explorer_options(texts: Sequence[str], **short: str) -> dict[str, str]:
 
 
 def _begin(out: Path, settings: "RunSettings", explorer: "Explorer", last: bool) -> None:
-    from autotts.discover.run.folder import RunFolder
+    from autotts.discovery.run.folder import RunFolder
 
     folder = RunFolder.create(out, settings)
     typer.echo(settings.toml())
@@ -149,8 +149,8 @@ def _begin(out: Path, settings: "RunSettings", explorer: "Explorer", last: bool)
 
 
 def _resume(path: Path, limits: Mapping[str, object], last: bool) -> None:
-    from autotts.discover.explorers import make
-    from autotts.discover.run.folder import RunFolder
+    from autotts.discovery.explorers import make
+    from autotts.discovery.run.folder import RunFolder
 
     folder = RunFolder(path)
     who = folder.settings.explorer
@@ -167,9 +167,9 @@ def _settings(
     """The settings of a new run, in full, and its explorer."""
     from pydantic import ValidationError
 
-    from autotts.discover.explorers import make
-    from autotts.discover.finalize import references
-    from autotts.discover.run.settings import ExplorerRef, RunSettings
+    from autotts.discovery.explorers import make
+    from autotts.discovery.finalize import references
+    from autotts.discovery.run.settings import ExplorerRef, RunSettings
 
     search = references([str(path) for path in stores])
     sealed = references([str(path) for path in held_out]) if held_out else ()
@@ -210,9 +210,9 @@ def _made_by() -> dict[str, str]:
 
 def _preview(settings: "RunSettings", explorer: "Explorer", dry_run: bool) -> None:
     """What a run would be and may cost, with nothing written."""
-    from autotts.discover.discovery import open_stores
-    from autotts.discover.run.budget import priced
-    from autotts.discover.scoring import Scorer
+    from autotts.discovery.loop import open_stores
+    from autotts.discovery.run.budget import priced
+    from autotts.discovery.scoring import Scorer
 
     if dry_run:
         with Scorer(open_stores(settings.stores), settings) as scorer:
@@ -230,11 +230,11 @@ def _go(folder: "RunFolder", explorer: "Explorer", given: Mapping[str, object], 
     """One session of a run, and if asked for its finalization."""
     from rich.console import Console
 
-    from autotts.discover.discovery import Discovery
-    from autotts.discover.finalize import finalize as measure
-    from autotts.discover.run.events import of_kind, seconds_spent
-    from autotts.discover.run.records import winner_of
-    from autotts.discover.run.round_files import cost_line
+    from autotts.discovery.finalize import finalize as measure
+    from autotts.discovery.loop import Discovery
+    from autotts.discovery.run.events import of_kind, seconds_spent
+    from autotts.discovery.run.records import winner_of
+    from autotts.discovery.run.round_files import cost_line
 
     with folder.open() as run:
         limits = _raised(folder.settings.limits, list(of_kind(run.log.events, "resumed")), given)
@@ -259,7 +259,7 @@ def _say(text: str) -> None:
 
 def _raised(own: "Limits", resumed: "list[Record]", given: Mapping[str, object]) -> "Limits":
     """The limits of this session: the run's, as the last session had them, and what is given."""
-    from autotts.discover.run.settings import Limits
+    from autotts.discovery.run.settings import Limits
 
     last = Limits.model_validate(resumed[-1]["limits"]) if resumed else own
     return Limits.model_validate({**last.model_dump(), **given})
@@ -267,8 +267,8 @@ def _raised(own: "Limits", resumed: "list[Record]", given: Mapping[str, object])
 
 def finalize(run: Run) -> None:
     """Measure a run's best program on its held-out stores: once."""
-    from autotts.discover.finalize import finalize as measure
-    from autotts.discover.run.folder import RunFolder
+    from autotts.discovery.finalize import finalize as measure
+    from autotts.discovery.run.folder import RunFolder
 
     with RunFolder(run).open() as opened:
         final = measure(opened, _say)
@@ -279,8 +279,8 @@ def _show_final(run: Path, final: "Final") -> None:
     """Print the held-out results and draw the frontier."""
     from rich.console import Console
 
-    from autotts.report import figures
-    from autotts.report.tables import plain_table, span
+    from autotts.reports import figures
+    from autotts.reports.tables import plain_table, span
 
     controllers = final.results["controllers"]
     shares = list(next(iter(controllers.values()))["fractions"])
@@ -302,7 +302,7 @@ def _show_final(run: Path, final: "Final") -> None:
 
 def init(folder: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
     """Begin: a folder with a first controller and simulated stores to try it on."""
-    from autotts.discover.run.folder import write_new
+    from autotts.discovery.run.folder import write_new
     from autotts.programs import find
 
     program = folder / "controller.py"

@@ -12,8 +12,8 @@ from autotts.errors import ControllerError, SpecError
 from autotts.files import whole
 
 if TYPE_CHECKING:
-    from autotts.evaluate import Cell, Evaluation, Settings
-    from autotts.evaluate.winner import Winner
+    from autotts.evaluation import Cell, Evaluation, Settings
+    from autotts.evaluation.winner import Winner
     from autotts.programs import Spec
     from autotts.stores import Store
 
@@ -75,8 +75,8 @@ def _run(
     traces: Path | None,
 ) -> "Evaluation":
     """Evaluate, showing how far it is and writing each trace as it is there."""
-    from autotts.evaluate import evaluate as run
-    from autotts.evaluate.evaluation import sweep
+    from autotts.evaluation import evaluate as run
+    from autotts.evaluation.evaluation import sweep
 
     with options.progress() as progress:
         cells = progress.add_task("episodes", total=len(stores) * len(sweep(specs, betas)))
@@ -93,7 +93,7 @@ def _run(
 def _print(evaluation: "Evaluation") -> None:
     from rich.console import Console
 
-    from autotts.report.tables import evaluation_table
+    from autotts.reports.tables import evaluation_table
 
     Console().print(evaluation_table(evaluation.results()))
     slower = {cell.spec.text: cell for cell in evaluation.cells if "reason" in cell.notes}
@@ -105,7 +105,7 @@ def _print_best(evaluation: "Evaluation") -> "Winner | None":
     """The most accurate setting on fresh draws; what was evaluated stands, even if that fails."""
     from rich.console import Console
 
-    from autotts.evaluate.winner import winner_of
+    from autotts.evaluation.winner import winner_of
 
     try:
         best = winner_of(evaluation)

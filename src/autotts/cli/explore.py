@@ -20,8 +20,8 @@ def submit(
     ] = None,
 ) -> None:
     """Hand in a program for the next round of a run whose explorer is `files`."""
-    from autotts.discover.explorers.files import find_submission
-    from autotts.discover.explorers.files import submit as hand_in
+    from autotts.discovery.explorers.files import find_submission
+    from autotts.discovery.explorers.files import submit as hand_in
 
     program = program or find_submission(run)
     beside = program.parent / "proposal.md"
@@ -36,7 +36,7 @@ def try_(
     json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Score a program quickly on a run's search set, through the run's own scorer."""
-    from autotts.discover.agents import scorer_client
+    from autotts.discovery.agents import scorer_client
 
     where = scorer_client.find_socket() if run is None else run / scorer_client.SOCKET
     if not where.exists():
@@ -55,7 +55,7 @@ def export_task(
     out: Annotated[Path, typer.Option(help="A new folder for the task.")],
 ) -> None:
     """Write a run's task in the shape of another framework; scores come through the run."""
-    from autotts.discover.interop import export
+    from autotts.discovery.interop import export
 
     written = export(run, framework, out)
     for path in written:

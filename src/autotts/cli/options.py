@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.progress import Progress
 
-    from autotts.evaluate import Settings
+    from autotts.evaluation import Settings
     from autotts.stores import Store
 
 Stores = Annotated[list[Path], typer.Argument(help="Stores, folders of them, or a quoted pattern.")]
@@ -48,7 +48,7 @@ def settings(
     **others: Any,
 ) -> "Settings":
     """Settings from the options of these names, and from others that a command has alone."""
-    from autotts.evaluate import Settings
+    from autotts.evaluation import Settings
 
     return Settings(
         draws=draws,

@@ -9,7 +9,7 @@ from autotts.cli import options
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
-    from autotts.report.model import Report
+    from autotts.reports.model import Report
 
 Target = Annotated[
     Path, typer.Argument(help="A run's folder, or a file of `autotts evaluate --json`.")
@@ -31,7 +31,7 @@ def report(
 ) -> None:
     """Write a report: one HTML file that opens anywhere, without a network."""
     from autotts.files import write_text
-    from autotts.report.page import build
+    from autotts.reports.page import build
 
     options.check_file("--out", out)
     page = build(load(target, stores, replay=replay))
@@ -45,7 +45,7 @@ def view(
     stores: Stores = None,
 ) -> None:
     """Serve a report to this machine's browser, following a run that goes on."""
-    from autotts.report.server import Server, Source
+    from autotts.reports.server import Server, Source
 
     followed = target / "events.jsonl" if target.is_dir() else target
 
@@ -77,7 +77,7 @@ def plot(
     ] = "light",
 ) -> None:
     """Write figures for a paper: curves, latency, trajectory, questions, waste, an episode."""
-    from autotts.report.plots import draw_all
+    from autotts.reports.plots import draw_all
 
     options.check_folder("--out", out)
     drawn = load(target, stores, replay=replay)
@@ -104,11 +104,11 @@ def compare(
     import numpy as np
     from rich.console import Console
 
-    from autotts.evaluate import Settings
-    from autotts.evaluate import compare as comparisons
-    from autotts.evaluate import evaluate as run
-    from autotts.evaluate.winner import winner_of
-    from autotts.report.tables import acceptance_line, comparison_table, saving_table
+    from autotts.evaluation import Settings
+    from autotts.evaluation import compare as comparisons
+    from autotts.evaluation import evaluate as run
+    from autotts.evaluation.winner import winner_of
+    from autotts.reports.tables import acceptance_line, comparison_table, saving_table
 
     if a == b:
         raise SpecError(f"{a} against itself: name two controllers")
@@ -147,10 +147,10 @@ def load(target: Path, stores: list[Path] | None, *, replay: bool) -> "Report":
     if target.is_dir():
         if stores:
             raise SpecError("--stores: a run knows its stores; leave the option out")
-        from autotts.report.runs import from_run
+        from autotts.reports.runs import from_run
 
         return from_run(target, replay=replay)
-    from autotts.report import evaluations
+    from autotts.reports import evaluations
 
     if not stores:
         return evaluations.from_results(target)

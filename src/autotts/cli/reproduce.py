@@ -23,7 +23,7 @@ def table1(
     from rich.console import Console
     from rich.table import Table
 
-    from autotts.evaluate.study.table1 import NOTES, compare_table1
+    from autotts.evaluation.study.table1 import NOTES, compare_table1
 
     cells = compare_table1(options.load_stores(stores), jobs=jobs)
     table = Table(box=None, pad_edge=False)

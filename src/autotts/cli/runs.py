@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-    from autotts.discover.explorer import Record
+    from autotts.discovery.explorer import Record
 
 Run = Annotated[Path, typer.Argument(help="A run's folder.")]
 
@@ -21,11 +21,11 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path(
     """List the runs in a folder: explorer, rounds, best, state, cost."""
     from rich.console import Console
 
-    from autotts.discover.run.budget import Ledger, priced
-    from autotts.discover.run.events import seconds_spent
-    from autotts.discover.run.folder import RunFolder
-    from autotts.discover.run.records import history_of
-    from autotts.report.tables import plain_table
+    from autotts.discovery.run.budget import Ledger, priced
+    from autotts.discovery.run.events import seconds_spent
+    from autotts.discovery.run.folder import RunFolder
+    from autotts.discovery.run.records import history_of
+    from autotts.reports.tables import plain_table
 
     found = sorted(path.parent for path in folder.glob("*/run.toml"))
     if not found:
@@ -64,7 +64,7 @@ def watch(
     from rich.console import Console, Group
     from rich.live import Live
 
-    from autotts.discover.run.folder import RunFolder
+    from autotts.discovery.run.folder import RunFolder
 
     folder = RunFolder(run)
 
@@ -93,8 +93,8 @@ def diff(
     """Show how two programs of a run differ: in code and in figures."""
     import difflib
 
-    from autotts.discover.run.folder import RunFolder
-    from autotts.discover.run.records import trials_of
+    from autotts.discovery.run.folder import RunFolder
+    from autotts.discovery.run.records import trials_of
 
     trials = {trial.name: trial for trial in trials_of(RunFolder(run).events)}
     for name in (a, b):
@@ -122,8 +122,8 @@ def rounds_table(events: "list[Record]") -> "Table":
     """Baselines and proposals: frontier area, and accuracy at shares of SC@64's tokens."""
     from rich.text import Text
 
-    from autotts.discover.run.records import best_name, trials_of
-    from autotts.report.tables import plain_table
+    from autotts.discovery.run.records import best_name, trials_of
+    from autotts.reports.tables import plain_table
 
     table = plain_table("round", "area", "10%", "30%", "60%", "state", "idea", text=(0, 5, 6))
     best = best_name(events)

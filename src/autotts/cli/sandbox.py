@@ -40,8 +40,8 @@ def audit(
 ) -> None:
     """Audit a program alone: does it decide the same when it can't see what it hasn't revealed?"""
     from autotts import programs
-    from autotts.evaluate import Settings
-    from autotts.evaluate.evaluation import audit_program, sweep
+    from autotts.evaluation import Settings
+    from autotts.evaluation.evaluation import audit_program, sweep
 
     spec = programs.parse(program)
     if spec.source.trusted or spec.entry:

@@ -15,7 +15,7 @@ from autotts.errors import SpecError
 if TYPE_CHECKING:
     import polars as pl
 
-    from autotts.evaluate import Cell
+    from autotts.evaluation import Cell
 
 WIDTH = 80
 _INTERVALS = 40  # of a branch on a line, which leaves room for how it ended
@@ -42,7 +42,7 @@ def trace(
     import numpy as np
 
     from autotts import programs
-    from autotts.evaluate import run_cells
+    from autotts.evaluation import run_cells
 
     loaded = options.load_stores(store)
     if len(loaded) != 1 or len(controller) != 1:

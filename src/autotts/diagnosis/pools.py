@@ -1,0 +1,398 @@
+"""Pool statistics: what a store's recordings are like, whatever controller plays on them.
+
+Depths are in intervals, tokens as the store bills them when a branch is read whole. A branch is
+right if its final answer is the true one. Frames have one row per setting named in the docstring.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from autotts import answers
+from autotts.evaluation import statistics
+from autotts.replay import draws
+from autotts.stores import Pool, Store
+
+DRAWS = 50
+RACES = (8, 16, 32, 64)
+BUDGETS = tuple(1_000 * 2**k for k in range(11))
+_STREAKS = (1, 2, 4, 8, 16, 32)
+_RESAMPLES = 500
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+def describe(store: Store, *, seed: int = 0) -> dict[str, pl.DataFrame]:
+    """All the statistics of a store, by name."""
+    return {
+        "summary": summary(store),
+        "first_finishers": first_finishers(store, seed=seed),
+        "by_depth": by_depth(store),
+        "by_streak": by_streak(store),
+        "features": branch_features(store, seed=seed),
+        "onset": onset(store),
+        "ceilings": ceilings(store, seed=seed),
+    }
+
+
+def whole_tokens(pool: Pool) -> Ints:
+    """`[Q, N]` tokens that reading each branch to its end is charged."""
+    tokens = pool.tokens.astype(np.int64)
+    if pool.billing == "exact":
+        return tokens
+    return np.maximum(tokens, pool.lengths.astype(np.int64) * pool.interval)
+
+
+def summary(store: Store, *, mathematical: bool = True) -> pl.DataFrame:
+    """One row: the store in a few numbers, shares in [0, 1].
+
+    branch_accuracy and branch_accuracy_math: with answers equal as strings, and mathematically,
+        which takes seconds and is null where it is not asked for.
+    hopeless: questions that no branch gets right; always: that every branch does.
+    failed_probes, failed_finals: extractions that failed.
+    """
+    pool, right = store.pool, store.correct
+    inside = pool.probes >= 0
+    failed = pool.failed[:, None]
+    return pl.DataFrame(
+        {
+            "model": [store.model],
+            "dataset": [store.dataset],
+            "questions": [len(right)],
+            "branches": [right.shape[1]],
+            "interval_tokens": [pool.interval],
+            "tokens_mean": [float(whole_tokens(pool).mean())],
+            "tokens_median": [float(np.median(whole_tokens(pool)))],
+            "branch_accuracy": [float(right.mean())],
+            "branch_accuracy_math": [_accuracy_math(store) if mathematical else None],
+            "hopeless": [float((~right.any(axis=1)).mean())],
+            "always": [float(right.all(axis=1).mean())],
+            "failed_probes": [float((pool.probes == failed[..., None])[inside].mean())],
+            "failed_finals": [float((pool.finals == failed).mean())],
+        },
+        schema_overrides={"branch_accuracy_math": pl.Float64},
+    )
+
+
+def _accuracy_math(store: Store) -> float:
+    """Share of branches whose final answer equals the true one mathematically."""
+    shares = []
+    for texts, gold, finals in zip(store.answers, store.gold, store.pool.finals, strict=True):
+        codes, counts = np.unique(finals, return_counts=True)
+        same = [code == gold or answers.equal(texts[code], texts[gold]) for code in codes.tolist()]
+        shares.append(counts[same].sum() / counts.sum())
+    return float(np.mean(shares))
+
+
+def first_finishers(
+    store: Store, *, races: Sequence[int] = RACES, n_draws: int = DRAWS, seed: int = 0
+) -> pl.DataFrame:
+    """The vote of the first k of K branches that run side by side, in the order they finish.
+
+    Returns:
+        Columns race (K), first (k), accuracy, tokens (all K branches run until the k-th ends).
+    """
+    rows = []
+    for race in (race for race in races if race <= store.pool.finals.shape[1]):
+        ends, finals = _race(store, race, n_draws, seed)
+        for first in sorted({1, *(2**k for k in range(1, 7) if 2**k < race), race}):
+            voted = vote(finals[..., :first])
+            rows.append(
+                {
+                    "race": race,
+                    "first": first,
+                    "accuracy": float((voted == store.gold[:, None]).mean()),
+                    "tokens": float(_race_tokens(ends, first).mean()),
+                }
+            )
+    return pl.DataFrame(rows)
+
+
+def _race(store: Store, width: int, n_draws: int, seed: int) -> tuple[Ints, Ints]:
+    """Tokens and final answers of `[Q, D, width]` branches in the order in which they end."""
+    questions, branches = store.pool.finals.shape
+    order = draws.orders(
+        f"subsets:{n_draws}", questions=questions, branches=branches, ceiling=width, seed=seed
+    )
+    at = np.arange(questions)[:, None, None]
+    tokens = whole_tokens(store.pool)[at, order]
+    by_end = np.argsort(tokens, axis=-1, kind="stable")
+    finals = np.take_along_axis(store.pool.finals[at, order], by_end, axis=-1)
+    return np.take_along_axis(tokens, by_end, axis=-1), finals.astype(np.int64)
+
+
+def _race_tokens(ends: Ints, first: int) -> Ints:
+    """Tokens of all branches until the `first`-th one ends: `[..., K]` sorted to `[...]`."""
+    spent: Ints = np.minimum(ends, ends[..., first - 1 : first]).sum(axis=-1)
+    return spent
+
+
+def vote(finals: Ints) -> Ints:
+    """The most frequent of the codes `[..., k]`, the first among equals: `[...]`."""
+    k = finals.shape[-1]
+    counts = np.zeros(finals.shape, np.int64)
+    for j in range(k):
+        counts += finals == finals[..., j : j + 1]
+    best = np.argmax(counts, axis=-1)
+    won: Ints = np.take_along_axis(finals, best[..., None], axis=-1)[..., 0]
+    return won
+
+
+def streaks(pool: Pool) -> NDArray[np.int16]:
+    """`[Q, N, K]` how many probes up to this one are equal; 0 past a branch's end."""
+    lengths = np.zeros(pool.probes.shape, np.int16)
+    lengths[..., 0] = 1
+    for k in range(1, pool.probes.shape[2]):
+        same = pool.probes[..., k] == pool.probes[..., k - 1]
+        lengths[..., k] = np.where(same, lengths[..., k - 1] + 1, 1)
+    return np.where(pool.probes >= 0, lengths, 0).astype(np.int16)
+
+
+def by_depth(store: Store) -> pl.DataFrame:
+    """Probes and endings by depth, in bands that double.
+
+    Returns:
+        Columns depth (first of the band), running (share of branches that reach it), reliability
+        (a probe there is right), final (a probe there is the branch's final answer), hazard (a
+        branch running there ends at it, per interval), ends_right (of those that end in the band).
+    """
+    pool = store.pool
+    probes, lengths = pool.probes, pool.lengths
+    right = probes == store.gold[:, None, None]
+    final = probes == pool.finals[..., None]
+    deepest = probes.shape[2]
+    starts = [1, *(2**k + 1 for k in range(deepest.bit_length()) if 2**k + 1 <= deepest)]
+    rows = []
+    for first, last in zip(starts, [*(start - 1 for start in starts[1:]), deepest], strict=True):
+        here = np.s_[..., first - 1 : last]
+        at_risk = probes[here] >= 0
+        ending = (lengths >= first) & (lengths <= last)
+        rows.append(
+            {
+                "depth": first,
+                "running": float((lengths >= first).mean()),
+                "reliability": _share(right[here][at_risk]),
+                "final": _share(final[here][at_risk]),
+                "hazard": float(ending.sum() / max(at_risk.sum(), 1)),
+                "ends_right": _share(store.correct[ending]),
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def by_streak(store: Store) -> pl.DataFrame:
+    """How far a probe can be trusted when the last few agree, in bands that double.
+
+    Returns:
+        Columns streak (first of the band), probes (share of all), reliability (the probe is right),
+        final (it is the branch's final answer).
+    """
+    pool, length = store.pool, streaks(store.pool)
+    right = pool.probes == store.gold[:, None, None]
+    final = pool.probes == pool.finals[..., None]
+    rows = []
+    for first, after in zip(_STREAKS, [*_STREAKS[1:], np.iinfo(np.int16).max], strict=True):
+        band = (length >= first) & (length < after)
+        rows.append(
+            {
+                "streak": first,
+                "probes": float(band.sum() / (length > 0).sum()),
+                "reliability": _share(right[band]),
+                "final": _share(final[band]),
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def _share(hits: NDArray[np.bool_]) -> float | None:
+    return float(hits.mean()) if hits.size else None
+
+
+def branch_features(store: Store, *, depth: int = 8, seed: int = 0) -> pl.DataFrame:
+    """Which feature of a branch tells, among those of one question, the right ones.
+
+    The area under the ROC curve within each question that has right and wrong branches, and its
+    mean over questions with an interval that resamples them: 0.5 says nothing, above it larger
+    values speak for a right branch, below it smaller ones.
+
+    Args:
+        depth: features are computed from the first so many intervals, and from whole branches.
+
+    Returns:
+        Columns feature, known ("whole" or "depth 8"), auc, low, high, questions.
+    """
+    rng = np.random.default_rng(seed)
+    running = store.pool.lengths > depth
+    everyone = np.ones(running.shape, bool)
+    rows = []
+    for known, values, mask in (
+        ("whole", _features(store.pool, store.pool.probes.shape[2]), everyone),
+        (f"depth {depth}", _features(store.pool, depth), running),
+    ):
+        if known == "whole":
+            values["tokens"] = store.pool.tokens
+        for name, feature in values.items():
+            areas = _question_areas(feature, store.correct, mask)
+            if len(areas) > 1:
+                interval = statistics.mean_interval(areas[:, None], rng=rng, resamples=_RESAMPLES)
+                rows.append(
+                    {
+                        "feature": name,
+                        "known": known,
+                        "auc": interval.estimate,
+                        "low": interval.low,
+                        "high": interval.high,
+                        "questions": len(areas),
+                    }
+                )
+    frame = pl.DataFrame(rows, schema_overrides={"auc": pl.Float64})
+    return frame if frame.is_empty() else frame.sort((pl.col("auc") - 0.5).abs(), descending=True)
+
+
+def _features(pool: Pool, depth: int) -> dict[str, NDArray[np.generic]]:
+    """`[Q, N]` of each feature of the first `depth` probes of every branch."""
+    probes = pool.probes[..., :depth]
+    inside = probes >= 0
+    last = inside.sum(axis=2) - 1
+    latest = np.take_along_axis(probes, last[..., None], axis=2)
+    streak = np.take_along_axis(streaks(pool)[..., :depth], last[..., None], axis=2)[..., 0]
+    changes = ((probes[..., 1:] != probes[..., :-1]) & inside[..., 1:]).sum(axis=2)
+    ordered = np.sort(probes, axis=2)
+    distinct = ((ordered[..., 1:] != ordered[..., :-1]) & (ordered[..., 1:] >= 0)).sum(axis=2)
+    distinct += ordered[..., 0] >= 0
+    agreeing = _agreement(latest[..., 0])
+    return {
+        "streak": streak,
+        "changes": changes,
+        "distinct probes": distinct,
+        "share of latest": ((probes == latest) & inside).sum(axis=2) / (last + 1),
+        "failed probes": ((probes == pool.failed[:, None, None]) & inside).sum(axis=2),
+        "agreeing branches": agreeing,
+    }
+
+
+def _agreement(latest: NDArray[np.int16]) -> Ints:
+    """`[Q, N]` how many branches of the question have the same latest answer."""
+    counts = [np.bincount(codes)[codes] for codes in latest]
+    return np.stack(counts).astype(np.int64)
+
+
+def _question_areas(
+    feature: NDArray[np.generic], right: NDArray[np.bool_], mask: NDArray[np.bool_]
+) -> Floats:
+    """AUC of each question that has both kinds of branch, at most `[Q]`."""
+    areas = []
+    for values, hits, known in zip(feature, right, mask, strict=True):
+        positive, negative = values[known & hits], values[known & ~hits]
+        if len(positive) and len(negative):
+            below = np.searchsorted(np.sort(negative), positive, "left").mean()
+            upto = np.searchsorted(np.sort(negative), positive, "right").mean()
+            areas.append((below + upto) / 2 / len(negative))
+    return np.array(areas)
+
+
+def onset(store: Store) -> pl.DataFrame:
+    """Convergence: the first depth from which a branch's probes all are its final answer.
+
+    A branch whose last probe is not its final answer converges past its last interval.
+
+    Returns:
+        A row for right and one for wrong branches: right, branches, onset (median depth), of_length
+        (median share of the branch's length), wasted (share of all tokens past the onset).
+    """
+    pool = store.pool
+    same = (pool.probes == pool.finals[..., None]) | (pool.probes < 0)
+    stays = np.logical_and.accumulate(same[..., ::-1], axis=2)[..., ::-1]
+    first = np.where(stays.any(axis=2), stays.argmax(axis=2), pool.probes.shape[2]) + 1
+    first = np.minimum(first, pool.lengths + 1)
+    rows = []
+    for right in (True, False):
+        here = store.correct == right
+        if here.any():
+            depth, length = first[here], pool.lengths[here]
+            rows.append(
+                {
+                    "right": right,
+                    "branches": int(here.sum()),
+                    "onset": float(np.median(depth)),
+                    "of_length": float(np.median(np.minimum(depth, length) / length)),
+                    "wasted": float(np.maximum(length - depth, 0).sum() / length.sum()),
+                }
+            )
+    return pl.DataFrame(rows)
+
+
+def ceilings(
+    store: Store, *, budgets: Sequence[int] = BUDGETS, n_draws: int = DRAWS, seed: int = 0
+) -> pl.DataFrame:
+    """The best accuracy that hindsight could reach with so many tokens per question on average.
+
+    The cheapest way to each right answer is looked up, and the cheapest ones are bought until the
+    budget is spent: no controller can be better.
+
+    - `probe`: open only the branch, and read it only to the depth, that shows the right answer
+      first. Nothing on this pool is above it.
+    - `race`: run up to 64 branches side by side and stop at the best moment of the best width; what
+      choosing width and stopping time by the answers could bring to votes of finished branches.
+    - `settled`: open branches one by one, and stop when the vote is what it will be after all of
+      them; what a perfect stopping rule, without choosing answers, could save.
+
+    Returns:
+        Columns budget (tokens per question), probe, race, settled.
+    """
+    width = min(64, store.pool.finals.shape[1])
+    costs = {
+        "probe": _probe_costs(store),
+        "race": _race_costs(store, width, n_draws, seed),
+        "settled": _settled_costs(store, width, n_draws, seed),
+    }
+    columns = {name: [_bought(cost, budget) for budget in budgets] for name, cost in costs.items()}
+    return pl.DataFrame({"budget": list(budgets), **columns})
+
+
+def _bought(costs: Floats, budget: float) -> float:
+    """Share of `costs`, one per episode, that a mean budget buys, the cheapest first."""
+    spent = np.cumsum(np.sort(costs, axis=None))
+    return float((spent <= budget * costs.size).sum() / costs.size)
+
+
+def _probe_costs(store: Store) -> Floats:
+    """`[Q]` tokens to the earliest depth at which any branch shows the right answer."""
+    pool = store.pool
+    shows = pool.probes == store.gold[:, None, None]
+    depths = np.where(shows.any(axis=2), shows.argmax(axis=2) + 1.0, np.inf).min(axis=1)
+    ends = np.where(store.correct, whole_tokens(pool), np.inf).min(axis=1)
+    cheapest: Floats = np.minimum(depths * pool.interval, ends)
+    return cheapest
+
+
+def _race_costs(store: Store, width: int, n_draws: int, seed: int) -> Floats:
+    """`[Q, D]` tokens of the cheapest race and stopping time at which the vote is right."""
+    best = np.full((len(store.gold), n_draws), np.inf)
+    for race in sorted({1, *(2**k for k in range(1, 7) if 2**k <= width), width}):
+        ends, finals = _race(store, race, n_draws, seed)
+        for first in range(1, race + 1):
+            right = vote(finals[..., :first]) == store.gold[:, None]
+            best = np.where(right, np.minimum(best, _race_tokens(ends, first)), best)
+    return best
+
+
+def _settled_costs(store: Store, width: int, n_draws: int, seed: int) -> Floats:
+    """`[Q, D]` tokens after which the vote, branch by branch, stays what it is after all."""
+    questions, branches = store.pool.finals.shape
+    order = draws.orders(
+        f"subsets:{n_draws}", questions=questions, branches=branches, ceiling=width, seed=seed
+    )
+    at = np.arange(questions)[:, None, None]
+    finals = store.pool.finals[at, order].astype(np.int64)
+    spent = np.cumsum(whole_tokens(store.pool)[at, order], axis=-1)
+    last = vote(finals)
+    settled = spent[..., -1].astype(np.float64)
+    holds = np.ones(last.shape, bool)
+    for k in range(width - 1, 0, -1):
+        holds &= vote(finals[..., :k]) == last
+        settled = np.where(holds, spent[..., k - 1], settled)
+    return np.where(last == store.gold[:, None], settled, np.inf)

@@ -1,5 +1,0 @@
-"""A run's task in the shape of other frameworks, scored by the run."""
-
-from autotts.discover.interop.export import FRAMEWORKS, export
-
-__all__ = ["FRAMEWORKS", "export"]

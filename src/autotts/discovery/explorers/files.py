@@ -1,0 +1,171 @@
+"""The files explorer: somebody else proposes, with `autotts submit RUN`, whenever they like.
+
+Each round the explorer writes what there is to read into `rounds/0003/explorer/`, answers
+`autotts try` through a socket in the run, and waits. A submission belongs to a round and stays in
+its folder, so a resumed run finds it again.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from autotts.discovery.agents import scorer_client
+from autotts.discovery.agents.scorer_server import Allowance, ScorerSocket
+from autotts.discovery.agents.workspace import (
+    proposal_of,
+    read_plain,
+    write_client,
+    write_reading_matter,
+)
+from autotts.discovery.explorer import FREE, OutOfBudget, Proposal, Record, Turn, Usage
+from autotts.discovery.explorers import take_options
+from autotts.discovery.explorers.options import number
+from autotts.discovery.prompts.briefing import prompt, sweep_length, task
+from autotts.discovery.run.folder import RunFolder
+from autotts.discovery.run.records import proposals_of
+from autotts.errors import ProposalError, RunError
+from autotts.files import write_text
+from autotts.programs.language import check_source
+
+_LOOK_SECONDS = 0.2
+_SUBMITTED = "submitted"
+
+
+class Files:
+    """Proposes what was submitted."""
+
+    name = "files"
+    deterministic = False
+
+    def __init__(self, wait_seconds: float | None, allowance: Allowance) -> None:
+        """
+        Args:
+            wait_seconds: for a submission; None for as long as it takes.
+        """
+        self._wait = wait_seconds
+        self._allowance = allowance
+
+    def settings(self) -> Record:
+        return {"wait_seconds": self._wait, "pause_seconds": self._allowance.pause_seconds}
+
+    def estimate(self, rounds: int, proposals: int) -> Usage:
+        return FREE
+
+    def propose(self, turn: Turn) -> list[Proposal]:
+        run = turn.folder.resolve().parents[2]
+        _write_task(turn)
+        deadline = None if self._wait is None else time.monotonic() + self._wait
+        turn.say(
+            f"round {turn.round}: waiting for program.py and proposal.md: see"
+            f" {turn.folder / 'TASK.md'}, then autotts submit {run}"
+        )
+        with ScorerSocket(run / scorer_client.SOCKET, turn.try_program, self._allowance) as scorer:
+            while not (found := _submissions(turn.folder)):
+                _check_patience(turn, run, deadline)
+                scorer.wait(_LOOK_SECONDS)
+        return found[: turn.proposals]
+
+
+def _check_patience(turn: Turn, run: Path, deadline: float | None) -> None:
+    """
+    Raises:
+        OutOfBudget: it was waited long enough; the run stops and can be resumed.
+    """
+    seconds = turn.remaining().seconds
+    if seconds == 0 or (deadline is not None and time.monotonic() >= deadline):
+        raise OutOfBudget(
+            f"nothing was submitted for round {turn.round}: autotts submit {run}, then resume"
+        )
+
+
+def _write_task(turn: Turn) -> None:
+    """Write what there is to read; what somebody works on already stays."""
+    try:
+        if not (turn.folder / "TASK.md").exists():
+            write_reading_matter(turn.folder, turn)
+            text = task(turn.rules, sweep_length(turn.history))
+            run = turn.folder.resolve().parents[2]
+            text += "\n" + prompt("files", round=turn.round, run=run)
+            (turn.folder / "bin").mkdir(exist_ok=True)
+            write_client(turn.folder / "bin")
+            write_text(turn.folder / "TASK.md", text)
+    except OSError as error:
+        raise RunError(f"{turn.folder}: {error.strerror}; the run stops here") from error
+
+
+def _submissions(folder: Path) -> list[Proposal]:
+    """What was submitted for a round, in order."""
+    found = []
+    place = folder / _SUBMITTED
+    numbers = sorted(int(p.name) for p in place.glob("*") if p.name.isdigit())
+    for entry in numbers:
+        handle = os.open(place / str(entry), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            source = read_plain(handle, "program.py")
+            found.append(proposal_of(source, read_plain(handle, "proposal.md")))
+        finally:
+            os.close(handle)
+    return found
+
+
+def find_submission(run: Path) -> Path:
+    """The program somebody has put into a run: at its top, or in the folder of its open round.
+
+    Raises:
+        RunError: there is no such run.
+        ProposalError: there is none.
+    """
+    folder = RunFolder(run)
+    following = max(proposals_of(folder.events), default=0) + 1
+    places = (run, folder.round(following) / "explorer")
+    for place in places:
+        if (place / "program.py").is_file():
+            return place / "program.py"
+    raise ProposalError(
+        f"there is no program.py in {places[0]} or {places[1]}; put one there, with proposal.md,"
+        " or name it: --program FILE"
+    )
+
+
+def submit(run: Path, program: Path, proposal: Path | None) -> tuple[int, Path]:
+    """Hand in a program for the round that is next; returns the round and where it lies.
+
+    Raises:
+        RunError: there is no such run, or it can't be written.
+        ProposalError: there is no program, or it can't be read.
+        ProgramError: the program says what none may.
+    """
+    folder = RunFolder(run)
+    try:
+        source = program.read_text(encoding="utf-8")
+        words = proposal.read_text(encoding="utf-8") if proposal is not None else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProposalError(
+            f"{error}; a submission needs {program} and, in words, proposal.md"
+        ) from error
+    check_source(source, str(program))
+    following = max(proposals_of(folder.events), default=0) + 1
+    place = folder.round(following) / "explorer" / _SUBMITTED
+    entries = [int(p.name) for p in place.glob("*") if p.name.isdigit()]
+    target = place / str(max(entries, default=0) + 1)
+    half = place / f".{os.getpid()}"
+    try:
+        half.mkdir(parents=True)
+        write_text(half / "program.py", source)
+        write_text(half / "proposal.md", words)
+        half.rename(target)
+    except OSError as error:
+        raise RunError(f"{place}: {error.strerror}; nothing was submitted") from error
+    return following, target
+
+
+def make(options: Mapping[str, str]) -> Files:
+    """From the options `wait` (seconds, or `forever`) and `pause` (seconds between tries).
+
+    Raises:
+        SpecError: one is no number.
+    """
+    taken = take_options("files", options, {"wait": "forever", "pause": "0"})
+    wait = None if taken["wait"] == "forever" else number("files", taken, "wait")
+    return Files(wait, Allowance(None, number("files", taken, "pause")))

@@ -1,0 +1,347 @@
+"""Tuning: searching over the constants of a program's schedule, compiled once.
+
+A setting is one value for each parameter, free of beta. The search keeps the frontier of accuracy
+against tokens found so far; half of its settings are drawn anew from the ranges, half change a few
+parameters of a setting on that frontier. What it ends with says which values pay at which cost,
+and is the material for a new schedule. A setting chosen as the best of hundreds owes part of its
+accuracy to luck: the frontier is measured again on draws that had no part in the choice.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from autotts import programs
+from autotts.engine import compiled
+from autotts.engine.cache import address
+from autotts.errors import ControllerError, SpecError
+from autotts.evaluation.evaluation import Cell, Settings, run_cells
+from autotts.evaluation.frontiers import Points, accuracy_at, frontier
+from autotts.evaluation.winner import Winner
+from autotts.programs import Spec
+from autotts.replay.episodes import Rules, all_pairs, compile_program, run_compiled
+from autotts.stores import Store
+
+BETAS = tuple(k / 10 for k in range(11))
+DRAWS = "subsets:20"
+PREFIX = "p."
+"""Of the columns that hold parameters."""
+_BATCH = 64
+_STEP = 0.15  # of a range, by which a changed parameter moves
+_STRETCH = 1.5  # how much further than the schedule a range goes
+
+Values = dict[str, float]
+Measure = Callable[[Sequence[Values]], NDArray[np.float64]]
+"""Settings to `[n, 2]`: accuracy in [0, 1] and tokens per question; nan where one fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Where the values of a parameter are sought, bounds included; `whole` for an int.
+
+    Positive ranges that span a factor of 4 or more are searched in even factors.
+    """
+
+    low: float
+    high: float
+    whole: bool
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise SpecError(f"a range needs low <= high, got {self.low} to {self.high}")
+
+    @property
+    def _log(self) -> bool:
+        return self.low > 0 and self.high >= 4 * self.low
+
+    def at(self, share: float) -> float:
+        """The value at a share in [0, 1] of the range."""
+        if self._log:
+            value = float(np.exp((1 - share) * np.log(self.low) + share * np.log(self.high)))
+        else:
+            value = self.low + share * (self.high - self.low)
+        value = min(max(value, self.low), self.high)
+        return int(min(max(round(value), self.low), self.high)) if self.whole else float(value)
+
+    def share(self, value: float) -> float:
+        """The share of the range at which a value lies."""
+        if self.low == self.high:
+            return 0.0
+        value = min(max(value, self.low), self.high)
+        if self._log:
+            # Not the log of a quotient: a range may begin so near 0 that it overflows.
+            low, at, high = np.log([self.low, value, self.high])
+            return float((at - low) / (high - low))
+        return (value - self.low) / (self.high - self.low)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What a search found.
+
+    trials: one row per setting: trial, beta (of the schedule's own settings, null for others),
+        accuracy in [0, 1] and tokens per question (means of the stores), residual (accuracy less
+        what the frontier of all trials gives for as many tokens), on_frontier, and a column
+        `p.NAME` for each parameter.
+    confirmed: the trials on the frontier, the cheapest first, with fresh_accuracy and fresh_tokens
+        on other draws.
+    per_minute: settings tried a minute, fresh draws included, compilation apart.
+    """
+
+    spec: Spec
+    ranges: dict[str, Range]
+    trials: pl.DataFrame
+    confirmed: pl.DataFrame
+    per_minute: float
+
+    @property
+    def winner(self) -> Winner:
+        """The most accurate setting, and what fresh draws leave of it."""
+        best = self.confirmed.row(-1, named=True)
+        return Winner(
+            f"trial {best['trial']}",
+            candidates=f"{len(self.trials)} settings",
+            by="accuracy",
+            found=100 * best["accuracy"],
+            fresh=100 * best["fresh_accuracy"],
+        )
+
+    def residuals(self, *, cost_bins: int = 4, levels: int = 4) -> pl.DataFrame:
+        """Which values of each parameter lie near the frontier, at which cost.
+
+        Args:
+            cost_bins: bins of tokens, equally many trials in each.
+            levels: bins of a parameter's values, likewise.
+
+        Returns:
+            Columns parameter, low, high (values in the level), tokens_low, tokens_high (of the cost
+            bin), trials, residual (mean), best (the largest). Parameters whose residual varies most
+            between levels come first.
+        """
+        binned = self.trials.drop_nulls("residual").with_columns(
+            _bins(pl.col("tokens"), cost_bins).alias("cost")
+        )
+        parts = [
+            binned.with_columns(_bins(pl.col(PREFIX + name), levels).alias("level"))
+            .with_columns(
+                pl.col(PREFIX + name).min().over("level").cast(pl.Float64).alias("low"),
+                pl.col(PREFIX + name).max().over("level").cast(pl.Float64).alias("high"),
+            )
+            .group_by("cost", "low", "high")
+            .agg(
+                pl.len().alias("trials"),
+                pl.col("residual").mean(),
+                pl.col("residual").max().alias("best"),
+            )
+            .select(pl.lit(name).alias("parameter"), pl.all())
+            for name in self.ranges
+        ]
+        costs = binned.group_by("cost").agg(
+            pl.col("tokens").min().alias("tokens_low"), pl.col("tokens").max().alias("tokens_high")
+        )
+        return (
+            pl.concat(parts)
+            .join(costs, on="cost")
+            .with_columns(pl.col("residual").std().over("parameter", "cost").alias("spread"))
+            .with_columns(pl.col("spread").mean().over("parameter"))
+            .sort(["spread", "parameter", "low", "cost"], descending=[True, False, False, False])
+            .select(
+                "parameter",
+                "low",
+                "high",
+                "tokens_low",
+                "tokens_high",
+                "trials",
+                "residual",
+                "best",
+            )
+        )
+
+
+def tune(
+    stores: Sequence[Store],
+    spec: Spec,
+    *,
+    trials: int = 500,
+    settings: Settings | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    seed: int = 0,
+    on_batch: Callable[[int], None] | None = None,
+) -> Tuning:
+    """Search over the constants of a program's schedule.
+
+    Args:
+        spec: the program; parameters that it names stay as they are.
+        trials: settings to try beside the schedule's own at 11 betas.
+        settings: `subsets:20` draws by default.
+        ranges: (low, high) for parameters; the others get what the schedule spans and half as much
+            again.
+        on_batch: called with the number of settings measured so far, for progress.
+
+    Raises:
+        SpecError: a range is for no parameter of the program, or nothing is left to tune.
+        ProgramError: the program is ours and doesn't compile; too slow to tune.
+    """
+    settings = settings or Settings(draws=DRAWS)
+    rng = np.random.default_rng(seed)
+    own = run_cells(stores, [spec.at(beta) for beta in BETAS], settings)
+    schedule = [own[k * len(stores)].params for k in range(len(BETAS))]
+    space = _space(spec, schedule, ranges or {})
+    measure = _measure(stores, spec, settings)
+    rows: list[Values] = list(schedule)
+    scores = _means(own, len(stores))
+    began = time.perf_counter()
+    while len(rows) < len(schedule) + trials:
+        count = min(_BATCH, len(schedule) + trials - len(rows))
+        batch = [_next(rows, scores, space, rng) for _ in range(count)]
+        scores = np.concatenate([scores, measure(batch)])
+        rows += batch
+        if on_batch:
+            on_batch(len(rows) - len(schedule))
+    frame = _frame(rows, scores, space)
+    chosen = frame.filter("on_frontier").sort("tokens")
+    again = _measure(stores, spec, settings.fresh())([rows[t] for t in chosen["trial"]])
+    confirmed = chosen.with_columns(
+        pl.Series("fresh_accuracy", again[:, 0]), pl.Series("fresh_tokens", again[:, 1])
+    )
+    seconds = time.perf_counter() - began
+    return Tuning(spec, space, frame, confirmed, 60 * trials / max(seconds, 1e-9))
+
+
+def _bins(column: pl.Expr, count: int) -> pl.Expr:
+    """Which of `count` bins with equally many rows; equal values share the lowest."""
+    return ((column.rank("min") - 1) * count // pl.len()).cast(pl.Int64)
+
+
+def _space(
+    spec: Spec, schedule: Sequence[Values], given: Mapping[str, tuple[float, float]]
+) -> dict[str, Range]:
+    names = [name for name in schedule[0] if name not in spec.named]
+    unknown = sorted(set(given) - set(names))
+    if unknown or not names:
+        raise SpecError(
+            f"{spec.text!r}: {', '.join(unknown) or 'nothing'} to tune; "
+            f"the parameters it leaves open are {', '.join(names) or 'none'}"
+        )
+    space = {}
+    for name in names:
+        whole = isinstance(schedule[0][name], int)
+        values = [values[name] for values in schedule]
+        low, high = given.get(name) or _stretched(min(values), max(values), whole)
+        space[name] = Range(low, high, whole)
+    return space
+
+
+def _stretched(low: float, high: float, whole: bool) -> tuple[float, float]:
+    """What a schedule spans, and half as much again; a share stays one, a count stays above 0."""
+    if whole:
+        least = min(low, 1)
+        return max(least, int(low / _STRETCH)), int(np.ceil(high * _STRETCH))
+    margin = (_STRETCH - 1) * ((high - low) or abs(low) or 1.0)
+    wide = low - margin, high + margin
+    return (max(wide[0], 0.0), min(wide[1], 1.0)) if low >= 0 and high <= 1 else wide
+
+
+def _next(
+    rows: Sequence[Values], scores: NDArray[np.float64], space: dict[str, Range],
+    rng: np.random.Generator,
+) -> Values:  # fmt: skip
+    """A setting to try: from anywhere, or near one on the frontier."""
+    if rng.random() < 0.5:
+        return {**rows[0], **{name: r.at(rng.random()) for name, r in space.items()}}
+    parents = np.flatnonzero(_on_frontier(scores))
+    child = dict(rows[rng.choice(parents)])
+    count = min(len(space), int(rng.integers(1, 4)))
+    for name in rng.choice(list(space), size=count, replace=False).tolist():
+        where = space[name].share(child[name]) + _STEP * rng.normal()
+        child[name] = space[name].at(float(np.clip(where, 0, 1)))
+    return child
+
+
+def _on_frontier(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+    known = ~np.isnan(scores[:, 0])
+    best = np.zeros(len(scores), bool)
+    best[known] = frontier(Points(scores[known, 1], scores[known, 0]))
+    return best
+
+
+def _measure(stores: Sequence[Store], spec: Spec, settings: Settings) -> Measure:
+    """What measures settings: in this process if the program is ours, sealed if not."""
+    if not spec.source.trusted:
+        # The schedule's own settings were audited.
+        settings = replace(settings, audit=0)
+        return lambda batch: _measure_sealed(stores, spec, settings, batch)
+    # Kept by the function below: the address is good as long as the code lives.
+    code = compile_program(programs.load_trusted(spec.source))
+    places = [(store, settings.orders(store), settings.rules(store)) for store in stores]
+
+    def score(asked: tuple[Values, tuple[Store, np.ndarray, Rules]]) -> tuple[float, float]:
+        values, (store, orders, rules) = asked
+        pairs = all_pairs(orders)
+        ran = run_compiled(
+            address(code), list(values.values()), store.pool, orders, pairs, rules, jobs=1
+        )
+        if (ran.column("status") != compiled.ANSWERED).any():
+            return np.nan, np.nan
+        right = ran.column("code") == store.gold[pairs[:, 0]]
+        return float(right.mean()), float(ran.column("tokens").mean())
+
+    def measure(batch: Sequence[Values]) -> NDArray[np.float64]:
+        # A thread per setting and store: the halves of one store's questions differ in work, and
+        # threads that each take a half wait for the longer one.
+        with ThreadPoolExecutor(settings.jobs or os.cpu_count()) as threads:
+            scores = list(threads.map(score, product(batch, places)))
+        means: NDArray[np.float64] = np.reshape(scores, (len(batch), len(places), 2)).mean(axis=1)
+        return means
+
+    return measure
+
+
+def _measure_sealed(
+    stores: Sequence[Store], spec: Spec, settings: Settings, batch: Sequence[Values]
+) -> NDArray[np.float64]:
+    sweep = [replace(spec, named=dict(values)) for values in batch]
+    try:
+        cells = run_cells(stores, sweep, settings)
+    except ControllerError:
+        if len(batch) == 1:
+            return np.full((1, 2), np.nan)
+        alone = [_measure_sealed(stores, spec, settings, [values]) for values in batch]
+        return np.concatenate(alone)
+    return _means(cells, len(stores))
+
+
+def _means(cells: Sequence[Cell], stores: int) -> NDArray[np.float64]:
+    """Scores of settings from their cells, store after store: `[n, 2]`, as of a `Measure`."""
+    scores = [(cell.correct.mean(), cell.episodes.column("tokens").mean()) for cell in cells]
+    means: NDArray[np.float64] = np.array(scores).reshape(-1, stores, 2).mean(axis=1)
+    return means
+
+
+def _frame(
+    rows: Sequence[Values], scores: NDArray[np.float64], space: dict[str, Range]
+) -> pl.DataFrame:
+    known = ~np.isnan(scores[:, 0])
+    points = Points(scores[known, 1], scores[known, 0])
+    residual = np.full(len(rows), np.nan)
+    residual[known] = scores[known, 0] - accuracy_at(points, scores[known, 1])
+    columns: dict[str, Any] = {
+        "trial": np.arange(len(rows)),
+        "beta": [*BETAS, *[None] * (len(rows) - len(BETAS))],
+        "accuracy": scores[:, 0],
+        "tokens": scores[:, 1],
+        "residual": residual,
+        "on_frontier": _on_frontier(scores),
+        **{PREFIX + name: [row[name] for row in rows] for name in space},
+    }
+    return pl.DataFrame(columns).with_columns(
+        pl.col("accuracy", "tokens", "residual").fill_nan(None)
+    )

@@ -1,0 +1,419 @@
+"""Reports from evaluations: of a results file, and of replayed episodes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from autotts import programs
+from autotts.diagnosis import findings
+from autotts.errors import SpecError
+from autotts.evaluation import Cell, Evaluation, Settings, run_cells
+from autotts.evaluation import evaluate as run
+from autotts.evaluation.compare import curve_intervals
+from autotts.evaluation.frontiers import Curve, StoreKey
+from autotts.evaluation.winner import Winner, winner_of
+from autotts.programs import Spec
+from autotts.reports.model import (
+    ALPHABET,
+    MEAN,
+    Episode,
+    Grid,
+    GridRow,
+    Line,
+    Matrix,
+    Point,
+    Report,
+    Waste,
+)
+from autotts.reports.recordings import facts_of
+from autotts.reports.tables import by_store, store_means
+from autotts.stores import Store
+
+SHOWN_BETAS = (0.5, 1.0)
+"""Betas whose episodes a report shows step by step: the nearest that were run."""
+
+
+DIAGNOSED = 10
+"""Draws whose episodes a report diagnoses."""
+
+PARTS = {
+    "needed": "needed",
+    "after_settled": "after the vote was settled",
+    "on_pruned": "on branches pruned later",
+    "on_hopeless": "on hopeless questions",
+}
+VERDICTS = {
+    "right": "right",
+    "early": "stopped too early",
+    "pruned": "pruned the right answer",
+    "outvoted": "right answer outvoted",
+    "unopened": "right answer not opened",
+    "hopeless": "hopeless: in no branch",
+}
+
+
+def from_results(path: Path) -> Report:
+    """The report of a file that `autotts evaluate --json` wrote: its table and curves.
+
+    Raises:
+        SpecError: it can't be read, or is something else.
+    """
+    rows, made_by, best = read_results(path)
+    stores = by_store(rows)
+    groups = {store: list(found) for store, found in stores.items()}
+    if len(stores) > 1:
+        groups[MEAN] = list(store_means(rows))
+    lines = [
+        Line(
+            controller,
+            store,
+            tuple(_point(row) for row in found if row["controller"] == controller),
+        )
+        for store, found in groups.items()
+        for controller in dict.fromkeys(row["controller"] for row in found)
+    ]
+    facts = tuple(best.facts) if best else ()
+    return Report(path.stem, made_by=made_by, facts=facts, lines=tuple(lines))
+
+
+def read_results(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any], Winner | None]:
+    """Results, what made them and the best of them, from a file of `autotts evaluate --json`."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows, made_by = content["results"], content["made_by"]
+        for row in rows:
+            for key in ("model", "dataset", "controller", "beta", "accuracy", "tokens"):
+                row[key]
+        best = content.get("winner")
+        best = Winner(**best) if best else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SpecError(
+            f"{path} is no file of `autotts evaluate --json`: {type(error).__name__}: {error}"
+        ) from error
+    return rows, made_by, best
+
+
+def evaluate_again(path: Path, stores: Sequence[Store]) -> Evaluation:
+    """The evaluation that a results file came from, replayed, for what the file doesn't hold.
+
+    Raises:
+        SpecError: the stores or the programs are not those that the file was made from.
+    """
+    rows, made_by, _ = read_results(path)
+    wanted = {(s["model"], s["dataset"]): s["digest"] for s in made_by["stores"]}
+    found = {(store.model, store.dataset): store for store in stores}
+    for key, digest in wanted.items():
+        if key not in found or found[key].digest != digest:
+            what = "is another" if key in found else "is missing; it takes all of its stores"
+            raise SpecError(f"{path} was made on {'/'.join(key)} {digest[:12]}; that {what}")
+    specs = []
+    for text, beta, digest in dict.fromkeys(
+        (row["controller"], row["beta"], row["program_digest"]) for row in rows
+    ):
+        spec = programs.parse(text).at(beta)
+        if spec.source.digest != digest:
+            raise SpecError(f"{text} has changed since {path} was made: evaluate it again")
+        specs.append(spec)
+    settings = Settings(
+        draws=made_by["draws"],
+        seed=made_by["seed"],
+        budget=-1 if made_by["budget"] is None else made_by["budget"],
+        probe_tokens=made_by["probe_tokens"],
+        max_branches=made_by["max_branches"],
+        failed=made_by["failed"],
+    )
+    return run([found[key] for key in wanted], specs, settings=settings)
+
+
+def from_evaluation(evaluation: Evaluation, *, title: str) -> Report:
+    """The report of an evaluation, with its questions and some episodes step by step.
+
+    Args:
+        evaluation: traces need not be kept; the episodes that are shown are run once more.
+    """
+    stores = list({id(cell.store): cell.store for cell in evaluation.cells}.values())
+    sweeps: dict[str, dict[float, Spec]] = {}
+    for cell in evaluation.cells:
+        sweeps.setdefault(cell.spec.text, {})[cell.spec.beta] = cell.spec
+    again = replay_shown(stores, [list(s.values()) for s in sweeps.values()], evaluation.settings)
+    settings = replace(evaluation.settings, traces=True)
+    best = winner_of(evaluation)
+    return Report(
+        title,
+        made_by=evaluation.made_by(),
+        facts=tuple(best.facts) if best else (),
+        lines=tuple(_lines(evaluation)),
+        grids=tuple(
+            grid_of(store, [_grid_row(cell) for cell in evaluation.cells if cell.store is store])
+            for store in stores
+        ),
+        matrices=tuple(
+            matrix for store in stores for matrix in matrices_of(store, settings.orders(store))
+        ),
+        episodes=tuple(episode for cell in again for episode in episodes_of(cell, settings)),
+        waste=tuple(waste_of(again, settings)),
+        pools=tuple(facts_of(store) for store in stores),
+    )
+
+
+def replay_shown(
+    stores: Sequence[Store], sweeps: Sequence[Sequence[Spec]], settings: Settings
+) -> list[Cell]:
+    """Some episodes of controllers once more, with traces: a few betas, a few draws.
+
+    Args:
+        sweeps: per controller, its SPEC at each beta.
+    """
+    traced = replace(settings, traces=True)
+    # A program given by path is compiled anew each time it is run, so stores are run together.
+    alike: dict[tuple[int, int], list[Store]] = {}
+    for store in stores:
+        questions, draws, _ = traced.orders(store).shape
+        alike.setdefault((questions, min(draws, DIAGNOSED)), []).append(store)
+    cells = []
+    for sweep in sweeps:
+        nearest = {_nearest(sweep, beta).beta: _nearest(sweep, beta) for beta in SHOWN_BETAS}
+        specs = list(nearest.values())
+        for (questions, draws), group in alike.items():
+            pairs = np.array([[q, d] for q in range(questions) for d in range(draws)])
+            cells += run_cells(group, specs, traced, pairs=pairs)
+    return cells
+
+
+def _nearest(sweep: Sequence[Spec], beta: float) -> Spec:
+    return min(sweep, key=lambda spec: abs(spec.beta - beta))
+
+
+def _lines(evaluation: Evaluation) -> list[Line]:
+    sequential = {
+        (cell.spec.text, cell.store.model, cell.store.dataset, cell.spec.beta): float(
+            cell.episodes.column("sequential_tokens").mean()
+        )
+        for cell in evaluation.cells
+    }
+    lines = []
+    for name, curve in evaluation.curves().items():
+        by_store = {
+            store: np.array([sequential[name, *store, beta] for beta in curve.betas])
+            for store in curve.stores
+        }
+        lines += lines_of(curve, by_store, seed=evaluation.settings.seed)
+    return lines
+
+
+def lines_of(curve: Curve, sequential: Mapping[StoreKey, np.ndarray], *, seed: int) -> list[Line]:
+    """A controller's curves with bands: the mean of the stores first, then each store.
+
+    Args:
+        sequential: per store, `[B]` mean sequential tokens.
+        seed: of the bootstrap.
+    """
+    parts = {f"{model}/{dataset}": [(model, dataset)] for model, dataset in curve.stores}
+    if len(parts) > 1:
+        parts = {MEAN: list(curve.stores)} | parts
+    lines = []
+    for store, keys in parts.items():
+        part = Curve(
+            curve.controller,
+            curve.betas,
+            {dataset: curve.questions[dataset] for _, dataset in keys},
+            {key: curve.correct[key] for key in keys},
+            {key: curve.tokens[key] for key in keys},
+        )
+        frame = curve_intervals(part, rng=np.random.default_rng(seed))
+        points = tuple(
+            Point(
+                beta=row["beta"],
+                accuracy=100 * row["accuracy"],
+                tokens=row["tokens"],
+                sequential_tokens=float(np.mean([sequential[key][b] for key in keys])),
+                accuracy_low=100 * row["accuracy_low"],
+                accuracy_high=100 * row["accuracy_high"],
+            )
+            for b, row in enumerate(frame.iter_rows(named=True))
+        )
+        lines.append(Line(curve.controller, store, points))
+    return lines
+
+
+def grid_of(store: Store, rows: Sequence[GridRow]) -> Grid:
+    """The questions of a store with how controllers did on each."""
+    gold = tuple(known[code] for known, code in zip(store.answers, store.gold, strict=True))
+    hope = tuple((100 * store.correct.mean(axis=1)).round(1).tolist())
+    return Grid(store.name, tuple(store.questions()), gold, hope, tuple(rows))
+
+
+def grid_row(controller: str, beta: float, correct: np.ndarray, tokens: np.ndarray) -> GridRow:
+    """How a controller did on each question.
+
+    Args:
+        correct, tokens: `[Q, D]`.
+    """
+    right = np.round(100 * correct.mean(axis=1), 1)
+    spent = np.round(tokens.mean(axis=1)).astype(int)
+    return GridRow(controller, beta, tuple(right.tolist()), tuple(spent.tolist()))
+
+
+def _grid_row(cell: Cell) -> GridRow:
+    shape = (len(cell.store.gold), -1)
+    tokens = cell.episodes.column("tokens").reshape(shape)
+    return grid_row(cell.spec.text, cell.spec.beta, cell.correct.reshape(shape), tokens)
+
+
+def matrices_of(store: Store, orders: np.ndarray, *, draw: int = 0) -> list[Matrix]:
+    """The branches of every question in one draw's order.
+
+    Args:
+        orders: `[Q, D, W]` the draws.
+    """
+    found = []
+    for q in range(len(store.gold)):
+        order = orders[q, draw]
+        ranks = answer_ranks(store, q)
+        probes = store.pool.probes[q, order]
+        strings = tuple(
+            "".join(ALPHABET[ranks[code]] for code in row[:length])
+            for row, length in zip(probes, store.pool.lengths[q, order], strict=True)
+        )
+        by_rank = np.argsort(ranks)
+        found.append(
+            Matrix(
+                store=store.name,
+                question=q,
+                draw=draw,
+                answers=tuple(store.answers[q][code] for code in by_rank),
+                gold=int(ranks[store.gold[q]]),
+                probes=strings,
+                finals="".join(ALPHABET[ranks[code]] for code in store.pool.finals[q, order]),
+                tokens=tuple(store.pool.tokens[q, order].tolist()),
+            )
+        )
+    return found
+
+
+def answer_ranks(store: Store, q: int) -> np.ndarray:
+    """`[C]` the rank of each answer of a question by how often it stands in the recordings.
+
+    A final answer counts as many probes: it is what votes.
+    """
+    probes = store.pool.probes[q]
+    counts = np.bincount(probes[probes >= 0], minlength=int(store.pool.n_codes[q]))
+    counts += 20 * np.bincount(store.pool.finals[q], minlength=len(counts))
+    ranks = np.empty(len(counts), np.int64)
+    ranks[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+    # More answers than characters: the rarest share the last one.
+    return np.minimum(ranks, len(ALPHABET) - 1)
+
+
+def episodes_of(cell: Cell, settings: Settings, *, draw: int = 0) -> list[Episode]:
+    """A cell's episodes of one draw, step by step.
+
+    Args:
+        cell: with traces.
+        settings: those of the cell.
+    """
+    steps = cell.trace(settings).filter(pl.col("draw") == draw)
+    parts = steps.partition_by("question", as_dict=True, maintain_order=True)
+    pairs = cell.episodes.pairs
+    return [
+        _episode(cell, int(e), parts.get((int(pairs[e, 0]),)))
+        for e in np.flatnonzero(pairs[:, 1] == draw)
+    ]
+
+
+def _episode(cell: Cell, e: int, steps: pl.DataFrame | None) -> Episode:
+    q, draw = cell.episodes.pairs[e].tolist()
+    code = int(cell.episodes.column("code")[e])
+    width, rounds = (int(cell.episodes.column(name)[e]) for name in ("width", "rounds"))
+    reads: list[list[int]] = [[] for _ in range(width)]
+    ends = {"finish": [0] * width, "prune": [0] * width}
+    spent = [0] * (rounds + 1)
+    if steps is not None:
+        columns = steps.select("round", "action", "branch", "tokens").iter_rows()
+        for round_, action, branch, tokens in columns:
+            spent[round_] += tokens
+            if action in ends:
+                ends[action][branch] = round_
+            if action in ("branch", "continue"):
+                reads[branch].append(round_)
+    return Episode(
+        store=cell.store.name,
+        question=q,
+        draw=draw,
+        controller=cell.spec.text,
+        beta=cell.spec.beta,
+        answer=int(answer_ranks(cell.store, q)[code]) if code >= 0 else -1,
+        correct=bool(cell.correct[e]),
+        tokens=int(cell.episodes.column("tokens")[e]),
+        sequential_tokens=int(cell.episodes.column("sequential_tokens")[e]),
+        rounds=rounds,
+        reads=tuple(_read_runs(rounds_) for rounds_ in reads),
+        finished=tuple(ends["finish"]),
+        pruned=tuple(ends["prune"]),
+        spent=_runs(spent[1:]),
+    )
+
+
+def _runs(values: Sequence[int]) -> tuple[int, ...]:
+    """(value, how often) of equal neighbours, flat."""
+    runs: list[int] = []
+    for value in values:
+        if runs and runs[-2] == value:
+            runs[-1] += 1
+        else:
+            runs += [value, 1]
+    return tuple(runs)
+
+
+def _read_runs(rounds: Sequence[int]) -> tuple[int, ...]:
+    """(first round, intervals a round, rounds) of intervals read in these rounds, flat."""
+    numbers, counts = np.unique(np.array(rounds, np.int64), return_counts=True)
+    runs: list[int] = []
+    for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+        if runs and runs[-3] + runs[-1] == number and runs[-2] == count:
+            runs[-1] += 1
+        else:
+            runs += [number, count, 1]
+    return tuple(runs)
+
+
+def waste_of(cells: Sequence[Cell], settings: Settings) -> list[Waste]:
+    """Where the tokens of cells went, and what became of their episodes.
+
+    Args:
+        cells: with traces.
+        settings: those of the cells.
+    """
+    found = []
+    for cell in cells:
+        frame = findings.diagnose([findings.Ran.of(cell, settings)])
+        row = findings.summarise(frame).row(0, named=True)
+        found.append(
+            Waste(
+                cell.spec.text,
+                cell.spec.beta,
+                cell.store.name,
+                {words: row[part] for part, words in PARTS.items()},
+                {
+                    words: 100 * row["accuracy" if verdict == "right" else verdict]
+                    for verdict, words in VERDICTS.items()
+                },
+            )
+        )
+    return found
+
+
+def _point(row: Mapping[str, Any]) -> Point:
+    return Point(
+        beta=row["beta"],
+        accuracy=row["accuracy"],
+        tokens=row["tokens"],
+        sequential_tokens=row["sequential_tokens"],
+        accuracy_low=row.get("accuracy_low"),
+        accuracy_high=row.get("accuracy_high"),
+    )

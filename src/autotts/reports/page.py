@@ -1,0 +1,112 @@
+"""The report as one HTML file: no framework, no network, nothing from data ever read as markup."""
+
+import base64
+import hashlib
+import html
+import json
+import math
+from dataclasses import asdict, replace
+from importlib import resources
+from string import Template
+from typing import Any
+
+from autotts.reports.model import ALPHABET, Report
+from autotts.reports.palette import DARK, LIGHT, Palette
+
+SCRIPTS = ("util", "chart", "overview", "curves", "code", "rounds", "questions", "waste", "main")
+MAX_BYTES = 4_500_000
+"""Of the data in a page, which then fits in a mail."""
+
+_DARK_THEME = (
+    "--line: #333a44; --accent: #6cb6ff; --accent-ink: #0b1118; --good: #3ddbae; --bad: #ff9f73;"
+    " --add: #12382d; --del: #43261b; --add-ink: #7fe9c6; --del-ink: #ffb999;"
+    " --heat-low: 32, 37, 44; --heat-high: 96, 178, 255; --keyword: #d7a1ea; --string: #7fd9b8;"
+    " --comment: #98a1ad; --number: #f2b37c; --shadow: none; color-scheme: dark;"
+)
+
+
+def build(report: Report, *, live: bool = False) -> str:
+    """The page.
+
+    Args:
+        live: whether the page may ask its own server for news; a file may not ask anybody.
+    """
+    report = fit(report)
+    style = _style()
+    script = f'"use strict";(() => {{\n{"".join(_asset(f"{name}.js") for name in SCRIPTS)}}})();'
+    policy = content_policy(style, script, live=live)
+    return Template(_asset("page.html")).substitute(
+        policy=html.escape(policy, quote=True),
+        title=html.escape(report.title),
+        style=style,
+        script=script,
+        data=to_json(report),
+    )
+
+
+def fit(report: Report, limit: int = MAX_BYTES) -> Report:
+    """The report with as many of its episodes as its data may have bytes: those named first."""
+    while report.episodes and len(to_json(report).encode()) > limit:
+        last = (report.episodes[-1].controller, report.episodes[-1].beta)
+        kept = (e for e in report.episodes if (e.controller, e.beta) != last)
+        report = replace(report, episodes=tuple(kept))
+    return report
+
+
+def content_policy(style: str, script: str, *, live: bool) -> str:
+    """A Content-Security-Policy under which only this style and this script do anything."""
+    parts = {
+        "default-src": "'none'",
+        "style-src": _digest(style),
+        "script-src": _digest(script),
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    if live:
+        parts["connect-src"] = "'self'"
+    return "; ".join(f"{name} {value}" for name, value in parts.items())
+
+
+def to_json(report: Report) -> str:
+    """The data of a page, safe inside a script element: `<`, `>` and `&` are escaped."""
+    content = {**asdict(report), "alphabet": ALPHABET}
+    text = json.dumps(
+        _plain(content), ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str
+    )
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """JSON without what it can't say (infinity, surrogates), and with no digit nobody reads."""
+    if isinstance(value, dict):
+        return {_plain(str(key)): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return float(f"{value:.7g}") if math.isfinite(value) else None
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return value
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _style() -> str:
+    dark = f"{_base(DARK)} {_DARK_THEME}"
+    return Template(_asset("style.css")).substitute(light=_base(LIGHT), dark_theme=dark)
+
+
+def _base(palette: Palette) -> str:
+    return (
+        f"--paper: {palette.paper}; --card: {palette.card}; --ink: {palette.ink};"
+        f" --soft: {palette.soft}; --grid: {palette.grid}; {palette.variables()}"
+    )
+
+
+def _asset(name: str) -> str:
+    return resources.files("autotts.reports").joinpath("assets", name).read_text(encoding="utf-8")
