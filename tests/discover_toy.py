@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from autotts import programs
-from autotts.discovery.explorer import Proposal, Record, Rules, Turn, Usage
+from autotts.discovery.explorer import ProgramRules, Proposal, Record, Turn, Usage
 from autotts.discovery.finalize import references
-from autotts.discovery.loop import Discovery, Outcome
+from autotts.discovery.loop import Discovery, SessionEnd
 from autotts.discovery.run import events
 from autotts.discovery.run.events import seconds_spent
 from autotts.discovery.run.folder import RunFolder
-from autotts.discovery.run.settings import ExplorerRef, Limits, RunSettings
+from autotts.discovery.run.settings import ExplorerRef, RunLimits, RunSettings
 from autotts.engine import compiled
 from autotts.replay import episodes
 from autotts.simulation import simulate
@@ -88,14 +88,14 @@ def settings(store: Path, held_out: Path | None = None, **changes: Any) -> RunSe
             "draws": "reference:3",
             "try_draws": "reference:2",
             "baselines": ("asc",),
-            "rules": Rules(cheapest=1.0, dearest=0.0, isotonic_slack=1.0, ceiling=16),
-            "limits": Limits(rounds=2),
+            "rules": ProgramRules(cheapest=1.0, dearest=0.0, isotonic_slack=1.0, ceiling=16),
+            "limits": RunLimits(rounds=2),
             **changes,
         }
     )
 
 
-def session(folder: Path, explorer: Any, limits: Limits | None = None) -> Outcome:
+def session(folder: Path, explorer: Any, limits: RunLimits | None = None) -> SessionEnd:
     with RunFolder(folder).open() as run:
         return Discovery(run, explorer, lambda text: None, limits).go()
 

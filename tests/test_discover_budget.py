@@ -7,11 +7,11 @@ import pytest
 from autotts.discovery.explorer import OutOfBudget, Usage
 from autotts.discovery.run.budget import Ledger, priced
 from autotts.discovery.run.events import seconds_spent
-from autotts.discovery.run.settings import Limits
+from autotts.discovery.run.settings import RunLimits
 
 
 def ledger(**limits):
-    return Ledger(Limits(**limits), lambda: 10.0)
+    return Ledger(RunLimits(**limits), lambda: 10.0)
 
 
 def call(name, usage):

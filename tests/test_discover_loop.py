@@ -13,7 +13,7 @@ from autotts.discovery.loop import Discovery, open_stores
 from autotts.discovery.run import events
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.records import history_of, winner_of
-from autotts.discovery.run.settings import Limits, parse_settings
+from autotts.discovery.run.settings import RunLimits, parse_settings
 from autotts.discovery.scoring import Scorer
 from autotts.errors import ControllerError, ProposalError, RunError, SandboxError, SpecError
 from autotts.reports.runs import from_run
@@ -87,7 +87,7 @@ def test_the_same_run_twice_is_the_same(begin, tmp_path, store):
 
 
 def test_settings_survive_their_file(store):
-    made = settings(store, limits=Limits(rounds=3, usd=1.5), failed="abstain")
+    made = settings(store, limits=RunLimits(rounds=3, usd=1.5), failed="abstain")
     assert parse_settings(made.toml(), "run.toml") == made
     assert 'seconds = "unlimited"' in made.toml()
 
@@ -135,7 +135,7 @@ def test_an_explorer_without_a_proposal_loses_its_round_only(begin):
 
 
 def test_several_proposals_a_round_and_one_that_repeats(begin):
-    folder = begin(proposals=3, limits=Limits(rounds=1))
+    folder = begin(proposals=3, limits=RunLimits(rounds=1))
     session(folder, Proposes([program(12), program(12, 3), program(12) + "\n"]))
     scored = of(folder, "scored")
     assert len(scored) == 3
@@ -144,17 +144,17 @@ def test_several_proposals_a_round_and_one_that_repeats(begin):
 
 
 def test_a_budget_stops_the_run_and_more_lets_it_go_on(begin, tmp_path):
-    folder = begin(limits=Limits(rounds=2, model_tokens=200))
+    folder = begin(limits=RunLimits(rounds=2, model_tokens=200))
     outcome = session(folder, Scripted(tmp_path / "sent"))
     assert "150 model tokens, 90 of 200 are left" in outcome.stopped
-    outcome = session(folder, Scripted(tmp_path / "sent"), Limits(rounds=2, model_tokens=400))
+    outcome = session(folder, Scripted(tmp_path / "sent"), RunLimits(rounds=2, model_tokens=400))
     assert outcome.stopped == ""
     assert (tmp_path / "sent").read_text() == "1\n2\n"
     assert len(of(folder, "scored")) == 2
 
 
 def test_evaluations_count_sweeps_and_tries(begin, tmp_path):
-    folder = begin(limits=Limits(rounds=2, evaluations=3))
+    folder = begin(limits=RunLimits(rounds=2, evaluations=3))
     assert "all 3 evaluations" in session(folder, Scripted(tmp_path / "sent")).stopped
     assert len(of(folder, "tried")) == 2
     assert len(of(folder, "scored")) == 1
@@ -173,7 +173,7 @@ def test_a_round_shows_episodes(begin):
 
 
 def test_without_traces_there_are_scores_only(begin):
-    folder = begin(traces=False, limits=Limits(rounds=1))
+    folder = begin(traces=False, limits=RunLimits(rounds=1))
     explorer = Proposes(program())
     session(folder, explorer)
     (scored,) = of(folder, "scored")
@@ -197,7 +197,7 @@ def test_how_far_a_program_must_be_ahead_is_a_setting(tmp_path, store):
     """The same lead is accepted or not; its words say the 95 % interval either way."""
     first = {}
     for accept in (0.5, 0.99):
-        made = settings(store, accept=accept, limits=Limits(rounds=1))
+        made = settings(store, accept=accept, limits=RunLimits(rounds=1))
         folder = RunFolder.create(tmp_path / f"{accept}", made).path
         session(folder, Proposes(program(15, 14)))
         (first[accept],) = of(folder, "selected")
@@ -210,11 +210,11 @@ def test_how_far_a_program_must_be_ahead_is_a_setting(tmp_path, store):
 @pytest.mark.parametrize("by", ["area", "accuracy"])
 def test_the_best_of_several_is_measured_on_fresh_draws(begin, by):
     """Once for as many rounds; of one program there is nothing to choose."""
-    folder = begin(selection=by, limits=Limits(rounds=1))
+    folder = begin(selection=by, limits=RunLimits(rounds=1))
     programs = Proposes(program(15, 14), program(12, 7), program(3, 1))
     session(folder, programs)
     assert not of(folder, "winner")
-    session(folder, programs, Limits(rounds=3))
+    session(folder, programs, RunLimits(rounds=3))
     (event,) = of(folder, "winner")
     found = winner_of(events.read(folder / "events.jsonl"))
     chosen = of(folder, "selected")[-1]
@@ -251,7 +251,9 @@ def test_a_recorded_run_is_proposed_again(begin, tmp_path, store):
 
 def test_held_out_stores_are_opened_once_and_end_the_run(tmp_path, store):
     held_out = store_folder(tmp_path / "held", name="held", seed=5)
-    folder = RunFolder.create(tmp_path / "run", settings(store, held_out, limits=Limits(rounds=1)))
+    folder = RunFolder.create(
+        tmp_path / "run", settings(store, held_out, limits=RunLimits(rounds=1))
+    )
     session(folder.path, Proposes(program(), program(9)))
     assert not of(folder.path, "opened")
     with folder.open() as run:
@@ -261,7 +263,7 @@ def test_held_out_stores_are_opened_once_and_end_the_run(tmp_path, store):
     assert [ref["dataset"] for ref in opened["stores"]] == ["held"]
     assert (folder.path / "finalize/results.json").is_file()
     with pytest.raises(RunError, match="held-out stores were opened"):
-        session(folder.path, Proposes(program(), program(9)), Limits(rounds=2))
+        session(folder.path, Proposes(program(), program(9)), RunLimits(rounds=2))
     with folder.open() as run:
         again = finalize(run, lambda text: None)
     assert again.results["against"] == final.results["against"]
@@ -276,7 +278,7 @@ def test_finalizing_needs_a_program_and_stores(begin):
 def test_a_sealed_sweep_is_the_same_as_ours(tmp_path, store):
     figures = []
     for driver in ("in-process", "sealed"):
-        made = settings(store, driver=driver, audit=6, limits=Limits(rounds=1), baselines=())
+        made = settings(store, driver=driver, audit=6, limits=RunLimits(rounds=1), baselines=())
         folder = RunFolder.create(tmp_path / driver, made).path
         session(folder, Proposes(program()))
         figures.append(of(folder, "scored")[0])
@@ -307,7 +309,7 @@ def test_unknown_explorers_and_options_suggest():
 
 
 def test_the_history_names_trials_of_one_round(begin):
-    folder = begin(proposals=2, limits=Limits(rounds=1))
+    folder = begin(proposals=2, limits=RunLimits(rounds=1))
     session(folder, Proposes([program(12), program(5)]))
     names = [t.name for t in history_of(events.read(folder / "events.jsonl")).round(1)]
     assert names == ["1", "1.2"]

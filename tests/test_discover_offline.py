@@ -23,7 +23,7 @@ from autotts.discovery.explorers.offline.mechanisms import (
 )
 from autotts.discovery.explorers.offline.search import _changed
 from autotts.discovery.run.folder import RunFolder
-from autotts.discovery.run.settings import Limits
+from autotts.discovery.run.settings import RunLimits
 from autotts.programs.language import problems
 from autotts.replay import episodes
 from discover_toy import result, session, settings, store_folder
@@ -106,7 +106,7 @@ def test_a_search_is_repeatable_and_learns_in_words(tmp_path):
     store = store_folder(tmp_path / "stores")
     found = []
     for name in ("a", "b"):
-        made = settings(store, limits=Limits(rounds=2))
+        made = settings(store, limits=RunLimits(rounds=2))
         folder = RunFolder.create(tmp_path / name, made).path
         session(folder, make("offline", {"trials": "40"}))
         found.append(result(folder))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotts.discovery.explorer import Rules, SweepPoint
+from autotts.discovery.explorer import ProgramRules, SweepPoint
 from autotts.discovery.rules import (
     Earlier,
     check_curve,
@@ -26,20 +26,20 @@ def broken(found):
 
 def test_a_sound_program_breaks_nothing():
     parameters = [{"width": w, "alpha": -w} for w in (2, 2, 9)]
-    assert check_schedule(parameters, BETAS, Rules()) == []
-    assert check_curve(POINTS, Rules()) == []
+    assert check_schedule(parameters, BETAS, ProgramRules()) == []
+    assert check_curve(POINTS, ProgramRules()) == []
 
 
 def test_a_parameter_that_turns_is_named_with_the_place():
-    found = check_schedule([{"w": 1}, {"w": 5}, {"w": 2}], BETAS, Rules())
+    found = check_schedule([{"w": 1}, {"w": 5}, {"w": 2}], BETAS, ProgramRules())
     assert broken(found) == ["monotone"]
     assert "parameter w goes from 5 at beta 0.5 to 2 at beta 1" in found[0].reason
 
 
 def test_a_schedule_must_move_unless_the_knob_is_ablated():
     still = [{"w": 3}] * 3
-    assert broken(check_schedule(still, BETAS, Rules())) == ["one knob"]
-    assert check_schedule(still, BETAS, Rules(one_knob=False)) == []
+    assert broken(check_schedule(still, BETAS, ProgramRules())) == ["one knob"]
+    assert check_schedule(still, BETAS, ProgramRules(one_knob=False)) == []
 
 
 @given(st.lists(st.integers(-5, 5), min_size=3, max_size=11))
@@ -49,13 +49,13 @@ def test_monotone_is_found_as_defined(values):
     rising = values == sorted(values)
     falling = values == sorted(values, reverse=True)
     sound = (rising or falling) and len(set(values)) > 1
-    assert (check_schedule([{"w": v} for v in values], betas, Rules()) == []) == sound
+    assert (check_schedule([{"w": v} for v in values], betas, ProgramRules()) == []) == sound
 
 
 @pytest.mark.parametrize(("fall", "fatal"), [(0.01, False), (0.1, True)])
 def test_tokens_that_fall_are_reported_and_bounded(fall, fatal):
     points = (*POINTS[:2], replace(POINTS[2], tokens=POINTS[1].tokens * (1 - fall)))
-    (found,) = check_curve(points, Rules())
+    (found,) = check_curve(points, ProgramRules())
     assert found.rule == "isotonic"
     assert found.fatal == fatal
     assert f"fall by {fall:.1%} towards beta 1" in found.reason
@@ -63,7 +63,7 @@ def test_tokens_that_fall_are_reported_and_bounded(fall, fatal):
 
 def test_the_frontier_must_reach():
     short = tuple(replace(p, fraction=0.2 + 0.1 * p.beta) for p in POINTS)
-    assert broken(check_curve(short, Rules())) == ["reach", "reach"]
+    assert broken(check_curve(short, ProgramRules())) == ["reach", "reach"]
 
 
 def test_the_same_behaviour_is_refused_and_the_same_structure_pointed_out():

@@ -16,7 +16,7 @@ import discover_toy as toy
 from autotts.discovery.explorer import Usage
 from autotts.discovery.explorers import agent
 from autotts.discovery.explorers.agent import make
-from autotts.discovery.loop import Outcome
+from autotts.discovery.loop import SessionEnd
 from autotts.discovery.run import events
 from autotts.discovery.run.folder import RunFolder
 from autotts.errors import SpecError
@@ -53,10 +53,10 @@ class Working:
         self.explorer = make(given)
         RunFolder.create(
             self.folder,
-            toy.settings(store, held_out, limits=toy.Limits(rounds=1), baselines=("asc",)),
+            toy.settings(store, held_out, limits=toy.RunLimits(rounds=1), baselines=("asc",)),
         )
 
-    def go(self) -> Outcome:
+    def go(self) -> SessionEnd:
         return toy.session(self.folder, self.explorer)
 
     def events(self, kind: str) -> list[Any]:

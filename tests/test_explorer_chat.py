@@ -11,10 +11,10 @@ import chat_server as served
 import discover_toy as toy
 from autotts.discovery.explorers import chat, models
 from autotts.discovery.explorers.chat import make
-from autotts.discovery.loop import Outcome
+from autotts.discovery.loop import SessionEnd
 from autotts.discovery.run import events
 from autotts.discovery.run.folder import RunFolder
-from autotts.discovery.run.settings import Limits
+from autotts.discovery.run.settings import RunLimits
 from autotts.errors import SpecError
 
 pytest.importorskip("openai", reason="the extra `explorers` is not installed")
@@ -47,7 +47,7 @@ class Chatted:
 
     def __init__(self, folder: Path, store: Path, url: str, rounds: int, **changes: Any) -> None:
         self.folder = folder
-        limits = changes.pop("limits", Limits(rounds=rounds))
+        limits = changes.pop("limits", RunLimits(rounds=rounds))
         proposals = changes.pop("proposals", 1)
         self.explorer = make(
             {"model": "scripted", "base_url": url, "backoff": "0.001", "retries": "2"} | changes
@@ -55,7 +55,7 @@ class Chatted:
         made = toy.settings(store, limits=limits, proposals=proposals, baselines=())
         RunFolder.create(folder, made)
 
-    def go(self, limits: Limits | None = None) -> Outcome:
+    def go(self, limits: RunLimits | None = None) -> SessionEnd:
         return toy.session(self.folder, self.explorer, limits)
 
     def events(self, kind: str) -> list[Any]:
@@ -228,12 +228,12 @@ def test_a_limit_in_dollars_stops_before_it_is_passed(tmp_path: Path, store: Pat
     with served.serving(served.says(reply(toy.program()))) as server:
         run = Chatted(
             tmp_path / "run", store, server.url, 1,
-            prices=str(prices), limits=Limits(rounds=1, usd=0.05),
+            prices=str(prices), limits=RunLimits(rounds=1, usd=0.05),
         )  # fmt: skip
         stopped = run.go().stopped
         assert "USD" in stopped
         assert not server.requests
-        assert run.go(Limits(rounds=1, usd=1.0)).best is not None
+        assert run.go(RunLimits(rounds=1, usd=1.0)).best is not None
     assert run.events("reply")[0]["usage"]["usd"] == pytest.approx((100 + 20 * 10) / 1e6)
     assert run.explorer.estimate(5, 1).usd == pytest.approx(10 * (16_000 + 160_000) / 1e6)
 

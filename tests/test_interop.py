@@ -34,7 +34,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(tmp_path: Path, store: Path) -> Path:
     folder = tmp_path / "run"
-    made = toy.settings(store, limits=toy.Limits(rounds=1), baselines=())
+    made = toy.settings(store, limits=toy.RunLimits(rounds=1), baselines=())
     RunFolder.create(folder, made)
     return folder
 

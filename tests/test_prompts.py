@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotts import votes
-from autotts.discovery.explorer import History, Proposal, Rules, SweepPoint, Trial
+from autotts.discovery.explorer import History, ProgramRules, Proposal, SweepPoint, Trial
 from autotts.discovery.prompts import briefing
 from autotts.discovery.prompts.replies import ends_inside_block, parse_reply
 from autotts.programs import language
@@ -56,8 +56,10 @@ def test_the_example_passes_the_check() -> None:
 
 @pytest.mark.parametrize("one_knob", [True, False])
 def test_the_rules_are_told_in_numbers(one_knob: bool) -> None:
-    """What `Rules` says is in the prompt; `--no-beta` changes the words."""
-    rules = Rules(one_knob=one_knob, ceiling=48, cheapest=0.07, dearest=0.61, isotonic_slack=0.03)
+    """What `ProgramRules` says is in the prompt; `--no-beta` changes the words."""
+    rules = ProgramRules(
+        one_knob=one_knob, ceiling=48, cheapest=0.07, dearest=0.61, isotonic_slack=0.03
+    )
     text = briefing.task(rules, betas=9)
     for said in ("48 branches", "7%", "61%", "3%", "9 values", "10% to 60%"):
         assert said in text
@@ -65,7 +67,7 @@ def test_the_rules_are_told_in_numbers(one_knob: bool) -> None:
 
 
 def test_no_prompt_has_a_blank_left() -> None:
-    assert "$" not in briefing.task(Rules())
+    assert "$" not in briefing.task(ProgramRules())
     assert "$" not in briefing.prompt("reply", round=3)
     with pytest.raises(KeyError):
         briefing.prompt("reply")
@@ -106,10 +108,10 @@ def test_what_room_is_left_shows_episodes_of_the_leader(max_bytes: int, traces: 
     episodes = "".join(f"\n```text\nround-1, draw {n}\n\n0  AAB{'C' * n}\n```\n" for n in range(30))
     leader = trial(1, traces=f"# Traces of round-1\n{episodes}")
     given_turn = SimpleNamespace(
-        history=History({"cmc": (POINT,)}, (leader,), leader), traces=traces, rules=Rules()
+        history=History({"cmc": (POINT,)}, (leader,), leader), traces=traces, rules=ProgramRules()
     )
     text = briefing.briefing(given_turn, max_bytes=max_bytes)  # type: ignore[arg-type]
-    told = text.removeprefix(f"{briefing.task(Rules(), 1)}\n")
+    told = text.removeprefix(f"{briefing.task(ProgramRules(), 1)}\n")
     history = briefing.history_text(given_turn.history, traces=traces, max_bytes=max_bytes)
     assert len(told.encode()) <= max_bytes
     assert told.startswith(history)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from autotts import programs, stores
-from autotts.discovery.explorer import FREE, Proposal, Rules, Turn, Usage
+from autotts.discovery.explorer import FREE, ProgramRules, Proposal, Turn, Usage
 from autotts.discovery.loop import Discovery
 from autotts.discovery.run.folder import RunFolder
-from autotts.discovery.run.settings import ExplorerRef, Limits, RunSettings, StoreRef
+from autotts.discovery.run.settings import ExplorerRef, RunLimits, RunSettings, StoreRef
 from autotts.errors import ProposalError, RunError
 from autotts.reports.model import MEAN, Report
 from autotts.reports.page import build
@@ -53,8 +53,8 @@ def run(simulated, tmp_path_factory) -> Path:
         draws="subsets:4",
         betas=(0.0, 0.5, 1.0),
         baselines=("cmc",),
-        rules=Rules(ceiling=16, cheapest=1.0, dearest=0.0),
-        limits=Limits(rounds=3),
+        rules=ProgramRules(ceiling=16, cheapest=1.0, dearest=0.0),
+        limits=RunLimits(rounds=3),
         explorer=ExplorerRef(name="scripted"),
         stores=(
             StoreRef(

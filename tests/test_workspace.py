@@ -21,15 +21,15 @@ from autotts.discovery.explorer import (
     Feedback,
     History,
     OutOfBudget,
+    ProgramRules,
     Proposal,
     Remaining,
-    Rules,
     SweepPoint,
     Trial,
     Turn,
 )
 from autotts.discovery.explorers.files import Files, find_submission, make, submit
-from autotts.discovery.loop import Outcome
+from autotts.discovery.loop import SessionEnd
 from autotts.discovery.run import events
 from autotts.discovery.run.folder import RunFolder
 from autotts.errors import ProgramError, ProposalError, RunError, SpecError
@@ -50,7 +50,7 @@ def turn(folder: Path, **changes: Any) -> Turn:
         "round": 2,
         "proposals": 1,
         "history": History({"asc": (POINT,)}, (trial,), trial),
-        "rules": Rules(),
+        "rules": ProgramRules(),
         "seed": 1,
         "stores": (),
         "folder": folder,
@@ -269,12 +269,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def new_run(folder: Path, store: Path, rounds: int = 1, **changes: Any) -> Path:
-    made = toy.settings(store, limits=toy.Limits(rounds=rounds), baselines=(), **changes)
+    made = toy.settings(store, limits=toy.RunLimits(rounds=rounds), baselines=(), **changes)
     RunFolder.create(folder, made)
     return folder
 
 
-def go(run: Path, wait: str = "0") -> Outcome:
+def go(run: Path, wait: str = "0") -> SessionEnd:
     return toy.session(run, make({"wait": wait}))
 
 

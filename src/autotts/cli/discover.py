@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from autotts.discovery.explorer import Explorer, Record
     from autotts.discovery.finalize import Final
     from autotts.discovery.run.folder import RunFolder
-    from autotts.discovery.run.settings import Limits, RunSettings
+    from autotts.discovery.run.settings import RunLimits, RunSettings
 
 STOPPED_EARLY = 3
 """Exit code of a run that its budget stopped; it can be resumed."""
@@ -257,12 +257,12 @@ def _say(text: str) -> None:
     Console(stderr=True, highlight=False).print(text, markup=False)
 
 
-def _raised(own: "Limits", resumed: "list[Record]", given: Mapping[str, object]) -> "Limits":
+def _raised(own: "RunLimits", resumed: "list[Record]", given: Mapping[str, object]) -> "RunLimits":
     """The limits of this session: the run's, as the last session had them, and what is given."""
-    from autotts.discovery.run.settings import Limits
+    from autotts.discovery.run.settings import RunLimits
 
-    last = Limits.model_validate(resumed[-1]["limits"]) if resumed else own
-    return Limits.model_validate({**last.model_dump(), **given})
+    last = RunLimits.model_validate(resumed[-1]["limits"]) if resumed else own
+    return RunLimits.model_validate({**last.model_dump(), **given})
 
 
 def finalize(run: Run) -> None:

@@ -135,7 +135,7 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ProgramRules:
     """What a program must keep to, as numbers; `autotts.discovery.rules` checks them.
 
     one_knob: whether every parameter must come from beta alone, monotonely (`--no-beta` lifts it).
@@ -250,7 +250,7 @@ class Turn:
     round: int
     proposals: int
     history: History
-    rules: Rules
+    rules: ProgramRules
     seed: int
     stores: Sequence[Path]
     folder: Path

@@ -41,7 +41,7 @@ from autotts.discovery.run.records import (
     trials_of,
 )
 from autotts.discovery.run.round_files import write_best, write_round
-from autotts.discovery.run.settings import Limits, StoreRef
+from autotts.discovery.run.settings import RunLimits, StoreRef
 from autotts.discovery.scoring import Reference, Scorer, Sweep
 from autotts.discovery.selection import Candidate, choose, lead
 from autotts.errors import (
@@ -65,7 +65,7 @@ _REFUSED = (ProgramError, ControllerError, SandboxError)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SessionEnd:
     """How a session of a run ended.
 
     best: the leading trial; None before one could be scored.
@@ -106,7 +106,7 @@ class Discovery:
         run: OpenRun,
         explorer: Explorer,
         say: Callable[[str], None],
-        limits: Limits | None = None,
+        limits: RunLimits | None = None,
     ) -> None:
         """
         Args:
@@ -119,7 +119,7 @@ class Discovery:
         settings = run.folder.settings
         for event in run.log.events:
             if event["event"] == "resumed":
-                settings = settings.with_limits(Limits.model_validate(event["limits"]))
+                settings = settings.with_limits(RunLimits.model_validate(event["limits"]))
             elif event["event"] == "opened":
                 raise RunError(
                     f"{run.folder.path}: its held-out stores were opened at {event['at']}; further"
@@ -149,12 +149,12 @@ class Discovery:
             self._reference = self._scorer.reference()
         return self._reference
 
-    def go(self) -> Outcome:
+    def go(self) -> SessionEnd:
         """Run rounds until they or the budget are spent; nothing if they are already."""
         if any(e["event"] == "ended" for e in self.run.log.events[-1:]) and (
             self._ledger.remaining.rounds == 0
         ):
-            return Outcome(history_of(self.run.log.events).best, "")
+            return SessionEnd(history_of(self.run.log.events).best, "")
         with self._scorer:
             self._say(self._scorer.check_sandbox())
             begun = any(event["event"] == "started" for event in self.run.log.events)
@@ -175,7 +175,7 @@ class Discovery:
             except OutOfBudget as out:
                 stopped = str(out)
                 self._append("stopped", reason=stopped)
-        return Outcome(history_of(self.run.log.events).best, stopped)
+        return SessionEnd(history_of(self.run.log.events).best, stopped)
 
     def _events(self, kind: str, number: int) -> list[Any]:
         return [e for e in self.run.log.events if e["event"] == kind and e["round"] == number]

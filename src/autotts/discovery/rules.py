@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autotts.discovery.explorer import Rules, SweepPoint
+from autotts.discovery.explorer import ProgramRules, SweepPoint
 from autotts.evaluation.frontiers import isotonic_violation
 
 NEAR_STRUCTURE = 0.97
@@ -39,7 +39,7 @@ class Earlier:
 
 
 def check_schedule(
-    parameters: Sequence[Mapping[str, float]], betas: Sequence[float], rules: Rules
+    parameters: Sequence[Mapping[str, float]], betas: Sequence[float], rules: ProgramRules
 ) -> list[Breach]:
     """One knob: every parameter of the schedule is monotone in beta, and one of them moves.
 
@@ -76,7 +76,7 @@ def check_schedule(
     return breaches
 
 
-def check_curve(points: Sequence[SweepPoint], rules: Rules) -> list[Breach]:
+def check_curve(points: Sequence[SweepPoint], rules: ProgramRules) -> list[Breach]:
     """What the sweep must look like: tokens that do not fall, and a frontier that reaches."""
     if not rules.one_knob:
         return []

@@ -11,7 +11,7 @@ from importlib import resources
 from string import Template
 
 from autotts import votes
-from autotts.discovery.explorer import History, Rules, SweepPoint, Trial, Turn
+from autotts.discovery.explorer import History, ProgramRules, SweepPoint, Trial, Turn
 from autotts.evaluation.compare import AREA_RANGE
 
 HISTORY_BYTES = 24_000
@@ -39,7 +39,7 @@ def prompt_digest() -> str:
     return hashlib.sha256(b"".join(name.encode() + text for name, text in files)).hexdigest()
 
 
-def task(rules: Rules, betas: int = 11) -> str:
+def task(rules: ProgramRules, betas: int = 11) -> str:
     """The task, the environment and the rules.
 
     Args:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from autotts.discovery.explorer import FREE, OutOfBudget, Record, Remaining, Usage
-from autotts.discovery.run.settings import Limits
+from autotts.discovery.run.settings import RunLimits
 
 
 class Ledger:
@@ -14,7 +14,7 @@ class Ledger:
     none.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+    def __init__(self, limits: RunLimits, clock: Callable[[], float]) -> None:
         """
         Args:
             clock: seconds of the run so far, all sessions.

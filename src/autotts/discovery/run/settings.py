@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from autotts.discovery.explorer import Rules
+from autotts.discovery.explorer import ProgramRules
 from autotts.errors import RunError
 from autotts.evaluation import Settings
 
@@ -30,7 +30,7 @@ Count = Annotated[Annotated[int, Field(ge=0)] | None, BeforeValidator(_limit)]
 Amount = Annotated[Annotated[float, Field(ge=0)] | None, BeforeValidator(_limit)]
 
 
-class Limits(BaseModel):
+class RunLimits(BaseModel):
     """The budget of a run; None is no limit.
 
     evaluations: sweeps and tries.
@@ -96,8 +96,8 @@ class RunSettings(BaseModel):
     failed: Literal["vote", "abstain"] = "vote"
     probe_tokens: int = Field(default=0, ge=0)
     baselines: tuple[str, ...] = ("asc", "short-mk", "cmc")
-    rules: Rules = Rules()
-    limits: Limits = Limits()
+    rules: ProgramRules = ProgramRules()
+    limits: RunLimits = RunLimits()
     explorer: ExplorerRef
     stores: tuple[StoreRef, ...]
     held_out: tuple[StoreRef, ...] = ()
@@ -113,7 +113,7 @@ class RunSettings(BaseModel):
             seed=self.seed,
         )
 
-    def with_limits(self, limits: Limits) -> "RunSettings":
+    def with_limits(self, limits: RunLimits) -> "RunSettings":
         """The same with another budget."""
         return self.model_copy(update={"limits": limits})
 
