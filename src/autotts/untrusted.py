@@ -1,0 +1,75 @@
+"""JSON that somebody else wrote: bounded in size, depth and numbers before anything is built of it.
+
+Python's own reader overflows its stack on deep nesting, takes quadratic time on long integers, and
+accepts NaN, infinities and text that UTF-8 cannot hold. Whoever reads a reply, a transcript or a
+request reads it here.
+"""
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+MOST_BYTES = 256 * 1024
+DEEPEST = 64
+_LARGEST = 2**63 - 1
+
+# A string is skipped whole, closed or not, so that each byte is looked at once.
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.S)
+_HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def parse_json(data: bytes, *, most_bytes: int = MOST_BYTES) -> "JsonValue":
+    """The value that some bytes of JSON stand for.
+
+    Integers lie within 64 bits, numbers are finite, text can be written as UTF-8, and arrays and
+    objects are nested at most `DEEPEST` deep.
+
+    Raises:
+        ValueError: the bytes are no such JSON; the message says why.
+    """
+    if len(data) > most_bytes:
+        raise ValueError(f"{len(data):,} bytes of JSON; {most_bytes:,} are read")
+    if _depth(data) > DEEPEST:
+        raise ValueError(f"JSON nested more than {DEEPEST} deep")
+    value: JsonValue = json.loads(
+        data.decode("utf-8-sig"), parse_int=_integer, parse_float=_real, parse_constant=_no_number
+    )
+    if _HALF_A_PAIR.search(data):
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _depth(data: bytes) -> int:
+    """How deep arrays and objects are nested, at most."""
+    if data.count(b"[") + data.count(b"{") <= DEEPEST:
+        return 0
+    depth = deepest = 0
+    for match in _STRING_OR_BRACKET.finditer(data):
+        found = match[0]
+        if found in (b"[", b"{"):
+            depth += 1
+            deepest = max(deepest, depth)
+        elif found in (b"]", b"}"):
+            depth -= 1
+    return deepest
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20 or abs(value := int(digits)) > _LARGEST:
+        raise ValueError(f"an integer of {len(digits)} digits; 64 bits hold fewer")
+    return value
+
+
+def _real(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("a number that is too large")
+    return value
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
