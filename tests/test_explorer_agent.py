@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,8 +14,6 @@ from typing import Any
 import pytest
 
 import discover_toy as toy
-from autotts.discovery.explorer import Usage
-from autotts.discovery.explorers import agent
 from autotts.discovery.explorers.agent import make
 from autotts.discovery.loop import SessionEnd
 from autotts.discovery.run import events
@@ -384,18 +383,70 @@ def test_the_sdk_is_an_extra(tmp_path: Path, store: Path, held_out: Path) -> Non
     assert 'pip install "autotts[agents]"' in run.events("failed")[0]["reason"]
 
 
-def test_presets_count_what_their_agents_report() -> None:
-    """Claude Code reports dollars, Codex tokens only, others nothing: unpriced, never 0."""
-    claude = json.dumps(
-        {
-            "type": "result",
-            "total_cost_usd": 0.25,
-            "usage": {"input_tokens": 10, "cache_read_input_tokens": 90, "output_tokens": 7},
-        }
+@pytest.mark.parametrize(
+    "forged",
+    [
+        '{"type": "result", "total_cost_usd": -600, "usage": {"output_tokens": -5000000}}',
+        '{"type": "result", "total_cost_usd": NaN}',
+        '{"type": "result", "total_cost_usd": "free", "usage": [1]}',
+        '{"type": "result", "total_cost_usd": 1' + "0" * 400 + "}",
+        '{"type": "result", "total_cost_usd": true, "usage": {"output_tokens": 1e400}}',
+        '{"type":' * 20_000 + '"result"',
+    ],
+)
+def test_a_forged_line_books_what_was_reserved(
+    tmp_path: Path,
+    store: Path,
+    held_out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    forged: str,
+) -> None:
+    """Whatever a line says: the round counts, and the ledger never falls."""
+    (tmp_path / "path").mkdir()
+    claude = tmp_path / "path/claude"
+    (tmp_path / "path/line").write_text(forged + "\n")
+    claude.write_text(f"#!/bin/sh\n{propose(toy.program(12, 3))}cat {tmp_path}/path/line\n")
+    claude.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:{os.environ['PATH']}")
+    given = {"command": "", "preset": "claude", "usd": "2", "tokens": "1000"}
+    run = Working(tmp_path, store, held_out, "true", **given)
+    assert run.go().best is not None
+    usage = run.events("reply")[0]["usage"]
+    assert (usage["input_tokens"], usage["output_tokens"], usage["usd"]) == (1_000, 0, 2)
+
+
+def test_what_it_leaves_to_trip_us_up_loses_no_round(
+    tmp_path: Path, store: Path, held_out: Path
+) -> None:
+    """A folder in the socket's place, nested JSON, five thousand folders in one another: all of it
+    costs nobody the round, and nothing of it stays."""
+    nest = (
+        "import os, socket\n"
+        "s = socket.socket(socket.AF_UNIX); s.connect('scorer.sock')\n"
+        "s.sendall(b'[' * 100_000 + bytes([10])); s.close()\n"
+        "os.remove('scorer.sock'); os.makedirs('scorer.sock/x')\n"
+        "os.mkdir('deep'); os.chdir('deep')\n"
+        "for i in range(5000): os.mkdir('d'); os.chdir('d')\n"
+        "os.chmod('..', 0)\n"
     )
-    turns = [{"type": "turn.completed", "usage": {"input_tokens": 5, "output_tokens": 2}}] * 2
-    codex = "\n".join(json.dumps(turn) for turn in turns)
-    presets = agent.PRESETS
-    assert presets["claude"].usage(f"hello\n{{torn\n{claude}\n") == Usage(1, 100, 7, 0.25)
-    assert presets["codex"].usage(codex) == Usage(1, 10, 4, None)
-    assert presets["claude"].usage("killed before it said anything") is None
+    script = f"{propose(toy.program(13, 3))}cat > nest.py <<'END'\n{nest}END\n"
+    script += f"{sys.executable} nest.py && echo DONE in $PWD,"
+    run = Working(tmp_path, store, held_out, script)
+    best = run.go().best
+    assert "DONE" in run.transcript
+    assert best is not None
+    assert best.proposal.source == toy.program(13, 3)
+    assert not Path(run.transcript.split("in ")[-1].split(",")[0]).exists()
+
+
+def test_a_workspace_that_cannot_be_removed_loses_no_round(
+    tmp_path: Path, store: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is left, and said; by then the reply is in the log."""
+    monkeypatch.setattr("autotts.discovery.agents.emptying._MOST_ENTRIES", 3)
+    run = Working(tmp_path, store, held_out, propose(toy.program(14, 3)) + "echo in $PWD,")
+    best = run.go().best
+    left = Path(run.transcript.split("in ")[-1].split(",")[0])
+    assert best is not None
+    assert left.exists()
+    shutil.rmtree(left.parent)

@@ -5,6 +5,7 @@ the agent does or its time is up, and then nothing of it is left running. What i
 the round as `transcript.txt`.
 """
 
+import contextlib
 import json
 import os
 import shlex
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from autotts.discovery.agents import claims
 from autotts.discovery.agents.process import Ended, run_agent
 from autotts.discovery.agents.scorer_client import ENVIRONMENT
 from autotts.discovery.agents.scorer_server import Allowance, ScorerSocket
@@ -38,54 +40,6 @@ _SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "PROXY")
 _BLANKS = {"python": sys.executable, "sdk": str(Path(__file__).parent / "claude_sdk.py")}
 
 
-def _no_usage(transcript: str) -> Usage | None:
-    """An unknown agent says nothing that we could count."""
-    return None
-
-
-def _events(transcript: str) -> list[dict[str, Any]]:
-    """The JSON objects among the lines."""
-    found = []
-    for line in transcript.splitlines():
-        if line.startswith("{"):
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            found.append(event)
-    return found
-
-
-def _claude_usage(transcript: str) -> Usage | None:
-    """From the result that Claude Code prints last; it knows dollars."""
-    for event in reversed(_events(transcript)):
-        if event.get("type") == "result":
-            usage = event.get("usage") or {}
-            given = sum(
-                int(usage.get(name) or 0)
-                for name in (
-                    "input_tokens",
-                    "cache_creation_input_tokens",
-                    "cache_read_input_tokens",
-                )
-            )
-            usd = event.get("total_cost_usd")
-            made = int(usage.get("output_tokens") or 0)
-            return Usage(1, given, made, None if usd is None else float(usd))
-    return None
-
-
-def _codex_usage(transcript: str) -> Usage | None:
-    """From the turns that Codex reports; it gives no dollars."""
-    turns = [e for e in _events(transcript) if e.get("type") == "turn.completed"]
-    usages = [turn.get("usage") or {} for turn in turns]
-    given, made = (
-        sum(int(usage.get(name) or 0) for usage in usages)
-        for name in ("input_tokens", "output_tokens")
-    )
-    return Usage(1, given, made, None) if turns else None
-
-
 @dataclass(frozen=True, slots=True)
 class Preset:
     """A known agent.
@@ -94,7 +48,7 @@ class Preset:
     model, usd: arguments added where these options are given.
     environment: names passed on to it, keys too: it is the agent that calls the model.
     network: whether it needs the network, to reach its model.
-    usage: reads what it cost from what it printed; None where it does not say.
+    usage: reads what it says that it cost from what it printed; None where it does not say.
     """
 
     command: str
@@ -103,7 +57,7 @@ class Preset:
     environment: tuple[str, ...] = ()
     fixed: Mapping[str, str] = field(default_factory=dict)
     network: bool = True
-    usage: Callable[[str], Usage | None] = _no_usage
+    usage: Callable[[str], Usage | None] = claims.no_claim
 
 
 _CLAUDE_ENVIRONMENT = (
@@ -121,14 +75,14 @@ PRESETS = {
         usd="--max-budget-usd {usd}",
         environment=_CLAUDE_ENVIRONMENT,
         fixed={"IS_SANDBOX": "1", "DISABLE_AUTOUPDATER": "1"},
-        usage=_claude_usage,
+        usage=claims.claude_claim,
     ),
     "codex": Preset(
         "codex exec --json --ephemeral --skip-git-repo-check --sandbox danger-full-access"
         " --cd {workspace} -",
         model="--model {model}",
         environment=("OPENAI_API_KEY", "CODEX_API_KEY", "OPENAI_BASE_URL", *_PROXIES),
-        usage=_codex_usage,
+        usage=claims.codex_claim,
     ),
     "claude-sdk": Preset(
         "{python} -P {sdk}",
@@ -136,7 +90,7 @@ PRESETS = {
         usd="--usd {usd}",
         environment=_CLAUDE_ENVIRONMENT,
         fixed={"IS_SANDBOX": "1"},
-        usage=_claude_usage,
+        usage=claims.claude_claim,
     ),
 }
 
@@ -156,8 +110,8 @@ OPTIONS = {
     "jail": "on",
 }
 """Options and their defaults. `usd`, `tokens`: what a round may cost at most, reserved before it,
-and charged where the agent does not say what it cost; `tries`, `pause`: of `autotts try`; `env`,
-`read`, `write`: names and paths, by comma."""
+and charged where the agent does not say what it cost, or fails; `tries`, `pause`: of `autotts try`;
+`env`, `read`, `write`: names and paths, by comma."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +173,14 @@ class Agent:
         if opened is not None:
             _check_closed(opened, turn)
         request: Record = {"command": list(self._argv), "round": turn.round}
-        try:
-            found: Any = turn.paid(
-                request, lambda: self._session(turn, opened), at_most=self._at_most
-            )
-        except CallFailed as error:
-            raise ProposalError(str(error)) from error
+        # Cleaning up comes after the reply is recorded, so that it can't lose it.
+        with contextlib.ExitStack() as cleaning:
+            try:
+                found: Any = turn.paid(
+                    request, lambda: self._session(turn, opened, cleaning), at_most=self._at_most
+                )
+            except CallFailed as error:
+                raise ProposalError(str(error)) from error
         if found["why"]:
             turn.say(f"round {turn.round}: the agent was ended: {found['why']}")
         if not found["programs"]:
@@ -234,7 +190,9 @@ class Agent:
             )
         return [proposal_of(*pair) for pair in zip(found["programs"], found["words"], strict=True)]
 
-    def _session(self, turn: Turn, opened: jail.Jail | None) -> tuple[Record, Usage]:
+    def _session(
+        self, turn: Turn, opened: jail.Jail | None, cleaning: contextlib.ExitStack
+    ) -> tuple[Record, Usage]:
         """Run the agent once; what it left, and what it cost."""
         terms = self._terms
         environment = self._environment()
@@ -243,35 +201,41 @@ class Agent:
             for name, value in environment.items()
             if any(word in name.upper() for word in _SECRET_WORDS)
         }
-        with Workspace(turn, tries=terms.tries, minutes=terms.minutes) as workspace:
-            if opened is not None:
-                opened = replace(opened, write=(*opened.write, str(workspace.folder)))
-            blanks = {**_BLANKS, "workspace": str(workspace.folder)}
-            allowance = Allowance(terms.tries, terms.pause)
-            with ScorerSocket(workspace.socket, turn.try_program, allowance) as scorer:
-                try:
-                    ended = run_agent(
-                        [part.format_map(blanks) for part in self._argv],
-                        folder=workspace.folder,
-                        stdin=workspace.folder / "TASK.md",
-                        environment=environment | _of_workspace(workspace),
-                        timeout_seconds=60 * terms.minutes,
-                        jail=opened,
-                        scorer=scorer,
-                    )
-                except SandboxError as error:
-                    raise CallFailed(redact(str(error), secrets)) from error
-            left = workspace.collect()
+        workspace = cleaning.enter_context(
+            Workspace(turn, tries=terms.tries, minutes=terms.minutes)
+        )
+        if opened is not None:
+            opened = replace(opened, write=(*opened.write, str(workspace.folder)))
+        blanks = {**_BLANKS, "workspace": str(workspace.folder)}
+        allowance = Allowance(terms.tries, terms.pause)
+        with ScorerSocket(workspace.socket, turn.try_program, allowance) as scorer:
+            try:
+                ended = run_agent(
+                    [part.format_map(blanks) for part in self._argv],
+                    folder=workspace.folder,
+                    stdin=workspace.folder / "TASK.md",
+                    environment=environment | _of_workspace(workspace),
+                    timeout_seconds=60 * terms.minutes,
+                    jail=opened,
+                    scorer=scorer,
+                )
+            except SandboxError as error:
+                raise CallFailed(redact(str(error), secrets)) from error
+        left = workspace.collect()
         output = redact(ended.output, secrets)
         _keep_transcript(turn, ended, output, scorer.answered)
-        record = {**left.record(), "exit": ended.exit, "why": ended.why, "left": ended.left}
-        record |= {"tries": scorer.answered, "last": printable(output.strip()[-500:])}
-        return json.loads(redact(json.dumps(record), secrets)), self._usage(output)
-
-    def _usage(self, output: str) -> Usage:
-        """What a session cost: as the agent says, and where it does not, what was reserved."""
-        said = self._preset.usage(output) or self._at_most
-        return said if said.usd is not None else replace(said, usd=self._terms.usd)
+        reply: Record = {
+            "programs": [redact(program, secrets) for program in left.programs],
+            "words": [redact(words, secrets) for words in left.words],
+            "exit": ended.exit,
+            "why": ended.why,
+            "left": ended.left,
+            "tries": scorer.answered,
+            "last": printable(output.strip()[-500:]),
+        }
+        claim = self._preset.usage(ended.output)
+        ended_well = ended.exit == 0 and not ended.why
+        return reply, claims.charged(claim, self._at_most, ended_well=ended_well)
 
     def _environment(self) -> dict[str, str]:
         names = (*_PASSED, *self._preset.environment, *self._terms.environment)

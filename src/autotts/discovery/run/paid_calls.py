@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from autotts.discovery.explorer import CallFailed, Record, Usage
-from autotts.discovery.run.budget import Ledger, usage_of
+from autotts.discovery.run.budget import Ledger, settled, usage_of
 from autotts.discovery.run.events import EventLog
 
 
@@ -59,9 +59,10 @@ class PaidCalls:
                     "call-failed",
                     id=name,
                     error=f"{type(error).__name__}: {error}",
-                    usage=asdict(usage),
+                    usage=asdict(settled(usage, at_most)),
                 )
             raise
+        usage = settled(usage, at_most)
         with self._lock:
             return _outcome(self._append("reply", id=name, reply=reply, usage=asdict(usage)))
 
