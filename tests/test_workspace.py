@@ -6,7 +6,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import discover_toy as toy
 from autotts.cli.app import app
 from autotts.discovery.agents import scorer_client, workspace
+from autotts.discovery.agents.emptying import Emptying
 from autotts.discovery.agents.scorer_server import Allowance, ScorerSocket
 from autotts.discovery.explorer import (
     Feedback,
@@ -168,6 +169,91 @@ def test_it_is_removed_whatever_was_closed_in_it(tmp_path: Path) -> None:
     assert tmp_path.exists()
 
 
+def filled(folder: Path, fill: Callable[[Path], object], mode: int = 0o755) -> tuple[str, Path]:
+    """Empty a folder after filling it; what was said, and the folder."""
+    folder.mkdir()
+    fill(folder)
+    folder.chmod(mode)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return Emptying(handle).go(), folder
+    finally:
+        os.close(handle)
+
+
+def nest(folder: Path, depth: int, mode: int = 0o755) -> None:
+    """Folders in one another, deeper than any path may be long."""
+    handle = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d" * 40, dir_fd=handle)
+        below = os.open("d" * 40, os.O_RDONLY, dir_fd=handle)
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0, dir_fd=below))
+        os.fchmod(handle, mode)
+        os.close(handle)
+        handle = below
+    os.close(handle)
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o500])
+def test_folders_of_any_depth_are_removed(tmp_path: Path, mode: int) -> None:
+    """Without recursion, a long path, or many open files."""
+    began = time.monotonic()
+    reason, folder = filled(tmp_path / "f", lambda f: nest(f, 5_000, mode))
+    assert (reason, list(folder.iterdir())) == ("", [])
+    assert time.monotonic() - began < 20
+
+
+def test_emptying_follows_no_link_and_waits_for_no_pipe(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir(mode=0o750)
+    (tmp_path / "kept/file").write_text("mine")
+
+    def fill(folder: Path) -> None:
+        (folder / "link").symlink_to(tmp_path / "kept")
+        (folder / "below").mkdir()
+        (folder / "below/link").symlink_to(tmp_path / "kept")
+        (folder / "below/dangling").symlink_to("nowhere")
+        os.mkfifo(folder / "pipe")
+        (folder / "\udcff strange \n").touch()
+
+    reason, folder = filled(tmp_path / "f", fill)
+    assert (reason, list(folder.iterdir())) == ("", [])
+    assert (tmp_path / "kept/file").read_text() == "mine"
+    assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o750
+
+
+@pytest.mark.parametrize("limit", ["_MOST_ENTRIES", "_MOST_SECONDS"])
+def test_emptying_gives_up_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(f"autotts.discovery.agents.emptying.{limit}", 0)
+    reason, folder = filled(tmp_path / "f", lambda f: (f / "file").touch())
+    assert "gave up" in reason
+    assert (folder / "file").exists()
+
+
+def test_what_cannot_be_removed_is_said_and_the_rest_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.unlink
+
+    def unlink(name: str, *, dir_fd: int) -> None:
+        if name == "stuck":
+            raise PermissionError(1, "Operation not permitted", name)
+        real(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr("autotts.discovery.agents.emptying.os.unlink", unlink)
+
+    def fill(folder: Path) -> None:
+        for name in ("a/stuck", "a/other", "stuck", "z"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).touch()
+
+    reason, folder = filled(tmp_path / "f", fill)
+    assert "stuck" in reason
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "stuck"]
+    monkeypatch.undo()
+
+
 def test_words_without_headings_are_the_idea() -> None:
     assert workspace.proposal_of("p", "I made it wider.").idea == "I made it wider."
     assert workspace.proposal_of("p", "## Learned\nx\n").idea == ""
@@ -242,6 +328,105 @@ def test_clients_that_break_the_protocol_are_let_go(scorer: Answering) -> None:
             except (BrokenPipeError, ConnectionResetError):
                 continue
     assert scorer_client.ask(scorer.path, "good")["ok"] is True
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"[" * 200_000 + b"\n", b'{"program":' * 20_000 + b"\n", b"9" * 200_000 + b"\n",
+     b'{"program": "\\ud800"}\n', b"\xff\xfe\n", b"NaN\n"],
+)  # fmt: skip
+def test_json_that_breaks_readers_is_let_go(scorer: Answering, sent: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(scorer.path))
+        connection.sendall(sent)
+        assert connection.recv(10) == b""
+    assert scorer_client.ask(scorer.path, "good")["ok"] is True
+
+
+def test_slow_and_many_clients_hold_up_nobody(scorer: Answering) -> None:
+    """Half messages, and more of them than are let in, while others are answered at once."""
+    slow = [socket.socket(socket.AF_UNIX) for _ in range(40)]
+    try:
+        for connection in slow:
+            connection.connect(str(scorer.path))
+            connection.sendall(b'{"program": ')
+        began = time.monotonic()
+        assert scorer_client.ask(scorer.path, "good")["ok"] is True
+        assert time.monotonic() - began < 1
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def test_a_message_in_pieces_is_put_together(scorer: Answering) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(scorer.path))
+        for part in (b'{"prog', b'ram": "go', b'od"}', b"\n"):
+            connection.sendall(part)
+            time.sleep(0.05)
+        assert json.loads(connection.makefile("rb").readline())["ok"] is True
+
+
+def test_a_client_that_takes_too_long_is_let_go(
+    scorer: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autotts.discovery.agents.scorer_server._PATIENCE_SECONDS", 0.1)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(scorer.path))
+        connection.sendall(b'{"program": ')
+        time.sleep(0.3)
+        assert scorer_client.ask(scorer.path, "good")["ok"] is True
+        connection.settimeout(2)
+        assert connection.recv(10) == b""
+
+
+def test_clients_without_end_do_not_stop_the_clock(tmp_path: Path) -> None:
+    """Whoever waits for so long is done by then, however many knock."""
+    with ScorerSocket(tmp_path / "s", feedback, Allowance(pause_seconds=0.0)) as scorer:
+        knocking = threading.Event()
+
+        def knock() -> None:
+            while not knocking.is_set():
+                with socket.socket(socket.AF_UNIX) as connection:
+                    connection.connect(str(tmp_path / "s"))
+                    connection.sendall(b"[]\n")
+
+        person = threading.Thread(target=knock)
+        person.start()
+        began = time.monotonic()
+        scorer.wait(0.3)
+        took = time.monotonic() - began
+        knocking.set()
+        while person.is_alive():
+            scorer.wait(0.05)
+        assert took < 1
+
+
+def test_what_stands_in_the_socket_s_place_is_left(tmp_path: Path) -> None:
+    """A folder put there ends nothing and is not removed."""
+    with ScorerSocket(tmp_path / "s", feedback, Allowance()):
+        (tmp_path / "s").unlink()
+        (tmp_path / "s/x").mkdir(parents=True)
+    assert (tmp_path / "s/x").is_dir()
+
+
+def test_a_scorer_that_answers_nonsense_is_an_error(tmp_path: Path) -> None:
+    """A run folder may be anybody's, and so the socket in it."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"[" * 100_000 + b"\n")
+
+        person = threading.Thread(target=serve)
+        person.start()
+        with pytest.raises(ValueError, match="nested too deeply"):
+            scorer_client.ask(tmp_path / "s", "good")
+        person.join()
 
 
 def test_long_paths_have_sockets_too(tmp_path: Path) -> None:

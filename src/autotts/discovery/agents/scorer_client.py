@@ -21,6 +21,8 @@ ENVIRONMENT = "AUTOTTS_SCORER"
 TIMEOUT_SECONDS = 600.0
 _LONGEST_ADDRESS = 100
 """Bytes that every system takes as the address of a socket."""
+_MOST_BYTES = 4 * 1024 * 1024
+"""Longest reply that is read."""
 
 
 @contextlib.contextmanager
@@ -58,7 +60,10 @@ def _ask_once(path: Path, source: str, timeout_seconds: float) -> dict[str, Any]
         connection.connect(name)
         connection.sendall(json.dumps({"program": source}).encode() + b"\n")
         with connection.makefile("rb") as stream:
-            reply = json.loads(stream.readline() or b"null")
+            try:
+                reply = json.loads(stream.readline(_MOST_BYTES) or b"null")
+            except RecursionError as error:
+                raise ValueError("the reply is nested too deeply") from error
     if not isinstance(reply, dict):
         raise ValueError(f"{path}: the scorer hung up; it may have ended")
     return reply

@@ -2,6 +2,7 @@
 
 Whoever writes programs, an agent in its jail or another framework, speaks to this through a socket
 of the file system. The stores, the gold answers and the budget stay in the process that answers.
+Requests are collected as they come in, so a slow client holds up no other, and none holds up us.
 """
 
 import contextlib
@@ -9,9 +10,10 @@ import json
 import os
 import selectors
 import socket
+import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -19,12 +21,13 @@ from autotts.discovery.agents.scorer_client import address
 from autotts.discovery.explorer import Feedback, OutOfBudget, Record
 from autotts.discovery.run.records import feedback_record
 from autotts.errors import RunError
-
-_MOST_BYTES = 256 * 1024
-"""Longest request that is read; a program has at most 32 KB, and JSON may write it longer."""
+from autotts.untrusted import MOST_BYTES, parse_json
 
 _PATIENCE_SECONDS = 2.0
-"""How long a request may take to arrive: the next one waits for it."""
+"""How long a request may take to arrive, and its reply to be taken."""
+
+_MOST_CLIENTS = 16
+"""Requests that may be on their way at once; the one that has taken longest makes room."""
 
 
 @dataclass(slots=True)
@@ -56,10 +59,18 @@ class Allowance:
         self._next = time.monotonic() + self.pause_seconds
 
 
+@dataclass(slots=True)
+class _Request:
+    """What came of a request so far, and when it must be whole."""
+
+    deadline: float
+    data: bytearray = field(default_factory=bytearray)
+
+
 class ScorerSocket:
     """A socket that answers tries, one after the other, in the thread that calls `answer`.
 
-    A context manager; register `fileno()` with a selector and call `answer` when it is readable.
+    A context manager; register it with a selector and call `answer` when it is readable.
     """
 
     def __init__(
@@ -74,15 +85,19 @@ class ScorerSocket:
         self._try = try_program
         self._allowance = allowance
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._requests: dict[socket.socket, _Request] = {}
         try:
             path.unlink(missing_ok=True)
             with address(path) as name:
                 self._socket.bind(name)
             os.chmod(path, 0o600)
-            self._socket.listen(8)
+            self._socket.listen(_MOST_CLIENTS)
         except OSError as error:
             self._socket.close()
             raise RunError(f"{path}: {error.strerror or error}; the scorer needs it") from error
+        self._socket.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._socket, selectors.EVENT_READ)
 
     def __enter__(self) -> "ScorerSocket":
         return self
@@ -93,32 +108,83 @@ class ScorerSocket:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for connection in list(self._requests):
+            self._let_go(connection)
+        self._selector.close()
         self._socket.close()
-        self.path.unlink(missing_ok=True)
+        # A client may have put something else in the socket's place. That is not ours to remove.
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(self.path.lstat().st_mode):
+                self.path.unlink()
 
     def fileno(self) -> int:
-        return self._socket.fileno()
+        """Readable when a client, or more of a request, has come."""
+        return self._selector.fileno()
 
     def answer(self) -> None:
-        """Answer one request. A client that breaks the protocol, or leaves, is let go."""
-        connection, _ = self._socket.accept()
-        with connection:
-            connection.settimeout(_PATIENCE_SECONDS)
-            try:
-                source = _read_request(connection)
-            except (OSError, ValueError):
-                return
-            reply = json.dumps(self._reply(source)).encode() + b"\n"
-            with contextlib.suppress(OSError):
-                connection.sendall(reply)
+        """Take one step for one client, and answer if its request is whole.
+
+        A client that breaks the protocol, is too slow, or leaves, is let go.
+        """
+        now = time.monotonic()
+        ready = [key for key, _ in self._selector.select(0)]
+        # What came while another was answered is not late: we were.
+        waiting = {key.fileobj for key in ready}
+        for connection, request in list(self._requests.items()):
+            if now > request.deadline and connection not in waiting:
+                self._let_go(connection)
+        for key in ready[:1]:
+            if key.fileobj is self._socket:
+                self._accept(now)
+            else:
+                assert isinstance(key.fileobj, socket.socket)
+                self._receive(key.fileobj)
 
     def wait(self, seconds: float) -> None:
         """Answer requests for so long, at most one more than fits."""
         deadline = time.monotonic() + seconds
         with selectors.DefaultSelector() as selector:
             selector.register(self, selectors.EVENT_READ)
-            while selector.select(max(0.0, deadline - time.monotonic())):
-                self.answer()
+            while (left := deadline - time.monotonic()) > 0:
+                if selector.select(left):
+                    self.answer()
+
+    def _accept(self, now: float) -> None:
+        try:
+            connection, _ = self._socket.accept()
+        except OSError:
+            return  # It has left again.
+        connection.setblocking(False)
+        if len(self._requests) >= _MOST_CLIENTS:
+            self._let_go(next(iter(self._requests)))
+        self._requests[connection] = _Request(now + _PATIENCE_SECONDS)
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def _let_go(self, connection: socket.socket) -> None:
+        del self._requests[connection]
+        self._selector.unregister(connection)
+        connection.close()
+
+    def _receive(self, connection: socket.socket) -> None:
+        """Take what a client has sent; answer once it is a whole line."""
+        data = self._requests[connection].data
+        try:
+            part = connection.recv(65_536)
+        except OSError:
+            part = b""
+        data += part
+        if part and not data.endswith(b"\n") and len(data) <= MOST_BYTES:
+            return
+        try:
+            source = _program_of(bytes(data))
+        except ValueError:
+            self._let_go(connection)
+            return
+        reply = json.dumps(self._reply(source)).encode() + b"\n"
+        connection.settimeout(_PATIENCE_SECONDS)
+        with contextlib.suppress(OSError):
+            connection.sendall(reply)
+        self._let_go(connection)
 
     def _reply(self, source: str) -> Record:
         refused = self._allowance.refusal()
@@ -142,24 +208,13 @@ def _refusal(reason: str, left: int | None) -> Record:
     return _answer(Feedback((reason,), (), (), None, {}), left)
 
 
-def _read_request(connection: socket.socket) -> str:
+def _program_of(data: bytes) -> str:
     """The program of a request.
 
     Raises:
-        OSError: it did not come in time.
         ValueError: it is none.
     """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    data = b""
-    while not data.endswith(b"\n"):
-        if len(data) > _MOST_BYTES or time.monotonic() > deadline:
-            raise ValueError("a request of one line, soon")
-        part = connection.recv(65_536)
-        if not part:
-            raise ValueError("it hung up")
-        data += part
-    request = json.loads(data)
-    if not isinstance(request, dict) or not isinstance(request.get("program"), str):
+    request = parse_json(data)
+    if not isinstance(request, dict) or not isinstance(source := request.get("program"), str):
         raise ValueError('need {"program": "..."}')
-    source: str = request["program"]
     return source

@@ -17,7 +17,8 @@ from types import TracebackType
 
 from autotts import programs
 from autotts.discovery.agents import scorer_client
-from autotts.discovery.explorer import History, Proposal, Record, Turn
+from autotts.discovery.agents.emptying import Emptying
+from autotts.discovery.explorer import History, Proposal, Turn
 from autotts.discovery.prompts.briefing import history_text, prompt, sweep_length, task
 from autotts.discovery.prompts.replies import parse_words, printable
 from autotts.files import write_text
@@ -37,9 +38,6 @@ class Found:
     programs: tuple[str, ...]
     words: tuple[str, ...]
 
-    def record(self) -> Record:
-        return {"programs": list(self.programs), "words": list(self.words)}
-
 
 class Workspace:
     """A workspace in a temporary folder, gone at the end. A context manager.
@@ -51,6 +49,7 @@ class Workspace:
         self._base = Path(tempfile.mkdtemp(prefix="autotts-agent-")).resolve()
         self.folder = self._base / "workspace"
         self.folder.mkdir()
+        # By this it is read and removed, whatever stands at its path by then.
         self._handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         self._turn = turn
         self._start = write_reading_matter(self.folder, turn)
@@ -82,8 +81,15 @@ class Workspace:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        reason = Emptying(self._handle).go()
         os.close(self._handle)
-        _remove(self._base)
+        try:
+            self.folder.rmdir()
+            self._base.rmdir()
+        except OSError as error:
+            reason = reason or str(error)
+        if reason:
+            self._turn.say(f"the agent's workspace {self.folder} could not be removed: {reason}")
 
     def collect(self) -> Found:
         """Read what the agent left: programs that changed, and the words beside them."""
@@ -176,13 +182,3 @@ def _count_words(proposals: int) -> str:
         f"Up to {proposals} programs are wanted, as different as can be: the others go into"
         " `program2.py` and `proposal2.md`, and so on."
     )
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder, also what its owner had closed."""
-    for path, names, _ in os.walk(folder):
-        for name in names:
-            below = os.path.join(path, name)
-            if not os.path.islink(below):
-                os.chmod(below, 0o700)
-    shutil.rmtree(folder)
