@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from autotts.engine import cache
 from autotts.programs import DEFAULT_BETA, Spec, read
 from autotts.simulation import simulate
 
@@ -15,7 +16,9 @@ def _own_cache(request: pytest.FixtureRequest) -> Iterator[None]:
     """Compiled code is kept beside pytest's own cache: found again, and apart from the user's."""
     assert request.config.cache is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTOTTS_CACHE", str(request.config.cache.mkdir("autotts-compiled")))
+        folder = request.config.cache.mkdir("autotts-compiled")
+        folder.chmod(0o700)  # where others may write, nothing is kept
+        patch.setenv("AUTOTTS_CACHE", str(folder))
         yield
 
 
@@ -23,6 +26,7 @@ def _own_cache(request: pytest.FixtureRequest) -> Iterator[None]:
 def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of compiled code that a test, and the processes it starts, have alone."""
     monkeypatch.setenv("AUTOTTS_CACHE", str(tmp_path / "cache"))
+    cache._say.cache_clear()
     return tmp_path / "cache"
 
 

@@ -1,6 +1,11 @@
 """Compiled code on disk: found again, never stale, never trusted when damaged."""
 
+import contextlib
+import errno
+import os
+import pickle
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +15,7 @@ from numba import types
 
 import autotts
 from autotts import stores
+from autotts.engine import cache
 from autotts.engine.cache import cache_folder, compile_cached, environment_digest
 from autotts.evaluation import Settings, evaluate
 
@@ -147,9 +153,135 @@ def test_a_damaged_file_is_a_miss_and_written_anew(cache_dir, damage):
     assert hits(compile_cached(double, SIGNATURE, key="double")) == 1
 
 
-def test_a_folder_that_can_not_be_written_costs_only_time(cache_dir):
+def bytes_of(folder):
+    return {file.name: file.read_bytes() for file in compiled_files(folder)}
+
+
+def test_a_folder_that_can_not_be_written_costs_only_time_and_is_said_once(cache_dir, capsys):
     cache_dir.write_text("a file where the folder should be")
-    assert compile_cached(double, SIGNATURE, key="double")(21) == 42
+    for key in "ab":
+        assert compile_cached(double, SIGNATURE, key=key)(21) == 42
+    said = capsys.readouterr().err
+    assert said.count("compiles it again") == 1
+    assert str(cache_dir) in said
+    assert "Set AUTOTTS_CACHE to a folder" in said
+
+
+def test_a_full_disk_costs_only_time_and_is_said_once(cache_dir, capsys, monkeypatch):
+    @contextlib.contextmanager
+    def full(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        yield
+
+    monkeypatch.setattr(cache, "whole", full)
+    for key in "ab":
+        assert compile_cached(double, SIGNATURE, key=key)(21) == 42
+    assert capsys.readouterr().err.count("No space left on device") == 1
+
+
+def test_a_new_folder_is_the_users_alone_whatever_the_umask(cache_dir):
+    before = os.umask(0o002)
+    try:
+        compile_cached(double, SIGNATURE, key="double")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(cache_dir.stat().st_mode) == 0o700
+    assert hits(compile_cached(double, SIGNATURE, key="double")) == 1
+
+
+def opened_to_all(folder, monkeypatch):
+    folder.chmod(0o1777)  # as /tmp is
+
+
+def opened_to_the_group(folder, monkeypatch):
+    folder.chmod(0o770)
+
+
+def given_away(folder, monkeypatch):
+    if os.geteuid():
+        pytest.skip("only root can give a folder away")
+    os.chown(folder, 65534, 65534)
+
+
+def looked_at_by_another_user(folder, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+
+
+def behind_a_link(folder, monkeypatch):
+    elsewhere = folder.with_name("elsewhere")
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    elsewhere.chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [opened_to_all, opened_to_the_group, given_away, looked_at_by_another_user, behind_a_link],
+)
+def test_a_folder_that_others_may_write_to_is_neither_read_nor_written(
+    cache_dir, monkeypatch, capsys, spoil
+):
+    """What is loaded is unpickled and run, so whoever may write there could run code as us."""
+    compile_cached(double, SIGNATURE, key="double")
+    spoil(cache_dir, monkeypatch)
+    before = bytes_of(cache_dir)
+    with monkeypatch.context() as patch:
+        patch.setattr(pickle, "loads", lambda content: pytest.fail("it was unpickled"))
+        again = compile_cached(double, SIGNATURE, key="double")
+    assert (hits(again), again(21)) == (0, 42)
+    compile_cached(double, SIGNATURE, key="other")
+    assert bytes_of(cache_dir) == before
+    assert capsys.readouterr().err.count("can be written by others") == 1
+
+
+def opened_file(file, monkeypatch):
+    file.chmod(0o666)
+
+
+def given_file(file, monkeypatch):
+    given_away(file, monkeypatch)
+
+
+def linked_file(file, monkeypatch):
+    elsewhere = file.with_name("elsewhere")
+    file.rename(elsewhere)
+    file.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize("spoil", [opened_file, given_file, linked_file])
+def test_a_file_that_others_may_write_to_is_not_read(cache_dir, monkeypatch, spoil):
+    """It is a miss, and a file of our own takes its place."""
+    compile_cached(double, SIGNATURE, key="double")
+    (file,) = compiled_files(cache_dir)
+    spoil(file, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(pickle, "loads", lambda content: pytest.fail("it was unpickled"))
+        again = compile_cached(double, SIGNATURE, key="double")
+    assert (hits(again), again(21)) == (0, 42)
+    assert hits(compile_cached(double, SIGNATURE, key="double")) == 1
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["all symbols", "a symbol is missing"])
+def test_of_numba_only_what_found_code_needs_is_loaded(cache_dir, missing):
+    """Strings are hashed with secrets of the process: symbols that a module of Numba's adds."""
+    code = (
+        "import sys\n"
+        "from numba import types\n"
+        "from autotts.engine import cache\n"
+        "if sys.argv[1:]: cache.llvmlite.binding.address_of_symbol = lambda name: None\n"
+        "def count(n):\n"
+        "    return len(set([str(i) for i in range(n)]))\n"
+        "found = cache.compile_cached(count, types.int64(types.int64), key='count')\n"
+        "whole = 'numba.np.linalg' in sys.modules\n"
+        "print(sum(found.stats.cache_hits.values()), found(9), whole)\n"
+    )
+
+    def printed(*arguments):
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert printed() == "0 9 True\n"
+    assert printed(*["missing"] * missing) == f"1 9 {missing}\n"
 
 
 def test_no_key_is_no_file(cache_dir):
