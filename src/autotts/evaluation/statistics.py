@@ -12,11 +12,14 @@ Scores per question are computed once; a resample is then a vector of weights ov
 all resamples of all points are one matrix product.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from autotts.evaluation.quantiles import normal_quantile, normal_tail, student_quantile
 
 FloatArray = NDArray[np.float64]
 Values = NDArray[Any]
@@ -130,10 +133,8 @@ def bounds(
     if questions < 2:
         nothing = np.full(replicates.shape[1:], np.inf)
         return -nothing, nothing
-    from scipy.special import ndtr, stdtrit
-
     degrees = questions - 1
-    tail = float(ndtr(np.sqrt(questions / degrees) * stdtrit(degrees, (1 - level) / 2)))
+    tail = normal_tail(math.sqrt(questions / degrees) * student_quantile((1 - level) / 2, degrees))
     unknown = np.isnan(replicates)
     # "lower" and "higher" do no arithmetic between neighbours, which may be infinite.
     low = np.quantile(np.where(unknown, -np.inf, replicates), tail, axis=0, method="lower")
@@ -261,9 +262,7 @@ def signs(gap: FloatArray, variance: FloatArray, *, level: float = LEVEL) -> NDA
     Args:
         gap, variance: `[..., Q]` as `question_differences` gives them.
     """
-    from scipy.special import ndtri
-
-    noise = -ndtri((1 - level) / 2) * np.sqrt(variance)
+    noise = -normal_quantile((1 - level) / 2) * np.sqrt(variance)
     rounding = 1e-9 * np.maximum(1.0, np.abs(gap).max(initial=0.0))
     return np.where(np.abs(gap) <= noise + rounding, 0, np.sign(gap)).astype(np.int64)
 
@@ -309,9 +308,7 @@ def detectable(
     """
     if degrees < 1:
         return np.full(np.shape(standard_error), np.inf)
-    from scipy.special import stdtrit
-
-    quantiles = stdtrit(degrees, (1 + level) / 2) + stdtrit(degrees, power)
+    quantiles = student_quantile((1 + level) / 2, degrees) + student_quantile(power, degrees)
     return np.asarray(quantiles * np.asarray(standard_error), dtype=np.float64)
 
 
