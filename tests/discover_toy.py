@@ -15,7 +15,6 @@ from autotts.discovery.explorer import ProgramRules, Proposal, Record, Turn, Usa
 from autotts.discovery.finalize import references
 from autotts.discovery.loop import Discovery, SessionEnd
 from autotts.discovery.run import events
-from autotts.discovery.run.events import seconds_spent
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import ExplorerRef, RunLimits, RunSettings
 from autotts.engine import compiled
@@ -100,10 +99,15 @@ def session(folder: Path, explorer: Any, limits: RunLimits | None = None) -> Ses
         return Discovery(run, explorer, lambda text: None, limits).go()
 
 
+def lines(folder: Path) -> list[Any]:
+    """The lines of a run's log, as they stand there."""
+    return [json.loads(line) for line in (folder / "events.jsonl").read_bytes().splitlines()]
+
+
 def result(folder: Path) -> list[Any]:
     """What a run found: its events, less times and sessions."""
     found = []
-    for event in events.read(folder / "events.jsonl"):
+    for event in lines(folder):
         if event["event"] in ("resumed", "call"):
             continue
         record: Any = {k: v for k, v in event.items() if k not in ("at", "clock", "seconds", "id")}
@@ -116,14 +120,14 @@ def crash_at(number: int, torn: bool) -> None:
     """Let this process be killed at the n-th event it writes: in the middle, or right after."""
     append, written = events.EventLog.append, [0]
 
-    def dying(log: events.EventLog, event: str, **fields: object) -> Record:
+    def dying(log: events.EventLog, event: events.Event) -> events.Event:
         written[0] += 1
         if written[0] < number:
-            return append(log, event, **fields)
+            return append(log, event)
         if torn:
             os.write(log._file, b'{"event": "torn", "at"')
         else:
-            append(log, event, **fields)
+            append(log, event)
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 
@@ -177,11 +181,11 @@ def crash_matrix(work: Path) -> dict[str, Any]:
         if in_child(lambda whole=whole: session(whole, Scripted(work / "whole.sent"))) != 0:
             return {"points": 0, "wrong": ["the whole run failed"]}
         wholes[traces] = result(whole)
-        found = events.read(whole / "events.jsonl")
+        found = RunFolder(whole).state
         if traces:
-            points += [(True, rng.uniform(0, seconds_spent(found))) for _ in range(6)]
+            points += [(True, rng.uniform(0, found.seconds)) for _ in range(6)]
         else:
-            numbers = range(1, len(found) + 1)
+            numbers = range(1, len(lines(whole)) + 1)
             points += [(False, (n, torn)) for n in numbers for torn in (True, False)]
     wrong = [
         f"{point}: {problem}"
@@ -225,10 +229,8 @@ def _crash(work: Path, made: RunSettings, point: Any, wanted: list[Any]) -> str:
 
 def _replied(folder: Path) -> set[str]:
     """Rounds whose call has its reply in the log."""
-    path = folder / "events.jsonl"
-    found: list[Any] = events.read(path) if path.exists() else []
-    rounds = {e["id"]: str(e["round"]) for e in found if e["event"] == "call"}
-    return {rounds[e["id"]] for e in found if e["event"] == "reply"}
+    calls = RunFolder(folder).state.calls.values()
+    return {str(c.reserved.round) for c in calls if isinstance(c.outcome, events.CallReplied)}
 
 
 if __name__ == "__main__":

@@ -1,43 +1,39 @@
 """Budgets: reserved before, charged after, never 0 for what has no price."""
 
-from dataclasses import asdict
-
 import pytest
 
 from autotts.discovery.explorer import OutOfBudget, Usage
+from autotts.discovery.run import events
 from autotts.discovery.run.budget import Ledger, priced
-from autotts.discovery.run.events import seconds_spent
+from autotts.discovery.run.events import CallLost, CallReplied, CallReserved
 from autotts.discovery.run.settings import RunLimits
+from autotts.discovery.run.state import RunState
 
 
-def ledger(**limits):
-    return Ledger(RunLimits(**limits), lambda: 10.0)
+def spent(*found):
+    return RunState.of(found).usage
 
 
 def call(name, usage):
-    return {"event": "call", "id": name, "reserved": asdict(usage)}
-
-
-def reply(name, usage, event="reply"):
-    return {"event": event, "id": name, "usage": asdict(usage)}
+    return CallReserved(name, 1, "digest", usage)
 
 
 def test_a_reply_replaces_its_reservation():
-    spent = ledger()
-    spent.replay([call("a", Usage(1, 100, 900, 1.0)), reply("a", Usage(1, 100, 50, 0.2))])
-    assert spent.usage == Usage(1, 100, 50, 0.2)
+    reply = CallReplied("a", {}, Usage(1, 100, 50, 0.2))
+    assert spent(call("a", Usage(1, 100, 900, 1.0)), reply) == Usage(1, 100, 50, 0.2)
 
 
 def test_a_call_without_a_reply_counts_as_reserved():
-    spent = ledger()
-    spent.replay([call("a", Usage(1, 100, 900, 1.0))])
-    assert spent.usage == Usage(1, 100, 900, 1.0)
+    assert spent(call("a", Usage(1, 100, 900, 1.0))) == Usage(1, 100, 900, 1.0)
 
 
 def test_failed_calls_count():
-    spent = ledger()
-    spent.replay([call("a", Usage(1, 9, 9, 1.0)), reply("a", Usage(1, 9, 0, 0.1), "call-failed")])
-    assert spent.usage == Usage(1, 9, 0, 0.1)
+    lost = CallLost("a", "HTTP 500", Usage(1, 9, 0, 0.1))
+    assert spent(call("a", Usage(1, 9, 9, 1.0)), lost) == Usage(1, 9, 0, 0.1)
+
+
+def ledger(**limits):
+    return Ledger(RunLimits(**limits), RunState(), lambda: 10.0)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +61,18 @@ def test_unpriced_is_not_zero():
 
 
 def test_the_time_of_a_run_is_that_of_all_its_sessions():
-    log = [("started", 0.1), ("ended", 60.0), ("resumed", 0.2), ("killed", 30.0)]
-    log += [("resumed", 45.0), ("ended", 50.0), ("opened", 0.0), ("finalized", 20.0)]
-    events = [{"event": event, "clock": clock} for event, clock in log]
-    assert seconds_spent(events) == 60 + 30 + 50 + 20
+    """A session that was killed, and one that only opened the held-out stores, count too."""
+    limits = RunLimits()
+    store = {"trial": "1", "program": "", "stores": (), "rounds": 1}
+    results = events.HeldOutResults("1", "", True, "", (), (), {})
+    log = [
+        events.Started(limits, {}, clock=0.1),
+        events.Ended(1, clock=60.0),
+        events.Resumed(limits, {}, clock=0.2),
+        events.NothingProposed(2, "", 0.0, clock=30.0),
+        events.Resumed(limits, {}, clock=45.0),
+        events.Ended(2, clock=50.0),
+        events.Opened(**store, clock=0.0),
+        events.Finalized("1", results, clock=20.0),
+    ]
+    assert RunState.of(log).seconds == 60 + 30 + 50 + 20

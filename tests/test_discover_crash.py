@@ -85,9 +85,9 @@ def test_another_store_is_refused_on_resuming(tmp_path):
 
 def test_a_damaged_line_is_named(tmp_path):
     log = tmp_path / "events.jsonl"
-    log.write_text('{"event": "started", "at": "", "clock": 0}\nnonsense\n{"torn')
+    log.write_text('{"event": "ended", "at": "", "clock": 0, "rounds": 1}\nnonsense\n{"torn')
     with pytest.raises(RunError, match=r"events.jsonl:2: damaged"):
-        events.read(log)
+        list(events.read(log))
 
 
 def test_a_folder_in_use_is_not_taken(tmp_path):

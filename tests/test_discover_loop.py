@@ -10,15 +10,13 @@ from autotts.discovery.explorer import FREE, Proposal
 from autotts.discovery.explorers import make
 from autotts.discovery.finalize import finalize
 from autotts.discovery.loop import Discovery, open_stores
-from autotts.discovery.run import events
 from autotts.discovery.run.folder import RunFolder
-from autotts.discovery.run.records import history_of, winner_of
 from autotts.discovery.run.settings import RunLimits, parse_settings
 from autotts.discovery.scoring import Scorer
 from autotts.errors import ControllerError, ProposalError, RunError, SandboxError, SpecError
 from autotts.reports.runs import from_run
 from autotts.sandbox.confine.tier import Tier
-from discover_toy import Scripted, program, result, session, settings, store_folder
+from discover_toy import Scripted, lines, program, result, session, settings, store_folder
 
 
 class Proposes:
@@ -59,7 +57,7 @@ def begin(tmp_path, store):
 
 
 def of(folder, kind):
-    return [e for e in events.read(folder / "events.jsonl") if e["event"] == kind]
+    return [e for e in lines(folder) if e["event"] == kind]
 
 
 def test_a_run_is_a_folder_that_a_person_can_read(begin, tmp_path):
@@ -74,7 +72,7 @@ def test_a_run_is_a_folder_that_a_person_can_read(begin, tmp_path):
     assert "width 12" in (folder / "rounds/0002/proposal.md").read_text()
     cost = json.loads((folder / "rounds/0002/cost.json").read_text())
     assert (cost["calls"], cost["usd"]) == (1, 0.25)
-    best = history_of(events.read(folder / "events.jsonl")).best
+    best = RunFolder(folder).state.best
     assert (folder / "best.py").read_text() == best.proposal.source
 
 
@@ -88,7 +86,7 @@ def test_the_same_run_twice_is_the_same(begin, tmp_path, store):
 
 def test_settings_survive_their_file(store):
     made = settings(store, limits=RunLimits(rounds=3, usd=1.5), failed="abstain")
-    assert parse_settings(made.toml(), "run.toml") == made
+    assert parse_settings(made.toml().encode(), "run.toml") == made
     assert 'seconds = "unlimited"' in made.toml()
 
 
@@ -216,7 +214,7 @@ def test_the_best_of_several_is_measured_on_fresh_draws(begin, by):
     assert not of(folder, "winner")
     session(folder, programs, RunLimits(rounds=3))
     (event,) = of(folder, "winner")
-    found = winner_of(events.read(folder / "events.jsonl"))
+    found = RunFolder(folder).state.winner
     chosen = of(folder, "selected")[-1]
     assert found.name.split()[0] == f"round-{chosen['best']}"
     assert found.found == pytest.approx(chosen["score"])
@@ -235,7 +233,7 @@ def test_a_best_that_fails_on_fresh_draws_takes_nothing_away(begin, monkeypatch)
     assert session(folder, Proposes(program(), program(9))).best is not None
     (event,) = of(folder, "winner")
     assert event["error"] == "line 7: no"
-    assert winner_of(events.read(folder / "events.jsonl")) is None
+    assert RunFolder(folder).state.winner is None
     assert of(folder, "ended")
 
 
@@ -258,7 +256,7 @@ def test_held_out_stores_are_opened_once_and_end_the_run(tmp_path, store):
     assert not of(folder.path, "opened")
     with folder.open() as run:
         final = finalize(run, lambda text: None)
-    assert set(final.results["controllers"]) == {"round 1", "asc"}
+    assert set(final.controllers) == {"round 1", "asc"}
     (opened,) = of(folder.path, "opened")
     assert [ref["dataset"] for ref in opened["stores"]] == ["held"]
     assert (folder.path / "finalize/results.json").is_file()
@@ -266,7 +264,7 @@ def test_held_out_stores_are_opened_once_and_end_the_run(tmp_path, store):
         session(folder.path, Proposes(program(), program(9)), RunLimits(rounds=2))
     with folder.open() as run:
         again = finalize(run, lambda text: None)
-    assert again.results["against"] == final.results["against"]
+    assert again == final
 
 
 def test_finalizing_needs_a_program_and_stores(begin):
@@ -311,7 +309,7 @@ def test_unknown_explorers_and_options_suggest():
 def test_the_history_names_trials_of_one_round(begin):
     folder = begin(proposals=2, limits=RunLimits(rounds=1))
     session(folder, Proposes([program(12), program(5)]))
-    names = [t.name for t in history_of(events.read(folder / "events.jsonl")).round(1)]
+    names = [t.name for t in RunFolder(folder).state.history.round(1)]
     assert names == ["1", "1.2"]
-    trial = history_of(events.read(folder / "events.jsonl")).trials[0]
+    trial = RunFolder(folder).state.history.trials[0]
     assert replace(trial, index=1).name == "1.2"

@@ -16,7 +16,6 @@ import pytest
 import discover_toy as toy
 from autotts.discovery.explorers.agent import make
 from autotts.discovery.loop import SessionEnd
-from autotts.discovery.run import events
 from autotts.discovery.run.folder import RunFolder
 from autotts.errors import SpecError
 from autotts.sandbox.confine import jail
@@ -59,7 +58,7 @@ class Working:
         return toy.session(self.folder, self.explorer)
 
     def events(self, kind: str) -> list[Any]:
-        return [e for e in events.read(self.folder / "events.jsonl") if e["event"] == kind]
+        return [e for e in toy.lines(self.folder) if e["event"] == kind]
 
     @property
     def transcript(self) -> str:

@@ -12,7 +12,6 @@ import discover_toy as toy
 from autotts.discovery.explorers import chat, models
 from autotts.discovery.explorers.chat import make
 from autotts.discovery.loop import SessionEnd
-from autotts.discovery.run import events
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import RunLimits
 from autotts.errors import SpecError
@@ -59,7 +58,7 @@ class Chatted:
         return toy.session(self.folder, self.explorer, limits)
 
     def events(self, kind: str) -> list[Any]:
-        return [e for e in events.read(self.folder / "events.jsonl") if e["event"] == kind]
+        return [e for e in toy.lines(self.folder) if e["event"] == kind]
 
     @property
     def replies(self) -> list[str]:

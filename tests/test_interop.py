@@ -19,7 +19,6 @@ import discover_toy as toy
 from autotts.discovery.agents import scorer_client
 from autotts.discovery.explorers.files import make, submit
 from autotts.discovery.interop import FRAMEWORKS, export
-from autotts.discovery.run import events
 from autotts.discovery.run.folder import RunFolder
 from autotts.errors import RunError, SpecError
 from autotts.programs.language import problems
@@ -57,7 +56,7 @@ def waiting(run: Path) -> Iterator[None]:
 
 
 def tried(run: Path) -> list[Any]:
-    return [e for e in events.read(run / "events.jsonl") if e["event"] == "tried"]
+    return [e for e in toy.lines(run) if e["event"] == "tried"]
 
 
 @contextmanager

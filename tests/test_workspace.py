@@ -31,7 +31,6 @@ from autotts.discovery.explorer import (
 )
 from autotts.discovery.explorers.files import Files, find_submission, make, submit
 from autotts.discovery.loop import SessionEnd
-from autotts.discovery.run import events
 from autotts.discovery.run.folder import RunFolder
 from autotts.errors import ProgramError, ProposalError, RunError, SpecError
 
@@ -464,7 +463,7 @@ def go(run: Path, wait: str = "0") -> SessionEnd:
 
 
 def kinds(run: Path) -> list[Any]:
-    return [event["event"] for event in events.read(run / "events.jsonl")]
+    return [event["event"] for event in toy.lines(run)]
 
 
 def test_files_are_handed_in_and_scored(tmp_path: Path, store: Path) -> None:

@@ -1,6 +1,8 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and files of others that are read with care."""
 
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,3 +32,22 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with whole(path) as file:
         file.write(text.encode())
+
+
+def read_regular(path: Path, *, most_bytes: int) -> bytes:
+    """The content of a plain file of a bounded size.
+
+    A link, a pipe or a device in its place is not followed: it may lead to what whoever put it
+    there can't read, or never end.
+
+    Raises:
+        OSError: it can't be read, is no plain file, or is larger.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        if status.st_size > most_bytes:
+            raise OSError(errno.EFBIG, f"it has more than {most_bytes:,} bytes", str(path))
+        return file.read(most_bytes)

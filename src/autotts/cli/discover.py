@@ -12,8 +12,8 @@ from autotts.cli.runs import Run, rounds_table
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
-    from autotts.discovery.explorer import Explorer, Record
-    from autotts.discovery.finalize import Final
+    from autotts.discovery.explorer import Explorer
+    from autotts.discovery.run.events import HeldOutResults
     from autotts.discovery.run.folder import RunFolder
     from autotts.discovery.run.settings import RunLimits, RunSettings
 
@@ -232,18 +232,16 @@ def _go(folder: "RunFolder", explorer: "Explorer", given: Mapping[str, object], 
 
     from autotts.discovery.finalize import finalize as measure
     from autotts.discovery.loop import Discovery
-    from autotts.discovery.run.events import of_kind, seconds_spent
-    from autotts.discovery.run.records import winner_of
     from autotts.discovery.run.round_files import cost_line
 
     with folder.open() as run:
-        limits = _raised(folder.settings.limits, list(of_kind(run.log.events, "resumed")), given)
+        limits = _raised(run.state.limits or folder.settings.limits, given)
         session = Discovery(run, explorer, _say, limits)
         outcome = session.go()
-        Console().print(rounds_table(run.log.events))
-        if (best := winner_of(run.log.events)) is not None:
+        Console().print(rounds_table(run.state))
+        if (best := run.state.winner) is not None:
             typer.echo(best.words)
-        typer.echo(cost_line(session.usage, seconds_spent(run.log.events)))
+        typer.echo(cost_line(session.usage, run.state.seconds))
         if outcome.stopped:
             typer.echo(f"stopped: {outcome.stopped}", err=True)
             raise typer.Exit(STOPPED_EARLY)
@@ -257,11 +255,10 @@ def _say(text: str) -> None:
     Console(stderr=True, highlight=False).print(text, markup=False)
 
 
-def _raised(own: "RunLimits", resumed: "list[Record]", given: Mapping[str, object]) -> "RunLimits":
-    """The limits of this session: the run's, as the last session had them, and what is given."""
+def _raised(last: "RunLimits", given: Mapping[str, object]) -> "RunLimits":
+    """The limits of this session: those of the last one, and what is given."""
     from autotts.discovery.run.settings import RunLimits
 
-    last = RunLimits.model_validate(resumed[-1]["limits"]) if resumed else own
     return RunLimits.model_validate({**last.model_dump(), **given})
 
 
@@ -275,27 +272,27 @@ def finalize(run: Run) -> None:
     _show_final(run, final)
 
 
-def _show_final(run: Path, final: "Final") -> None:
+def _show_final(run: Path, final: "HeldOutResults") -> None:
     """Print the held-out results and draw the frontier."""
     from rich.console import Console
 
+    from autotts.discovery.finalize import curves
     from autotts.reports import figures
     from autotts.reports.tables import plain_table, span
 
-    controllers = final.results["controllers"]
-    shares = list(next(iter(controllers.values()))["fractions"])
+    shares = list(next(iter(final.controllers.values())).fractions)
     table = plain_table("held out", "area", "95 %", *(f"{float(share):.0%}" for share in shares))
-    for name, found in controllers.items():
-        at = [f"{found['fractions'][share]:.1f}" for share in shares]
-        interval = span(found["area_low"], found["area_high"])
-        table.add_row(name, f"{found['area']:.2f}", interval, *at)
+    for name, found in final.controllers.items():
+        at = [f"{found.fractions[s]:.1f}" if s in found.fractions else "-" for s in shares]
+        interval = span(found.area_low, found.area_high)
+        table.add_row(name, f"{found.area:.2f}", interval, *at)
     Console().print(table)
     typer.echo("area of the frontier, and its accuracy in % at shares of SC@64's tokens")
-    if final.results["on_search"]:
-        typer.echo(f"on the search set: {final.results['on_search']}")
-    for found in final.results["against"].values():
-        typer.echo(found["words"])
-    figure = figures.curves(final.curves, title="Held out")
+    if final.on_search:
+        typer.echo(f"on the search set: {final.on_search}")
+    for lead in final.against.values():
+        typer.echo(lead.words)
+    figure = figures.curves(curves(final), title="Held out")
     for path in figures.save(figure, run / "finalize" / "frontier", ("png",)):
         typer.echo(f"wrote {path}")
 

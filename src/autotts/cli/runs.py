@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-    from autotts.discovery.explorer import Record
+    from autotts.discovery.run.folder import RunFolder
+    from autotts.discovery.run.state import RunState
 
 Run = Annotated[Path, typer.Argument(help="A run's folder.")]
 
@@ -21,10 +22,6 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path(
     """List the runs in a folder: explorer, rounds, best, state, cost."""
     from rich.console import Console
 
-    from autotts.discovery.run.budget import Ledger, priced
-    from autotts.discovery.run.events import seconds_spent
-    from autotts.discovery.run.folder import RunFolder
-    from autotts.discovery.run.records import history_of
     from autotts.reports.tables import plain_table
 
     found = sorted(path.parent for path in folder.glob("*/run.toml"))
@@ -34,24 +31,44 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path(
         "run", "explorer", "rounds", "best", "area", "state", "tokens", "cost", "minutes",
         text=(0, 1, 5),
     )  # fmt: skip
+    damaged = []
     for path in found:
-        run = RunFolder(path)
-        events = run.events
-        ledger = Ledger(run.settings.limits, lambda: 0.0)
-        ledger.replay(events)
-        best = history_of(events).best
-        table.add_row(
-            path.name,
-            run.settings.explorer.name,
-            f"{ledger.rounds}/{run.settings.limits.rounds}",
-            best.name if best else "-",
-            f"{best.area:.2f}" if best and best.area is not None else "-",
-            str(events[-1]["event"]) if events else "empty",
-            f"{ledger.usage.tokens:,}",
-            priced(ledger.usage.usd),
-            f"{seconds_spent(events) / 60:.1f}",
-        )
+        try:
+            table.add_row(*_run_row(path))
+        except RunError as error:
+            damaged.append(str(error))
+            table.add_row(path.name, "", "", "", "", "damaged")
     Console().print(table)
+    for line in damaged:
+        typer.echo(f"damaged: {line}", err=True)
+
+
+def _run_row(path: Path) -> list[str]:
+    from autotts.discovery.run.budget import priced
+    from autotts.discovery.run.folder import RunFolder
+
+    run = RunFolder(path)
+    state = run.state
+    limits, best, usage = state.limits or run.settings.limits, state.best, state.usage
+    return [
+        path.name,
+        run.settings.explorer.name,
+        f"{len(state.selections)}/{'any' if limits.rounds is None else limits.rounds}",
+        best.name if best else "-",
+        f"{best.area:.2f}" if best and best.area is not None else "-",
+        condition(run, state),
+        f"{usage.tokens:,}",
+        priced(usage.usd),
+        f"{state.seconds / 60:.1f}",
+    ]
+
+
+def condition(run: "RunFolder", state: "RunState") -> str:
+    """Where a run stands, in a word: what its log ends with, and whether anybody goes on."""
+    if run.at_work:
+        return "at work"
+    # A session that ended without a word was killed.
+    return "interrupted" if state.condition == "begun" else state.condition
 
 
 def watch(
@@ -69,10 +86,10 @@ def watch(
     folder = RunFolder(run)
 
     def view() -> "tuple[Group, bool]":
-        events = folder.events
-        last = f"{events[-1]['at']} {events[-1]['event']}" if events else "nothing yet"
-        over = bool(events) and events[-1]["event"] in ("ended", "stopped", "finalized")
-        return Group(rounds_table(events), last), over
+        state = folder.state
+        at = "" if state.last is None else f"{state.last.at} "
+        over = state.condition in ("ended", "stopped", "interrupted", "finalized")
+        return Group(rounds_table(state), f"{at}{condition(folder, state)}"), over
 
     if once:
         Console().print(view()[0])
@@ -94,9 +111,8 @@ def diff(
     import difflib
 
     from autotts.discovery.run.folder import RunFolder
-    from autotts.discovery.run.records import trials_of
 
-    trials = {trial.name: trial for trial in trials_of(RunFolder(run).events)}
+    trials = {trial.name: trial for trial in RunFolder(run).state.trials}
     for name in (a, b):
         if name not in trials:
             raise RunError(f"{run}: no trial {name}; there are {', '.join(trials) or 'none'}")
@@ -118,30 +134,26 @@ def diff(
         )
 
 
-def rounds_table(events: "list[Record]") -> "Table":
+def rounds_table(state: "RunState") -> "Table":
     """Baselines and proposals: frontier area, and accuracy at shares of SC@64's tokens."""
     from rich.text import Text
 
-    from autotts.discovery.run.records import best_name, trials_of
     from autotts.reports.tables import plain_table
 
     table = plain_table("round", "area", "10%", "30%", "60%", "state", "idea", text=(0, 5, 6))
-    best = best_name(events)
-    records: list[Any] = list(events)
-    rows = [
-        (str(e["name"]), e["area"], e["fractions"], "baseline", "")
-        for e in records
-        if e["event"] == "baseline"
+    rows: list[tuple[str, float | None, dict[str, float], str, str]] = [
+        (name, scored.area, scored.fractions, "baseline", "")
+        for name, scored in state.baselines.items()
     ]
-    scored = [e for e in records if e["event"] == "scored"]
-    for trial, event in zip(trials_of(events), scored, strict=True):
-        state = "accepted" if trial.accepted else ("refused" if trial.errors else "kept")
-        state = f"{state}, best" if trial.name == best else state
+    best = state.best
+    for trial, scored in zip(state.trials, state.scored.values(), strict=True):
+        became = "accepted" if trial.accepted else ("refused" if trial.errors else "kept")
+        became += ", best" if best is not None and trial.name == best.name else ""
         words = trial.errors[0] if trial.errors else trial.proposal.idea
-        rows.append((trial.name, trial.area, event["fractions"], state, words))
-    for name, area, figures, state, words in rows:
+        rows.append((trial.name, trial.area, scored.fractions, became, words))
+    for name, area, figures, became, words in rows:
         at = [f"{figures[k]:.1f}" if k in figures else "-" for k in ("0.1", "0.3", "0.6")]
         shown = "-" if area is None else f"{area:.2f}"
         # An idea is somebody's text: never read as markup.
-        table.add_row(name, shown, *at, state, Text(shorten(words, 90)))
+        table.add_row(name, shown, *at, became, Text(shorten(words, 90)))
     return table

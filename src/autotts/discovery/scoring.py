@@ -368,6 +368,7 @@ def _write(cache: Path | None, key: str, sweep: Sweep) -> None:
         arrays[f"tokens_{s}"] = np.asarray(curve.tokens[store]).astype(np.int32)
         arrays[f"sequential_{s}"] = sweep.sequential[store]
     try:
+        cache.mkdir(exist_ok=True)
         with whole(cache / f"{key}.npz") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     except OSError as error:

@@ -6,13 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from autotts.discovery.explorer import Record, SweepPoint, Trial
+from autotts.discovery.explorer import SweepPoint, Trial
 from autotts.discovery.loop import open_stores
-from autotts.discovery.run.events import of_kind, seconds_spent
 from autotts.discovery.run.folder import RunFolder
-from autotts.discovery.run.records import best_name, points_of, trials_of, winner_of
-from autotts.discovery.run.round_files import round_cost
 from autotts.discovery.run.settings import RunSettings
+from autotts.discovery.run.state import RoundCost, RunState
 from autotts.discovery.scoring import Scorer, Sweep
 from autotts.programs import Source, Spec, parse
 from autotts.reports.evaluations import (
@@ -45,15 +43,15 @@ def from_run(path: Path, *, replay: bool = True) -> Report:
         RunError: there is no run, or the stores are not those that it began with.
     """
     folder = RunFolder(path)
-    events, settings = folder.events, folder.settings
-    trials = trials_of(events)
+    state, settings = folder.state, folder.settings
+    trials = state.trials
     report = Report(
         settings.name,
         made_by=_made_by(settings),
-        facts=tuple(_facts(events, trials)),
-        lines=tuple(_mean_lines(events, trials)),
-        rounds=tuple(_rounds(events, trials)),
-        live=not any(of_kind(events[-1:], "ended", "stopped", "opened", "finalized")),
+        facts=tuple(_facts(state)),
+        lines=tuple(_mean_lines(state)),
+        rounds=tuple(_rounds(state)),
+        live=state.condition in ("empty", "begun"),
     )
     evaluated = [trial for trial in trials if trial.points]
     return _replayed(report, folder, evaluated) if replay else report
@@ -116,33 +114,25 @@ def _grid_rows(store: Store, sweeps: dict[str, Sweep]) -> list[GridRow]:
     ]
 
 
-def _mean_lines(events: Sequence[Record], trials: Sequence[Trial]) -> list[Line]:
-    lines = [Line(title(trial), MEAN, _points(trial.points)) for trial in trials if trial.points]
-    baselines: list[Any] = list(of_kind(list(events), "baseline"))
-    lines += [Line(event["name"], MEAN, _points(points_of(event["points"]))) for event in baselines]
-    finalized: list[Any] = list(of_kind(list(events), "finalized"))
-    return lines + [
-        Line(name, HELD_OUT, _points(points_of(found["points"])))
-        for event in finalized
-        for name, found in event["results"]["controllers"].items()
-    ]
+def _mean_lines(state: RunState) -> list[Line]:
+    lines = [Line(title(t), MEAN, _points(t.points)) for t in state.trials if t.points]
+    lines += [Line(name, MEAN, _points(b.points)) for name, b in state.baselines.items()]
+    if state.finalized is not None:
+        held_out = state.finalized.results.controllers
+        lines += [Line(name, HELD_OUT, _points(f.points)) for name, f in held_out.items()]
+    return lines
 
 
 def _points(points: Sequence[SweepPoint]) -> tuple[Point, ...]:
     return tuple(Point(p.beta, p.accuracy, p.tokens, p.sequential_tokens) for p in points)
 
 
-def _rounds(events: Sequence[Record], trials: Sequence[Trial]) -> list[Round]:
+def _rounds(state: RunState) -> list[Round]:
     """Proposals and failed rounds, in order."""
-    best = best_name(events)
-    scored: dict[tuple[int, int], Any] = {
-        (e["round"], e["index"]): e  # type: ignore[misc]
-        for e in of_kind(list(events), "scored")
-    }
+    best = state.best
     found: dict[tuple[int, int], Round] = {}
-    for trial in trials:
-        event = scored[trial.round, trial.index]
-        cost = round_cost(events, trial.round) if trial.index == 0 else None
+    for trial, scored in zip(state.trials, state.scored.values(), strict=True):
+        cost = state.cost(trial.round) if trial.index == 0 else None
         found[trial.round, trial.index] = Round(
             name=trial.name,
             controller=title(trial),
@@ -151,83 +141,68 @@ def _rounds(events: Sequence[Record], trials: Sequence[Trial]) -> list[Round]:
             learned=trial.proposal.learned,
             expected_effect=trial.proposal.expected_effect,
             errors=trial.errors,
-            remarks=(*trial.remarks, *_words(events, trial)),
+            remarks=(*trial.remarks, *state.words(trial)),
             digest=trial.digest,
             accepted=trial.accepted,
-            best=trial.name == best,
+            best=best is not None and trial.name == best.name,
             area=trial.area,
             points=_points(trial.points),
-            **_cost(cost, float(event["seconds"])),
+            **_cost(cost, scored.seconds),
         )
-    failed: list[Any] = list(of_kind(list(events), "failed"))
-    for event in failed:
-        number = event["round"]
+    for number, failure in state.failures.items():
         found[number, 0] = Round(
             name=str(number),
             controller="",
             source="",
-            errors=(event["reason"],),
-            **_cost(round_cost(events, number), 0.0),
+            errors=(failure.reason,),
+            **_cost(state.cost(number), 0.0),
         )
     return [found[key] for key in sorted(found)]
 
 
-def _cost(cost: dict[str, Any] | None, scoring: float) -> dict[str, Any]:
+def _cost(cost: RoundCost | None, scoring: float) -> dict[str, Any]:
     """The first proposal of a round bears what proposing cost; each, its own scoring."""
     if cost is None:
         return {"seconds": scoring, "usd": 0.0, "model_tokens": 0}
     return {
-        "seconds": cost["seconds_proposing"] + scoring,
-        "usd": None if cost["usd"] == "unpriced" else cost["usd"],
-        "model_tokens": cost["input_tokens"] + cost["output_tokens"],
+        "seconds": cost.seconds_proposing + scoring,
+        "usd": cost.usage.usd,
+        "model_tokens": cost.usage.tokens,
     }
 
 
-def _words(events: Sequence[Record], trial: Trial) -> list[str]:
-    """What the selection said of a trial."""
-    selected: list[Any] = list(of_kind(list(events), "selected"))
-    head = f"round {trial.name}: "
-    return [
-        words.removeprefix(head)
-        for event in selected
-        for words in event["words"]
-        if words.startswith(head)
-    ]
-
-
-def _facts(events: Sequence[Record], trials: Sequence[Trial]) -> list[tuple[str, str]]:
-    best = next((trial for trial in trials if trial.name == best_name(events)), None)
+def _facts(state: RunState) -> list[tuple[str, str]]:
+    trials, best = state.trials, state.best
     facts = [("proposals", str(len(trials))), ("accepted", str(sum(t.accepted for t in trials)))]
-    if best is not None and best.area is not None:
+    if best is not None and best.area is not None and best.points:
         top = max(point.accuracy for point in best.points)
         facts += [
             ("best program", title(best)),
             ("its frontier area", f"{best.area:.2f}"),
             ("its best accuracy", f"{top:.2f} %"),
         ]
-    if (again := winner_of(events)) is not None:
+    if (again := state.winner) is not None:
         facts += again.facts
-    baselines: list[Any] = list(of_kind(list(events), "baseline"))
-    if baselines:
-        leader = max(baselines, key=lambda event: float(event["area"]))
-        facts.append((f"frontier area of {leader['name']}", f"{leader['area']:.2f}"))
-    finalized: list[Any] = list(of_kind(list(events), "finalized"))
-    for event in finalized:
-        found = event["results"]["controllers"][f"round {event['trial']}"]
-        interval = f"{found['area']:.2f} ({found['area_low']:.1f} … {found['area_high']:.1f})"
-        facts.append((f"held-out area of round {event['trial']}", interval))
-    facts += [(f"programs that ran {tier}", str(count)) for tier, count in _tiers(events)]
-    facts.append(("time", f"{seconds_spent(list(events)) / 60:.1f} min"))
-    costs = [round_cost(events, number) for number in {trial.round for trial in trials}]
-    unpriced = any(cost["usd"] == "unpriced" for cost in costs)
-    dollars = "unpriced" if unpriced else f"${sum(cost['usd'] for cost in costs):.2f}"
+    if state.baselines:
+        leader = max(state.baselines.values(), key=lambda scored: scored.area)
+        facts.append((f"frontier area of {leader.name}", f"{leader.area:.2f}"))
+    if state.finalized is not None:
+        name = f"round {state.finalized.trial}"
+        found = state.finalized.results.controllers.get(name)
+        if found is not None:
+            interval = f"{found.area:.2f} ({found.area_low:.1f} … {found.area_high:.1f})"
+            facts.append((f"held-out area of {name}", interval))
+    facts += [(f"programs that ran {tier}", str(count)) for tier, count in _tiers(state)]
+    facts.append(("time", f"{state.seconds / 60:.1f} min"))
+    usd = state.usage.usd
+    dollars = "unpriced" if usd is None else f"${usd:.2f}"
     return [*facts, ("cost of model calls", dollars)]
 
 
-def _tiers(events: Sequence[Record]) -> list[tuple[str, int]]:
+def _tiers(state: RunState) -> list[tuple[str, int]]:
     """How well proposed programs were sealed, and how many were so."""
-    notes: list[Any] = [event["notes"] for event in of_kind(list(events), "scored")]
-    return sorted(Counter(note["tier"] for note in notes if "tier" in note).items())
+    tiers = (scored.notes.get("tier") for scored in state.scored.values())
+    return sorted(Counter(tier for tier in tiers if isinstance(tier, str)).items())
 
 
 def _made_by(settings: RunSettings) -> dict[str, Any]:

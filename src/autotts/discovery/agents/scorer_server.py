@@ -13,13 +13,12 @@ import socket
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 from autotts.discovery.agents.scorer_client import address
 from autotts.discovery.explorer import Feedback, OutOfBudget, Record
-from autotts.discovery.run.records import feedback_record
 from autotts.errors import RunError
 from autotts.untrusted import MOST_BYTES, parse_json
 
@@ -201,7 +200,7 @@ class ScorerSocket:
 
 
 def _answer(feedback: Feedback, left: int | None) -> Record:
-    return {"ok": feedback.ok, **feedback_record(feedback), "tries_left": left}
+    return {"ok": feedback.ok, **asdict(feedback), "tries_left": left}
 
 
 def _refusal(reason: str, left: int | None) -> Record:

@@ -23,7 +23,6 @@ from autotts.discovery.explorers import take_options
 from autotts.discovery.explorers.options import number
 from autotts.discovery.prompts.briefing import prompt, sweep_length, task
 from autotts.discovery.run.folder import RunFolder
-from autotts.discovery.run.records import proposals_of
 from autotts.errors import ProposalError, RunError
 from autotts.files import write_text
 from autotts.programs.language import check_source
@@ -98,7 +97,7 @@ def _submissions(folder: Path) -> list[Proposal]:
     """What was submitted for a round, in order."""
     found = []
     place = folder / _SUBMITTED
-    numbers = sorted(int(p.name) for p in place.glob("*") if p.name.isdigit())
+    numbers = sorted(int(p.name) for p in place.glob("*") if p.name.isdecimal())
     for entry in numbers:
         handle = os.open(place / str(entry), os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -117,7 +116,7 @@ def find_submission(run: Path) -> Path:
         ProposalError: there is none.
     """
     folder = RunFolder(run)
-    following = max(proposals_of(folder.events), default=0) + 1
+    following = max(folder.state.proposals, default=0) + 1
     places = (run, folder.round(following) / "explorer")
     for place in places:
         if (place / "program.py").is_file():
@@ -145,9 +144,9 @@ def submit(run: Path, program: Path, proposal: Path | None) -> tuple[int, Path]:
             f"{error}; a submission needs {program} and, in words, proposal.md"
         ) from error
     check_source(source, str(program))
-    following = max(proposals_of(folder.events), default=0) + 1
+    following = max(folder.state.proposals, default=0) + 1
     place = folder.round(following) / "explorer" / _SUBMITTED
-    entries = [int(p.name) for p in place.glob("*") if p.name.isdigit()]
+    entries = [int(p.name) for p in place.glob("*") if p.name.isdecimal()]
     target = place / str(max(entries, default=0) + 1)
     half = place / f".{os.getpid()}"
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from autotts.discovery.explorer import FREE, Proposal, Record, Turn, Usage
 from autotts.discovery.explorers import take_options
 from autotts.discovery.run import events
-from autotts.discovery.run.records import proposals_of
+from autotts.discovery.run.state import RunState
 from autotts.errors import ProposalError, SpecError
 
 
@@ -23,7 +23,7 @@ class Recorded:
             RunError: there is no run in that folder.
         """
         self._run = run
-        self._proposals = proposals_of(events.read(run / "events.jsonl"))
+        self._proposals = RunState.of(events.read(run / "events.jsonl")).proposals
 
     def settings(self) -> Record:
         return {"run": str(self._run), "rounds": len(self._proposals)}

@@ -14,7 +14,6 @@ from autotts.discovery.agents import scorer_client
 from autotts.discovery.agents.workspace import start_of
 from autotts.discovery.prompts.briefing import history_text, task
 from autotts.discovery.run.folder import RunFolder
-from autotts.discovery.run.records import history_of
 from autotts.errors import RunError, SpecError
 from autotts.files import write_text
 
@@ -39,7 +38,7 @@ def export(run: Path, framework: str, out: Path) -> list[Path]:
     if framework not in FRAMEWORKS:
         raise SpecError(f"--for {framework}: there are {', '.join(FRAMEWORKS)}")
     folder = RunFolder(run)
-    history = history_of(folder.events)
+    history = folder.state.history
     words = task(folder.settings.rules, len(folder.settings.betas))
     words += "\n" + history_text(history, traces=folder.settings.traces, max_bytes=_HISTORY_BYTES)
     blanks = {

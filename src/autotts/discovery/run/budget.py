@@ -1,61 +1,41 @@
-"""The budget of a run: what is spent, what is left, and what may still be asked for."""
+"""The budget of a run: what is left of it, and what may still be asked for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from autotts.discovery.explorer import FREE, OutOfBudget, Record, Remaining, Usage
+from autotts.discovery.explorer import OutOfBudget, Remaining, Usage
 from autotts.discovery.run.settings import RunLimits
+
+if TYPE_CHECKING:
+    from autotts.discovery.run.state import RunState
 
 
 class Ledger:
-    """Counts what a run spends, from its events; refuses what does not fit.
+    """Holds what a run has spent against its limits; refuses what does not fit.
 
     A call that was sent and whose reply is not known (a crash, an error) counts as what was
     reserved for it: it may have cost that much, and a limit that can be overrun by crashing is
     none.
     """
 
-    def __init__(self, limits: RunLimits, clock: Callable[[], float]) -> None:
+    def __init__(self, limits: RunLimits, state: "RunState", clock: Callable[[], float]) -> None:
         """
         Args:
             clock: seconds of the run so far, all sessions.
         """
         self.limits = limits
-        self._calls: dict[str, Usage] = {}
-        self.evaluations = 0
-        self.rounds = 0
+        self._state = state
         self._clock = clock
-
-    def replay(self, events: Iterable[Record]) -> None:
-        """Count what stands in a run's log."""
-        for event in events:
-            self.count(event)
-
-    def count(self, event: Record) -> None:
-        """Count one event."""
-        kind = event["event"]
-        if kind == "call":
-            self._calls[str(event["id"])] = usage_of(event["reserved"])
-        elif kind in ("reply", "call-failed"):
-            self._calls[str(event["id"])] = usage_of(event["usage"])
-        elif kind in ("scored", "tried"):
-            self.evaluations += int(bool(event["counts"]))
-        elif kind == "selected":
-            self.rounds += 1
-
-    @property
-    def usage(self) -> Usage:
-        """What all calls cost, or may have cost."""
-        return sum(self._calls.values(), FREE)
 
     @property
     def remaining(self) -> Remaining:
-        limits, usage = self.limits, self.usage
+        limits, usage = self.limits, self._state.usage
         usd = None
         if limits.usd is not None and usage.usd is not None:
             usd = max(0.0, limits.usd - usage.usd)
         return Remaining(
-            rounds=_left(limits.rounds, self.rounds),
-            evaluations=_left(limits.evaluations, self.evaluations),
+            rounds=_left(limits.rounds, len(self._state.selections)),
+            evaluations=_left(limits.evaluations, self._state.evaluations),
             model_tokens=_left(limits.model_tokens, usage.tokens),
             usd=usd,
             seconds=None if limits.seconds is None else max(0.0, limits.seconds - self._clock()),
@@ -76,7 +56,7 @@ class Ledger:
             )
         if limits.usd is None:
             return
-        if usage.usd is None or self.usage.usd is None:
+        if usage.usd is None or self._state.usage.usd is None:
             raise OutOfBudget(
                 f"a limit of {limits.usd} USD can't be kept: the price of a call is unknown; give"
                 " the model's price, or leave out --usd"
@@ -144,12 +124,6 @@ def settled(said: Usage, reserved: Usage) -> Usage:
         output_tokens=tokens("output_tokens"),
         usd=said.usd if said.usd is None or is_usd(said.usd) else reserved.usd,
     )
-
-
-def usage_of(record: object) -> Usage:
-    """Usage as it stands in an event."""
-    assert isinstance(record, dict)
-    return Usage(**record)
 
 
 def priced(usd: float | None) -> str:

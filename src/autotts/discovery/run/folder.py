@@ -9,18 +9,23 @@ rounds/0003/explorer/   the explorer's own files
 evaluations/        replayed sweeps by content; can be made again
 finalize/           the held-out results, once
 lock                held by the process that writes
+
+A run's folder may come from somebody else. What is read of it is a plain file of a bounded size,
+and nothing is written through a link in it.
 """
 
 import fcntl
 import os
 from pathlib import Path
 
-from autotts.discovery.explorer import Record
 from autotts.discovery.run import events
-from autotts.discovery.run.events import EventLog
+from autotts.discovery.run.events import E, EventLog
 from autotts.discovery.run.settings import RunSettings, parse_settings
+from autotts.discovery.run.state import RunState
 from autotts.errors import RunError
-from autotts.files import write_text
+from autotts.files import read_regular, write_text
+
+_MOST_SETTINGS_BYTES = 2**20
 
 
 class RunFolder:
@@ -29,14 +34,17 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         """
         Raises:
-            RunError: there is no run in this folder.
+            RunError: there is no run in this folder, or its settings can't be read.
         """
         self.path = path
-        if not (path / "run.toml").is_file():
-            raise RunError(f"{path}: no run here (it has no run.toml)")
-        self.settings = parse_settings(
-            (path / "run.toml").read_text(encoding="utf-8"), str(path / "run.toml")
-        )
+        where = path / "run.toml"
+        try:
+            content = read_regular(where, most_bytes=_MOST_SETTINGS_BYTES)
+        except FileNotFoundError:
+            raise RunError(f"{path}: no run here (it has no run.toml)") from None
+        except OSError as error:
+            raise RunError(f"{where}: {error.strerror}") from error
+        self.settings = parse_settings(content, str(where))
 
     @classmethod
     def create(cls, path: Path, settings: RunSettings) -> "RunFolder":
@@ -59,10 +67,29 @@ class RunFolder:
         return cls(path)
 
     @property
-    def events(self) -> list[Record]:
-        """What happened so far; somebody may be writing on."""
+    def state(self) -> RunState:
+        """What happened so far; somebody may be writing on.
+
+        Raises:
+            RunError: the log is damaged.
+        """
         log = self.path / "events.jsonl"
-        return events.read(log) if log.exists() else []
+        return RunState.of(events.read(log) if os.path.lexists(log) else [])
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a process holds the run."""
+        try:
+            handle = os.open(self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return False  # nobody ever did, or it is no lock
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
 
     def round(self, number: int, index: int = 0) -> Path:
         """The folder of a proposal."""
@@ -94,12 +121,16 @@ class OpenRun:
     def __init__(self, folder: RunFolder) -> None:
         """
         Raises:
-            RunError: another process holds it, or the folder can't be written.
+            RunError: another process holds it, or the folder can't be written, or has a link in it.
         """
         self.folder = folder
+        self.state = RunState()
+        _check_no_links(folder.path)
         path = folder.path / "lock"
         try:
-            self._lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._lock = os.open(
+                path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644
+            )
         except OSError as error:
             raise RunError(f"{path}: {error.strerror}; a run needs to write its folder") from error
         try:
@@ -113,7 +144,7 @@ class OpenRun:
         try:
             os.ftruncate(self._lock, 0)
             os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
-            self.log = EventLog(folder.path / "events.jsonl")
+            self.log = EventLog(folder.path / "events.jsonl", self.state.fold)
         except OSError as error:
             os.close(self._lock)
             raise RunError(f"{path}: {error.strerror}") from error
@@ -127,6 +158,25 @@ class OpenRun:
     def __exit__(self, *_: object) -> None:
         self.log.close()
         os.close(self._lock)
+
+    def append(self, event: E) -> E:
+        """Record an event; see `EventLog.append`."""
+        return self.log.append(event)
+
+
+def _check_no_links(folder: Path) -> None:
+    """A run writes only where it is: a link in its folder would lead its files elsewhere.
+
+    Raises:
+        RunError: there is one.
+    """
+    for path, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if os.path.islink(os.path.join(path, name)):
+                raise RunError(
+                    f"{os.path.join(path, name)} is a link; a run writes to its own folder alone:"
+                    " put a copy in its place"
+                )
 
 
 def write_new(path: Path, text: str) -> None:

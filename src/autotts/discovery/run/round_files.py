@@ -1,55 +1,55 @@
-"""The files of a round: what a person or an agent reads; made from the event log alone."""
+"""The files of a round: what a person or an agent reads; made from the state of the run alone."""
 
 import csv
 import io
 import json
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
 
-from autotts.discovery.explorer import FREE, Proposal, Record, SweepPoint, Usage
-from autotts.discovery.run.budget import priced, usage_of
-from autotts.discovery.run.events import of_kind
+from autotts.discovery.explorer import Proposal, SweepPoint, Usage
+from autotts.discovery.run.budget import priced
 from autotts.discovery.run.folder import RunFolder
-from autotts.discovery.run.records import best_name, proposals_of, trials_of
+from autotts.discovery.run.state import RoundCost, RunState
 
-_SWEEP_FIELDS = ("area", "fractions", "points", "notes", "errors", "remarks")
 _COLUMNS = ("beta", "accuracy", "tokens", "fraction", "sequential_tokens")
 
 
-def write_round(folder: RunFolder, events: Sequence[Record], number: int) -> None:
+def write_round(folder: RunFolder, state: RunState, number: int) -> None:
     """Write (again) the files of one round.
 
     Raises:
         RunError: one can't be written.
     """
-    for index, proposal in enumerate(proposals_of(events)[number]):
+    for index, proposal in enumerate(state.proposals[number]):
         place = folder.round(number, index)
         folder.write(place / "program.py", proposal.source)
         folder.write(place / "proposal.md", proposal_text(proposal))
-    scored = {e["index"]: e for e in of_kind(list(events), "scored") if e["round"] == number}
-    for trial in (t for t in trials_of(events) if t.round == number):
-        place = folder.round(number, trial.index)
-        event: Any = scored[trial.index]
-        fields = {key: event[key] for key in _SWEEP_FIELDS}
-        folder.write(place / "sweep.json", json.dumps(fields, indent=1) + "\n")
-        folder.write(place / "sweep.csv", sweep_csv(trial.points))
-        folder.write(place / "errors.txt", "".join(f"{line}\n" for line in trial.errors))
-        for name, text in (("digest.md", trial.digest), ("traces.md", trial.traces)):
+    for scored in (found for (of, _), found in state.scored.items() if of == number):
+        place = folder.round(number, scored.index)
+        sweep = {
+            "area": scored.area,
+            "fractions": scored.fractions,
+            "points": [asdict(point) for point in scored.points],
+            "notes": scored.notes,
+            "errors": scored.errors,
+            "remarks": scored.remarks,
+        }
+        folder.write(place / "sweep.json", json.dumps(sweep, indent=1) + "\n")
+        folder.write(place / "sweep.csv", sweep_csv(scored.points))
+        folder.write(place / "errors.txt", "".join(f"{line}\n" for line in scored.errors))
+        for name, text in (("digest.md", scored.digest), ("traces.md", scored.traces)):
             if text:
                 folder.write(place / name, text)
-    failures = [e["reason"] for e in of_kind(list(events), "failed") if e["round"] == number]
-    if failures:
-        folder.write(folder.round(number) / "errors.txt", f"{failures[0]}\n")
-    cost = json.dumps(round_cost(events, number), indent=1)
+    if number in state.failures:
+        folder.write(folder.round(number) / "errors.txt", f"{state.failures[number].reason}\n")
+    cost = json.dumps(_cost_record(state.cost(number)), indent=1)
     folder.write(folder.round(number) / "cost.json", cost + "\n")
 
 
-def write_best(folder: RunFolder, events: Sequence[Record]) -> None:
+def write_best(folder: RunFolder, state: RunState) -> None:
     """Write the leading program to `best.py`."""
-    name = best_name(events)
-    for trial in trials_of(events):
-        if trial.name == name:
-            folder.write(folder.path / "best.py", trial.proposal.source)
+    if state.best is not None:
+        folder.write(folder.path / "best.py", state.best.proposal.source)
 
 
 def proposal_text(proposal: Proposal) -> str:
@@ -76,25 +76,11 @@ def sweep_csv(points: Sequence[SweepPoint]) -> str:
     return text.getvalue()
 
 
-def round_cost(events: Sequence[Record], number: int) -> dict[str, Any]:
-    """Seconds and model calls of one round."""
-    calls = {
-        e["id"]: usage_of(e["reserved"])
-        for e in of_kind(list(events), "call")
-        if e["round"] == number
-    }
-    for event in of_kind(list(events), "reply", "call-failed"):
-        if event["id"] in calls:
-            calls[event["id"]] = usage_of(event["usage"])
-    usage = sum(calls.values(), FREE)
-
-    def seconds(*kinds: str) -> float:
-        found: list[Any] = [e for e in of_kind(list(events), *kinds) if e["round"] == number]
-        return round(sum(float(e["seconds"]) for e in found), 3)
-
+def _cost_record(cost: RoundCost) -> dict[str, float | str]:
+    usage = cost.usage
     return {
-        "seconds_proposing": seconds("proposed", "failed"),
-        "seconds_scoring": seconds("scored"),
+        "seconds_proposing": round(cost.seconds_proposing, 3),
+        "seconds_scoring": round(cost.seconds_scoring, 3),
         "calls": usage.calls,
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,

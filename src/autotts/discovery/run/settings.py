@@ -27,7 +27,11 @@ def _limit(value: object) -> object:
 
 
 Count = Annotated[Annotated[int, Field(ge=0)] | None, BeforeValidator(_limit)]
-Amount = Annotated[Annotated[float, Field(ge=0)] | None, BeforeValidator(_limit)]
+Amount = Annotated[
+    Annotated[float, Field(ge=0, allow_inf_nan=False)] | None, BeforeValidator(_limit)
+]
+Beta = Annotated[float, Field(ge=0, le=1)]
+Draws = Annotated[str, Field(pattern=r"^(reference|subsets):[0-9]{1,6}$")]
 
 
 class RunLimits(BaseModel):
@@ -82,17 +86,17 @@ class RunSettings(BaseModel):
 
     model_config = _FIELDS
     name: str
-    seed: int = 0
-    proposals: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    proposals: int = Field(default=1, ge=1, le=1000)
     selection: Literal["area", "accuracy"] = "area"
     accept: float = Field(default=0.8, ge=0.5, lt=1)
     traces: bool = True
     driver: Literal["sealed", "blind", "in-process"] = "sealed"
     unsafe: bool = False
     audit: int = Field(default=600, ge=0)
-    betas: tuple[float, ...] = BETAS
-    draws: str = "reference:100"
-    try_draws: str = "reference:20"
+    betas: tuple[Beta, ...] = Field(default=BETAS, min_length=1, max_length=1001)
+    draws: Draws = "reference:100"
+    try_draws: Draws = "reference:20"
     failed: Literal["vote", "abstain"] = "vote"
     probe_tokens: int = Field(default=0, ge=0)
     baselines: tuple[str, ...] = ("asc", "short-mk", "cmc")
@@ -127,16 +131,20 @@ class RunSettings(BaseModel):
         return "\n".join(_toml(fields)) + "\n"
 
 
-def parse_settings(text: str, where: str) -> RunSettings:
-    """Settings from the text of `run.toml`.
+def parse_settings(content: bytes, where: str) -> RunSettings:
+    """Settings from the content of `run.toml`.
 
     Raises:
         RunError: it isn't one.
     """
     try:
-        return RunSettings.model_validate(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise RunError(f"{where}: {error}") from error
+        return RunSettings.model_validate(tomllib.loads(content.decode("utf-8-sig")))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)[0]
+        field = ".".join(str(part) for part in found["loc"])
+        raise RunError(f"{where}: {field}: {found['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{where}: no TOML: {error}") from error
 
 
 def _toml(fields: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

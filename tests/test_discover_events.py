@@ -1,0 +1,166 @@
+"""The events of a run: written, read in every version, folded."""
+
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from autotts.discovery.finalize import finalize
+from autotts.discovery.run import events
+from autotts.discovery.run.events import KINDS, VERSION, EventLog, parse_event
+from autotts.discovery.run.folder import RunFolder
+from autotts.discovery.run.settings import RunLimits
+from autotts.discovery.run.state import RunState
+from autotts.errors import RunError
+from autotts.reports.runs import from_run
+from discover_toy import Scripted, lines, session, settings, store_folder
+
+VERSION_1 = Path(__file__).parent / "runs" / "version-1"
+"""A finalized run as it was recorded before events had versions: three rounds of the scripted
+explorer on the toy store, the second of which failed, with a stop at a limit between."""
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    store_folder(folder / "stores")
+    store_folder(folder / "held", name="held", seed=5)
+    return folder
+
+
+@pytest.fixture
+def old(tmp_path, stores):
+    """The run of version 1, among its stores, up to the event that opened the held-out ones."""
+
+    def copy(until="opened"):
+        folder = tmp_path / "old"
+        shutil.copytree(VERSION_1, folder)
+        for path in (folder / "run.toml", folder / "events.jsonl"):
+            path.write_text(path.read_text().replace("STORES", str(stores)))
+        kept = []
+        for line in (folder / "events.jsonl").read_text().splitlines(keepends=True):
+            if json.loads(line)["event"] == until:
+                break
+            kept.append(line)
+        (folder / "events.jsonl").write_text("".join(kept))
+        return folder
+
+    return copy
+
+
+def test_a_run_of_version_1_reads_as_it_was(old):
+    state = RunFolder(old(until="")).state
+    assert [trial.name for trial in state.trials] == ["1", "3", "3.2"]
+    assert [trial.accepted for trial in state.trials] == [True, False, False]
+    assert state.best.name == "1"
+    assert state.failures[2].reason == "HTTP 500"
+    assert (state.usage.calls, state.usage.tokens) == (3, 320)
+    assert state.usage.usd == pytest.approx(0.51)
+    assert (state.evaluations, len(state.selections)) == (4, 3)
+    assert state.limits == RunLimits(rounds=3, model_tokens=900)
+    assert state.winner.name == "round-1"
+    assert state.finalized.results.controllers["round 1"].area == pytest.approx(47.98, abs=0.01)
+    assert state.condition == "finalized"
+
+
+def test_a_run_of_version_1_is_reported(old):
+    report = from_run(old(until=""), replay=False)
+    assert [round_.name for round_ in report.rounds] == ["1", "2", "3", "3.2"]
+    assert dict(report.facts)["held-out area of round 1"].startswith("47.98 ")
+
+
+def test_a_run_of_version_1_is_resumed(old, tmp_path):
+    """Its rounds are not run again, its calls not paid again, and new lines are of this version."""
+    folder = old()
+    session(folder, Scripted(tmp_path / "sent"), RunLimits(rounds=4))
+    assert (tmp_path / "sent").read_text() == "4\n"
+    versions = [line.get("version", 1) for line in lines(folder)]
+    assert sorted(versions) == versions
+    assert set(versions) == {1, VERSION}
+    assert RunFolder(folder).state.trials[-1].name == "4"
+
+
+def test_a_run_of_version_1_is_finalized_with_the_same_figures(old):
+    recorded = RunFolder(VERSION_1).state.finalized.results
+    with RunFolder(old()).open() as run:
+        results = finalize(run, lambda text: None)
+    for name, found in results.controllers.items():
+        assert found.area == pytest.approx(recorded.controllers[name].area)
+        assert found.points == recorded.controllers[name].points
+
+
+def test_every_kind_is_read_as_it_was_written(old, tmp_path, stores):
+    """What the log folds while it is written is what a reader folds."""
+    folder = RunFolder.create(tmp_path / "new", settings(stores / "stores", baselines=("asc",)))
+    session(folder.path, Scripted(tmp_path / "sent"))
+    with folder.open() as run:
+        run.append(events.Interrupted("SIGINT"))
+        run.append(events.Stopped("a lone surrogate \ud800"))
+        assert run.state == folder.state
+    assert folder.state.last.reason == "a lone surrogate ?"
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_an_event_says_nothing_that_its_class_does_not(kind):
+    name = next(name for name, found in KINDS.items() if found is kind)
+    line = {"event": name, "version": VERSION, "at": "", "clock": 0.0, "surprise": 1}
+    with pytest.raises(RunError, match=f"damaged: {name}: "):
+        parse_event(json.dumps(line).encode())
+    assert {"at", "clock"} <= {field.name for field in fields(kind)}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"event": "ended", "version": 3, "at": "", "clock": 0, "rounds": 1}', "update autotts"),
+        ('{"event": "ended", "version": "2", "at": "", "clock": 0, "rounds": 1}', "version '2'"),
+        ('{"event": "dreamt", "version": 2, "at": "", "clock": 0}', "kind 'dreamt'"),
+        ('{"event": ["ended"], "at": "", "clock": 0}', "kind"),
+        ('{"event": "ended", "at": "", "clock": 0, "rounds": "many"}', "rounds: "),
+        ('{"event": "ended", "at": "", "clock": NaN, "rounds": 1}', "damaged"),
+        ('{"event": "stopped", "at": "", "clock": 1e999, "reason": ""}', "clock"),
+        ('{"event": "ended", "at": ""}', "event, at and clock"),
+        ("[" * 100_000, "damaged"),
+        ("7", "event, at and clock"),
+    ],
+)
+def test_a_line_that_is_no_event_is_named(tmp_path, line, words):
+    path = tmp_path / "events.jsonl"
+    path.write_text(f"{line}\n")
+    with pytest.raises(RunError, match=words) as caught:
+        list(events.read(path))
+    assert str(caught.value).startswith(f"{path}:1: ")
+
+
+def test_events_that_contradict_each_other_are_refused(tmp_path):
+    reply = events.CallReplied("call-9", {}, events.Usage())
+    with pytest.raises(RunError, match="speaks of call call-9, which the log doesn't have"):
+        RunState.of([reply])
+
+
+def test_an_event_that_could_not_be_read_is_not_written(tmp_path):
+    log = EventLog(tmp_path / "events.jsonl", RunState().fold)
+    lost = events.CallLost("a", "", events.Usage(1, 1, 1, float("nan")))
+    with pytest.raises(RunError, match="damaged"):
+        log.append(lost)
+    log.append(events.Ended(1))
+    assert [event.rounds for event in events.read(tmp_path / "events.jsonl")] == [1]
+
+
+def test_a_session_told_to_end_while_it_writes_leaves_whole_lines(tmp_path, monkeypatch):
+    log = EventLog(tmp_path / "events.jsonl", RunState().fold)
+    log.append(events.Ended(1))
+    write = events.os.write
+
+    def interrupted(handle, line):
+        write(handle, line[:10])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(events.os, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        log.append(events.Ended(2))
+    monkeypatch.undo()
+    log.append(events.Ended(3))
+    assert [event.rounds for event in events.read(tmp_path / "events.jsonl")] == [1, 3]
