@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from autotts.discovery.agents.claims import charged, claude_claim, codex_claim
 from autotts.discovery.explorer import Usage
 from autotts.discovery.explorers.agent import PRESETS
-from autotts.discovery.run.budget import is_tokens, is_usd, settled
+from autotts.discovery.run.charges import is_tokens, is_usd, settled
 
 CLAUDE = {
     "type": "result",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from autotts.discovery.explorer import Usage
-from autotts.discovery.run.budget import is_tokens, is_usd
+from autotts.discovery.run.charges import is_tokens, is_usd
 from autotts.untrusted import parse_json
 
 _LONGEST_LINE = 4 * 1024 * 1024

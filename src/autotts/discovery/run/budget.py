@@ -1,13 +1,10 @@
 """The budget of a run: what is left of it, and what may still be asked for."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from autotts.discovery.explorer import OutOfBudget, Remaining, Usage
 from autotts.discovery.run.settings import RunLimits
-
-if TYPE_CHECKING:
-    from autotts.discovery.run.state import RunState
+from autotts.discovery.run.state import RunState
 
 
 class Ledger:
@@ -18,7 +15,7 @@ class Ledger:
     none.
     """
 
-    def __init__(self, limits: RunLimits, state: "RunState", clock: Callable[[], float]) -> None:
+    def __init__(self, limits: RunLimits, state: RunState, clock: Callable[[], float]) -> None:
         """
         Args:
             clock: seconds of the run so far, all sessions.
@@ -94,36 +91,6 @@ class Ledger:
 
 def _left(limit: int | None, spent: int) -> int | None:
     return None if limit is None else max(0, limit - spent)
-
-
-MOST_TOKENS, MOST_USD = 10**12, 1e6
-"""What no call costs: a figure above is an error of whoever says it."""
-
-
-def is_tokens(amount: object) -> bool:
-    """Whether this can be a number of tokens, or of calls."""
-    return type(amount) is int and 0 <= amount <= MOST_TOKENS
-
-
-def is_usd(amount: object) -> bool:
-    """Whether this can be a price: a finite number, no less than nothing."""
-    # Infinity and NaN fail the comparison, and so do integers that no float holds.
-    return (type(amount) is int or type(amount) is float) and 0 <= amount <= MOST_USD
-
-
-def settled(said: Usage, reserved: Usage) -> Usage:
-    """What to charge for a call: what is said of it, but its reservation where that can't be."""
-
-    def tokens(name: str) -> int:
-        amount = getattr(said, name)
-        return amount if is_tokens(amount) else getattr(reserved, name)  # type: ignore[no-any-return]
-
-    return Usage(
-        calls=tokens("calls"),
-        input_tokens=tokens("input_tokens"),
-        output_tokens=tokens("output_tokens"),
-        usd=said.usd if said.usd is None or is_usd(said.usd) else reserved.usd,
-    )
 
 
 def priced(usd: float | None) -> str:

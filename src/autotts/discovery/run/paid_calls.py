@@ -8,7 +8,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 
 from autotts.discovery.explorer import CallFailed, Record, Usage
-from autotts.discovery.run.budget import Ledger, settled
+from autotts.discovery.run.budget import Ledger
+from autotts.discovery.run.charges import settled
 from autotts.discovery.run.events import CallLost, CallReplied, CallReserved
 from autotts.discovery.run.folder import OpenRun
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from autotts.discovery.explorer import FREE, Feedback, History, Proposal, Trial, Usage
 from autotts.discovery.run import events
-from autotts.discovery.run.budget import settled
+from autotts.discovery.run.charges import settled
 from autotts.discovery.run.events import (
     BaselineScored,
     CallLost,
