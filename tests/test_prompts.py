@@ -168,4 +168,4 @@ def test_any_text_can_be_read(text: str) -> None:
 def test_words_cannot_drive_a_terminal() -> None:
     """Escape sequences of a model are shown, not obeyed."""
     text = f"## Idea\n\x1b]0;owned\x07One.\n```python\n{PROGRAM}```\n"
-    assert parse_reply(text).idea == "?]0;owned?One."
+    assert parse_reply(text).idea == "␛]0;owned␇One."

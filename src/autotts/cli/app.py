@@ -19,6 +19,7 @@ from autotts.cli import (
     sandbox,
     trace,
 )
+from autotts.cli.screen import accept_any_text, say
 from autotts.errors import AutottsError
 
 INTERRUPTED = 130
@@ -59,7 +60,7 @@ app.command("doctor")(sandbox.doctor)
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"autotts {__version__}")
+        say(f"autotts {__version__}")
         raise typer.Exit
 
 
@@ -74,10 +75,11 @@ def _options(
 
 def main() -> None:
     """Run a command; an error of ours is one message and exit code 1."""
+    accept_any_text()
     try:
         app()
     except AutottsError as error:
-        typer.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
         sys.exit(1)
     except BrokenPipeError:
         # The reader, such as `head`, has what it wanted.
@@ -85,8 +87,8 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"error: {where}{error.strerror or error}", err=True)
+        say(f"error: {where}{error.strerror or error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
+        say("interrupted", err=True)
         sys.exit(INTERRUPTED)

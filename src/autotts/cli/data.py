@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from autotts.cli.screen import console, say
 from autotts.errors import StoreError
 
 app = typer.Typer(help="Import, check, list and simulate replay stores.", no_args_is_help=True)
@@ -27,7 +28,7 @@ def import_(
 
     written = stores.import_released(path, out, model=model, dataset=dataset, overwrite=overwrite)
     for folder in written:
-        typer.echo(f"wrote {folder}")
+        say(f"wrote {folder}")
 
 
 @app.command()
@@ -43,10 +44,10 @@ def check(
             store = stores.check(folder)
         except StoreError as error:
             damaged += 1
-            typer.echo(f"damaged {error}", err=True)
+            say(f"damaged {error}", err=True)
             continue
         questions, branches, _ = store.pool.probes.shape
-        typer.echo(f"sound   {folder}: {questions} x {branches} branches, {store.digest[:12]}")
+        say(f"sound   {folder}: {questions} x {branches} branches, {store.digest[:12]}")
     if damaged:
         raise typer.Exit(1)
 
@@ -56,7 +57,6 @@ def list_(
     folders: Annotated[list[Path], typer.Argument(help="Stores, or folders with stores below.")],
 ) -> None:
     """List stores: what they hold and where they come from."""
-    from rich.console import Console
     from rich.table import Table
 
     from autotts import stores
@@ -76,7 +76,7 @@ def list_(
             manifest.billing,
             manifest.digest[:12],
         )
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -101,4 +101,4 @@ def simulate(
         branches=branches, seed=seed, like=fitted,
         model=model, dataset=dataset, overwrite=overwrite,
     )  # fmt: skip
-    typer.echo(f"wrote {folder}")
+    say(f"wrote {folder}")

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from autotts.cli.screen import say
 from autotts.errors import RunError
+from autotts.files import write_text
 
 _MARKER = "demo.txt"
 _MODELS = {"small": 0.35, "large": 0.55}
@@ -31,15 +33,15 @@ def demo(
             raise RunError(f"{out} is there and is no demo; choose another --out")
         shutil.rmtree(out)
     out.mkdir(parents=True)
-    (out / _MARKER).write_text("Written by `autotts demo`, and replaced by the next one.\n")
-    typer.echo("Simulating two models on a search set and on a held-out set")
+    write_text(out / _MARKER, "Written by `autotts demo`, and replaced by the next one.\n")
+    say("Simulating two models on a search set and on a held-out set")
     for dataset, first_seed in _SEEDS.items():
         for k, (model, accuracy) in enumerate(_MODELS.items()):
             folder = simulate(
                 out / "stores" / dataset, seed=first_seed + k, accuracy=accuracy, model=model,
                 dataset=dataset,
             )  # fmt: skip
-            typer.echo(f"wrote {folder}")
+            say(f"wrote {folder}")
     run = out / "run"
     discover(
         stores=[out / "stores" / "search"],

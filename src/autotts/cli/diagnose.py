@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autotts.cli import options
+from autotts.cli.screen import say
 from autotts.errors import SpecError
+from autotts.text import shorten
 
 if TYPE_CHECKING:
     import polars as pl
@@ -82,7 +84,7 @@ def diagnose(
         if against is not None:
             theirs = _run(loaded, programs.parse(against), beta, settings, None)
             other = findings.diagnose(theirs, horizon=horizon)
-        typer.echo(digest.digest(found, ran, parent=other, more=more))
+        say(digest.digest(found, ran, parent=other, more=more))
 
 
 def _of_stores(place: Sequence[Path], controller: str | None, number: int | None) -> "Spec":
@@ -140,7 +142,7 @@ def _print_episodes(
     if question is None or draw >= draws:
         raise SpecError(f"draw {draw}: there are draws 0 to {draws - 1}")
     for one in ran:
-        typer.echo(show(one, found, question, draw))
+        say(show(one, found, question, draw))
 
 
 def pool(stores: options.Stores, seed: options.Seed = 0) -> None:
@@ -148,9 +150,9 @@ def pool(stores: options.Stores, seed: options.Seed = 0) -> None:
     from autotts.diagnosis import pools
 
     for store in options.load_stores(stores):
-        typer.echo(store.name)
+        say(store.name)
         for name, frame in pools.describe(store, seed=seed).items():
-            typer.echo(f"\n{name.replace('_', ' ')}")
+            say(f"\n{name.replace('_', ' ')}")
             _print_frame(frame.transpose(include_header=True) if len(frame) == 1 else frame)
 
 
@@ -192,13 +194,13 @@ def _print_tuning(found: "Tuning") -> None:
 
     on = len(found.confirmed)
     rows = np.unique(np.linspace(0, on - 1, _FRONTIER_ROWS).round().astype(int))
-    typer.echo(f"{len(found.trials)} settings, {found.per_minute:.0f} a minute, {on} of them on")
-    typer.echo(f"the frontier. {len(rows)} of these, and the same on fresh draws (--out has all):")
+    say(f"{len(found.trials)} settings, {found.per_minute:.0f} a minute, {on} of them on")
+    say(f"the frontier. {len(rows)} of these, and the same on fresh draws (--out has all):")
     first = ["trial", "beta", "accuracy", "fresh_accuracy", "tokens", "fresh_tokens"]
     _print_frame(found.confirmed[rows].select(*first, pl.col(f"^{PREFIX}.*$")))
-    typer.echo("\n".join(["", *textwrap.wrap(found.winner.words, _width())]))
-    typer.echo("\nMean distance from the frontier in points, by value and by tokens per question;")
-    typer.echo("what matters most first:")
+    say("\n".join(["", *textwrap.wrap(found.winner.words, _width())]))
+    say("\nMean distance from the frontier in points, by value and by tokens per question;")
+    say("what matters most first:")
     _print_frame(*_by_cost(found.residuals()))
 
 
@@ -251,18 +253,15 @@ def ablate(
         )
     if out is not None:
         options.write_csv(table, out)
-    typer.echo("Without each, against the program: accuracy and frontier area (at equal tokens)")
-    typer.echo("in points, tokens as a share, with 95 % intervals; the most harmful first.")
+    say("Without each, against the program: accuracy and frontier area (at equal tokens)")
+    say("in points, tokens as a share, with 95 % intervals; the most harmful first.")
     shown = table.drop("failure") if table["failure"].is_null().all() else table
     _print_frame(
         shown.with_columns(
-            pl.col(pl.Float64).round(3), pl.col("variant").map_elements(_cut, pl.String)
+            pl.col(pl.Float64).round(3),
+            pl.col("variant").map_elements(lambda name: shorten(name, _KEY_WIDTH), pl.String),
         )
     )
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _KEY_WIDTH else f"{text[: _KEY_WIDTH - 1]}…"
 
 
 def _width() -> int:
@@ -285,7 +284,7 @@ def _print_frame(
     for column in columns[keys:]:
         if sum(len(c[0]) + 2 for c in (*block, column)) - 2 > _width() and len(block) > keys:
             _print_columns(block)
-            typer.echo()
+            say()
             block = columns[:keys]
         block.append(column)
     _print_columns(block)
@@ -293,7 +292,7 @@ def _print_frame(
 
 def _print_columns(columns: Sequence[Sequence[str]]) -> None:
     for row in zip(*columns, strict=True):
-        typer.echo("  ".join(row).rstrip())
+        say("  ".join(row).rstrip())
 
 
 def _columns(frame: "pl.DataFrame", heads: Mapping[str, str]) -> list[list[str]]:

@@ -9,6 +9,7 @@ import typer
 from autotts import __version__
 from autotts.cli import options
 from autotts.cli.runs import Run, rounds_table
+from autotts.cli.screen import console, say
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _begin(out: Path, settings: "RunSettings", explorer: "Explorer", last: bool)
     from autotts.discovery.run.folder import RunFolder
 
     folder = RunFolder.create(out, settings)
-    typer.echo(settings.toml())
+    say(settings.toml())
     _go(folder, explorer, {}, last)
 
 
@@ -216,11 +217,11 @@ def _preview(settings: "RunSettings", explorer: "Explorer", dry_run: bool) -> No
 
     if dry_run:
         with Scorer(open_stores(settings.stores), settings) as scorer:
-            typer.echo(scorer.check_sandbox(), err=True)
-        typer.echo(settings.toml())
+            say(scorer.check_sandbox(), err=True)
+        say(settings.toml())
     rounds = settings.limits.rounds or 0
     usage = explorer.estimate(rounds, settings.proposals)
-    typer.echo(
+    say(
         f"{rounds} rounds of {settings.proposals}: {usage.calls} model calls,"
         f" {usage.input_tokens:,} + {usage.output_tokens:,} tokens, {priced(usage.usd)}"
     )
@@ -228,7 +229,6 @@ def _preview(settings: "RunSettings", explorer: "Explorer", dry_run: bool) -> No
 
 def _go(folder: "RunFolder", explorer: "Explorer", given: Mapping[str, object], last: bool) -> None:
     """One session of a run, and if asked for its finalization."""
-    from rich.console import Console
 
     from autotts.discovery.finalize import finalize as measure
     from autotts.discovery.loop import Discovery
@@ -238,21 +238,19 @@ def _go(folder: "RunFolder", explorer: "Explorer", given: Mapping[str, object], 
         limits = _raised(run.state.limits or folder.settings.limits, given)
         session = Discovery(run, explorer, _say, limits)
         outcome = session.go()
-        Console().print(rounds_table(run.state))
+        console().print(rounds_table(run.state))
         if (best := run.state.winner) is not None:
-            typer.echo(best.words)
-        typer.echo(cost_line(session.usage, run.state.seconds))
+            say(best.words)
+        say(cost_line(session.usage, run.state.seconds))
         if outcome.stopped:
-            typer.echo(f"stopped: {outcome.stopped}", err=True)
+            say(f"stopped: {outcome.stopped}", err=True)
             raise typer.Exit(STOPPED_EARLY)
         if last:
             _show_final(folder.path, measure(run, _say))
 
 
 def _say(text: str) -> None:
-    from rich.console import Console
-
-    Console(stderr=True, highlight=False).print(text, markup=False)
+    console(err=True).print(text)
 
 
 def _raised(last: "RunLimits", given: Mapping[str, object]) -> "RunLimits":
@@ -274,7 +272,6 @@ def finalize(run: Run) -> None:
 
 def _show_final(run: Path, final: "HeldOutResults") -> None:
     """Print the held-out results and draw the frontier."""
-    from rich.console import Console
 
     from autotts.discovery.finalize import curves
     from autotts.reports import figures
@@ -286,15 +283,15 @@ def _show_final(run: Path, final: "HeldOutResults") -> None:
         at = [f"{found.fractions[s]:.1f}" if s in found.fractions else "-" for s in shares]
         interval = span(found.area_low, found.area_high)
         table.add_row(name, f"{found.area:.2f}", interval, *at)
-    Console().print(table)
-    typer.echo("area of the frontier, and its accuracy in % at shares of SC@64's tokens")
+    console().print(table)
+    say("area of the frontier, and its accuracy in % at shares of SC@64's tokens")
     if final.on_search:
-        typer.echo(f"on the search set: {final.on_search}")
+        say(f"on the search set: {final.on_search}")
     for lead in final.against.values():
-        typer.echo(lead.words)
+        say(lead.words)
     figure = figures.curves(curves(final), title="Held out")
     for path in figures.save(figure, run / "finalize" / "frontier", ("png",)):
-        typer.echo(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def init(folder: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
@@ -304,7 +301,7 @@ def init(folder: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
 
     program = folder / "controller.py"
     write_new(program, find(_STARTER).text)
-    typer.echo(f"wrote {program}\nnext:")
-    typer.echo(f"  autotts data simulate --out {folder}/stores")
-    typer.echo(f"  autotts evaluate {folder}/stores -c {program} -c asc -c cmc --beta 0,0.5,1")
-    typer.echo(f"  autotts discover --stores {folder}/stores --out {folder}/runs/first")
+    say(f"wrote {program}\nnext:")
+    say(f"  autotts data simulate --out {folder}/stores")
+    say(f"  autotts evaluate {folder}/stores -c {program} -c asc -c cmc --beta 0,0.5,1")
+    say(f"  autotts discover --stores {folder}/stores --out {folder}/runs/first")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autotts.cli import options
+from autotts.cli.screen import console, say
 from autotts.errors import ControllerError, SpecError
 from autotts.files import whole
 
@@ -60,11 +61,14 @@ def evaluate(
     evaluation = _run(
         options.load_stores(stores), specs, options.parse_betas(beta), settings, traces
     )
-    _print(evaluation)
-    best = _print_best(evaluation)
-    if json is not None:
+    best = _best(evaluation)
+    if json is not None:  # before anything is shown, which may fail
         evaluation.write_json(json, winner=best and asdict(best))
-        typer.echo(f"wrote {json}", err=True)
+    _print(evaluation)
+    if best is not None:
+        console().print(best.words)
+    if json is not None:
+        say(f"wrote {json}", err=True)
 
 
 def _run(
@@ -91,30 +95,23 @@ def _run(
 
 
 def _print(evaluation: "Evaluation") -> None:
-    from rich.console import Console
-
     from autotts.reports.tables import evaluation_table
 
-    Console().print(evaluation_table(evaluation.results()))
+    console().print(evaluation_table(evaluation.results()))
     slower = {cell.spec.text: cell for cell in evaluation.cells if "reason" in cell.notes}
     for text, cell in slower.items():
-        typer.echo(f"{text} ran {cell.driver}, slower: {cell.notes['reason']}", err=True)
+        say(f"{text} ran {cell.driver}, slower: {cell.notes['reason']}", err=True)
 
 
-def _print_best(evaluation: "Evaluation") -> "Winner | None":
+def _best(evaluation: "Evaluation") -> "Winner | None":
     """The most accurate setting on fresh draws; what was evaluated stands, even if that fails."""
-    from rich.console import Console
-
     from autotts.evaluation.winner import winner_of
 
     try:
-        best = winner_of(evaluation)
+        return winner_of(evaluation)
     except ControllerError as error:
-        typer.echo(f"the most accurate fails on fresh draws: {error}", err=True)
+        say(f"the most accurate fails on fresh draws: {error}", err=True)
         return None
-    if best is not None:
-        Console().print(best.words, markup=False, highlight=False)
-    return best
 
 
 def write_trace(folder: Path, cell: "Cell", settings: "Settings") -> None:
@@ -133,4 +130,4 @@ def controllers() -> None:
 
     for name in programs.built_in():
         text = ast.get_docstring(ast.parse(programs.find(name).text)) or ""
-        typer.echo(f"{name:16} {text.splitlines()[0].rstrip('.')}")
+        say(f"{name:16} {text.splitlines()[0].rstrip('.')}")

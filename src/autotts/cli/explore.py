@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from autotts.cli.screen import say
 from autotts.errors import SpecError
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
@@ -26,8 +27,8 @@ def submit(
     program = program or find_submission(run)
     beside = program.parent / "proposal.md"
     number, place = hand_in(run, program, proposal or (beside if beside.is_file() else None))
-    typer.echo(f"submitted {program} for round {number}: {place}")
-    typer.echo(f"it is taken by the run at work, or by: autotts discover --resume {run}")
+    say(f"submitted {program} for round {number}: {place}")
+    say(f"it is taken by the run at work, or by: autotts discover --resume {run}")
 
 
 def try_(
@@ -59,5 +60,5 @@ def export_task(
 
     written = export(run, framework, out)
     for path in written:
-        typer.echo(f"wrote {path}")
-    typer.echo(f"how to go on: {out / 'README.md'}")
+        say(f"wrote {path}")
+    say(f"how to go on: {out / 'README.md'}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autotts.cli.screen import console
 from autotts.errors import SpecError
 from autotts.files import whole
 
@@ -97,11 +98,10 @@ def write_csv(frame: "pl.DataFrame", path: Path) -> None:
 
 def progress() -> "Progress":
     """A bar for whoever looks on at a terminal, gone at the end."""
-    from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=not console.is_terminal)
+    screen = console(err=True)
+    return Progress(console=screen, transient=True, disable=not screen.is_terminal)
 
 
 def load_stores(folders: Sequence[Path]) -> "list[Store]":

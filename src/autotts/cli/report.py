@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from autotts.cli import options
+from autotts.cli.screen import console, say
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def report(
     options.check_file("--out", out)
     page = build(load(target, stores, replay=replay))
     write_text(out, page)
-    typer.echo(f"wrote {out}, {len(page.encode()) / 1e6:.1f} MB")
+    say(f"wrote {out}, {len(page.encode()) / 1e6:.1f} MB")
 
 
 def view(
@@ -59,7 +60,7 @@ def view(
     source = Source(lambda: load(target, stores, replay=False), version)
     source.current()
     with Server(source, port=port) as server:
-        typer.echo(f"{server.url}   (Ctrl-C ends it)")
+        say(f"{server.url}   (Ctrl-C ends it)")
         server.serve_forever()
 
 
@@ -85,7 +86,7 @@ def plot(
     if store is not None and store not in known:
         raise SpecError(f"--store {store}: there are {', '.join(known)}")
     for path in draw_all(drawn, out, store=store, formats=formats.split(","), theme=theme):
-        typer.echo(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def compare(
@@ -102,7 +103,6 @@ def compare(
 ) -> None:
     """Compare two controllers at equal tokens and at equal accuracy, question by question."""
     import numpy as np
-    from rich.console import Console
 
     from autotts.evaluation import Settings
     from autotts.evaluation import compare as comparisons
@@ -123,15 +123,15 @@ def compare(
     at_tokens = comparisons.compare(*pair, reference=base, rng=np.random.default_rng(seed))
     at_accuracy = comparisons.compare_tokens(*pair, reference=base, rng=np.random.default_rng(seed))
     whole = comparisons.clears_noise(*pair, reference=base, rng=np.random.default_rng(seed))
-    console = Console()
-    console.print(comparison_table(at_tokens, a=a, b=b, reference="SC@64"))
-    console.print()
-    console.print(saving_table(at_accuracy, a=a, b=b))
-    console.print()
-    console.print(acceptance_line(whole))
+    screen = console()
+    screen.print(comparison_table(at_tokens, a=a, b=b, reference="SC@64"))
+    screen.print()
+    screen.print(saving_table(at_accuracy, a=a, b=b))
+    screen.print()
+    screen.print(acceptance_line(whole))
     best = winner_of(evaluation, by="area", among=[a, b], reference=reference)
     if best is not None:
-        console.print(best.words, markup=False, highlight=False)
+        screen.print(best.words)
 
 
 def load(target: Path, stores: list[Path] | None, *, replay: bool) -> "Report":

@@ -5,6 +5,7 @@ from collections import Counter
 import typer
 
 from autotts.cli import options
+from autotts.cli.screen import console
 
 app = typer.Typer(help="Replay the paper's tables beside its figures.", no_args_is_help=True)
 
@@ -20,7 +21,6 @@ def table1(
     jobs: options.Jobs = None,
 ) -> None:
     """Table 1 of arXiv 2605.08083, cell by cell."""
-    from rich.console import Console
     from rich.table import Table
 
     from autotts.evaluation.study.table1 import NOTES, compare_table1
@@ -39,12 +39,12 @@ def table1(
             replayed,
             cell.verdict,
         )
-    console = Console()
-    console.print(table)
+    screen = console()
+    screen.print(table)
     counts = Counter(cell.verdict for cell in cells)
-    console.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    screen.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     for note in NOTES:
-        console.print(note, highlight=False)
+        screen.print(note)
 
 
 def _show(accuracy: float, kilotokens: float) -> str:

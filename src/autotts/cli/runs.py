@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from autotts.cli.screen import console, say
 from autotts.errors import RunError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ Run = Annotated[Path, typer.Argument(help="A run's folder.")]
 
 def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("runs")) -> None:
     """List the runs in a folder: explorer, rounds, best, state, cost."""
-    from rich.console import Console
 
     from autotts.reports.tables import plain_table
 
@@ -38,9 +38,9 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path(
         except RunError as error:
             damaged.append(str(error))
             table.add_row(path.name, "", "", "", "", "damaged")
-    Console().print(table)
+    console().print(table)
     for line in damaged:
-        typer.echo(f"damaged: {line}", err=True)
+        say(f"damaged: {line}", err=True)
 
 
 def _run_row(path: Path) -> list[str]:
@@ -78,7 +78,7 @@ def watch(
     """Follow a run in the terminal, while another process works on it."""
     import time
 
-    from rich.console import Console, Group
+    from rich.console import Group
     from rich.live import Live
 
     from autotts.discovery.run.folder import RunFolder
@@ -92,9 +92,9 @@ def watch(
         return Group(rounds_table(state), f"{at}{condition(folder, state)}"), over
 
     if once:
-        Console().print(view()[0])
+        console().print(view()[0])
         return
-    with Live(view()[0], refresh_per_second=2) as live:
+    with Live(view()[0], console=console(), refresh_per_second=2) as live:
         over = False
         while not over:
             time.sleep(0.5)
@@ -124,11 +124,11 @@ def diff(
         f"round {b}",
         lineterm="",
     )
-    typer.echo("\n".join(lines))
-    typer.echo(f"\n{'beta':>5} {'accuracy':>9} {'':>7} {'tokens':>11} {'':>7}")
+    say("\n".join(lines))
+    say(f"\n{'beta':>5} {'accuracy':>9} {'':>7} {'tokens':>11} {'':>7}")
     for x, y in zip(old.points, new.points, strict=False):
         change = y.tokens / x.tokens - 1
-        typer.echo(
+        say(
             f"{x.beta:5.2g} {y.accuracy:9.2f} {y.accuracy - x.accuracy:+7.2f}"
             f" {y.tokens:11,.0f} {change:+7.1%}"
         )

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from autotts.cli import options
+from autotts.cli.screen import say
 from autotts.errors import SpecError
 
 
@@ -18,13 +19,13 @@ def doctor() -> None:
     from autotts.engine.cache import cache_folder
     from autotts.sandbox.confine.tier import reach
 
-    typer.echo(f"autotts {__version__}, Python {platform.python_version()}, {platform.system()}")
+    say(f"autotts {__version__}, Python {platform.python_version()}, {platform.system()}")
     for name in ("numpy", "numba", "polars"):
-        typer.echo(f"  {name:13} {importlib.metadata.version(name)}")
-    typer.echo(f"  {'cores':13} {os.cpu_count()}")
-    typer.echo(f"  {'compiled code':13} {cache_folder()}")
+        say(f"  {name:13} {importlib.metadata.version(name)}")
+    say(f"  {'cores':13} {os.cpu_count()}")
+    say(f"  {'compiled code':13} {cache_folder()}")
     tier = reach()
-    typer.echo(f"sandbox: {tier.explain()}")
+    say(f"sandbox: {tier.explain()}")
     if not tier.sealed:
         raise typer.Exit(1)
 
@@ -51,13 +52,13 @@ def audit(
     )
     betas = options.parse_betas(beta)
     verdict = audit_program(options.load_stores(stores), sweep([spec], betas), settings)
-    typer.echo(
+    say(
         f"{program}: {verdict.status}: {verdict.differing} of {verdict.sample} sampled episodes"
         " differ"
     )
     if verdict.status == "clean":
-        typer.echo(f"at most {verdict.bound:.2%} of all episodes could (95 %)")
+        say(f"at most {verdict.bound:.2%} of all episodes could (95 %)")
     if verdict.reason:
-        typer.echo(verdict.reason)
+        say(verdict.reason)
     if verdict.status == "rejected":
         raise typer.Exit(1)

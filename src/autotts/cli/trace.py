@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autotts.cli import options
+from autotts.cli.screen import say
 from autotts.errors import SpecError
+from autotts.text import letters
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 _INTERVALS = 40  # of a branch on a line, which leaves room for how it ended
-_MARKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def trace(
@@ -63,7 +64,7 @@ def trace(
         )
     pairs = np.array([[question, draw]])
     (cell,) = run_cells(loaded, [programs.parse(controller[0])], settings, pairs=pairs)
-    typer.echo("\n".join(describe(cell, cell.trace(settings))))
+    say("\n".join(describe(cell, cell.trace(settings))))
 
 
 def describe(cell: "Cell", steps: "pl.DataFrame") -> list[str]:
@@ -73,7 +74,7 @@ def describe(cell: "Cell", steps: "pl.DataFrame") -> list[str]:
     code = int(cell.episodes.column("code")[0])
     answer = "no answer" if code < 0 else cell.store.answers[q][code]
     revealed = steps["answer"].drop_nulls().unique(maintain_order=True).to_list()
-    marks = {text: _MARKS[k] if k < len(_MARKS) else "?" for k, text in enumerate(revealed)}
+    marks = letters(revealed)
     tokens = int(cell.episodes.column("tokens")[0])
     return [
         f"{cell.spec.text} at beta {cell.spec.beta:g}",

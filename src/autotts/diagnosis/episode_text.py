@@ -11,8 +11,8 @@ import polars as pl
 
 from autotts import control
 from autotts.diagnosis.findings import Ran
+from autotts.text import letters
 
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _WIDTH = 88
 _STEP = {name: at for at, name in enumerate(control.STEP)}
 
@@ -44,21 +44,20 @@ def show(ran: Ran, found: pl.DataFrame, question: int, draw: int) -> str:
     if not len(at) or row.is_empty():
         raise ValueError(f"question {question}, draw {draw} was not among the episodes")
     steps = ran.steps(int(at[0]), int(at[0]) + 1)
-    letters = _letters(steps)
+    letter_of = _letters(steps)
     heading = (
         f"{ran.controller} at beta {ran.beta:g} on {ran.store.name}, question {question},"
         f" draw {draw}"
     )
-    lines = [heading, "", *_evidence(row.row(0, named=True), letters)]
+    lines = [heading, "", *_evidence(row.row(0, named=True), letter_of)]
     lines += ["", "branch  a letter an interval, '.' not read or no answer; how it ended", ""]
-    return "\n".join([*lines, *_grid(steps, letters)]) + "\n"
+    return "\n".join([*lines, *_grid(steps, letter_of)]) + "\n"
 
 
 def _letters(steps: np.ndarray) -> dict[int, str]:
     """The letter of each code, in order of appearance."""
     codes = steps[steps[:, _STEP["kind"]] != control.NOTE, _STEP["code"]]
-    seen = dict.fromkeys(codes[codes >= 0].tolist())
-    return {code: _LETTERS[k] if k < len(_LETTERS) else "?" for k, code in enumerate(seen)}
+    return letters(codes[codes >= 0].tolist())
 
 
 def _evidence(row: dict[str, int], letters: dict[int, str]) -> list[str]:

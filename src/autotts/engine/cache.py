@@ -25,6 +25,7 @@ from numba.core import bytecode, caching, compiler
 from numba.core.runtime import nrt
 
 from autotts.files import whole
+from autotts.text import clean
 
 _SOURCES = (
     "control/actions.py", "control/requests.py", "control/state.py", "votes.py",
@@ -109,7 +110,8 @@ def _belongs_to_others(status: os.stat_result) -> bool:
 def _say(reason: str) -> None:
     """Say once why compiled code is not kept, and what would help."""
     print(
-        f"autotts: compiled code is not kept, so every command compiles it again: {reason}.\n"
+        "autotts: compiled code is not kept, so every command compiles it again:"
+        f" {clean(reason)}.\n"
         "Set AUTOTTS_CACHE to a folder that belongs to you and that nobody else can write to.",
         file=sys.stderr,
     )

@@ -109,7 +109,7 @@ def find(name: str) -> Source:
 def read(path: Path, *, trusted: bool) -> Source:
     """Read a program's file, running nothing."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ProgramError(f"{path}: can't be read: {error}") from error
     name = path.stem.replace("_", "-") if path.parent == _BUILT_IN else path.stem

@@ -84,7 +84,7 @@ def from_results(path: Path) -> Report:
 def read_results(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any], Winner | None]:
     """Results, what made them and the best of them, from a file of `autotts evaluate --json`."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
         rows, made_by = content["results"], content["made_by"]
         for row in rows:
             for key in ("model", "dataset", "controller", "beta", "accuracy", "tokens"):

@@ -17,6 +17,7 @@ import polars as pl
 from autotts.errors import SpecError
 from autotts.reports.model import Line
 from autotts.reports.palette import DARK, LIGHT, Palette
+from autotts.text import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -481,5 +482,4 @@ def _coloured(codes: np.ndarray, gold: int, palette: Palette) -> np.ndarray:
 
 def _cut(text: str) -> str:
     # A dollar sign would start mathematics.
-    short = text if len(text) <= 18 else f"{text[:17]}…"
-    return short.replace("$", r"\$")
+    return shorten(text, 18).replace("$", r"\$")

@@ -3,8 +3,11 @@
 Plain values that turn into JSON as they are; accuracies in percent, tokens per question.
 """
 
+import string
 from dataclasses import dataclass, field
 from typing import Any
+
+from autotts.text import LETTERS
 
 MEAN = "mean of the stores"
 """The store of a line that averages all of them."""
@@ -203,7 +206,6 @@ class Report:
 
 
 ALPHABET = (
-    "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-    "!#$%()*+,-./:;=?@[]^_`{|}~" + "".join(map(chr, range(0xA1, 0x800)))
+    string.digits + LETTERS + "!#$%()*+,-./:;=?@[]^_`{|}~" + "".join(map(chr, range(0xA1, 0x800)))
 )
 """Codes of answers as characters, one byte for the commonest; none that HTML or JSON escapes."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autotts.answers import FAILED
 from autotts.errors import SpecError
 from autotts.simulation.fitting import fit
 from autotts.simulation.process import EVENTS, Parameters, Walk, log_odds
@@ -12,8 +13,6 @@ from autotts.simulation.typical import ACCURACY, typical
 from autotts.stores.recordings import Branch, Recording, build
 from autotts.stores.schema import Billing, Store
 from autotts.stores.writing import store_folder, write
-
-_FAILED_ANSWER = "ERR"
 
 
 def simulate(
@@ -63,7 +62,7 @@ def simulate(
         dataset=dataset,
         interval_tokens=parameters.interval_tokens,
         billing=billing,
-        failed_answer=_FAILED_ANSWER,
+        failed_answer=FAILED,
         sampling={"simulated": True, "seed": seed},
         source=f"simulated: {source}",
     )
@@ -220,4 +219,4 @@ def _wander(
 def _words(gold: str, codes: int, rng: np.random.Generator) -> list[str]:
     """The strings of a question's codes: integers, all different, but the failed answer."""
     numbers = rng.choice(max(1000, 4 * codes), size=codes, replace=False)
-    return [gold, _FAILED_ANSWER, *(str(number) for number in numbers if str(number) != gold)]
+    return [gold, FAILED, *(str(number) for number in numbers if str(number) != gold)]

@@ -49,7 +49,9 @@ def typical(questions: int, *, rng: np.random.Generator, accuracy: float = ACCUR
         rng: consumed.
         accuracy: mean share of right branches, in (0, 1).
     """
-    shared = json.loads(resources.files("autotts.simulation").joinpath("typical.json").read_text())
+    shared = json.loads(
+        resources.files("autotts.simulation").joinpath("typical.json").read_text("utf-8")
+    )
     right = _accuracies(questions, accuracy, rng)
     finals = _finals(right, rng)
     answers = finals.shape[1]

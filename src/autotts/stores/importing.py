@@ -13,6 +13,7 @@ from autotts.errors import StoreError
 from autotts.stores.recordings import Branch, Recording, build
 from autotts.stores.schema import Store
 from autotts.stores.writing import file_digest, store_folder, write_all
+from autotts.text import shorten
 
 _KEYS = ("question", "gold_answer", "probe_freq", "final_answers_trace", "each_branch")
 
@@ -148,5 +149,4 @@ def _is_count(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return shorten(json.dumps(value), 40)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import JsonValue, ValidationError
 
+from autotts.answers import FAILED
 from autotts.errors import StoreError
 from autotts.stores.schema import Billing, Manifest, Pool, Store, content_digest, header_of
 
@@ -43,7 +44,7 @@ def build(
     dataset: str,
     interval_tokens: int,
     billing: Billing = "reference",
-    failed_answer: str = "ERR",
+    failed_answer: str = FAILED,
     sampling: Mapping[str, JsonValue] | None = None,
     source: str = "",
 ) -> Store:

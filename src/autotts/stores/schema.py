@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from autotts.answers import FAILED
 from autotts.errors import StoreError
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -35,7 +36,7 @@ class Manifest(BaseModel):
     dataset: str = Field(min_length=1)
     interval_tokens: int = Field(gt=0)
     billing: Billing
-    failed_answer: str = "ERR"
+    failed_answer: str = FAILED
     questions: int = Field(gt=0)
     branches: int = Field(gt=0)
     sampling: dict[str, JsonValue] = {}

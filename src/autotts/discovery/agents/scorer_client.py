@@ -102,7 +102,7 @@ def find_socket() -> Path:
 def try_program(program: Path, path: Path, as_json: bool) -> int:
     """Score a file, print the reply, return the exit code: 0 scored, 1 refused, 2 no answer."""
     try:
-        reply = ask(path, program.read_text(encoding="utf-8"))
+        reply = ask(path, program.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         print(f"error: no answer from the scorer at {path}: {error}", file=sys.stderr)
         return 2

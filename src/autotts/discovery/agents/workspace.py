@@ -20,8 +20,9 @@ from autotts.discovery.agents import scorer_client
 from autotts.discovery.agents.emptying import Emptying
 from autotts.discovery.explorer import History, Proposal, Turn
 from autotts.discovery.prompts.briefing import history_text, prompt, sweep_length, task
-from autotts.discovery.prompts.replies import parse_words, printable
+from autotts.discovery.prompts.replies import parse_words
 from autotts.files import write_text
+from autotts.text import clean
 
 _MOST_BYTES = 64 * 1024
 _DEFAULT_START = "short-mk"
@@ -141,7 +142,7 @@ def proposal_of(program: str, words: str) -> Proposal:
     said = parse_words(words)
     return Proposal(
         source=program,
-        idea=said.get("idea", "") or ("" if said else printable(words.strip()[:4_000])),
+        idea=said.get("idea", "") or ("" if said else clean(words.strip()[:4_000])),
         learned=said.get("learned", ""),
         expected_effect=said.get("expected effect", ""),
     )
@@ -162,7 +163,7 @@ def read_plain(folder: int, name: str) -> str:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
             return ""
-        return os.read(handle, _MOST_BYTES).decode()
+        return os.read(handle, _MOST_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError:
         return ""
     finally:

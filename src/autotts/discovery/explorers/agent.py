@@ -26,11 +26,11 @@ from autotts.discovery.explorers import take_options
 from autotts.discovery.explorers.models import redact
 from autotts.discovery.explorers.options import number
 from autotts.discovery.prompts.briefing import prompt_digest
-from autotts.discovery.prompts.replies import printable
 from autotts.discovery.run.folder import RunFolder
 from autotts.errors import ProposalError, RunError, SandboxError, SpecError
 from autotts.files import write_text
 from autotts.sandbox.confine import jail
+from autotts.text import clean
 
 _PASSED = ("LANG", "LC_ALL", "TERM", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
@@ -231,7 +231,7 @@ class Agent:
             "why": ended.why,
             "left": ended.left,
             "tries": scorer.answered,
-            "last": printable(output.strip()[-500:]),
+            "last": clean(output.strip()[-500:]),
         }
         claim = self._preset.usage(ended.output)
         ended_well = ended.exit == 0 and not ended.why

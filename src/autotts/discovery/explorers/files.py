@@ -137,8 +137,8 @@ def submit(run: Path, program: Path, proposal: Path | None) -> tuple[int, Path]:
     """
     folder = RunFolder(run)
     try:
-        source = program.read_text(encoding="utf-8")
-        words = proposal.read_text(encoding="utf-8") if proposal is not None else ""
+        source = program.read_text(encoding="utf-8-sig")
+        words = proposal.read_text(encoding="utf-8-sig") if proposal is not None else ""
     except (OSError, UnicodeDecodeError) as error:
         raise ProposalError(
             f"{error}; a submission needs {program} and, in words, proposal.md"

@@ -19,8 +19,8 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autotts.discovery.explorer import Record, Usage
-from autotts.discovery.prompts.replies import printable
 from autotts.errors import SpecError
+from autotts.text import clean
 
 Kind = Literal[
     "answered", "cut", "empty", "busy", "failed", "timeout", "disconnected", "unreadable", "refused"
@@ -116,7 +116,7 @@ def read_price(path: Path, model: str) -> Price:
         SpecError: it can't be read, or doesn't have the model.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         if model not in table:
             raise SpecError(f"{path}: no price of {model!r}; it has {', '.join(table) or 'none'}")
         return Price.model_validate(table[model])
@@ -333,7 +333,7 @@ def _outcome(kind: Kind, received: _Received, detail: str) -> Outcome:
     return Outcome(
         kind=kind,
         text="".join(received.text),
-        detail=printable(detail)[:_DETAIL_BYTES],
+        detail=clean(detail)[:_DETAIL_BYTES],
         input_tokens=given,
         output_tokens=made,
         reported=received.tokens is not None,
@@ -348,7 +348,7 @@ def _of_status(error: Any, secrets: Mapping[str, str]) -> Outcome:
         kind = "busy"
     elif status in (408, 409) or status >= 500:
         kind = "failed"
-    detail = printable(redact(str(error.message), secrets))[:_DETAIL_BYTES]
+    detail = clean(redact(str(error.message), secrets))[:_DETAIL_BYTES]
     return Outcome(kind, detail=detail, retry_after=_retry_after(error.response.headers))
 
 

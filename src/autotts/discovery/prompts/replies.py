@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from autotts.discovery.explorer import FREE, Proposal, Usage
+from autotts.text import clean
 
 _FENCE = re.compile(
     r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)[^\n]*\n(.*?)^[ \t]*\1[ \t]*$", re.M | re.S
@@ -61,14 +62,5 @@ def parse_words(text: str) -> dict[str, str]:
     for here, end in zip(matches, ends, strict=False):
         words = text[here.end() : end]
         words = re.split(r"^#+\s", words, maxsplit=1, flags=re.M)[0].strip()
-        found.setdefault(here[1].lower(), printable(words[:_LONGEST_WORDS]))
+        found.setdefault(here[1].lower(), clean(words[:_LONGEST_WORDS]))
     return found
-
-
-def printable(text: str) -> str:
-    """A text without control characters, which would drive the terminal it is shown on.
-
-    >>> printable("red: \\x1b[31m")
-    'red: ?[31m'
-    """
-    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)

@@ -24,6 +24,7 @@ from autotts.evaluation.frontiers import Curve
 from autotts.evaluation.statistics import FloatArray
 from autotts.programs import DEFAULT_BETA, Source, Spec
 from autotts.stores import Store
+from autotts.text import shorten
 
 BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 DRAWS = "subsets:20"
@@ -182,7 +183,7 @@ def _walk_block(
             yield "no opening more", body, k
         elif in_loop and _only_stops(node):
             assert isinstance(node, ast.If)
-            yield f"no stop if {_short(ast.unparse(node.test))}", body, k
+            yield f"no stop if {shorten(ast.unparse(node.test), 48)}", body, k
             continue
         loop = in_loop or isinstance(node, ast.For | ast.While)
         for block in ("body", "orelse"):
@@ -206,10 +207,6 @@ def _only_stops(node: ast.stmt) -> bool:
         and len(node.body) == 1
         and isinstance(node.body[0], ast.Break | ast.Return)
     )
-
-
-def _short(text: str, most: int = 48) -> str:
-    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _differences(

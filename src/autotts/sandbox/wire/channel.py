@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from autotts.errors import SandboxError
+from autotts.text import clean
 
 # From the worker. HELLO comes before the program's source was sent, so it can be trusted.
 HELLO, LOADED, COMPILED, PARAMETERS, FAILED, ASK, DONE = range(1, 8)
@@ -58,8 +59,7 @@ def words(payload: bytes) -> np.ndarray:
 
 def shown(text: bytes) -> str:
     """Text of a worker as it may be shown: capped, printable."""
-    decoded = text[:MAX_TEXT].decode("utf-8", errors="replace")
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in decoded)
+    return clean(text[:MAX_TEXT].decode("utf-8", errors="replace"))
 
 
 class Inbox:
