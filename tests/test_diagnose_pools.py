@@ -150,3 +150,12 @@ def test_ceilings_of_recorded_data(recorded, tmp_path):
     for name in ("probe", "race", "settled"):
         assert table[name].is_sorted()
         assert (table[name] <= table["probe"]).all()
+
+
+def test_no_race_is_run_where_the_branches_don_t_do():
+    """Frames keep their columns, so that whoever reads them needs no other case."""
+    few = pool(("RR", "R"), ("XX", "X"))
+    assert pools.first_finishers(few).is_empty()
+    assert pools.first_finishers(few).columns == ["race", "first", "accuracy", "tokens"]
+    assert pools.branch_features(pool(("R", "R"))).is_empty()
+    assert "auc" in pools.branch_features(pool(("R", "R"))).columns

@@ -15,8 +15,9 @@ from autotts.evaluation import Evaluation, Settings, evaluate
 from autotts.evaluation.winner import winner_of
 from autotts.reports.evaluations import evaluate_again, from_evaluation, from_results
 from autotts.reports.model import ALPHABET, Report
-from autotts.reports.plots import path_of, read_rounds
-from autotts.stores import Store
+from autotts.reports.page import build
+from autotts.reports.plots import draw_all, path_of, read_rounds
+from autotts.stores import Branch, Recording, Store
 
 CONTROLLERS = ("cmc", "asc", "short-mk")
 
@@ -163,3 +164,52 @@ def test_another_store_is_refused(evaluation, store, tmp_path):
         evaluate_again(path, [changed])
     with pytest.raises(SpecError, match="is missing"):
         evaluate_again(path, [])
+
+
+def made(questions: int, branches: int, *, wrong: range = range(0), size: int = 100) -> Store:
+    """A store of branches that are right but for those of `wrong`, 3 intervals of `size` each."""
+    return stores.build(
+        [
+            Recording(
+                f"Question {q}?",
+                "4",
+                [
+                    Branch([end] * 3, 3 * size, end)
+                    for end in ("5" if i in wrong else "4" for i in range(branches))
+                ],
+            )
+            for q in range(questions)
+        ],
+        model="toy",
+        dataset="hand",
+        interval_tokens=size,
+    )
+
+
+DEGENERATE = {
+    "one branch": made(4, 1),
+    "one question": made(1, 8, wrong=range(3)),
+    "one question, one branch": made(1, 1),
+    "seven branches": made(3, 7, wrong=range(2)),
+    "all wrong": made(3, 4, wrong=range(4)),
+    "all right": made(3, 4),
+    "huge tokens": made(2, 4, wrong=range(1), size=100_000_000),
+}
+
+
+@pytest.mark.parametrize("betas", [[0.5], [0.0, 1.0]], ids=["one beta", "two betas"])
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_reports_and_figures_work_from_one_branch_and_one_question_on(name, betas, tmp_path):
+    store = DEGENERATE[name]
+    settings = Settings(draws="reference:3", jobs=1)
+    evaluation = evaluate([store], ["cmc", "sc"], betas=betas, settings=settings)
+    report = from_evaluation(evaluation, title=name)
+    build(report)
+    drawn = draw_all(report, tmp_path, formats=["png"])
+    assert {"curves.png", "probe-matrix.png"} <= {path.name for path in drawn}
+    assert all(chart.series for chart in report.pools[0].charts)
+    bounds = {(p.accuracy_low, p.accuracy_high) for line in report.lines for p in line.points}
+    if len(store.gold) == 1:
+        assert bounds == {(None, None)}
+    else:
+        assert all(low < high for low, high in bounds), "no certainty from so few questions"

@@ -93,7 +93,8 @@ def first_finishers(
     """The vote of the first k of K branches that run side by side, in the order they finish.
 
     Returns:
-        Columns race (K), first (k), accuracy, tokens (all K branches run until the k-th ends).
+        Columns race (K), first (k), accuracy, tokens (all K branches run until the k-th ends); no
+        row where the store has fewer branches than the smallest race.
     """
     rows = []
     for race in (race for race in races if race <= store.pool.finals.shape[1]):
@@ -108,7 +109,8 @@ def first_finishers(
                     "tokens": float(_race_tokens(ends, first).mean()),
                 }
             )
-    return pl.DataFrame(rows)
+    schema = {"race": pl.Int64, "first": pl.Int64, "accuracy": pl.Float64, "tokens": pl.Float64}
+    return pl.DataFrame(rows, schema)
 
 
 def _race(store: Store, width: int, n_draws: int, seed: int) -> tuple[Ints, Ints]:
@@ -248,8 +250,11 @@ def branch_features(store: Store, *, depth: int = 8, seed: int = 0) -> pl.DataFr
                         "questions": len(areas),
                     }
                 )
-    frame = pl.DataFrame(rows, schema_overrides={"auc": pl.Float64})
-    return frame if frame.is_empty() else frame.sort((pl.col("auc") - 0.5).abs(), descending=True)
+    schema = {
+        "feature": pl.String, "known": pl.String, "auc": pl.Float64, "low": pl.Float64,
+        "high": pl.Float64, "questions": pl.Int64,
+    }  # fmt: skip
+    return pl.DataFrame(rows, schema).sort((pl.col("auc") - 0.5).abs(), descending=True)
 
 
 def _features(pool: Pool, depth: int) -> dict[str, NDArray[np.generic]]:

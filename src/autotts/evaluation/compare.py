@@ -327,9 +327,14 @@ def _rows(name: str, rows: Sequence[Difference]) -> dict[str, list[float] | list
 def _columns(
     name: str, replicates: FloatArray, curve: Curve, level: float
 ) -> dict[str, FloatArray]:
-    low, high = statistics.bounds(replicates[1:], questions=_smallest(curve), level=level)
+    questions = _smallest(curve)
+    low, high = statistics.bounds(replicates[1:], questions=questions, level=level)
     if name == "accuracy":
-        low, high = np.maximum(low, 0.0), np.minimum(high, 1.0)
+        # Where all is right, or all wrong, every resample is the same: see `accuracy_interval`.
+        slack = statistics.slack_of_certainty(questions, level=level) if questions > 1 else 1.0
+        certain, hopeless = (np.isclose(replicates, share).all(axis=0) for share in (1.0, 0.0))
+        low = np.where(certain, 1 - slack, np.maximum(low, 0.0))
+        high = np.where(hopeless, slack, np.minimum(high, 1.0))
     return {name: replicates[0], f"{name}_low": low, f"{name}_high": high}
 
 

@@ -178,10 +178,15 @@ def accuracy_interval(
         rng: consumed.
     """
     interval = mean_interval(correct, rng=rng, level=level, resamples=resamples)
-    slack = 1 - ((1 - level) / 2) ** (1 / len(correct))
+    slack = slack_of_certainty(len(correct), level=level)
     low = 1 - slack if correct.all() else max(interval.low, 0.0)
     high = min(interval.high, 1.0) if correct.any() else slack
     return Interval(interval.estimate, low, high, level)
+
+
+def slack_of_certainty(questions: int, *, level: float = LEVEL) -> float:
+    """How far from the truth a share of 0 or 1 may be, by the exact binomial bound."""
+    return float(1 - ((1 - level) / 2) ** (1 / questions))
 
 
 def paired_difference(

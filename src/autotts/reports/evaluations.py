@@ -226,14 +226,16 @@ def lines_of(curve: Curve, sequential: Mapping[StoreKey, np.ndarray], *, seed: i
             {key: curve.tokens[key] for key in keys},
         )
         frame = curve_intervals(part, rng=np.random.default_rng(seed))
+        # One question says nothing about others: bounds of 0 and 1 are no interval.
+        single = min(len(ids) for ids in part.questions.values()) == 1
         points = tuple(
             Point(
                 beta=row["beta"],
                 accuracy=100 * row["accuracy"],
                 tokens=row["tokens"],
                 sequential_tokens=float(np.mean([sequential[key][b] for key in keys])),
-                accuracy_low=100 * row["accuracy_low"],
-                accuracy_high=100 * row["accuracy_high"],
+                accuracy_low=None if single else 100 * row["accuracy_low"],
+                accuracy_high=None if single else 100 * row["accuracy_high"],
             )
             for b, row in enumerate(frame.iter_rows(named=True))
         )

@@ -49,6 +49,7 @@ def facts_of(store: Store) -> PoolFacts:
 
 
 def _charts(store: Store) -> tuple[Chart, ...]:
+    """Those that the store has points for: a race needs as many branches."""
     ceilings = pools.ceilings(store)
     races = {
         f"of {race} branches": part
@@ -56,7 +57,7 @@ def _charts(store: Store) -> tuple[Chart, ...]:
         .partition_by("race", as_dict=True, maintain_order=True)
         .items()
     }
-    return (
+    charts = (
         Chart(
             "What hindsight could reach",
             "tokens per question",
@@ -76,6 +77,7 @@ def _charts(store: Store) -> tuple[Chart, ...]:
             "By streak of equal probes", "probes alike so far", pools.by_streak(store), "streak"
         ),
     )
+    return tuple(chart for chart in charts if any(chart.series.values()))
 
 
 def _trust(title: str, x_label: str, frame: pl.DataFrame, at: str) -> Chart:
