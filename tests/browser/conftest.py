@@ -11,7 +11,7 @@ import pytest
 from autotts import stores
 from autotts.evaluation import Settings, evaluate
 from autotts.reports.evaluations import from_evaluation
-from autotts.reports.model import Point, Report, Round
+from autotts.reports.model import Line, Point, Report, Round
 from autotts.reports.page import build
 
 FLAGS = (
@@ -68,7 +68,14 @@ def report(simulated: Path) -> Report:
         for k in (1, 2, 3)
     )
     return replace(
-        made, grids=(grid,), rounds=rounds, made_by={"by": HOSTILE}, facts=((HOSTILE, HOSTILE),)
+        made,
+        finding=f"Round 3 leads: {HOSTILE}",
+        best="round 3",
+        lines=(*made.lines, Line("round 3", made.lines[0].store, points)),
+        grids=(grid,),
+        rounds=rounds,
+        made_by={"by": HOSTILE, "stores": [{"model": HOSTILE, "digest": "0" * 64}]},
+        facts=((HOSTILE, HOSTILE),),
     )
 
 

@@ -7,19 +7,21 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from autotts.reports.model import Report
+from autotts.reports.model import Line, Point, Report
+from autotts.reports.page import build
 from autotts.reports.server import Server, Source
 
 By = pytest.importorskip("selenium.webdriver.common.by", reason="no selenium here").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys", reason="no selenium here").Keys
 
 TABS = ("overview", "curves", "rounds", "questions", "waste", "pool")
-PHONE = (360, 740)
+PHONES = ((360, 740), (420, 900))
 Show = Callable[..., Any]
 
 
@@ -77,12 +79,111 @@ def test_every_tab_shows_something_and_says_nothing_to_the_console(show: Show, t
     assert requests(browser) == []
 
 
+@pytest.mark.parametrize("phone", PHONES, ids=["360", "420"])
 @pytest.mark.parametrize("tab", TABS)
-def test_a_phone_needs_no_scrolling_sideways(show: Show, tab):
-    browser = show(tab, PHONE)
+def test_a_phone_needs_no_scrolling_sideways(show: Show, tab, phone):
+    """Whatever is unfolded: what is wider scrolls in its own box."""
+    browser = show(tab, phone)
     browser.find_element(By.CSS_SELECTOR, "[role=tabpanel]")
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
+    browser.execute_script("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= phone[0]
     assert problems(browser) == []
+
+
+def write(report: Report, path: Path, browser: Any, tab: str = "overview") -> Any:
+    """The browser at a page of its own."""
+    path.write_text(build(report), encoding="utf-8")
+    browser.get("about:blank")
+    browser.get_log("browser")
+    browser.get(f"{path.as_uri()}#{tab}")
+    return browser
+
+
+def test_the_first_screen_says_what_was_found(show: Show):
+    """The sentence, the frontier with its bands and the best program; provenance is folded."""
+    browser = show("overview")
+    until(lambda: browser.find_elements(By.CSS_SELECTOR, ".lead .chart .mark"))
+    screen = browser.execute_script("return window.innerHeight")
+    for selector in (".finding", ".lead .chart svg", ".lead .best .badge"):
+        box = browser.find_element(By.CSS_SELECTOR, selector).rect
+        assert box["y"] + box["height"] <= screen, selector
+    assert browser.find_element(By.CSS_SELECTOR, ".best h2").text.startswith("round 3")
+    assert browser.find_elements(By.CSS_SELECTOR, ".lead path[opacity='0.13']")
+    assert not browser.find_element(By.CSS_SELECTOR, ".fold dl").is_displayed()
+
+
+def test_an_evaluation_has_no_rounds(report: Report, browser: Any, tmp_path):
+    write(replace(report, rounds=()), tmp_path / "evaluation.html", browser, "rounds")
+    tabs = [tab.text.lower() for tab in browser.find_elements(By.CSS_SELECTOR, "[role=tab]")]
+    assert tabs == [tab for tab in TABS if tab != "rounds"]
+    assert selected_tab(browser) == "overview"
+
+
+FORMULAS = {
+    r"$\frac{a+b\sqrt{c}}{d}$": "mfrac msqrt",
+    r"\[\left\{x \over y\right\}_{n=1}^{\infty}\]": "mfrac msubsup",
+    r"$$\begin{cases} 1 & x>0 \\ 0 & \text{else} \end{cases}$$": "mtable mtext",
+    r"\(\sum_{k=1}^n k^2 \le \mathbb{R}\)": "msubsup mi",
+}
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_formulas_are_set(report: Report, browser: Any, tmp_path, text):
+    grid = replace(report.grids[0], texts=(f"Let {text} be.",) * len(report.grids[0].texts))
+    write(replace(report, grids=(grid,)), tmp_path / "formula.html", browser, "questions")
+    (math,) = browser.find_elements(By.CSS_SELECTOR, ".question math")
+    for element in FORMULAS[text].split():
+        assert math.find_elements(By.CSS_SELECTOR, element), element
+    words = browser.find_element(By.CSS_SELECTOR, ".question").get_property("textContent")
+    assert words.startswith("Let ")
+    assert words.endswith(" be.")
+    assert "\\" not in words
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It costs $5 now and $6 later, $ 7 $ at times.",
+        r"$\constructor$ and $\nosuch{x}$ and $\frac{1}$ and $}{$",
+        r"$\text{" + "<img src=x onerror='window.hacked = 3'>" + "$",
+        "$" + "{" * 3000 + "}" * 3000 + "$",
+        "$" + "\\frac" * 600 + "$",
+        "$x " * 2000,
+        r"\[" * 20_000,
+    ],
+    ids=["prices", "unknown", "hostile", "deep", "unfinished", "many", "open"],
+)
+def test_what_is_no_formula_stays_as_it_was_written(report, browser, tmp_path, text):
+    grid = replace(report.grids[0], texts=(text,) * len(report.grids[0].texts))
+    began = time.monotonic()
+    write(replace(report, grids=(grid,)), tmp_path / "text.html", browser, "questions")
+    assert time.monotonic() - began < 5
+    shown = browser.find_element(By.CSS_SELECTOR, ".question")
+    assert shown.get_property("textContent") == text
+    assert not shown.find_elements(By.CSS_SELECTOR, "math")
+    assert browser.execute_script("return window.hacked === undefined")
+    assert problems(browser) == []
+
+
+def test_markup_within_a_formula_is_words(report: Report, browser: Any, tmp_path):
+    text = r"$\text{<img src=x onerror='window.hacked = 3'>} + <script>$"
+    grid = replace(report.grids[0], texts=(text,) * len(report.grids[0].texts))
+    write(replace(report, grids=(grid,)), tmp_path / "markup.html", browser, "questions")
+    (math,) = browser.find_elements(By.CSS_SELECTOR, ".question math")
+    assert "<img src=x" in math.get_property("textContent")
+    assert browser.find_elements(By.CSS_SELECTOR, "img, math script") == []
+
+
+@pytest.mark.parametrize("tab", TABS)
+@pytest.mark.parametrize("bounds", [(None, None), (40.0, 40.0)], ids=["one question", "all alike"])
+def test_a_single_setting_and_an_interval_that_says_nothing(browser, tmp_path, tab, bounds):
+    point = Point(0.5, 40.0, 3e8, 3e8, *bounds)
+    one = Report("one", lines=(Line("cmc", "m/d", (point,)),))
+    write(one, tmp_path / "one.html", browser, tab)
+    assert problems(browser) == []
+    if tab == "overview":
+        said = browser.find_element(By.CSS_SELECTOR, ".lead .chart + .note").text
+        assert ("No interval" if bounds[0] is None else "without width") in said
 
 
 @pytest.mark.parametrize("tab", TABS)
@@ -250,13 +351,7 @@ def test_every_control_has_a_name_and_ids_are_unique(show: Show):
 
 @pytest.mark.parametrize("tab", TABS)
 def test_a_report_with_nothing_in_it_says_what_it_needs(browser: Any, tmp_path, tab):
-    from autotts.reports.page import build
-
-    path = tmp_path / "empty.html"
-    path.write_text(build(Report("nothing yet")), encoding="utf-8")
-    browser.get(f"{path.as_uri()}#{tab}")
-    browser.get_log("browser")
-    browser.refresh()
+    write(Report("nothing yet"), tmp_path / "empty.html", browser, tab)
     assert browser.find_element(By.CSS_SELECTOR, ".empty").text
     assert problems(browser) == []
 

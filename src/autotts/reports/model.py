@@ -18,7 +18,10 @@ HELD_OUT = "held out, mean of the stores"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A controller at one beta. An interval is None where nothing was there to resample."""
+    """A controller at one beta.
+
+    accuracy_low, accuracy_high: None where there is no interval, as with a single question.
+    """
 
     beta: float
     accuracy: float
@@ -187,12 +190,17 @@ class PoolFacts:
 class Report:
     """Everything on the page. An empty part is left out of it, and the page says what it needs.
 
+    finding: what was found, in one sentence.
+    best: the controller that it is about, and `program` its source.
     made_by: provenance, any JSON.
-    facts: (name, value in words) for the head of the overview.
+    facts: (name, value in words); no figure of the sentence is told another value here unsaid.
     live: whether the page asks for news.
     """
 
     title: str
+    finding: str = ""
+    best: str = ""
+    program: str = ""
     made_by: dict[str, Any] = field(default_factory=dict)
     facts: tuple[tuple[str, str], ...] = ()
     lines: tuple[Line, ...] = ()

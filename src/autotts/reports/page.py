@@ -5,15 +5,26 @@ import hashlib
 import html
 import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import fields, is_dataclass, replace
 from importlib import resources
 from string import Template
 from typing import Any
 
-from autotts.reports.model import ALPHABET, Report
+from autotts.reports.model import ALPHABET, HELD_OUT, MEAN, Report
 from autotts.reports.palette import DARK, LIGHT, Palette
 
-SCRIPTS = ("util", "chart", "overview", "curves", "code", "rounds", "questions", "waste", "main")
+SCRIPTS = (
+    "util",
+    "tex",
+    "chart",
+    "overview",
+    "curves",
+    "code",
+    "rounds",
+    "questions",
+    "waste",
+    "main",
+)
 MAX_BYTES = 4_500_000
 """Of the data in a page, which then fits in a mail."""
 
@@ -70,25 +81,34 @@ def content_policy(style: str, script: str, *, live: bool) -> str:
 
 def to_json(report: Report) -> str:
     """The data of a page, safe inside a script element: `<`, `>` and `&` are escaped."""
-    content = {**asdict(report), "alphabet": ALPHABET}
+    content = {**_fields(report), "alphabet": ALPHABET, "mean": MEAN, "held_out": HELD_OUT}
     text = json.dumps(
-        _plain(content), ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str
+        content, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_fields
     )
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 
 
+def _fields(part: Any) -> Any:
+    """A part of the report by field. Parts within it are met again by the encoder."""
+    if not is_dataclass(part):
+        return _plain(str(part))
+    return {field.name: _plain(getattr(part, field.name)) for field in fields(part)}
+
+
 def _plain(value: Any) -> Any:
     """JSON without what it can't say (infinity, surrogates), and with no digit nobody reads."""
-    if isinstance(value, dict):
-        return {_plain(str(key)): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
     if isinstance(value, float):
         return float(f"{value:.7g}") if math.isfinite(value) else None
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_plain(str(key)): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        # Most of a page is whole numbers, in rows by the thousand.
+        whole = all(type(inner) is int for inner in value)
+        return value if whole else [_plain(inner) for inner in value]
     return value
 
 

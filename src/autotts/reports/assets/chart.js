@@ -69,6 +69,8 @@ function plot({ series, xLabel, yLabel, log, yLog, label, height = 420 }, width)
     if (known.length > 1) {
       const up = known.map((p) => `${x(p.x)} ${y(p.high)}`), down = known.map((p) => `${x(p.x)} ${y(p.low)}`).reverse();
       root.append(svg("path", { d: `M${up.concat(down).join("L")}Z`, fill: line.color, opacity: 0.13 }));
+    } else if (known.length) {
+      root.append(svg("path", { d: `M${x(known[0].x)} ${y(known[0].low)}V${y(known[0].high)}`, stroke: line.color, "stroke-width": 2, opacity: 0.5 }));
     }
   }
   const rows = series.map((line) => {

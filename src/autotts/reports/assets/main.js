@@ -1,7 +1,9 @@
 // Tabs, theme, and news of a run that goes on.
 const TABS = { overview: ["Overview", overview], curves: ["Curves", curves], rounds: ["Rounds", rounds], questions: ["Questions", questions], waste: ["Waste", waste], pool: ["Pool", pool] };
 const main = document.getElementById("main");
-const current = () => (TABS[location.hash.slice(1)] ? location.hash.slice(1) : "overview");
+// An evaluation has no rounds; a run that goes on may yet get some.
+const shownTabs = () => Object.keys(TABS).filter((name) => name !== "rounds" || data.rounds.length || data.live);
+const current = () => (shownTabs().includes(location.hash.slice(1)) ? location.hash.slice(1) : "overview");
 
 function render() {
   hideTip();
@@ -32,14 +34,14 @@ function open(name) {
 function drawHead() {
   document.title = data.title;
   document.getElementById("title").textContent = data.title;
-  const names = stores(data.lines).filter((name) => name !== MEAN);
+  const names = stores(data.lines).filter((name) => name !== data.mean && name !== data.held_out);
   document.getElementById("subtitle").textContent = [
     data.rounds.length ? several(data.rounds.length, "proposal") : null,
     several(controllers().length, "controller"), names.length ? names.join(", ") : null].filter(Boolean).join(" · ");
   document.getElementById("footer").textContent = `autotts ${data.made_by.autotts ?? data.made_by.version ?? ""}`;
 }
 function drawTabs() {
-  const keys = Object.keys(TABS);
+  const keys = shownTabs();
   const list = document.getElementById("tabs");
   list.replaceChildren(...keys.map((name) => h("button", {
     type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `panel-${name}`, onclick: () => open(name),

@@ -59,7 +59,7 @@ function matrixCard(grid) {
       select("question", grid.texts.map((_, k) => k), q, (value) => { chosen.question = Number(value); chosen.round = null; render(); }),
       select("controller", unique(here.map((e) => e.controller)), controller, (value) => { chosen.controller = value; chosen.round = null; render(); }),
       select("β", betas.map((b) => ({ value: b, text: fixed(b) })), beta, (value) => { chosen.episodeBeta = value; chosen.round = null; render(); })),
-    h("div", { class: "question", tabindex: 0 }, grid.texts[q] || "The store has no text for this question."),
+    h("div", { class: "question", tabindex: 0 }, grid.texts[q] ? rich(grid.texts[q]) : "The store has no text for this question."),
     episode && matrix ? player(matrix, episode) : nothing("This episode was not kept."));
 }
 
@@ -126,13 +126,13 @@ function player(matrix, episode) {
   slider.addEventListener("input", show);
   new ResizeObserver(show).observe(box);
   inspect(canvas, p, slider);
-  const name = (code) => (code < 0 ? "nothing" : matrix.answers[code]);
+  const name = (code) => (code < 0 ? "nothing" : answer(matrix.answers[code]));
   return h("div", null,
     h("p", null, "True answer ", h("strong", null, name(matrix.gold)), "; this controller answered ", h("strong", null, name(episode.answer)), " ",
       h("span", { class: `badge ${episode.correct ? "good" : "bad"}` }, episode.correct ? "right" : "wrong"),
       ` after ${whole(episode.tokens)} tokens, ${whole(episode.sequential_tokens)} one after the other.`),
     box, h("div", { class: "slider" }, play, slider, output), line, votes,
-    h("p", { class: "note" }, "A row is a branch, a square the answer probed after one more interval, an outlined square a final answer. ",
+    h("p", { class: "note" }, `This is draw ${matrix.draw} of the question. `, "A row is a branch, a square the answer probed after one more interval, an outlined square a final answer. ",
       "The dot marks the true answer. Paler: decoded without probing. Faint: not decoded. Struck through: pruned."));
 }
 let timer = null;
@@ -245,7 +245,7 @@ function voteRows(p, now) {
     const color = answerColour(code, gold);
     const bar = (n, opacity) => h("div", { class: "bar", style: { width: `${(100 * n) / most}%`, background: color, opacity } });
     return h("li", null, h("span", { class: "chip", style: { background: color, color: "var(--card)" } }, code === gold ? "●" : ""),
-      h("span", { class: "name", title: answers[code] }, answers[code]),
+      h("span", { class: "name", title: answers[code] }, answer(answers[code])),
       h("span", { style: { display: "flex" } }, bar(of(now.votes, code), 1), bar(of(now.latest, code), 0.4)),
       h("span", { class: "count" }, `${of(now.votes, code)} votes + ${of(now.latest, code)}`));
   });

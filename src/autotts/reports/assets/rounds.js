@@ -36,7 +36,7 @@ function effort() {
     h("td", null, round.area === null ? "–" : fixed(round.area)), h("td", null, round.points.length ? fixed(bestOf(round.points).accuracy) : "–"),
     h("td", null, clock(round.seconds)), h("td", null, round.model_tokens === null ? "–" : whole(round.model_tokens)), h("td", null, dollars(round))));
   return card(h("h2", null, "Scores, cost and time"), h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "rounds" }, h("table", null,
-    h("thead", null, h("tr", null, ["round", "outcome", "frontier area", "best accuracy, %", "time", "model tokens", "cost"].map((name, k) => h("th", { scope: "col", class: k === 1 ? "words" : null }, name)))),
+    h("thead", null, h("tr", null, ["round", "outcome", "frontier area, as found", "best accuracy, %", "time", "model tokens", "cost"].map((name, k) => h("th", { scope: "col", class: k === 1 ? "words" : null }, name)))),
     h("tbody", null, rows, h("tr", { class: "group" }, h("td", null, "in total"), h("td"), h("td"), h("td"),
       h("td", null, clock(known.length ? sum(known.map((round) => round.seconds)) : null)),
       h("td", null, whole(sum(data.rounds.map((round) => round.model_tokens ?? 0)))),
@@ -63,7 +63,7 @@ function roundCard(round) {
   const said = [["Idea", round.idea], ["What was learned", round.learned], ["Expected effect", round.expected_effect]].filter(([, text]) => text);
   const opened = (name, title, inside) => h("details", { open: chosen[name + round.name], ontoggle: (event) => { chosen[name + round.name] = event.target.open; } }, h("summary", null, title), inside);
   return h("section", { class: "card round" }, h("h3", null, `Round ${round.name}`, status(round)),
-    h("dl", { class: "words-of" }, said.flatMap(([name, text]) => [h("dt", null, name), h("dd", null, text)])),
+    h("dl", { class: "words-of" }, said.flatMap(([name, text]) => [h("dt", null, name), h("dd", null, rich(text))])),
     round.errors.length ? h("ul", { class: "errors" }, round.errors.map((text) => h("li", null, text))) : null,
     round.remarks.length ? h("ul", { class: "note" }, round.remarks.map((text) => h("li", null, text))) : null,
     round.digest ? opened("digest", "Diagnosis", h("pre", { class: "wrap", tabindex: 0 }, round.digest)) : null,

@@ -1,6 +1,5 @@
 // Elements, numbers and colours. Text reaches the page through textContent alone.
 let data = JSON.parse(document.getElementById("data").textContent);
-const MEAN = "mean of the stores";
 const SVG = "http://www.w3.org/2000/svg";
 
 function fill(node, props, children) {

@@ -25,7 +25,7 @@ function waste() {
     by === "all controllers" ? select("at β", betas.map((b) => ({ value: b, text: fixed(b) })), beta, (value) => { chosen.wasteBeta = value; render(); }) : null),
   card(h("h2", null, "Where the tokens went, per question"), stacked(named("parts"), names("parts"), colours("parts", "part"), (v) => short(v), (parts) => short(sum(Object.values(parts))))),
   card(h("h2", null, "What became of the episodes"), stacked(named("findings"), names("findings"), colours("findings", "finding"), (v) => `${fixed(v, 1)} %`, (parts) => `${fixed(parts.right, 1)} %`),
-    h("p", { class: "note" }, "The number at the end is the share that is right."))];
+    h("p", { class: "note" }, "The number at the end is the share that is right. Episodes of the first draws of each question are counted here, so it differs a little from the results, which are of all draws."))];
 }
 function pool() {
   if (!data.pools.length) return [lacking("what the stores are like")];
