@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import discover_toy as toy
 from autotts.cli.app import app
-from autotts.discovery.agents import scorer_client, workspace
+from autotts.discovery.agents import scorer_client, scorer_server, workspace
 from autotts.discovery.agents.emptying import Emptying
 from autotts.discovery.agents.scorer_server import Allowance, ScorerSocket
 from autotts.discovery.explorer import (
@@ -351,7 +351,7 @@ def test_slow_and_many_clients_hold_up_nobody(scorer: Answering) -> None:
             connection.sendall(b'{"program": ')
         began = time.monotonic()
         assert scorer_client.ask(scorer.path, "good")["ok"] is True
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5 * scorer_server._PATIENCE_SECONDS  # one by one: 40
     finally:
         for connection in slow:
             connection.close()

@@ -21,6 +21,7 @@ ENVIRONMENT = "AUTOTTS_SCORER"
 TIMEOUT_SECONDS = 600.0
 _LONGEST_ADDRESS = 100
 """Bytes that every system takes as the address of a socket."""
+_QUEUE_SECONDS = 0.05
 _MOST_BYTES = 4 * 1024 * 1024
 """Longest reply that is read."""
 
@@ -57,7 +58,7 @@ def ask(path: Path, source: str, timeout_seconds: float = TIMEOUT_SECONDS) -> di
 def _ask_once(path: Path, source: str, timeout_seconds: float) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, address(path) as name:
         connection.settimeout(timeout_seconds)
-        connection.connect(name)
+        _connect(connection, name, time.monotonic() + timeout_seconds)
         connection.sendall(json.dumps({"program": source}).encode() + b"\n")
         with connection.makefile("rb") as stream:
             try:
@@ -67,6 +68,17 @@ def _ask_once(path: Path, source: str, timeout_seconds: float) -> dict[str, Any]
     if not isinstance(reply, dict):
         raise ValueError(f"{path}: the scorer hung up; it may have ended")
     return reply
+
+
+def _connect(connection: socket.socket, name: str, deadline: float) -> None:
+    """Connect, waiting while others wait: a full queue refuses a socket with a time-out at once."""
+    while True:
+        try:
+            return connection.connect(name)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_QUEUE_SECONDS)
 
 
 def describe(reply: dict[str, Any]) -> str:
