@@ -20,9 +20,7 @@ from autotts.discovery.run.folder import RunFolder
 from autotts.errors import SpecError
 from autotts.sandbox.confine import jail
 
-pytestmark = pytest.mark.skipif(
-    jail.missing(network=False) is not None, reason=str(jail.missing(network=False))
-)
+pytestmark = pytest.mark.skipif(jail.missing() is not None, reason=str(jail.missing()))
 
 KEY = "sk-a-key-of-the-agent"
 

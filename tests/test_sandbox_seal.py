@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -11,16 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import kernel
 from attacks import HONEST, toy
 from autotts.errors import SandboxError
 from autotts.sandbox.confine import seal
 from autotts.sandbox.confine.tier import Tier, import_path, reach
 from autotts.sandbox.sandbox import Sandbox
 
-HEADERS = {
-    0: Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
-    1: Path("/usr/include/asm-generic/unistd.h"),
-}
 needs_linux = pytest.mark.skipif(seal.supported() is not None, reason=str(seal.supported()))
 
 
@@ -108,16 +104,12 @@ def test_without_seccomp_it_is_not_sealed():
     assert "fork" in said
 
 
-@pytest.mark.parametrize("column", HEADERS, ids=["x86-64", "aarch64"])
+@pytest.mark.parametrize("column", kernel.HEADERS, ids=["x86-64", "aarch64"])
 def test_numbers_of_system_calls_are_the_kernel_s(column):
     """Held against the kernel's own headers, where they are installed."""
-    if not HEADERS[column].is_file():
-        pytest.skip(f"no {HEADERS[column]}")
-    text = HEADERS[column].read_text()
-    numbers = {
-        name: int(number)
-        for name, number in re.findall(r"#define __NR(?:3264)?_?(\w+)\s+(\d+)\s", text)
-    }
+    if not kernel.HEADERS[column].is_file():
+        pytest.skip(f"no {kernel.HEADERS[column]}")
+    numbers = kernel.numbers(column)
     for table in (seal.ALLOWED, seal.KILLED, {"tgkill": seal._TGKILL}):
         for name, values in table.items():
             assert values[column] == numbers[name], name

@@ -10,12 +10,16 @@ from autotts.errors import SpecError
 
 
 def doctor() -> None:
-    """Say what this machine has: versions, the sandbox's tier and why, where code is cached."""
+    """Say what this machine has: versions, the sandbox's tier and why, where code is cached.
+
+    The sandbox of programs and the jail of coding agents are each set up and attacked from inside.
+    """
     import importlib.metadata
     import os
     import platform
 
     from autotts import __version__
+    from autotts.discovery.agents import probe
     from autotts.engine.cache import cache_folder
     from autotts.sandbox.confine.tier import reach
 
@@ -26,6 +30,7 @@ def doctor() -> None:
     say(f"  {'compiled code':13} {cache_folder()}")
     tier = reach()
     say(f"sandbox: {tier.explain()}")
+    say(f"jail of agents: {probe.reach().explain()}")
     if not tier.sealed:
         raise typer.Exit(1)
 

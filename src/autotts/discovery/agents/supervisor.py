@@ -5,11 +5,19 @@ A process of its own between us and the agent, started as
 subreaper: whatever the agent starts, in whichever session, becomes the keeper's child once its
 parent ends, so its whole offspring can be found and killed. It does so when the agent ends, runs
 out of time, starts too many processes, or when we end.
+
+Between the two stands one more process, the first in the agent's namespaces where there are any:
+it makes the root, starts the agent, and waits for what is left without a parent.
+
+    us ── keeper ── first ── agent ── ...
+            │ reads    │ writes
+            └── pipe ──┘ layers, error, exit
 """
 
 import contextlib
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -17,8 +25,10 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from autotts.sandbox.confine.jail import Jail, enter
-from autotts.sandbox.confine.seal import load_libc
+from autotts.sandbox.confine import namespaces
+from autotts.sandbox.confine.jail import DEVICES, Jail, enter
+from autotts.sandbox.confine.namespaces import Namespaces
+from autotts.sandbox.confine.seal import die_with_parent, load_libc
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LOOK_SECONDS = 0.02
@@ -69,26 +79,23 @@ def keep(orders: dict[str, Any]) -> Report:
         if os.getppid() != orders["parent"]:
             raise Ended  # before the kernel was asked to tell
     began = time.monotonic()
+    room = _find_room(orders)
     reader, writer = os.pipe()
-    agent = os.fork()
-    if agent == 0:
+    first = os.fork()
+    if first == 0:
         os.close(reader)
-        _become_agent(orders, writer)
+        _be_first(orders, room, writer)
     os.close(writer)
     report = Report(None, "", 0, 0.0, {}, "")
     try:
-        # The pipe closes when the agent's program takes over.
-        with os.fdopen(reader, "rb") as stream:
-            for line in stream:
-                told = json.loads(line)
-                report.layers = told.get("layers", report.layers)
-                report.error = told.get("error", "")
-        report.exit, report.why = _wait(agent, began, orders)
+        _wait(first, reader, began, orders, report)
     except Ended:
         report.why = "told to"
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        report.left = _kill_all(agent)
+        others = _kill_all(first)
+        # The agent itself is no leftover; where it had not ended it was killed with the others.
+        report.left = others if report.exit is not None else max(0, others - 1)
     report.seconds = round(time.monotonic() - began, 3)
     return report
 
@@ -97,16 +104,64 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise Ended
 
 
-def _become_agent(orders: dict[str, Any], writer: int) -> None:
-    """In the child: a session of its own, jailed, and then the agent's program."""
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Where an agent will live: in its jail, in namespaces, and why not in more of them."""
+
+    jail: Jail
+    namespaces: Namespaces | None
+    why_not: str
+
+
+def _find_room(orders: dict[str, Any]) -> _Room | None:
+    """Separate what this process starts as far as it may; None without a jail."""
+    if orders["jail"] is None:
+        return None
+    jail = Jail(**orders["jail"])
+    found, why_not = namespaces.find((*jail.read, *DEVICES), jail.write, closed=not jail.network)
+    if found is not None:
+        namespaces.separate(found)
+    return _Room(jail, found, why_not)
+
+
+def _be_first(orders: dict[str, Any], room: _Room | None, writer: int) -> None:
+    """In the child: start the agent, tell how it ended, and reap what is orphaned."""
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        die_with_parent()
         os.setsid()
-        os.chdir(orders["folder"])
         stdin = os.open(orders["stdin"], os.O_RDONLY)
         os.dup2(stdin, 0)
+        if room is not None and room.namespaces is not None:
+            namespaces.new_root(
+                (*room.jail.read, *DEVICES),
+                room.jail.write,
+                processes=room.namespaces.processes,
+            )
+        agent = os.fork()
+        if agent == 0:
+            _become_agent(orders, room, writer)
+        while True:
+            try:
+                pid, status = os.wait()
+            except ChildProcessError:
+                signal.pause()
+            else:
+                if pid == agent:
+                    _tell(writer, {"exit": os.waitstatus_to_exitcode(status)})
+    except OSError as error:
+        _tell(writer, {"error": str(error)})
+    finally:
+        os._exit(CANNOT_START)
+
+
+def _become_agent(orders: dict[str, Any], room: _Room | None, writer: int) -> None:
+    """In the child of the first: jailed, and then the agent's program."""
+    try:
+        os.chdir(orders["folder"])
         layers = {}
-        if orders["jail"] is not None:
-            layers = enter(Jail(**orders["jail"]))
+        if room is not None:
+            layers = enter(room.jail, room.namespaces, room.why_not)
         _tell(writer, {"layers": layers})
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.execvpe(orders["argv"][0], orders["argv"], orders["environment"])
@@ -120,34 +175,59 @@ def _tell(writer: int, fields: dict[str, Any]) -> None:
     os.write(writer, json.dumps(fields).encode() + b"\n")
 
 
-def _wait(agent: int, began: float, orders: dict[str, Any]) -> tuple[int | None, str]:
+def _wait(first: int, reader: int, began: float, orders: dict[str, Any], report: Report) -> None:
+    """Wait for the agent to end, by itself or because it must."""
     deadline = began + orders["timeout_seconds"]
     count_at = began
+    told = b""
+    ended = None
+    with os.fdopen(reader, "rb", buffering=0) as stream:
+        while report.exit is None:
+            if select.select([stream], [], [], _LOOK_SECONDS)[0]:
+                told += (part := stream.read(65_536) or b"")
+                *lines, told = told.split(b"\n")
+                for line in lines:
+                    _hear(json.loads(line), report)
+                if not part and report.exit is None:
+                    # The first process has ended: killed, or unable to start the agent.
+                    report.exit = _reap(first, 0) if ended is None else ended
+                continue
+            ended = _reap(first, os.WNOHANG) if ended is None else ended
+            now = time.monotonic()
+            if now >= deadline:
+                report.why = "time"
+                return
+            if now >= count_at:
+                count_at = now + _COUNT_SECONDS
+                if len(_offspring()) - 1 > orders["most_processes"]:
+                    report.why = "processes"
+                    return
+
+
+def _hear(told: dict[str, Any], report: Report) -> None:
+    report.layers = told.get("layers", report.layers)
+    report.error = told.get("error", report.error)
+    report.exit = told.get("exit", report.exit)
+
+
+def _reap(first: int, options: int) -> int | None:
+    """Let orphans that came to the keeper go; the first process's exit code if it has ended."""
     while True:
-        while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == agent:
-                return os.waitstatus_to_exitcode(status), ""
-            if pid == 0:
-                break
-        now = time.monotonic()
-        if now >= deadline:
-            return None, "time"
-        if now >= count_at:
-            count_at = now + _COUNT_SECONDS
-            if len(_offspring()) > orders["most_processes"]:
-                return None, "processes"
-        time.sleep(_LOOK_SECONDS)
+        pid, status = os.waitpid(-1, options)
+        if pid == first:
+            return os.waitstatus_to_exitcode(status)
+        if pid == 0:
+            return None
 
 
-def _kill_all(agent: int) -> int:
-    """Kill everything below the keeper; returns how many beside the agent itself.
+def _kill_all(first: int) -> int:
+    """Kill everything below the keeper; returns how many beside the first process.
 
     All are stopped before any is killed, so that none forks while others die.
     """
     killed = set(_offspring())
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(agent, signal.SIGKILL)
+        os.killpg(first, signal.SIGKILL)
     deadline = time.monotonic() + _KILL_SECONDS
     while time.monotonic() < deadline:
         found = _offspring()
@@ -162,7 +242,7 @@ def _kill_all(agent: int) -> int:
         except ChildProcessError:
             break
         time.sleep(_LOOK_SECONDS)
-    return len(killed - {agent})
+    return len(killed - {first})
 
 
 def _offspring() -> list[int]:

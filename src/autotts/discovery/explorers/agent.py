@@ -221,6 +221,9 @@ class Agent:
                 )
             except SandboxError as error:
                 raise CallFailed(redact(str(error), secrets)) from error
+        for layer, state in ended.layers.items():
+            if state.startswith("off"):
+                turn.say(f"round {turn.round}: the agent's jail, {layer}: {state}")
         left = workspace.collect()
         output = redact(ended.output, secrets)
         _keep_transcript(turn, ended, output, scorer.answered)
@@ -333,7 +336,7 @@ def make(options: Mapping[str, str]) -> Agent:
         raise SpecError(f"explorer agent: {program} is not installed, or not on PATH")
     network = _switch(taken, "network", preset.network)
     jailed = _switch(taken, "jail", True)
-    if jailed and (reason := jail.missing(network)) is not None:
+    if jailed and (reason := jail.missing()) is not None:
         raise SpecError(
             f"the agent can't be jailed here: {reason}; --option jail=off runs it with your"
             " rights, and it could read the answers"
