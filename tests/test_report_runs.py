@@ -2,9 +2,11 @@
 
 import http.client
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from autotts.discovery.loop import Discovery
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import ExplorerRef, RunLimits, RunSettings, StoreRef
 from autotts.errors import ProposalError, RunError
-from autotts.reports.model import MEAN, Report
+from autotts.reports.model import HELD_OUT, MEAN, Report
 from autotts.reports.page import build
 from autotts.reports.runs import from_run
 from autotts.reports.server import Server, Source
@@ -217,3 +219,46 @@ def test_a_port_in_use_is_named(served):
     _, server = served
     with pytest.raises(RunError, match=f"port {server.server_port}"):
         Server(server.source, port=server.server_port)
+
+
+def test_the_report_concludes_with_the_best_program_and_its_lead(report, run):
+    """With an interval where the stores are replayed; from the log alone, without."""
+    best = next(r for r in report.rounds if r.best)
+    assert report.best == best.controller
+    assert report.conclusion.startswith(
+        f"On the search questions, by which it was chosen, {best.controller} leads with a frontier"
+        f" area of {best.area:.2f}; it "
+    )
+    assert re.search(
+        r"cmc \([+-]\d+\.\d\d points, 95 %: .*\), the best baseline\.$", report.conclusion
+    )
+    assert "95 %" not in from_run(run, replay=False).conclusion
+
+
+def test_no_figure_stands_twice_unsaid(report):
+    """Each fact's name says which figure it is, and no two facts tell the same."""
+    names = [name for name, _ in report.facts]
+    assert len(set(names)) == len(names)
+    for name, _ in report.facts:
+        if "area" in name and "cmc" not in name:
+            assert "as found" in name or "fresh" in name or "held-out" in name
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_held_out_curves_have_the_bands_that_finalize_recorded(recorded, monkeypatch):
+    """Where their number is not that of the points there are none."""
+    folder = RunFolder(Path(__file__).parent / "runs" / "version-1")
+    state = folder.state
+    results = state.finalized.results
+    bands = tuple((p.accuracy - 1, p.accuracy + 1) for p in results.controllers["asc"].points)
+    figures = replace(results.controllers["asc"], bands=bands if recorded else bands[1:])
+    controllers = {**results.controllers, "asc": figures}
+    state.finalized = replace(state.finalized, results=replace(results, controllers=controllers))
+    monkeypatch.setattr(RunFolder, "state", property(lambda self: state))
+    report = from_run(folder.path, replay=False)
+    (line,) = (one for one in report.lines if (one.controller, one.store) == ("asc", HELD_OUT))
+    shown = tuple((p.accuracy_low, p.accuracy_high) for p in line.points)
+    assert shown == (bands if recorded else ((None, None),) * len(bands))
+    assert report.conclusion.startswith(
+        "On held-out questions round 1 has a frontier area of 47.98"
+    )

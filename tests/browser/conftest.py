@@ -69,7 +69,7 @@ def report(simulated: Path) -> Report:
     )
     return replace(
         made,
-        finding=f"Round 3 leads: {HOSTILE}",
+        conclusion=f"Round 3 leads: {HOSTILE}",
         best="round 3",
         lines=(*made.lines, Line("round 3", made.lines[0].store, points)),
         grids=(grid,),

@@ -104,7 +104,7 @@ def test_the_first_screen_says_what_was_found(show: Show):
     browser = show("overview")
     until(lambda: browser.find_elements(By.CSS_SELECTOR, ".lead .chart .mark"))
     screen = browser.execute_script("return window.innerHeight")
-    for selector in (".finding", ".lead .chart svg", ".lead .best .badge"):
+    for selector in (".conclusion", ".lead .chart svg", ".lead .best .badge"):
         box = browser.find_element(By.CSS_SELECTOR, selector).rect
         assert box["y"] + box["height"] <= screen, selector
     assert browser.find_element(By.CSS_SELECTOR, ".best h2").text.startswith("round 3")

@@ -277,6 +277,32 @@ def clears_noise(
     return Acceptance(found.sign > 0, found)
 
 
+def setting_difference(
+    a: Curve,
+    beta_a: float,
+    b: Curve,
+    beta_b: float,
+    *,
+    rng: np.random.Generator,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """The accuracy of one setting minus that of another, mean of the stores.
+
+    Args:
+        rng: consumed.
+    """
+    _check_pair(a, b)
+    weights = _weights(a, rng=rng, resamples=resamples)
+    one, other = (
+        curve.points(weights).accuracy[..., curve.betas == beta].mean(axis=(1, 2))
+        for curve, beta in ((a, beta_a), (b, beta_b))
+    )
+    gap = one - other
+    low, high = statistics.bounds(gap[1:], questions=_smallest(a), level=level)
+    return Interval(float(gap[0]), float(low), float(high), level)
+
+
 def best(
     curves: Sequence[Curve],
     *,

@@ -18,6 +18,7 @@ from autotts.evaluation.compare import curve_intervals
 from autotts.evaluation.frontiers import Curve, StoreKey
 from autotts.evaluation.winner import Winner, winner_of
 from autotts.programs import Spec
+from autotts.reports.conclusion import of_settings
 from autotts.reports.model import (
     ALPHABET,
     MEAN,
@@ -65,9 +66,8 @@ def from_results(path: Path) -> Report:
     """
     rows, made_by, best = read_results(path)
     stores = by_store(rows)
-    groups = {store: list(found) for store, found in stores.items()}
-    if len(stores) > 1:
-        groups[MEAN] = list(store_means(rows))
+    means = {MEAN: store_means(rows)} if len(stores) > 1 else {}
+    groups: dict[str, Sequence[Mapping[str, Any]]] = {**means, **stores}
     lines = [
         Line(
             controller,
@@ -77,8 +77,15 @@ def from_results(path: Path) -> Report:
         for store, found in groups.items()
         for controller in dict.fromkeys(row["controller"] for row in found)
     ]
-    facts = tuple(best.facts) if best else ()
-    return Report(path.stem, made_by=made_by, facts=facts, lines=tuple(lines))
+    found = of_settings([line for line in lines if line.store == lines[0].store])
+    return Report(
+        path.stem,
+        conclusion=found.words,
+        best=found.best,
+        made_by=made_by,
+        facts=tuple(best.facts) if best else (),
+        lines=tuple(lines),
+    )
 
 
 def read_results(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any], Winner | None]:
@@ -143,11 +150,18 @@ def from_evaluation(evaluation: Evaluation, *, title: str) -> Report:
     again = replay_shown(stores, [list(s.values()) for s in sweeps.values()], evaluation.settings)
     settings = replace(evaluation.settings, traces=True)
     best = winner_of(evaluation)
+    lines = _lines(evaluation)
+    found = of_settings(
+        [line for line in lines if line.store == lines[0].store], evaluation.curves()
+    )
     return Report(
         title,
+        conclusion=found.words,
+        best=found.best,
+        program=next(c.spec.source.text for c in evaluation.cells if c.spec.text == found.best),
         made_by=evaluation.made_by(),
         facts=tuple(best.facts) if best else (),
-        lines=tuple(_lines(evaluation)),
+        lines=tuple(lines),
         grids=tuple(
             grid_of(store, [_grid_row(cell) for cell in evaluation.cells if cell.store is store])
             for store in stores

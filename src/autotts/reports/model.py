@@ -190,7 +190,7 @@ class PoolFacts:
 class Report:
     """Everything on the page. An empty part is left out of it, and the page says what it needs.
 
-    finding: what was found, in one sentence.
+    conclusion: what was found, in one sentence.
     best: the controller that it is about, and `program` its source.
     made_by: provenance, any JSON.
     facts: (name, value in words); no figure of the sentence is told another value here unsaid.
@@ -198,7 +198,7 @@ class Report:
     """
 
     title: str
-    finding: str = ""
+    conclusion: str = ""
     best: str = ""
     program: str = ""
     made_by: dict[str, Any] = field(default_factory=dict)

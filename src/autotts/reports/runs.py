@@ -12,7 +12,9 @@ from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import RunSettings
 from autotts.discovery.run.state import RoundCost, RunState
 from autotts.discovery.scoring import Scorer, Sweep
+from autotts.discovery.selection import Candidate, lead
 from autotts.programs import Source, Spec, parse
+from autotts.reports.conclusion import of_run
 from autotts.reports.evaluations import (
     episodes_of,
     grid_of,
@@ -45,8 +47,11 @@ def from_run(path: Path, *, replay: bool = True) -> Report:
     folder = RunFolder(path)
     state, settings = folder.state, folder.settings
     trials = state.trials
+    found = of_run(state)
     report = Report(
         settings.name,
+        conclusion=found.words,
+        best=found.best,
         made_by=_made_by(settings),
         facts=tuple(_facts(state)),
         lines=tuple(_mean_lines(state)),
@@ -54,10 +59,12 @@ def from_run(path: Path, *, replay: bool = True) -> Report:
         live=state.condition in ("empty", "begun"),
     )
     evaluated = [trial for trial in trials if trial.points]
-    return _replayed(report, folder, evaluated) if replay else report
+    return _replayed(report, folder, state, evaluated) if replay else report
 
 
-def _replayed(report: Report, folder: RunFolder, trials: Sequence[Trial]) -> Report:
+def _replayed(
+    report: Report, folder: RunFolder, state: RunState, trials: Sequence[Trial]
+) -> Report:
     settings = folder.settings
     stores = open_stores(settings.stores)
     evaluation = replace(settings.evaluation(), unsafe=settings.unsafe, audit=0)
@@ -65,7 +72,18 @@ def _replayed(report: Report, folder: RunFolder, trials: Sequence[Trial]) -> Rep
     with Scorer(stores, settings, folder.path / "evaluations") as scorer:
         sweeps = {name: scorer.sweep(source) for name, source in sources.items()}
         sweeps |= {name: scorer.baseline(name) for name in settings.baselines}
-    best = next((round_.controller for round_ in report.rounds if round_.best), "")
+        reference = scorer.reference()
+    best = report.best
+    leads = {
+        name: lead(
+            Candidate(best, sweeps[best].curve),
+            Candidate(name, sweeps[name].curve),
+            reference,
+            seed=settings.seed,
+        )
+        for name in settings.baselines
+        if best in sources
+    }
     latest = [name for name in reversed(sources) if name != best]
     first = [best] if best in sources else []
     programs = [
@@ -77,6 +95,7 @@ def _replayed(report: Report, folder: RunFolder, trials: Sequence[Trial]) -> Rep
     traced = replace(evaluation, traces=True)
     return replace(
         report,
+        conclusion=of_run(state, leads).words,
         lines=tuple(
             line
             for name, sweep in sweeps.items()
@@ -119,12 +138,21 @@ def _mean_lines(state: RunState) -> list[Line]:
     lines += [Line(name, MEAN, _points(b.points)) for name, b in state.baselines.items()]
     if state.finalized is not None:
         held_out = state.finalized.results.controllers
-        lines += [Line(name, HELD_OUT, _points(f.points)) for name, f in held_out.items()]
+        lines += [Line(n, HELD_OUT, _points(f.points, f.bands)) for n, f in held_out.items()]
     return lines
 
 
-def _points(points: Sequence[SweepPoint]) -> tuple[Point, ...]:
-    return tuple(Point(p.beta, p.accuracy, p.tokens, p.sequential_tokens) for p in points)
+def _points(
+    points: Sequence[SweepPoint], bands: Sequence[tuple[float, float]] = ()
+) -> tuple[Point, ...]:
+    known: Sequence[tuple[float | None, float | None]] = bands
+    if len(bands) != len(points):
+        # Runs of version 1 kept none; and a run's folder may be somebody else's.
+        known = [(None, None)] * len(points)
+    return tuple(
+        Point(p.beta, p.accuracy, p.tokens, p.sequential_tokens, *band)
+        for p, band in zip(points, known, strict=True)
+    )
 
 
 def _rounds(state: RunState) -> list[Round]:
@@ -178,20 +206,21 @@ def _facts(state: RunState) -> list[tuple[str, str]]:
         top = max(point.accuracy for point in best.points)
         facts += [
             ("best program", title(best)),
-            ("its frontier area", f"{best.area:.2f}"),
-            ("its best accuracy", f"{top:.2f} %"),
+            ("its frontier area on the search questions, as found", f"{best.area:.2f}"),
+            ("its best accuracy on them, as found", f"{top:.2f} %"),
         ]
     if (again := state.winner) is not None:
-        facts += again.facts
+        # Of its facts the first two are told already.
+        facts += again.facts[2:]
     if state.baselines:
         leader = max(state.baselines.values(), key=lambda scored: scored.area)
-        facts.append((f"frontier area of {leader.name}", f"{leader.area:.2f}"))
+        facts.append((f"frontier area of {leader.name} on them", f"{leader.area:.2f}"))
     if state.finalized is not None:
         name = f"round {state.finalized.trial}"
         found = state.finalized.results.controllers.get(name)
         if found is not None:
             interval = f"{found.area:.2f} ({found.area_low:.1f} … {found.area_high:.1f})"
-            facts.append((f"held-out area of {name}", interval))
+            facts.append((f"frontier area of {name} on held-out questions", interval))
     facts += [(f"programs that ran {tier}", str(count)) for tier, count in _tiers(state)]
     facts.append(("time", f"{state.seconds / 60:.1f} min"))
     usd = state.usage.usd

@@ -19,7 +19,8 @@ function frontier(points) {
   return out;
 }
 function lead() {
-  const store = pick("store", stores(data.lines));
+  // The sentence speaks of the held-out stores where there are any.
+  const store = pick("store", stores(data.lines), stores(data.lines).find((name) => name === data.held_out) ?? stores(data.lines)[0]);
   const lines = data.lines.filter((line) => line.store === store);
   const own = new Set(data.rounds.map((round) => round.controller));
   const top = (line) => bestOf(line.points).accuracy;
@@ -34,7 +35,7 @@ function lead() {
     points: frontier(line.points).map(asPoint(line.controller, "tokens")),
   }));
   return h("section", { class: "card lead" },
-    data.finding ? h("p", { class: "finding" }, data.finding) : null,
+    data.conclusion ? h("p", { class: "conclusion" }, data.conclusion) : null,
     h("div", { class: "lead-parts" },
       h("div", null,
         h("div", { class: "controls" }, h("h2", null, "Frontier"), stores(data.lines).length > 1 ? select("on", stores(data.lines), store, (value) => { chosen.store = value; render(); }) : h("span", { class: "note" }, store)),
