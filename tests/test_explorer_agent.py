@@ -116,6 +116,24 @@ def test_what_it_leaves_is_proposed(tmp_path: Path, store: Path, held_out: Path)
     assert not Path(f"/{workspace}").exists()
 
 
+def test_an_agent_is_found_through_links(
+    tmp_path: Path, store: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As installers set it up: a link on PATH leads through others in folders that are closed."""
+    (tmp_path / "path").mkdir()
+    (tmp_path / "opt/v1").mkdir(parents=True)
+    (tmp_path / "opt/current").symlink_to("v1")
+    (tmp_path / "path/my-agent").symlink_to(tmp_path / "opt/current/my-agent")
+    program = tmp_path / "opt/v1/my-agent"
+    program.write_text(f"#!/bin/sh\n{propose(toy.program(15, 3))}")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:{os.environ['PATH']}")
+    run = Working(tmp_path, store, held_out, "true", command="my-agent")
+    best = run.go().best
+    assert best is not None
+    assert best.proposal.source == toy.program(15, 3)
+
+
 def test_nothing_is_found(
     tmp_path: Path, store: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

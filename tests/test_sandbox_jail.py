@@ -1,5 +1,6 @@
 """The jail of agents: one property a test, with namespaces and without, as root and as a user."""
 
+import errno
 import functools
 import json
 import os
@@ -239,6 +240,17 @@ def test_what_cannot_be_had_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reason == "failure 1"
     monkeypatch.setattr(namespaces, "_attempt", lambda *_: "never")
     assert namespaces.find([], [], closed=True) == (None, "never")
+
+
+def test_an_attempt_that_is_killed_or_fails_is_none() -> None:
+    """Some containers kill who makes a call that they don't allow."""
+
+    def fails() -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    assert namespaces._in_a_child(lambda: None) == ""
+    assert namespaces._in_a_child(lambda: os.kill(os.getpid(), 9)) == "not allowed here"
+    assert "forbids it" in namespaces._in_a_child(fails)
 
 
 def test_elsewhere_no_agent_is_jailed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -248,6 +248,7 @@ class Agent:
     def _jail(self) -> jail.Jail:
         """What the agent may open beside its workspace: the system, and its own program."""
         folders = [*os.environ.get("PATH", "").split(os.pathsep), sys.prefix, sys.base_prefix]
+        folders += [sys.executable]
         found = shutil.which(self._argv[0])
         if found is not None:
             folders += _program_folders(Path(found))
@@ -261,10 +262,13 @@ class Agent:
 
 
 def _program_folders(program: Path) -> list[str]:
-    """Where a program's own files are: beside it, and what a package manager put together."""
+    """Where a program's own files are: beside it, and what a package manager put together.
+
+    The program itself is among them for the links on its way, which lead through closed folders.
+    """
     real = program.resolve()
     modules = [str(parent) for parent in real.parents if parent.name == "node_modules"]
-    return [str(program.parent), str(real.parent), *modules]
+    return [str(program), str(program.parent), str(real.parent), *modules]
 
 
 def _check_closed(opened: jail.Jail, turn: Turn) -> None:
