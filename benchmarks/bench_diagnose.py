@@ -6,8 +6,7 @@ import pytest
 
 from autotts import programs, stores
 from autotts.diagnosis import counterfactual, findings
-from autotts.evaluation import Settings
-from autotts.evaluation.evaluation import run_cells
+from autotts.evaluation import Execution, Experiment, run_cells
 from autotts.evaluation.study.tuning import tune
 
 MOST_SECONDS = 5.0
@@ -26,9 +25,8 @@ def aime24(recorded, tmp_path_factory):
 
 def test_diagnosing_12_000_episodes(aime24, benchmark):
     """Replaying with traces and counterfactuals included, running the controller apart."""
-    settings = Settings(draws="reference:100", traces=True)
     spec = programs.parse("cmc:beta=1")
-    ran = [findings.Ran.of(cell, settings) for cell in run_cells(aime24, [spec], settings)]
+    ran = run_cells(aime24, spec, experiment=Experiment(), execution=Execution(traces=True))
     counterfactual.walk()
     found = benchmark.pedantic(findings.diagnose, args=[ran], rounds=3, warmup_rounds=1)
     assert found.height == 12_000

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from autotts import programs, stores
-from autotts.engine import cache
+from autotts.engine import cache, compiled
 from autotts.errors import ProgramError
+from autotts.evaluation import Experiment
 from autotts.evaluation.study.table1 import compare_table1
-from autotts.replay import draws, episodes, log
+from autotts.replay import in_process, log
 from autotts.simulation import simulate
 
 CONTROLLERS = {
@@ -103,31 +104,25 @@ class Replay:
         return self.program.parameters(asked.beta, asked.named)
 
     @property
-    def orders(self):
-        questions, branches, _ = self.store.pool.probes.shape
-        return draws.orders(
-            "reference:100", questions=questions, branches=branches, ceiling=min(64, branches)
-        )
+    def task(self):
+        return Experiment("reference:100").task(self.store)
 
-    def arguments(self):
+    def arguments(self, task=None):
         """What `run_compiled` is called with; everything that is done once is done here."""
-        orders = self.orders
-        return (
-            cache.address(episodes.compile_program(self.program)), list(self.values.values()),
-            self.store.pool, orders, episodes.all_pairs(orders), episodes.Rules(),
-        )  # fmt: skip
+        entry = cache.address(in_process.compile_program(self.program))
+        return entry, list(self.values.values()), task or self.task
 
-    def interpreted(self, pairs):
-        return episodes.run_interpreted(
-            self.program.solve, self.values, self.store.pool, self.orders, pairs, episodes.Rules()
-        )
+    def interpreted(self, task):
+        return in_process.run_interpreted(self.program.solve, self.values, task)
 
 
 def assert_right(replay, ran):
     """Every episode answered, and a sample of them does interpreted what it did compiled."""
     assert (ran.column("status") == 0).all()
-    sample = np.arange(0, len(ran.pairs), 499)
-    assert np.array_equal(replay.interpreted(ran.pairs[sample]).results, ran.results[sample])
+    task = replay.task
+    sample = np.arange(0, len(task.pairs), 499)
+    again = replay.interpreted(task.some(task.pairs[sample]))
+    assert np.array_equal(again.results, ran.results[sample])
 
 
 @on_one_thread
@@ -135,9 +130,8 @@ def assert_right(replay, ran):
 def test_3_000_episodes_on_one_thread(spec, store, figures, benchmark):
     replay = Replay(spec, store)
     ran = benchmark.pedantic(
-        episodes.run_compiled,
+        in_process.run_compiled,
         args=replay.arguments(),
-        kwargs={"jobs": 1},
         rounds=15 if benchmark.enabled else 1,
         warmup_rounds=1,
     )
@@ -149,14 +143,14 @@ def test_3_000_episodes_on_one_thread(spec, store, figures, benchmark):
 def test_interpreted_it_takes_longer(store, figures, benchmark):
     """Thirty episodes of CMC in each, to compare."""
     replay = Replay("cmc:beta=1", store)
-    arguments = list(replay.arguments())
-    pairs = arguments[4] = arguments[4][::100]
-    slow = benchmark.pedantic(replay.interpreted, args=[pairs], rounds=1)
+    task = replay.task.some(replay.task.pairs[::100])
+    arguments = replay.arguments(task)
+    slow = benchmark.pedantic(replay.interpreted, args=[task], rounds=1)
     if benchmark.enabled:
-        fast = min(_seconds(lambda: episodes.run_compiled(*arguments, jobs=1)) for _ in range(20))
+        fast = min(_seconds(lambda: in_process.run_compiled(*arguments)) for _ in range(20))
         ratio = benchmark.stats.stats.min / fast
         figures.add("interpreted over compiled, CMC at beta 1", ratio, "times")
-    assert np.array_equal(slow.results, episodes.run_compiled(*arguments, jobs=1).results)
+    assert np.array_equal(slow.results, in_process.run_compiled(*arguments).results)
 
 
 @on_one_thread
@@ -166,10 +160,10 @@ def test_recording_traces(store, figures, benchmark):
     arguments = replay.arguments()
 
     def without():
-        return episodes.run_compiled(*arguments, jobs=1)
+        return in_process.run_compiled(*arguments)
 
     def recording():
-        return episodes.run_compiled(*arguments, jobs=1, keep_log=True)
+        return in_process.run_compiled(*arguments, keep_log=True)
 
     traced = benchmark.pedantic(recording, rounds=15 if benchmark.enabled else 1, warmup_rounds=1)
     if benchmark.enabled:
@@ -178,10 +172,7 @@ def test_recording_traces(store, figures, benchmark):
         plain, kept = np.min(turns, axis=0)
         figures.add("recording traces in memory, share of time", kept / plain - 1, "", 0.30)
     assert np.array_equal(traced.results, without().results)
-    orders, pairs, rules = arguments[3:]
-    again, steps = log.replay(
-        traced.log, traced.column("code"), store.pool, orders, pairs, rules, trace=True
-    )
+    again, steps = log.replay(traced.log, traced.column("code"), replay.task, trace=True)
     assert np.array_equal(again.results, traced.results)
     assert len(steps) > traced.column("rounds").sum()
 
@@ -191,17 +182,17 @@ def test_recording_traces(store, figures, benchmark):
 def test_the_first_compilation(name, most, figures, benchmark):
     """Afresh, past the cache; the driver is there."""
     program = programs.load(programs.find(name))
-    episodes.compile_program(program)
+    in_process.compile_program(program)
 
     def compile_afresh():
         try:
-            return episodes.compiled.compile_program(program.solve, program.kinds, key=None)
+            return compiled.compile_program(program.solve, program.kinds, key=None)
         except ProgramError as error:
             pytest.fail(str(error))
 
-    compiled = benchmark.pedantic(compile_afresh, rounds=3 if benchmark.enabled else 1)
+    code = benchmark.pedantic(compile_afresh, rounds=3 if benchmark.enabled else 1)
     figures.seconds(f"first compilation of {name}", benchmark, most)
-    assert cache.address(compiled) != 0
+    assert cache.address(code) != 0
 
 
 @on_one_thread

@@ -13,11 +13,12 @@ import pytest
 
 from autotts import programs, stores
 from autotts.engine.cache import address
-from autotts.replay import draws
-from autotts.replay import episodes as in_process
+from autotts.evaluation import Experiment
+from autotts.replay import in_process
+from autotts.replay.task import Cell, cells_of
 from autotts.sandbox import audit
+from autotts.sandbox.allowance import Allowance
 from autotts.sandbox.blind_run import run_blind
-from autotts.sandbox.cells import Allowance, Cell
 from autotts.sandbox.confine import seal
 from autotts.sandbox.sandbox import Sandbox
 from autotts.sandbox.wire import channel
@@ -44,8 +45,12 @@ def sandbox() -> Iterator[Sandbox]:
 def cell(tmp_path_factory: pytest.TempPathFactory) -> Cell:
     """3,000 episodes at beta 1."""
     store = stores.load(simulate(tmp_path_factory.mktemp("stores"), seed=5))
-    orders = draws.orders(f"reference:{DRAWS}", questions=30, branches=128, ceiling=64)
-    return Cell("simulated", store.pool, orders, in_process.all_pairs(orders), 1.0)
+    return Cell(Experiment(f"reference:{DRAWS}").task(store), programs.parse("sc:beta=1"))
+
+
+def of(cell: Cell, name: str) -> Cell:
+    """The cell of another controller."""
+    return replace(cell, spec=programs.parse(f"{name}:beta=1"))
 
 
 def seconds_of(run: Callable[[], object]) -> float:
@@ -94,19 +99,17 @@ def test_a_compiled_sweep(sandbox, cell, benchmark, name):
 
     A worker is started and the program compiled before the clock runs: cells follow each other.
     """
-    source = programs.find(name)
-    program = programs.load_trusted(source)
+    program = programs.load_trusted(programs.find(name))
     entry = address(in_process.compile_program(program))
-    values = list(program.parameters(cell.beta).values())
+    values = list(program.parameters(1.0).values())
+    cell = of(cell, name)
 
     def plain() -> None:
-        in_process.run_compiled(
-            entry, values, cell.pool, cell.orders, cell.pairs, cell.rules, jobs=1
-        )
+        in_process.run_compiled(entry, values, cell.task)
 
     def sealed(cells: int) -> Callable[[], object]:
-        nothing = [np.zeros(len(cell.pairs), np.bool_)] * cells
-        return lambda: sandbox.run_compiled(source, [cell] * cells, nothing)
+        nothing = [np.zeros(len(cell.task.pairs), np.bool_)] * cells
+        return lambda: sandbox.run_compiled([cell] * cells, nothing)
 
     if not benchmark.enabled:
         benchmark(sealed(1))
@@ -133,15 +136,16 @@ def test_blind_lock_step(sandbox, cell, benchmark, name, most):
     """
     source = programs.find(name)
     program = programs.load_trusted(source)
-    values = program.parameters(cell.beta)
+    values = program.parameters(1.0)
+    cell = of(cell, name)
     tasks = audit.draw_sample([cell], 600 if benchmark.enabled else 30, np.random.default_rng(0))
-    pairs = cell.pairs[[e for _, e in tasks]]
+    sampled = cell.task.some(cell.task.pairs[[e for _, e in tasks]])
 
     def blind() -> None:
         run_blind(sandbox.zygote, source, [cell], tasks, Allowance())
 
     def plain() -> None:
-        in_process.run_interpreted(program.solve, values, cell.pool, cell.orders, pairs, cell.rules)
+        in_process.run_interpreted(program.solve, values, sampled)
 
     benchmark.pedantic(blind, rounds=1)
     if benchmark.enabled:
@@ -151,14 +155,15 @@ def test_blind_lock_step(sandbox, cell, benchmark, name, most):
 def test_an_audit(sandbox, cell, benchmark):
     """600 episodes of a sweep of CMC over beta, run again blind and compared."""
     source = programs.find("cmc")
-    pairs = cell.pairs[cell.pairs[:, 1] < 10]
-    cells = [replace(cell, pairs=pairs, beta=beta / 10) for beta in range(11)]
+    pairs = cell.task.pairs[cell.task.pairs[:, 1] < 10]
+    specs = [programs.parse("cmc").at(beta / 10) for beta in range(11)]
+    cells = cells_of([cell.task.some(pairs)], specs)
     size = audit.SAMPLE if benchmark.enabled else 30
     tasks = audit.draw_sample(cells, size, np.random.default_rng(0))
     keep = [np.zeros(len(pairs), np.bool_) for _ in cells]
     for c, e in tasks:
         keep[c][e] = True
-    run = sandbox.run_compiled(source, cells, keep)
+    run = sandbox.run_compiled(cells, keep)
     results = np.stack([run.episodes[c].results[e] for c, e in tasks])
     logs = [run.logs[task] for task in tasks]
 

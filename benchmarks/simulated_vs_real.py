@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from autotts import programs
-from autotts.evaluation import Settings, evaluate
+from autotts.evaluation import Execution, Experiment, evaluate
 from autotts.evaluation.compare import compare
 from autotts.evaluation.frontiers import BUDGET_FRACTIONS, Curve, accuracy_at_fractions
 from autotts.simulation.fitting import fit
@@ -295,8 +295,10 @@ def print_pairs(real: Store, simulated: Sequence[Store], draws: int) -> list[flo
 
 def sweeps(store: Store, draws: int) -> dict[str, Curve]:
     """The curve of every controller that comes with the package."""
-    settings = Settings(draws=f"reference:{draws}", jobs=1)
-    evaluation = evaluate([store], programs.built_in(), betas=BETAS, settings=settings)
+    evaluation = evaluate(
+        [store], programs.built_in(), betas=BETAS,
+        experiment=Experiment(f"reference:{draws}"), execution=Execution(jobs=1),
+    )  # fmt: skip
     return evaluation.curves()
 
 

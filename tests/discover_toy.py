@@ -18,7 +18,7 @@ from autotts.discovery.run import events
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import ExplorerRef, RunLimits, RunSettings
 from autotts.engine import compiled
-from autotts.replay import episodes
+from autotts.replay.in_process import compile_program
 from autotts.simulation import simulate
 
 PROGRAM = '''"""Race of {width}."""
@@ -159,7 +159,7 @@ def warm_up() -> None:
     compiled.end()
     compiled.run()
     for source in (programs.find("sc"), programs.Source("toy", "toy.py", program(), True)):
-        episodes.compile_program(programs.load(source))
+        compile_program(programs.load(source))
 
 
 def crash_matrix(work: Path) -> dict[str, Any]:

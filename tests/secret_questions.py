@@ -3,10 +3,11 @@
 import numpy as np
 
 from autotts import stores
-from autotts.evaluation import Settings
+from autotts.evaluation import Execution, Experiment
 from autotts.stores import Branch, Recording, Store
 
-SETTINGS = Settings(draws="reference:6", max_branches=12, traces=True)
+EXPERIMENT = Experiment(draws="reference:6", max_branches=12)
+EXECUTION = Execution(traces=True)
 ANSWERS = ("31337", "271828", "161803")
 QUESTION = "A secret question"
 

@@ -1,17 +1,16 @@
 import textwrap
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from autotts import programs, stores
 from autotts.errors import SpecError
-from autotts.evaluation import Settings
+from autotts.evaluation import Execution, Experiment
 from autotts.evaluation.study.ablation import ablate, mechanisms
 from autotts.programs import Source
 from autotts.stores import Branch, Recording, Store
 
-SETTINGS = Settings(draws="subsets:6", max_branches=16, seed=7)
+EXPERIMENT = Experiment(draws="subsets:6", max_branches=16, seed=7)
 BETAS = (0.0, 0.5, 1.0)
 
 
@@ -77,7 +76,7 @@ def test_mechanisms_are_found_without_running_anything():
 def test_freezing_compares_on_the_same_draws(store):
     """At most so many branches: held at its middle, the cheap end gets dearer."""
     table = ablate(
-        [store], programs.parse("short-mk"), betas=BETAS, settings=SETTINGS, mechanisms=False
+        [store], programs.parse("short-mk"), betas=BETAS, experiment=EXPERIMENT, mechanisms=False
     )
     assert set(table["kind"]) == {"frozen"}
     assert table["failure"].is_null().all()
@@ -89,7 +88,7 @@ def test_freezing_compares_on_the_same_draws(store):
 def test_what_changes_nothing_is_worth_nothing(store):
     """A threshold that every beta passes at once makes no difference, and neither does freezing."""
     spec = programs.parse("asc:max_branches=2")
-    table = ablate([store], spec, betas=BETAS, settings=SETTINGS, mechanisms=False)
+    table = ablate([store], spec, betas=BETAS, experiment=EXPERIMENT, mechanisms=False)
     row = table.row(0, named=True)
     assert row["variant"].startswith("threshold = ")
     assert (row["accuracy"], row["tokens"], row["better"], row["worse"]) == (0, 0, 0, 0)
@@ -97,9 +96,9 @@ def test_what_changes_nothing_is_worth_nothing(store):
 
 def test_a_removed_stop_costs_tokens(store):
     """Without its stop, adaptive self-consistency reads every branch."""
-    settings = replace(SETTINGS, unsafe=True)
+    execution = Execution(unsafe=True)
     spec = programs.parse("asc:threshold=0.9,max_branches=16")
-    table = ablate([store], spec, betas=BETAS, settings=settings)
+    table = ablate([store], spec, betas=BETAS, experiment=EXPERIMENT, execution=execution)
     row = table.row(0, named=True)
     assert row["kind"] == "removed"
     assert row["failure"] is None
@@ -108,4 +107,4 @@ def test_a_removed_stop_costs_tokens(store):
 
 def test_nothing_to_take_out_is_an_error(store):
     with pytest.raises(SpecError, match="of mechanisms none is known"):
-        ablate([store], programs.parse("sc:width=4"), betas=BETAS, settings=SETTINGS)
+        ablate([store], programs.parse("sc:width=4"), betas=BETAS, experiment=EXPERIMENT)

@@ -17,7 +17,7 @@ import autotts
 from autotts import stores
 from autotts.engine import cache
 from autotts.engine.cache import cache_folder, compile_cached, environment_digest
-from autotts.evaluation import Settings, evaluate
+from autotts.evaluation import Experiment, evaluate
 
 SIGNATURE = types.int64(types.int64)
 PROGRAM = """
@@ -291,7 +291,7 @@ def test_no_key_is_no_file(cache_dir):
 
 def test_constants_of_a_schedule_compile_nothing(tmp_path, monkeypatch, simulated, trust):
     def run(spec):
-        evaluate([stores.load(simulated)], [spec], settings=Settings(draws="reference:1"))
+        evaluate([stores.load(simulated)], [spec], experiment=Experiment("reference:1"))
         return compiled_files(tmp_path)
 
     run("sc")  # so that the driver is compiled before its cache is out of reach
@@ -325,10 +325,11 @@ def test_code_from_the_cache_is_that_of_its_own_program(cache_dir, simulated, sa
         "import sys\n"
         "from pathlib import Path\n"
         "from autotts import programs, stores\n"
-        "from autotts.evaluation import Settings, evaluate\n"
+        "from autotts.evaluation import Experiment, evaluate\n"
         "for name in sys.argv[2:]:\n"
         "    spec = programs.Spec(name, programs.read(Path(name), trusted=True), 0.5, {})\n"
-        "    ran = evaluate([stores.load(sys.argv[1])], [spec], settings=Settings('reference:1'))\n"
+        "    store, one = stores.load(sys.argv[1]), Experiment('reference:1')\n"
+        "    ran = evaluate([store], [spec], experiment=one)\n"
         "    print(int(ran.episodes['width'].max()))\n"
     )
 

@@ -144,7 +144,7 @@ def test_evaluate_prints_a_table_and_writes_json(autotts, tmp_path, simulated):
 
 
 def test_what_fails_on_fresh_draws_takes_nothing_away(autotts, tmp_path, simulated, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise ControllerError("line 7: no")
 
     monkeypatch.setattr("autotts.evaluation.winner.run_cells", fail)
@@ -174,8 +174,28 @@ def test_evaluate_passes_its_options_on(autotts, tmp_path, simulated):
 def test_evaluate_writes_traces(autotts, tmp_path, simulated):
     assert evaluate_few(autotts, simulated, "sc:width=3", "--traces", tmp_path / "t").code == 0
     (file,) = (tmp_path / "t").iterdir()
-    assert file.name == "sc-beta0.5-simulated-sim.parquet"
+    assert file.name == "sc-width=3-beta0.5-simulated-sim.parquet"
     assert len(pl.read_parquet(file)) == 4 * 2 * 3 * 2
+
+
+def test_traces_of_two_specs_of_one_controller_stand_side_by_side(
+    autotts, save, tmp_path, simulated
+):
+    """Parameters differ, or the programs do that two folders hold under one name."""
+    text = programs.find("short-mk").text.replace("round(4 + 60 * beta)", "2")
+    theirs = save(text, "sc.py")
+    other = tmp_path / "other" / "sc.py"
+    other.parent.mkdir()
+    other.write_text(text.replace('"width": 2', '"width": 4'))
+    specs = {"sc:width=1": 1, "sc:width=3": 3, theirs: 2, other: 4}
+    words = [word for spec in specs for word in ("-c", spec)]
+    ran = autotts(
+        "evaluate", simulated, *words, "--draws", "reference:2", "--traces", tmp_path / "t"
+    )
+    assert ran.code == 0
+    frames = [pl.read_parquet(file) for file in (tmp_path / "t").iterdir()]
+    widths = sorted(frame["branch"].max() + 1 for frame in frames)
+    assert widths == sorted(specs.values())
 
 
 def test_a_program_by_path_is_evaluated_and_audited(autotts, save, simulated, tmp_path):
@@ -383,7 +403,7 @@ def test_a_program_that_breaks_the_rules_is_refused_before_it_runs(
         (["-c", "sc", "--beta", "0.5,0.5"], "--beta 0.5,0.5: a beta is named twice"),
         (["-c", "sc", "--draws", "all"], "draws 'all': need reference:N or subsets:N"),
         (["-c", "sc", "--failed", "retry"], "failed 'retry': need vote or abstain"),
-        (["-c", "sc", "--budget", "499"], "budget 499: an interval of simulated/sim"),
+        (["-c", "sc", "--budget", "499"], "costs 500 tokens on simulated/sim"),
         (["-c", "sc", "--json", "no/such/out.json"], "there is no folder no/such"),
         (["-c", "sc", "--json", "/proc/x.json"], "nothing can be written to /proc"),
         (["-c", "sc", "--traces", "/proc/x"], "nothing can be written to /proc"),

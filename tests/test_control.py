@@ -12,8 +12,9 @@ from autotts.engine import compiled
 from autotts.engine.interpreted import Env
 from autotts.errors import BudgetSpent, ControlError
 from autotts.replay import episodes, log
-from autotts.replay.episodes import Rules
+from autotts.replay.task import Rules
 from autotts.stores import Pool
+from bare_pools import one_draw, store_of
 
 
 def make_pool(billing, lengths, rests, interval=100):
@@ -37,11 +38,9 @@ def make_pool(billing, lengths, rests, interval=100):
 
 def begin(pool, rules=None, log_words=0):
     """An environment at the start of the pool's question, and its memory."""
-    n = pool.probes.shape[1]
-    rules = rules or Rules()
-    orders = np.arange(n, dtype=np.int16).reshape(1, 1, n)
-    memory = episodes.make_memory(pool, rules, n, log_words)
-    episodes.aim(memory, pool, rules, orders, 0, 0)
+    task = one_draw(store_of(pool), rules=rules or Rules())
+    memory = episodes.make_memory(task, log_words)
+    episodes.aim(memory, task, 0, 0)
     return Env(memory), memory
 
 
@@ -99,12 +98,10 @@ def test_state_follows_from_what_was_asked(pool, seed, probe_cost):
     act_at_random(env, np.random.default_rng(seed), 30)
     out = np.zeros(len(compiled.RESULTS), np.int64)
     compiled.end()(memory.address, 0, env.vote(), out)
-    n = pool.probes.shape[1]
-    orders = np.arange(n, dtype=np.int16).reshape(1, 1, n)
     words = memory.arrays["log"][: memory["log_at"]].copy()
     kept = episodes.Log(words, np.array([len(words)]))
-    pairs = np.zeros((1, 2), np.int64)
-    again, steps = log.replay(kept, out[1:2], pool, orders, pairs, rules, trace=True)
+    task = one_draw(store_of(pool), rules=rules)
+    again, steps = log.replay(kept, out[1:2], task, trace=True)
     assert again.results[0].tolist() == out.tolist()
     assert steps[:, control.STEP.index("tokens")].sum() == env.spent
 

@@ -3,7 +3,6 @@
 import json
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +12,14 @@ from scipy.stats import ttest_1samp
 
 from autotts import programs, stores
 from autotts.engine import cache, compiled
-from autotts.replay import draws, episodes
+from autotts.replay import draws
+from autotts.replay.in_process import (
+    InProcess,
+    compile_program,
+    run_compiled,
+    run_interpreted,
+)
+from autotts.replay.task import Cell, Rules, Task, all_pairs
 from autotts.stores import Branch, Recording
 from toy_env import ToyEnv, play
 
@@ -275,19 +281,16 @@ def _toy_branch(rng):
 def test_every_environment_sees_the_same(name, seed, beta, billing, budget, probe_cost, abstain):
     """Compiled, interpreted and by the letter of the Env table: answers, costs and rounds."""
     store = toy_store(seed, billing=billing)
-    pool = store.pool
-    rules = episodes.Rules(budget=budget, probe_cost=probe_cost, abstain=abstain)
+    rules = Rules(budget=budget, probe_cost=probe_cost, abstain=abstain)
     orders = draws.orders("subsets:2", questions=2, branches=14, ceiling=12, seed=seed % 97)
-    pairs = episodes.all_pairs(orders)
+    task = Task(store, orders, all_pairs(orders), rules)
     program = load(name)
     values = program.parameters(beta)
-    fast = episodes.run_compiled(
-        cache.address(episodes.compile_program(program)),
-        list(values.values()), pool, orders, pairs, rules,
-    )  # fmt: skip
-    slow = episodes.run_interpreted(program.solve, values, pool, orders, pairs, rules)
+    entry = cache.address(compile_program(program))
+    fast = run_compiled(entry, list(values.values()), task)
+    slow = run_interpreted(program.solve, values, task)
     assert fast.results.tolist() == slow.results.tolist()
-    for (q, d), result in zip(pairs.tolist(), slow.results.tolist(), strict=True):
+    for (q, d), result in zip(task.pairs.tolist(), slow.results.tolist(), strict=True):
         env = ToyEnv(
             [_trajectory(store, q, i) for i in orders[q, d]],
             interval=100, billing=billing, ceiling=12, budget=budget, probe_tokens=probe_cost,
@@ -314,12 +317,8 @@ def _trajectory(store, q, i):
 def recorded(model, dataset):
     if not (DATA / model / f"{dataset}.json").is_file():
         pytest.skip("the recorded branches are not here; AUTOTTS_DATA names their folder")
-    return SimpleNamespace(**_read(DATA / model / f"{dataset}.json"))
-
-
-def _read(file):
-    questions = json.loads(file.read_text())
-    store = stores.build(
+    questions = json.loads((DATA / model / f"{dataset}.json").read_text())
+    return stores.build(
         [
             Recording(
                 question["question"],
@@ -330,21 +329,14 @@ def _read(file):
         ],
         model="recorded", dataset="recorded", interval_tokens=500,
     )  # fmt: skip
-    return {"pool": store.pool, "gold": store.gold}
 
 
 def accuracy_and_tokens(spec, store):
     """Over the 100 draws of the released code: percent, and tokens a question."""
     asked = programs.parse(spec)
-    program = programs.load_trusted(asked.source)
     orders = draws.orders("reference:100", questions=30, branches=128, ceiling=64)
-    ran = episodes.run_compiled(
-        cache.address(episodes.compile_program(program)),
-        list(program.parameters(asked.beta, asked.named).values()),
-        store.pool, orders, episodes.all_pairs(orders), episodes.Rules(),
-    )  # fmt: skip
-    correct = ran.column("code") == store.gold[ran.pairs[:, 0]]
-    return 100 * correct.mean(), ran.column("tokens").mean()
+    (ran,) = InProcess().run([Cell(Task(store, orders, all_pairs(orders)), asked)])
+    return 100 * ran.correct.mean(), ran.tokens.mean()
 
 
 def test_recorded_figures_of_the_released_code():

@@ -7,9 +7,9 @@ import pytest
 from autotts import programs
 from autotts.diagnosis.digest import LIMIT_BYTES, digest
 from autotts.diagnosis.episode_text import show
-from autotts.diagnosis.findings import Ran, diagnose
+from autotts.diagnosis.findings import diagnose
 from autotts.evaluation import run_cells
-from secret_questions import SETTINGS, assert_told_nothing, make_store
+from secret_questions import EXECUTION, EXPERIMENT, assert_told_nothing, make_store
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +19,9 @@ def found():
     made = [make_store(rng, model) for model in ("small", "large")]
     runs = {}
     for name in ("cmc", "asc"):
-        specs = [programs.parse(name).at(beta) for beta in (0.0, 1.0)]
-        runs[name] = [Ran.of(cell, SETTINGS) for cell in run_cells(made, specs, SETTINGS)]
+        runs[name] = run_cells(
+            made, programs.parse(name), (0.0, 1.0), experiment=EXPERIMENT, execution=EXECUTION
+        )
     return {name: (diagnose(ran), ran) for name, ran in runs.items()}
 
 

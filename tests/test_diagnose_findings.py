@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotts import programs, stores
-from autotts.diagnosis.findings import PARTS, Ran, diagnose, summarise
+from autotts.diagnosis.findings import PARTS, diagnose, summarise
 from autotts.errors import SpecError
-from autotts.evaluation import Settings, run_cells
-from autotts.replay.episodes import Rules, all_pairs, run_interpreted
+from autotts.evaluation import Execution, Experiment, run_cells
+from autotts.replay.driver import How, Ran
+from autotts.replay.in_process import run_interpreted
+from autotts.replay.task import Cell, Rules
 from autotts.stores import Branch, Recording, Store
+from bare_pools import BY_HAND, one_draw
 
 INTERVAL = 10
 Row = tuple[str, str]
@@ -36,13 +39,9 @@ def pool(*rows: Row, billing: str = "exact") -> Store:
 
 def play(store: Store, solve: Callable[..., Any], *, rules: Rules | None = None) -> Ran:
     """One episode of `solve`, which gets the branches in the order of the store."""
-    width = store.pool.finals.shape[1]
-    rules = rules or Rules()
-    orders = np.arange(width, dtype=np.int16)[None, None, :]
-    episodes = run_interpreted(
-        solve, {}, store.pool, orders, all_pairs(orders), rules, keep_log=True
-    )
-    return Ran(store, "by hand", 0.5, episodes, orders, rules)
+    task = one_draw(store, rules=rules or Rules())
+    episodes = run_interpreted(solve, {}, task, keep_log=True)
+    return Ran(Cell(task, BY_HAND), {}, episodes, How("interpreted"))
 
 
 def finding(store: Store, solve: Callable[..., Any], **settings: Any) -> dict[str, Any]:
@@ -350,9 +349,11 @@ def test_episodes_of_a_cell(recorded, tmp_path):
     """What a whole evaluation found adds up to what it measured."""
     folder = stores.import_released(recorded / "scout/Qwen3-0.6B/aime24.json", tmp_path)[0]
     store = stores.load(folder)
-    settings = Settings(draws="reference:3", traces=True)
-    (cell,) = run_cells([store], [programs.parse("asc")], settings)
-    found = diagnose([Ran.of(cell, settings)])
-    assert found["correct"].to_list() == cell.correct.tolist()
-    assert found["tokens"].to_list() == cell.episodes.column("tokens").tolist()
+    ran = run_cells(
+        [store], programs.parse("asc"),
+        experiment=Experiment(draws="reference:3"), execution=Execution(traces=True),
+    )  # fmt: skip
+    found = diagnose(ran)
+    assert found["correct"].to_list() == ran[0].correct.tolist()
+    assert found["tokens"].to_list() == ran[0].tokens.tolist()
     assert found["reproduced"].all()

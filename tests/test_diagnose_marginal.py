@@ -6,9 +6,11 @@ import pytest
 
 from autotts import stores
 from autotts.diagnosis import marginal
-from autotts.diagnosis.findings import Ran
-from autotts.replay.episodes import Rules, all_pairs, run_interpreted
+from autotts.replay.driver import How, Ran
+from autotts.replay.in_process import run_interpreted
+from autotts.replay.task import Cell
 from autotts.stores import Branch, Recording
+from bare_pools import BY_HAND, one_draw
 
 
 def play(rows, solve):
@@ -21,12 +23,9 @@ def play(rows, solve):
         interval_tokens=10,
         billing="exact",
     )
-    orders = np.arange(len(rows), dtype=np.int16)[None, None, :]
-    rules = Rules()
-    episodes = run_interpreted(
-        solve, {}, store.pool, orders, all_pairs(orders), rules, keep_log=True
-    )
-    return Ran(store, "by hand", 1.0, episodes, orders, rules)
+    task = one_draw(store)
+    episodes = run_interpreted(solve, {}, task, keep_log=True)
+    return Ran(Cell(task, BY_HAND), {}, episodes, How("interpreted"))
 
 
 def test_the_state_at_a_checkpoint():

@@ -281,7 +281,7 @@ def test_a_sealed_sweep_is_the_same_as_ours(tmp_path, store):
         session(folder, Proposes(program()))
         figures.append(of(folder, "scored")[0])
     assert figures[0]["points"] == figures[1]["points"]
-    assert figures[1]["notes"]["audit"] == "clean"
+    assert figures[1]["notes"]["audit"]["status"] == "clean"
     assert figures[1]["notes"]["tier"] == "sealed"
     assert dict(from_run(folder, replay=False).facts)["programs that ran sealed"] == "1"
 

@@ -25,7 +25,7 @@ from autotts.discovery.explorers.offline.search import _changed
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import RunLimits
 from autotts.programs.language import problems
-from autotts.replay import episodes
+from autotts.replay.in_process import run_interpreted
 from discover_toy import result, session, settings, store_folder
 
 
@@ -58,26 +58,23 @@ def test_every_source_passes_the_check_and_gives_the_parameters_measured(composi
 @given(composition=compositions())
 def test_a_source_with_what_is_used_decides_as_the_one_with_everything(toy, composition):
     """What is off has no effect, so what was measured is what is proposed."""
-    store, orders = toy
     program = loaded(composition)
     neutral = composition.parameters(0.4)
     everything = loaded(Composition(EVERYTHING, {n: (p.low,) * 3 for n, p in PARAMETERS.items()}))
-    pairs = episodes.all_pairs(orders)[::3]
+    task = toy.some(toy.pairs[::3])
     ran = []
     for one, values in (
         (program, program.parameters(0.4)),
         (everything, {name: kind(neutral[name]) for name, kind in everything.kinds.items()}),
     ):
-        ran.append(
-            episodes.run_interpreted(one.solve, values, store.pool, orders, pairs, episodes.Rules())
-        )
+        ran.append(run_interpreted(one.solve, values, task))
     assert np.array_equal(ran[0].results, ran[1].results)
 
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
     store = stores.load(store_folder(tmp_path_factory.mktemp("stores")))
-    return store, settings(store.path).evaluation().orders(store)
+    return settings(store.path).experiment().task(store)
 
 
 def test_through_three_settings_each_is_met_where_that_is_monotone():

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from autotts import programs
-from autotts.diagnosis import VERDICTS, Ran, diagnose
+from autotts.diagnosis import VERDICTS, diagnose
 from autotts.discovery import traces
 from autotts.evaluation import run_cells
-from secret_questions import SETTINGS, assert_told_nothing, make_store
+from secret_questions import EXECUTION, EXPERIMENT, assert_told_nothing, make_store
 
 
 @pytest.fixture(scope="module")
 def ran():
     """Episodes of one controller at two betas, on questions that it gets right and wrong."""
     store = make_store(np.random.default_rng(0), "m")
-    specs = [programs.parse("cmc").at(beta) for beta in (0.0, 1.0)]
-    return [Ran.of(cell, SETTINGS) for cell in run_cells([store], specs, SETTINGS)]
+    spec = programs.parse("cmc")
+    return run_cells([store], spec, (0.0, 1.0), experiment=EXPERIMENT, execution=EXECUTION)
 
 
 def episodes(text):

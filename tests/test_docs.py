@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from autotts import stores
-from autotts.evaluation import Settings, evaluate
+from autotts.evaluation import Experiment, evaluate
 from autotts.programs.language import check_source
 
 ROOT = Path(__file__).parent.parent
@@ -75,7 +75,7 @@ def test_a_program_that_is_shown_runs(text, simulated, trust):
     """The source check admits it, and it answers on every question."""
     check_source(text, "shown.py")
     evaluation = evaluate(
-        [stores.load(simulated)], [trust(text)], settings=Settings(draws="reference:2")
+        [stores.load(simulated)], [trust(text)], experiment=Experiment("reference:2")
     )
     assert evaluation.episodes["rounds"].min() > 0
 

@@ -1,5 +1,6 @@
 """Evaluation: what is in its results, what its settings do, and how programs by path are run."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 
 from autotts import programs, stores
 from autotts.errors import ControllerError, ProgramError, SpecError
-from autotts.evaluation import Settings, evaluate, run_cells
-from autotts.evaluation.evaluation import audit_program
+from autotts.evaluation import Execution, Experiment, evaluate, run_cells
+from autotts.evaluation.result import episode_frame
+from autotts.replay.task import cells_of
+from autotts.sandbox.sandbox import Sandbox
 
-SETTINGS = Settings(draws="reference:3")
+EXPERIMENT = Experiment(draws="reference:3")
+FIELDS = {field.name for field in dataclasses.fields(Experiment)}
 READ_ALL = '''
 """Read `width` branches to their ends, side by side."""
 
@@ -32,8 +36,13 @@ def store(simulated):
 
 
 def run(store, *specs, betas=None, **settings):
-    chosen = Settings(**{"draws": "reference:3", **settings})
-    return evaluate([store], specs, betas=betas, settings=chosen)
+    experiment = {name: value for name, value in settings.items() if name in FIELDS}
+    execution = {name: value for name, value in settings.items() if name not in FIELDS}
+    return evaluate(
+        [store], specs, betas=betas,
+        experiment=Experiment(**{"draws": "reference:3", **experiment}),
+        execution=Execution(**execution),
+    )  # fmt: skip
 
 
 # Results.
@@ -99,11 +108,11 @@ def test_json_has_the_results_and_what_made_them(store, tmp_path):
 
 
 def test_a_sweep_moves_the_specs_that_name_no_beta(store):
-    cells = run(store, "sc", "cmc:beta=1", betas=[0, 0.5, 1]).cells
-    assert [(cell.spec.text, cell.spec.beta) for cell in cells] == [
+    ran = run(store, "sc", "cmc:beta=1", betas=[0, 0.5, 1]).ran
+    assert [(one.spec.text, one.spec.beta) for one in ran] == [
         ("sc", 0), ("sc", 0.5), ("sc", 1), ("cmc:beta=1", 1.0),
     ]  # fmt: skip
-    assert [cell.params["width"] for cell in cells[:3]] == [4, 34, 64]
+    assert [one.parameters["width"] for one in ran[:3]] == [4, 34, 64]
 
 
 def test_a_parameter_whose_name_ends_in_beta_is_no_beta(trust):
@@ -114,8 +123,8 @@ def test_a_parameter_whose_name_ends_in_beta_is_no_beta(trust):
 
 
 def test_named_parameters_hold_at_every_beta(store):
-    cells = run(store, "asc:threshold=0.9", betas=[0, 1]).cells
-    assert [cell.params["threshold"] for cell in cells] == [0.9, 0.9]
+    ran = run(store, "asc:threshold=0.9", betas=[0, 1]).ran
+    assert [one.parameters["threshold"] for one in ran] == [0.9, 0.9]
 
 
 def test_a_budget_is_kept_but_for_one_rest(store):
@@ -168,70 +177,80 @@ def test_subsets_follow_the_seed(store):
         ({"max_branches": 0}, "max branches 0: need at least 1"),
         ({"probe_tokens": -1}, "probe tokens -1: need 0 or more"),
         ({"budget": 0}, "budget 0: need at least 1 token"),
+    ],
+)
+def test_an_experiment_that_makes_no_sense_is_refused(settings, message):
+    with pytest.raises(SpecError, match=message):
+        Experiment(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
         ({"jobs": 0}, "jobs 0: need at least 1"),
         ({"timeout_seconds": 0}, "timeout 0: need more than 0 seconds"),
         ({"timeout_seconds": float("nan")}, "timeout nan: need more than 0 seconds"),
+        ({"audit": -1}, "audit -1: need 0 or more"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, message):
+def test_an_execution_that_makes_no_sense_is_refused(settings, message):
     with pytest.raises(SpecError, match=message):
-        Settings(**settings)
+        Execution(**settings)
 
 
 def test_a_budget_pays_for_one_interval_at_least(store):
-    with pytest.raises(SpecError, match="an interval of simulated/sim and its probe take 510 tok"):
+    with pytest.raises(SpecError, match="one interval with its probe costs 510 tokens on"):
         run(store, "sc", budget=509, probe_tokens=10)
 
 
 def test_curves_hold_every_episode_of_a_sweep(store):
-    found = evaluate([store], ["sc", "asc"], betas=[1.0, 0.5], settings=SETTINGS)
+    found = evaluate([store], ["sc", "asc"], betas=[1.0, 0.5], experiment=EXPERIMENT)
     curves = found.curves()
     assert list(curves) == ["sc", "asc"]
     sweep = curves["asc"]
     assert sweep.betas.tolist() == [0.5, 1.0]
-    for cell in found.cells[2:]:
-        at = sweep.betas.tolist().index(cell.spec.beta)
+    for one in found.ran[2:]:
+        at = sweep.betas.tolist().index(one.spec.beta)
         key = (store.model, store.dataset)
-        assert sweep.correct[key][at].ravel().tolist() == cell.correct.tolist()
-        assert sweep.tokens[key][at].ravel().tolist() == cell.episodes.column("tokens").tolist()
+        assert sweep.correct[key][at].ravel().tolist() == one.correct.tolist()
+        assert sweep.tokens[key][at].ravel().tolist() == one.tokens.tolist()
 
 
 def test_fresh_draws_are_as_many_others(store):
     for draws in ("reference:7", "subsets:7"):
-        settings = Settings(draws=draws, seed=3, max_branches=8)
-        first, other = settings.orders(store), settings.fresh().orders(store)
+        experiment = Experiment(draws=draws, seed=3, max_branches=8)
+        first, other = (e.task(store).orders for e in (experiment, experiment.fresh()))
         assert first.shape == other.shape
         assert not np.array_equal(first, other)
 
 
 def test_some_episodes_can_be_run_alone(store):
     pairs = np.array([[3, 1], [0, 2]])
-    (cell,) = run_cells([store], [programs.parse("asc")], SETTINGS, pairs=pairs)
+    (ran,) = run_cells([store], programs.parse("asc"), experiment=EXPERIMENT, pairs=pairs)
     whole = run(store, "asc").episodes
     for q, d in pairs.tolist():
-        one = cell.frame().filter(question=q, draw=d)
+        one = episode_frame(ran).filter(question=q, draw=d)
         assert one.equals(whole.filter(question=q, draw=d))
 
 
 def test_cells_are_told_as_they_are_done(store):
     told = []
-    evaluate([store], ["sc", "asc"], settings=SETTINGS, on_cell=told.append)
-    assert [cell.spec.text for cell in told] == ["sc", "asc"]
+    evaluate([store], ["sc", "asc"], experiment=EXPERIMENT, on_ran=told.append)
+    assert [one.spec.text for one in told] == ["sc", "asc"]
 
 
 # How programs are run.
 
 
 def test_ours_run_compiled_in_this_process(store):
-    cells = run(store, "sc", "autotts.controllers.short_mk").cells
-    assert [cell.driver for cell in cells] == ["compiled", "compiled"]
-    assert all(cell.notes == {} for cell in cells)
+    ran = run(store, "sc", "autotts.controllers.short_mk").ran
+    assert [one.how.record() for one in ran] == [{"driver": "compiled"}] * 2
 
 
 def test_a_program_given_by_path_is_sealed_and_audited(store, save, trust):
     """It comes to the same as in this process."""
     evaluation = run(store, str(save(READ_ALL, "theirs.py")), betas=[0, 1])
-    assert [cell.driver for cell in evaluation.cells] == ["sealed", "sealed"]
+    assert [one.how.driver for one in evaluation.ran] == ["sealed", "sealed"]
     (row, _) = evaluation.results()
     assert row["audit"]["status"] == "clean"
     assert row["audit"]["sample"] == 24
@@ -276,7 +295,8 @@ def test_an_endless_program_is_stopped(store, save):
 
 def test_an_audit_alone_gives_its_verdict(store, save):
     spec = programs.parse(str(save(READ_ALL)))
-    verdict = audit_program([store], [spec], SETTINGS)
+    with Sandbox() as box:
+        verdict = box.audit(cells_of(EXPERIMENT.tasks([store]), [spec]))
     assert (verdict.status, verdict.sample, verdict.differing) == ("clean", 12, 0)
 
 

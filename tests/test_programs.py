@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autotts import programs, stores
 from autotts.errors import ProgramError, SpecError
-from autotts.evaluation import Settings, evaluate
+from autotts.evaluation import Experiment, evaluate
 
 PROGRAM = '''
 """Read a few branches."""
@@ -289,6 +289,6 @@ def test_functions_of_the_module_and_its_constants_compile_with_solve(trust, sim
             return min(width, room, LIMIT)
         """
     )
-    run = evaluate([stores.load(simulated)], [spec], settings=Settings(draws="reference:2"))
-    assert run.cells[0].driver == "compiled"
+    run = evaluate([stores.load(simulated)], [spec], experiment=Experiment("reference:2"))
+    assert run.ran[0].how.driver == "compiled"
     assert run.episodes["width"].to_list() == [3] * 8

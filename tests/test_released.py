@@ -8,13 +8,13 @@ import pytest
 
 from autotts import programs, stores
 from autotts.errors import ControllerError, ProgramError, SpecError
-from autotts.evaluation import Settings, evaluate
+from autotts.evaluation import Execution, Experiment, evaluate
 from autotts.replay.released import Question
 from autotts.simulation import simulate
 from autotts.stores import Branch, Recording
 
 STYLE = Path(__file__).with_name("released_style.py")
-SETTINGS = Settings(draws="reference:20")
+TWENTY = Experiment(draws="reference:20")
 COMPARED = ("question", "draw", "correct", "tokens", "width")
 
 
@@ -28,8 +28,9 @@ def store(request, tmp_path_factory):
     return stores.load(stores.import_released(file, folder)[0])
 
 
-def episodes(store, spec, settings=SETTINGS):
-    return evaluate([store], [spec], settings=settings).episodes
+def episodes(store, spec, experiment=TWENTY, **how):
+    execution = Execution(**how)
+    return evaluate([store], [spec], experiment=experiment, execution=execution).episodes
 
 
 @pytest.mark.parametrize(
@@ -134,12 +135,12 @@ def test_only_open_branches_can_be_read(question):
 # How they are run.
 
 
-def run(save, simulated, body, options="", settings=SETTINGS):
+def run(save, simulated, body, options="", **given):
     """A class whose `solve` has this body, on the simulated store."""
     lines = ["class Mine:", "    def __init__(self, config): self.config = config"]
     lines += ["    def solve(self, question):", *(f"        {line}" for line in body.splitlines())]
     path = save("\n".join(lines), "method.py")
-    return episodes(stores.load(simulated), f"reference:{path}:Mine{options}", settings)
+    return episodes(stores.load(simulated), f"reference:{path}:Mine{options}", **given)
 
 
 def test_config_has_beta_and_the_parameters_named(save, simulated):
@@ -150,7 +151,7 @@ def test_config_has_beta_and_the_parameters_named(save, simulated):
 def test_no_more_branches_than_were_asked_for(save, simulated):
     body = "while True:\n    question.get_new_branch_final_answer()"
     with pytest.raises(ControllerError, match="ValueError: all 5 branches are open"):
-        run(save, simulated, body, settings=Settings(draws="reference:2", max_branches=5))
+        run(save, simulated, body, experiment=Experiment(draws="reference:2", max_branches=5))
 
 
 def test_a_program_may_catch_that_branches_ran_out(save, simulated):
@@ -170,10 +171,17 @@ def test_a_program_gets_nothing_but_the_question(save, simulated):
     ].any()
 
 
-@pytest.mark.parametrize("setting", [{"budget": 9_000}, {"probe_tokens": 5}, {"traces": True}])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"experiment": Experiment(budget=9_000)},
+        {"experiment": Experiment(probe_tokens=5)},
+        {"traces": True},
+    ],
+)
 def test_what_a_released_program_does_not_know_is_refused(save, simulated, setting):
     with pytest.raises(SpecError, match="no budget and no cost of probes, and leaves no trace"):
-        run(save, simulated, "return None", settings=Settings(draws="reference:1", **setting))
+        run(save, simulated, "return None", **setting)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +214,7 @@ def test_a_file_without_the_class_is_named(save, simulated, text, message):
 
 def test_results_say_that_a_released_program_made_them(simulated):
     evaluation = evaluate(
-        [stores.load(simulated)], [f"reference:{STYLE}:Adaptive:beta=1"], settings=SETTINGS
+        [stores.load(simulated)], [f"reference:{STYLE}:Adaptive:beta=1"], experiment=TWENTY
     )
     assert evaluation.made_by()["drivers"] == ["released"]
     (row,) = evaluation.results()

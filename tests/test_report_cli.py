@@ -8,17 +8,17 @@ from typer.testing import CliRunner, Result
 from autotts import stores
 from autotts.cli import app
 from autotts.errors import SpecError
-from autotts.evaluation import Settings, evaluate
+from autotts.evaluation import Experiment, evaluate
 
-SMALL = Settings(draws="subsets:4", max_branches=16, jobs=1)
+SMALL = Experiment(draws="subsets:4", max_branches=16)
 
 
 @pytest.fixture(scope="module")
 def results(simulated, tmp_path_factory) -> Path:
     path: Path = tmp_path_factory.mktemp("results") / "results.json"
-    evaluate([stores.load(simulated)], ["cmc", "asc"], betas=[0.0, 1.0], settings=SMALL).write_json(
-        path
-    )
+    evaluate(
+        [stores.load(simulated)], ["cmc", "asc"], betas=[0.0, 1.0], experiment=SMALL
+    ).write_json(path)
     return path
 
 

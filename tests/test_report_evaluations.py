@@ -11,7 +11,7 @@ import pytest
 
 from autotts import stores
 from autotts.errors import SpecError
-from autotts.evaluation import Evaluation, Settings, evaluate
+from autotts.evaluation import Evaluation, Execution, Experiment, evaluate
 from autotts.evaluation.winner import winner_of
 from autotts.reports.evaluations import evaluate_again, from_evaluation, from_results
 from autotts.reports.model import ALPHABET, Report
@@ -29,8 +29,10 @@ def store(simulated) -> Store:
 
 @pytest.fixture(scope="module")
 def evaluation(store) -> Evaluation:
-    settings = Settings(draws="subsets:4", max_branches=16, jobs=1)
-    return evaluate([store], CONTROLLERS, betas=[0.0, 0.5, 1.0], settings=settings)
+    return evaluate(
+        [store], CONTROLLERS, betas=[0.0, 0.5, 1.0],
+        experiment=Experiment(draws="subsets:4", max_branches=16), execution=Execution(jobs=1),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def test_a_grid_averages_to_the_accuracy(report, evaluation):
 
 
 def test_a_matrix_holds_the_pool_in_the_order_of_the_draw(report, store, evaluation):
-    orders = evaluation.settings.orders(store)
+    orders = evaluation.experiment.task(store).orders
     for matrix in report.matrices:
         q = matrix.question
         assert matrix.answers[matrix.gold] == store.answers[q][store.gold[q]]
@@ -201,8 +203,8 @@ DEGENERATE = {
 @pytest.mark.parametrize("name", DEGENERATE)
 def test_reports_and_figures_work_from_one_branch_and_one_question_on(name, betas, tmp_path):
     store = DEGENERATE[name]
-    settings = Settings(draws="reference:3", jobs=1)
-    evaluation = evaluate([store], ["cmc", "sc"], betas=betas, settings=settings)
+    three = Experiment("reference:3")
+    evaluation = evaluate([store], ["cmc", "sc"], betas=betas, experiment=three)
     report = from_evaluation(evaluation, title=name)
     build(report)
     drawn = draw_all(report, tmp_path, formats=["png"])

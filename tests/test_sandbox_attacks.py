@@ -144,7 +144,7 @@ def test_what_the_worker_tells_itself_counts_for_nothing(name, target, honest):
     if results is None:
         return
     # What got through is a legal program: it opened branches, paid for them, saw its answer.
-    assert (results[:, 2] >= 4 * CELL.pool.interval).all()
+    assert (results[:, 2] >= 4 * CELL.task.pool.interval).all()
     assert (results[:, 5] == 4).all()
 
 
@@ -216,10 +216,10 @@ def test_looking_ahead_gains_nothing(name):
     """The audit sees it, and what counts is what the program does blind."""
     cell = toy.make_cell(n_draws=20)
     source = toy.program(cheats.HEAD + cheats.LOOK_AHEAD[name])
-    outcome = unchecked(toy.sandbox(), source, cell, sample=120)
-    assert (outcome.mode, outcome.verdict.status) == ("blind", "blind")
-    assert outcome.verdict.differing > 0
-    assert np.array_equal(outcome.episodes[0].results, toy.blind(source, cell).results)
+    ran = unchecked(toy.sandbox(), source, cell, sample=120)
+    assert (ran.how.driver, ran.how.audit.status) == ("blind", "blind")
+    assert ran.how.audit.differing > 0
+    assert np.array_equal(ran.episodes.results, toy.blind(source, cell).results)
 
 
 def test_nothing_that_holds_data_runs_while_the_audit_does(monkeypatch):
@@ -239,7 +239,8 @@ def test_nothing_that_holds_data_runs_while_the_audit_does(monkeypatch):
     monkeypatch.setattr(module, "run_blind", watched)
     box = toy.sandbox()
     for _ in range(2):
-        assert box.run(toy.program(HONEST), [CELL], sample=10).verdict.status == "clean"
+        (ran,) = box.run(toy.played(toy.program(HONEST), CELL), audit=10)
+        assert ran.how.audit.status == "clean"
     assert stopped == [True, True]
 
 
@@ -266,9 +267,9 @@ def test_parameters_that_are_told_are_those_that_are_played(mode, monkeypatch):
     forged = FORGED_PARAMETERS.replace("{NAMED}", '{"width": told[0]}') + program(
         "env.branch(p.width)\nreturn env.vote()"
     )
-    outcome = toy.sandbox().run(toy.program(forged), cells, mode=mode)
-    assert outcome.parameters == ({"width": 1}, {"width": 2})
-    assert [set(e.column("width").tolist()) for e in outcome.episodes] == [{1}, {2}]
+    ran = toy.sandbox().run(toy.played(toy.program(forged), *cells), mode=mode)
+    assert [one.parameters for one in ran] == [{"width": 1}, {"width": 2}]
+    assert [set(one.episodes.column("width").tolist()) for one in ran] == [{1}, {2}]
 
 
 def test_parameters_of_other_names_are_refused():
@@ -284,7 +285,7 @@ def unchecked(box, source, cell, sample):
     original = module.check_source
     module.check_source = lambda text, path: None
     try:
-        return box.run(source, [cell], sample=sample)
+        return box.run(toy.played(source, cell), audit=sample)[0]
     finally:
         module.check_source = original
 
@@ -295,10 +296,10 @@ def test_remembering_compiled_gains_nothing(name):
     cell = toy.make_cell(n_draws=20)
     source = toy.program(cheats.HEAD + cheats.REMEMBER[name])
     try:
-        outcome = unchecked(toy.sandbox(), source, cell, sample=100)
+        ran = unchecked(toy.sandbox(), source, cell, sample=100)
     except ControllerError:
         return
-    assert outcome.mode == "blind"
+    assert ran.how.driver == "blind"
 
 
 @pytest.mark.parametrize("name", cheats.REMEMBER_INTERPRETED)
@@ -352,8 +353,8 @@ def test_a_bad_candidate_does_not_slow_the_next(honest):
             toy.blind(toy.program(program("return -1") + loop), CELL, toy.HASTE)
     children = children_of(toy.zygote())
     began = time.monotonic()
-    outcome = box.run(toy.program(HONEST), [CELL], mode="blind")
-    assert np.array_equal(outcome.episodes[0].results, honest.results)
+    (ran,) = box.run(toy.played(toy.program(HONEST), CELL), mode="blind")
+    assert np.array_equal(ran.episodes.results, honest.results)
     assert time.monotonic() - began < 5
     assert children == []
 

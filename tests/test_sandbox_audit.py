@@ -25,17 +25,17 @@ def test_a_sample_is_of_all_cells_and_without_repetition():
     sample = audit.draw_sample(cells, 40, np.random.default_rng(1))
     assert len(set(sample)) == len(sample) == 40
     assert {c for c, _ in sample} == {0, 1, 2}
-    assert all(0 <= e < len(cells[c].pairs) for c, e in sample)
+    assert all(0 <= e < len(cells[c].task.pairs) for c, e in sample)
     everything = audit.draw_sample(cells, 10**6, np.random.default_rng(1))
-    assert len(set(everything)) == len(everything) == sum(len(cell.pairs) for cell in cells)
+    assert len(set(everything)) == len(everything) == sum(len(cell.task.pairs) for cell in cells)
 
 
 def test_a_sample_gives_each_question_its_share():
     cells = [toy.make_cell(toy.make_pool(s), n_draws=10) for s in range(3)]
-    questions = len(cells[0].pool.probes)
+    questions = len(cells[0].task.pool.probes)
     for size in (questions * 4, questions * 4 + 1):
         sample = audit.draw_sample(cells, size, np.random.default_rng(size))
-        counts = np.bincount([cells[c].pairs[e, 0] for c, e in sample], minlength=questions)
+        counts = np.bincount([cells[c].task.pairs[e, 0] for c, e in sample], minlength=questions)
         assert len(sample) == size
         assert set(counts.tolist()) <= {4, 5}
 
@@ -43,7 +43,7 @@ def test_a_sample_gives_each_question_its_share():
 def test_every_episode_is_as_likely_to_be_sampled():
     cells = [toy.make_cell(toy.make_pool(s), n_draws=2) for s in range(2)]
     rng = np.random.default_rng(0)
-    times = {(c, e): 0 for c in range(2) for e in range(len(cells[c].pairs))}
+    times = {(c, e): 0 for c in range(2) for e in range(len(cells[c].task.pairs))}
     size, rounds = len(times) // 3, 600
     for _ in range(rounds):
         for task in audit.draw_sample(cells, size, rng):
@@ -58,10 +58,8 @@ def test_questions_are_not_sampled_in_step():
     rng = np.random.default_rng(0)
     together = 0
     for _ in range(400):
-        together += {int(cells[0].pairs[e, 0]) for _, e in audit.draw_sample(cells, 2, rng)} in (
-            {0, 2},
-            {1, 3},
-        )
+        pair = audit.draw_sample(cells, 2, rng)
+        together += {int(cells[0].task.pairs[e, 0]) for _, e in pair} in ({0, 2}, {1, 3})
     assert 0.2 < together / 400 < 0.5
 
 
@@ -85,16 +83,17 @@ def test_notes_are_not_decisions():
 @pytest.mark.parametrize("mode", ["auto", "blind"])
 def test_an_honest_program_passes(mode):
     cell = toy.make_cell(n_draws=20)
-    outcome = toy.sandbox().run(toy.program(HONEST), [cell], mode=mode, sample=80)
-    verdict = outcome.verdict
+    (ran,) = toy.sandbox().run(toy.played(toy.program(HONEST), cell), mode=mode, audit=80)
+    verdict = ran.how.audit
     assert verdict.status == ("clean" if mode == "auto" else "blind")
     assert (verdict.sample, verdict.differing) == (80, 0)
     assert verdict.bound == (audit.bound(80) if mode == "auto" else 0.0)
 
 
 def test_without_a_sample_nothing_is_claimed():
-    outcome = toy.sandbox().run(toy.program(HONEST), [toy.make_cell(n_draws=1)])
-    assert (outcome.verdict.status, outcome.verdict.bound) == ("none", 1.0)
+    (ran,) = toy.sandbox().run(toy.played(toy.program(HONEST), toy.make_cell(n_draws=1)))
+    assert (ran.how.audit.status, ran.how.audit.bound) == ("none", 1.0)
+    assert ran.how.words == "unaudited"
 
 
 FORGETFUL = HONEST.replace(
@@ -105,9 +104,10 @@ FORGETFUL = HONEST.replace(
 
 def test_seeded_randomness_is_fine():
     """It gives the same in every order; it does not compile, and runs blind."""
-    outcome = toy.sandbox().run(toy.program(FORGETFUL), [toy.make_cell(n_draws=10)], sample=40)
-    assert outcome.verdict.status == "blind"
-    assert outcome.verdict.differing == 0
+    cells = toy.played(toy.program(FORGETFUL), toy.make_cell(n_draws=10))
+    (ran,) = toy.sandbox().run(cells, audit=40)
+    assert ran.how.audit.status == "blind"
+    assert ran.how.audit.differing == 0
 
 
 MEMORY = HONEST.replace("\ndef solve", "\nSEEN = []\n\ndef solve").replace(
@@ -120,10 +120,10 @@ MEMORY = HONEST.replace("\ndef solve", "\nSEEN = []\n\ndef solve").replace(
 def test_the_verdict_on_a_program_that_remembers(monkeypatch):
     """`audit` says it, `run` raises it."""
     monkeypatch.setattr("autotts.sandbox.sandbox.check_source", lambda text, path: None)
-    cell = toy.make_cell(n_draws=20)
-    verdict = toy.sandbox().audit(toy.program(MEMORY), [cell], sample=100)
+    cells = toy.played(toy.program(MEMORY), toy.make_cell(n_draws=20))
+    verdict = toy.sandbox().audit(cells, sample=100)
     assert verdict.status == "rejected"
     assert verdict.differing > 0
     assert "in another order" in verdict.reason
     with pytest.raises(ControllerError, match="rejected"):
-        toy.sandbox().run(toy.program(MEMORY), [cell], sample=100)
+        toy.sandbox().run(cells, audit=100)

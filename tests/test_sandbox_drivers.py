@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from attacks import HONEST, toy
 from autotts import programs, stores
 from autotts.errors import ControllerError, ProgramError, SandboxError, SpecError
-from autotts.replay import episodes as in_process
-from autotts.replay.episodes import Episodes, Rules
+from autotts.replay.episodes import Episodes
+from autotts.replay.in_process import run_interpreted
+from autotts.replay.task import Cell, Rules
+from autotts.sandbox.allowance import Allowance
 from autotts.sandbox.blind_run import group_tasks
-from autotts.sandbox.cells import Allowance, Cell
 from autotts.sandbox.compiled_run import Talk
 
 SMALL = ["short-mk", "asc", "margin"]
@@ -22,10 +23,8 @@ SMALL = ["short-mk", "asc", "margin"]
 
 def interpreted(source: programs.Source, cell: Cell) -> Episodes:
     program = programs.load(source)
-    values = program.parameters(cell.beta, cell.named)
-    return in_process.run_interpreted(
-        program.solve, values, cell.pool, cell.orders, cell.pairs, cell.rules, keep_log=True
-    )
+    values = program.parameters(cell.spec.beta, cell.spec.named)
+    return run_interpreted(program.solve, values, cell.task, keep_log=True)
 
 
 def assert_same(results: np.ndarray, logs: list[np.ndarray], expected: Episodes) -> None:
@@ -52,7 +51,7 @@ def test_compiled_is_what_runs_in_process(name):
     assert np.array_equal(run.episodes[0].results, expected.results)
     assert np.array_equal(run.episodes[0].log.words, expected.log.words)
     assert np.array_equal(run.episodes[0].log.ends, expected.log.ends)
-    assert run.parameters[0] == programs.load(source).parameters(cell.beta)
+    assert run.parameters[0] == programs.load(source).parameters(cell.spec.beta)
 
 
 def test_other_constants_compile_nothing(monkeypatch):
@@ -61,20 +60,20 @@ def test_other_constants_compile_nothing(monkeypatch):
     compile_code = Talk.compile
     monkeypatch.setattr(Talk, "compile", lambda talk: compiled.append(1) or compile_code(talk))
     cell = toy.make_cell(ceiling=20, n_draws=30)
-    keep = [np.ones(len(cell.pairs), np.bool_)]
+    keep = [np.ones(len(cell.task.pairs), np.bool_)]
     other = HONEST.replace('"width": 4', '"width": 3')
     box = toy.sandbox()
     for text in (HONEST, other, "# A comment.\n" + HONEST, HONEST):
         source = toy.program(text)
-        run = box.run_compiled(source, [cell], keep)
+        run = box.run_compiled(toy.played(source, cell), keep)
         assert np.array_equal(run.episodes[0].results, interpreted(source, cell).results)
     assert len(compiled) == 1
     another = toy.program(HONEST.replace("env.vote()", "-1"))
-    run = box.run_compiled(another, [cell], keep)
+    run = box.run_compiled(toy.played(another, cell), keep)
     assert np.array_equal(run.episodes[0].results, interpreted(another, cell).results)
     assert len(compiled) == 2
     elsewhere = toy.make_cell(ceiling=20, n_draws=31)
-    box.run_compiled(another, [elsewhere], [np.ones(len(elsewhere.pairs), np.bool_)])
+    box.run_compiled(toy.played(another, elsewhere), [np.ones(len(elsewhere.task.pairs), np.bool_)])
     assert len(compiled) == 3
 
 
@@ -141,39 +140,36 @@ def test_one_worker_runs_many_cells():
         toy.make_cell(toy.make_pool(1), rules=Rules(abstain=True, budget=700)),
     ]
     source = programs.find("short-mk")
-    outcome = toy.sandbox().run(source, cells, keep_log=True, sample=50)
-    assert (outcome.mode, outcome.verdict.status) == ("compiled", "clean")
-    for cell, episodes in zip(cells, outcome.episodes, strict=True):
+    ran = toy.sandbox().run(toy.played(source, *cells), keep_log=True, audit=50)
+    assert [(one.how.driver, one.how.audit.status) for one in ran] == [("sealed", "clean")] * 4
+    for cell, one in zip(cells, ran, strict=True):
         expected = interpreted(source, cell)
-        assert np.array_equal(episodes.results, expected.results)
-        assert np.array_equal(episodes.log.words, expected.log.words)
+        assert np.array_equal(one.episodes.results, expected.results)
+        assert np.array_equal(one.episodes.log.words, expected.log.words)
 
 
 def test_named_parameters_take_the_place_of_the_schedule():
-    cell = toy.make_cell()
-    named = Cell(cell.dataset, cell.pool, cell.orders, cell.pairs, 0.5, {"width": 2}, cell.rules)
     source = toy.program(HONEST)
     for mode in ("compiled", "blind"):
-        outcome = toy.sandbox().run(source, [named], mode=mode)
-        assert outcome.parameters == ({"width": 2},)
-        assert (outcome.episodes[0].column("width") == 2).all()
-    wrong = Cell(cell.dataset, cell.pool, cell.orders, cell.pairs, 0.5, {"widht": 2}, cell.rules)
+        (ran,) = toy.sandbox().run(toy.played(source, toy.make_cell(width=2)), mode=mode)
+        assert ran.parameters == {"width": 2}
+        assert (ran.episodes.column("width") == 2).all()
     for mode in ("compiled", "blind"):
         with pytest.raises(SpecError, match="did you mean width"):
-            toy.sandbox().run(source, [wrong], mode=mode)
+            toy.sandbox().run(toy.played(source, toy.make_cell(widht=2)), mode=mode)
 
 
 def test_what_does_not_compile_runs_blind_and_says_why():
     """A program that Numba can't type works, slower, and the user is told the line."""
     text = HONEST.replace("p.width", "len({1: env.n, 'two': p.width, 3: [], 4: ()})")
     source = toy.program(text)
-    outcome = toy.sandbox().run(source, [toy.make_cell()], sample=10)
-    assert outcome.mode == "blind"
-    assert outcome.verdict.status == "blind"
-    assert "len({1: env.n" in outcome.reason
-    assert np.array_equal(outcome.episodes[0].results, interpreted(source, toy.make_cell()).results)
+    (ran,) = toy.sandbox().run(toy.played(source, toy.make_cell()), audit=10)
+    assert ran.how.driver == "blind"
+    assert ran.how.audit.status == "blind"
+    assert "len({1: env.n" in ran.how.reason
+    assert np.array_equal(ran.episodes.results, interpreted(source, toy.make_cell()).results)
     with pytest.raises(ProgramError, match=re.escape("len({1: env.n")):
-        toy.sandbox().run(source, [toy.make_cell()], mode="compiled")
+        toy.sandbox().run(toy.played(source, toy.make_cell()), mode="compiled")
 
 
 def test_an_error_names_line_question_and_draw():
@@ -181,7 +177,7 @@ def test_an_error_names_line_question_and_draw():
     text = HONEST.replace("    return env.vote()", "    return 10 // (env.n - 4)")
     for mode in ("compiled", "blind"):
         with pytest.raises(ControllerError) as raised:
-            toy.sandbox().run(toy.program(text), [toy.make_cell()], mode=mode)
+            toy.sandbox().run(toy.played(toy.program(text), toy.make_cell()), mode=mode)
         message = str(raised.value)
         assert "mine.py:11: ZeroDivisionError" in message
         assert "line 11, in solve: return 10 // (env.n - 4)" in message
@@ -199,8 +195,9 @@ def test_what_a_program_prints_is_shown():
         "    return env.vote()", '    print("n is", env.n)\n    return env.vote()'
     )
     for mode in ("compiled", "blind"):
-        outcome = toy.sandbox().run(toy.program(text), [toy.make_cell(n_draws=1)], mode=mode)
-        assert "n is 4" in outcome.text
+        cells = toy.played(toy.program(text), toy.make_cell(n_draws=1))
+        (ran,) = toy.sandbox().run(cells, mode=mode)
+        assert "n is 4" in ran.how.printed
 
 
 def test_a_budget_that_is_spent_ends_the_episode_everywhere():
@@ -217,17 +214,17 @@ def test_a_budget_that_is_spent_ends_the_episode_everywhere():
 def test_a_question_occurs_once_in_a_group():
     """So that what a program remembers of a question is never of use."""
     cells = [toy.make_cell(toy.make_pool(s)) for s in range(3)]
-    tasks = [(c, e) for c, cell in enumerate(cells) for e in range(len(cell.pairs))]
-    groups = group_tasks(cells, tasks, np.random.default_rng(0))
-    assert sorted(t for group in groups for t in group) == list(range(len(tasks)))
+    places = [(c, e) for c, cell in enumerate(cells) for e in range(len(cell.task.pairs))]
+    groups = group_tasks(cells, places, np.random.default_rng(0))
+    assert sorted(t for group in groups for t in group) == list(range(len(places)))
     for group in groups:
-        questions = [int(cells[c].pairs[e, 0]) for c, e in (tasks[t] for t in group)]
+        questions = [int(cells[c].task.pairs[e, 0]) for c, e in (places[t] for t in group)]
         assert len(set(questions)) == len(questions)
 
 
 def test_nothing_runs_that_the_check_refuses():
     with pytest.raises(ProgramError, match=r"mine\.py:1: import os"):
-        toy.sandbox().run(toy.program("import os\n" + HONEST), [toy.make_cell()])
+        toy.sandbox().run(toy.played(toy.program("import os\n" + HONEST), toy.make_cell()))
 
 
 def test_what_can_not_be_sealed_is_refused():
@@ -235,11 +232,11 @@ def test_what_can_not_be_sealed_is_refused():
     box = toy.sandbox(without=["seccomp"])
     for mode in ("compiled", "blind"):
         with pytest.raises(SandboxError, match="can't seal generated code"):
-            box.run(toy.program(HONEST), [toy.make_cell()], mode=mode)
-    outcome = toy.sandbox(without=["seccomp"], unsafe=True).run(
-        toy.program(HONEST), [toy.make_cell()], mode="blind"
+            box.run(toy.played(toy.program(HONEST), toy.make_cell()), mode=mode)
+    (ran,) = toy.sandbox(without=["seccomp"], unsafe=True).run(
+        toy.played(toy.program(HONEST), toy.make_cell()), mode="blind"
     )
-    assert outcome.tier.name == "unsealed"
+    assert ran.how.tier == "unsealed"
 
 
 def test_recorded_data_gives_the_same_everywhere(recorded, tmp_path):
@@ -261,7 +258,7 @@ def test_a_worker_that_can_not_seal_itself_is_no_fault_of_the_program(driver):
 
 def test_an_unknown_mode_is_an_error():
     with pytest.raises(ValueError, match="mode 'blnid': need one of auto, compiled, blind"):
-        toy.sandbox().run(toy.program(HONEST), [toy.make_cell(n_draws=1)], mode="blnid")
+        toy.sandbox().run(toy.played(toy.program(HONEST), toy.make_cell(n_draws=1)), mode="blnid")
 
 
 def test_a_program_that_is_slow_to_load_is_told_so():

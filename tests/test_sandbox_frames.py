@@ -31,8 +31,8 @@ CELL = toy.make_cell(POOL)
 def broker() -> tuple[Broker, list[Memory]]:
     memories = []
     for k in range(SLOTS):
-        memory = make_memory(POOL, CELL.rules, CELL.ceiling, 4096)
-        aim(memory, POOL, CELL.rules, CELL.orders, k, 0)
+        memory = make_memory(CELL.task, 4096)
+        aim(memory, CELL.task, k, 0)
         memories.append(memory)
     return Broker(memories), memories
 
@@ -56,7 +56,7 @@ def fair_words(memory: Any, rng: np.random.Generator) -> list[int]:
     active = np.flatnonzero(~(arrays["finished"][:n] | arrays["pruned"][:n])).tolist()
     words = record(control.NOTE, 7, 7) if rng.random() < 0.2 else []
     kind = int(rng.choice([control.BRANCH, control.CONTINUE, control.FINISH, ANSWER], p=PLAY))
-    if not active or (kind == control.BRANCH and n < CELL.ceiling):
+    if not active or (kind == control.BRANCH and n < CELL.task.ceiling):
         return words + record(control.BRANCH, 1, flag=int(rng.random() < 0.5))
     if len(active) > 1 and rng.random() < 0.2:
         words += record(control.PRUNE, active.pop())
@@ -105,7 +105,7 @@ def assert_sound(memory: Memory) -> None:
     """What holds of a state, whatever led to it."""
     n = memory["n"]
     arrays = memory.arrays
-    assert 0 <= n <= CELL.ceiling
+    assert 0 <= n <= CELL.task.ceiling
     assert 0 <= memory["n_finished"] <= n
     assert 0 <= memory["n_answers"] <= int(POOL.n_codes.max())
     assert memory["spent"] == arrays["tokens"][:n].sum()
@@ -140,7 +140,7 @@ def test_random_frames_break_nothing():
 def broker_again(memories: list[Memory]) -> tuple[Broker, list[Memory]]:
     """A new broker over the same states, begun anew, with a branch or two."""
     for k, memory in enumerate(memories):
-        aim(memory, POOL, CELL.rules, CELL.orders, k, 0)
+        aim(memory, CELL.task, k, 0)
     fresh = Broker(memories)
     fresh.answer(frame(*[OPEN] * SLOTS))
     return fresh, memories
@@ -206,7 +206,7 @@ def test_an_answer_that_was_never_revealed_is_none():
         compiled.ANSWERED, compiled.ANSWERED, compiled.NO_SUCH_ANSWER, compiled.NO_SUCH_ANSWER,
     ]  # fmt: skip
     assert codes[0] == -1
-    assert codes[1] == POOL.probes[1, CELL.orders[1, 0, 0], 0]
+    assert codes[1] == POOL.probes[1, CELL.task.orders[1, 0, 0], 0]
     assert codes[2] == codes[3] == -1
 
 

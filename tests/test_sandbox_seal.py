@@ -204,16 +204,16 @@ def test_a_zygote_that_dies_is_replaced_and_takes_its_workers_along():
         time.sleep(0.01)
     assert gone(pid)
     with box:
-        outcome = box.run(toy.program(HONEST), [toy.make_cell(n_draws=1)], mode="blind")
-    assert np.all(outcome.episodes[0].column("width") == 4)
+        (ran,) = box.run(toy.played(toy.program(HONEST), toy.make_cell(n_draws=1)), mode="blind")
+    assert np.all(ran.episodes.column("width") == 4)
 
 
 @needs_linux
 def test_code_that_is_kept_goes_with_the_zygote_it_came_from():
     with Sandbox() as box:
         for _ in range(2):
-            outcome = box.run(toy.program(HONEST), [toy.make_cell(n_draws=1)])
-            assert outcome.mode == "compiled"
+            (ran,) = box.run(toy.played(toy.program(HONEST), toy.make_cell(n_draws=1)))
+            assert ran.how.driver == "sealed"
             kill(box)
 
 

@@ -8,9 +8,11 @@ from autotts import programs, stores
 from autotts.cli.evaluate import write_trace
 from autotts.cli.trace import describe
 from autotts.errors import SpecError
-from autotts.evaluation import Settings, evaluate, run_cells
+from autotts.evaluation import Execution, Experiment, evaluate, run_cells
 from autotts.simulation import simulate
 
+THREE = Experiment(draws="reference:3")
+TRACED = Execution(traces=True)
 EVERYTHING = '''
 """One of every action."""
 
@@ -43,17 +45,20 @@ def toy():
 
 @pytest.fixture
 def traced(toy, trust):
-    """The cell of that program on that question, opened in order 2, 1, 0, and its trace."""
-    settings = Settings(draws="reference:5", probe_tokens=10, traces=True)
-    assert settings.orders(toy)[0, 4].tolist() == [2, 1, 0]
-    (cell,) = run_cells([toy], [trust(EVERYTHING)], settings, pairs=np.array([[0, 4]]))
-    return cell, cell.trace(settings)
+    """That program on that question, opened in order 2, 1, 0."""
+    experiment = Experiment(draws="reference:5", probe_tokens=10)
+    assert experiment.task(toy).orders[0, 4].tolist() == [2, 1, 0]
+    (ran,) = run_cells(
+        [toy], trust(EVERYTHING), experiment=experiment, execution=TRACED,
+        pairs=np.array([[0, 4]]),
+    )  # fmt: skip
+    return ran
 
 
 def test_every_action_stands_in_the_trace(traced):
     """With its round, branch, depth, the answer it revealed and the tokens it cost."""
     columns = ("round", "action", "branch", "depth", "answer", "tokens", "note", "value")
-    assert traced[1].select(columns).rows() == [
+    assert traced.trace().select(columns).rows() == [
         (1, "branch", 0, 1, None, 500, None, None),
         (1, "branch", 1, 1, None, 500, None, None),
         (1, "branch", 2, 1, None, 500, None, None),
@@ -67,7 +72,7 @@ def test_every_action_stands_in_the_trace(traced):
 
 
 def test_a_person_can_follow_an_episode(traced):
-    assert describe(*traced) == [
+    assert describe(traced) == [
         "mine at beta 0.5",
         "toy/toy, question 0, draw 4",
         "width=3",
@@ -91,9 +96,9 @@ def test_a_person_can_follow_an_episode(traced):
 
 @pytest.mark.parametrize("spec", ["cmc", "parallel-probe:width=8", "asc", "budget-forcing"])
 def test_the_tokens_of_a_trace_are_those_of_its_episodes(simulated, spec):
-    settings = Settings(draws="subsets:3", probe_tokens=7, traces=True)
-    evaluation = evaluate([stores.load(simulated)], [spec], settings=settings)
-    steps = evaluation.cells[0].trace(settings)
+    experiment = Experiment(draws="subsets:3", probe_tokens=7)
+    evaluation = evaluate([stores.load(simulated)], [spec], experiment=experiment, execution=TRACED)
+    steps = evaluation.ran[0].trace()
     sums = steps.group_by("question", "draw", maintain_order=True).agg(
         pl.col("tokens").sum().cast(pl.Int64),
         pl.col("branch").max().cast(pl.Int64).alias("width") + 1,
@@ -106,7 +111,7 @@ def test_the_tokens_of_a_trace_are_those_of_its_episodes(simulated, spec):
 def test_recording_a_trace_changes_no_result(simulated):
     store = stores.load(simulated)
     plain, traced = (
-        evaluate([store], ["cmc"], settings=Settings(draws="reference:3", traces=traces))
+        evaluate([store], ["cmc"], experiment=THREE, execution=Execution(traces=traces))
         for traces in (False, True)
     )
     assert plain.episodes.equals(traced.episodes)
@@ -114,30 +119,27 @@ def test_recording_a_trace_changes_no_result(simulated):
 
 def test_interpreted_and_compiled_leave_the_same_trace(simulated, trust):
     """A program that doesn't compile for one word of it does the same steps."""
-    settings = Settings(draws="reference:2", traces=True)
     store = stores.load(simulated)
     plain = trust(EVERYTHING)
-    (compiled,) = evaluate([store], [plain], settings=settings).cells
+    (compiled,) = evaluate([store], [plain], experiment=THREE, execution=TRACED).ran
     spread = trust(EVERYTHING.replace("env.probe(1)", "env.probe(*[1])"))
-    (interpreted,) = evaluate([store], [spread], settings=settings).cells
-    assert (compiled.driver, interpreted.driver) == ("compiled", "interpreted")
-    assert compiled.trace(settings).equals(interpreted.trace(settings))
+    (interpreted,) = evaluate([store], [spread], experiment=THREE, execution=TRACED).ran
+    assert (compiled.how.driver, interpreted.how.driver) == ("compiled", "interpreted")
+    assert compiled.trace().equals(interpreted.trace())
 
 
 def test_a_trace_that_was_not_kept_can_not_be_had(simulated):
-    settings = Settings(draws="reference:1")
-    (cell,) = evaluate([stores.load(simulated)], ["asc"], settings=settings).cells
-    with pytest.raises(SpecError, match="asc was evaluated without traces"):
-        cell.trace(settings)
+    (ran,) = evaluate([stores.load(simulated)], ["asc"], experiment=THREE).ran
+    with pytest.raises(SpecError, match="asc was run without traces"):
+        ran.trace()
 
 
 def test_a_round_takes_at_most_200_bytes_on_disk(tmp_path):
     """The widest and longest of our controllers, on a store of the size of the recorded ones."""
     store = stores.load(simulate(tmp_path / "s", questions=30, branches=128))
-    settings = Settings(draws="reference:3", traces=True)
     for spec in (programs.parse("cmc:beta=1"), programs.parse("parallel-probe")):
-        (cell,) = run_cells([store], [spec], settings)
-        write_trace(tmp_path / spec.name, cell, settings)
+        (ran,) = run_cells([store], spec, experiment=THREE, execution=TRACED)
+        write_trace(tmp_path / spec.name, ran)
         (file,) = (tmp_path / spec.name).iterdir()
-        assert file.stat().st_size <= 200 * cell.episodes.column("rounds").sum()
-        assert pl.read_parquet(file).equals(cell.trace(settings))
+        assert file.stat().st_size <= 200 * ran.episodes.column("rounds").sum()
+        assert pl.read_parquet(file).equals(ran.trace())

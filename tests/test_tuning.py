@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import polars as pl
 import pytest
@@ -8,11 +6,11 @@ from hypothesis import strategies as st
 
 from autotts import programs, stores
 from autotts.errors import SpecError
-from autotts.evaluation import Settings, run_cells
+from autotts.evaluation import Execution, Experiment, run_cells
 from autotts.evaluation.study.tuning import BETAS, PREFIX, Range, tune
 from autotts.stores import Branch, Recording, Store
 
-SETTINGS = Settings(draws="subsets:4", max_branches=16)
+EXPERIMENT = Experiment(draws="subsets:4", max_branches=16)
 
 
 @pytest.fixture(scope="module")
@@ -44,19 +42,25 @@ def test_values_lie_in_their_range_and_find_their_share_again(low, width, share,
 
 
 def test_a_search_starts_from_the_schedule_and_goes_on(store):
-    found = tune([store], programs.parse("asc"), trials=30, settings=SETTINGS)
+    found = tune([store], programs.parse("asc"), trials=30, experiment=EXPERIMENT)
     own = found.trials.drop_nulls("beta")
     assert own["beta"].to_list() == list(BETAS)
     assert found.trials.height == len(BETAS) + 30
-    cells = run_cells([store], [programs.parse("asc").at(beta) for beta in BETAS], SETTINGS)
-    assert own["accuracy"].to_list() == [cell.correct.mean() for cell in cells]
-    assert own["tokens"].to_list() == [cell.episodes.column("tokens").mean() for cell in cells]
+    ran = run_cells([store], programs.parse("asc"), BETAS, experiment=EXPERIMENT)
+    assert own["accuracy"].to_list() == [one.correct.mean() for one in ran]
+    assert own["tokens"].to_list() == [one.tokens.mean() for one in ran]
 
 
 def test_how_many_threads_measure_changes_no_figure(store):
     """Settings are measured side by side; each keeps its own score."""
     one, three = (
-        tune([store], programs.parse("asc"), trials=10, settings=replace(SETTINGS, jobs=jobs))
+        tune(
+            [store],
+            programs.parse("asc"),
+            trials=10,
+            experiment=EXPERIMENT,
+            execution=Execution(jobs=jobs),
+        )
         for jobs in (1, 3)
     )
     assert one.trials.equals(three.trials)
@@ -64,7 +68,7 @@ def test_how_many_threads_measure_changes_no_figure(store):
 
 
 def test_residuals_are_measured_from_the_frontier(store):
-    found = tune([store], programs.parse("asc"), trials=30, settings=SETTINGS)
+    found = tune([store], programs.parse("asc"), trials=30, experiment=EXPERIMENT)
     assert found.trials["residual"].max() <= 1e-12
     on = found.trials.filter("on_frontier")
     assert on["residual"].abs().max() < 1e-12
@@ -76,7 +80,7 @@ def test_residuals_are_measured_from_the_frontier(store):
 
 
 def test_the_frontier_is_measured_again_on_fresh_draws(store):
-    found = tune([store], programs.parse("asc"), trials=10, settings=SETTINGS)
+    found = tune([store], programs.parse("asc"), trials=10, experiment=EXPERIMENT)
     assert found.confirmed["trial"].to_list() == (
         found.trials.filter("on_frontier").sort("tokens")["trial"].to_list()
     )
@@ -86,7 +90,7 @@ def test_the_frontier_is_measured_again_on_fresh_draws(store):
 
 def test_ranges_and_named_parameters_are_kept(store):
     spec = programs.parse("asc:max_branches=8")
-    found = tune([store], spec, trials=20, settings=SETTINGS, ranges={"threshold": (0.9, 0.95)})
+    found = tune([store], spec, trials=20, experiment=EXPERIMENT, ranges={"threshold": (0.9, 0.95)})
     tried = found.trials.filter(pl.col("beta").is_null())
     assert tried[PREFIX + "threshold"].is_between(0.9, 0.95).all()
     assert PREFIX + "max_branches" not in tried.columns
@@ -94,7 +98,7 @@ def test_ranges_and_named_parameters_are_kept(store):
 
 def test_the_same_seed_searches_the_same_settings(store):
     first, second = (
-        tune([store], programs.parse("asc"), trials=10, settings=SETTINGS, seed=3).trials
+        tune([store], programs.parse("asc"), trials=10, experiment=EXPERIMENT, seed=3).trials
         for _ in range(2)
     )
     assert first.equals(second)
@@ -102,8 +106,8 @@ def test_the_same_seed_searches_the_same_settings(store):
 
 def test_nothing_to_tune_is_an_error(store):
     with pytest.raises(SpecError, match="width to tune"):
-        tune([store], programs.parse("asc"), ranges={"width": (1, 2)}, settings=SETTINGS)
+        tune([store], programs.parse("asc"), ranges={"width": (1, 2)}, experiment=EXPERIMENT)
     with pytest.raises(SpecError, match="leaves open are none"):
-        tune([store], programs.parse("asc:max_branches=8,threshold=0.9"), settings=SETTINGS)
+        tune([store], programs.parse("asc:max_branches=8,threshold=0.9"), experiment=EXPERIMENT)
     with pytest.raises(SpecError, match="low <= high"):
         Range(2, 1, True)

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from autotts import stores
-from autotts.evaluation import Settings, evaluate, run_cells
+from autotts.evaluation import Experiment, evaluate, run_cells
 from autotts.evaluation.compare import Choice, area
 from autotts.evaluation.frontiers import Curve, curve
-from autotts.evaluation.winner import Winner, fresh_curve, winner, winner_of
+from autotts.evaluation.result import curves_of
+from autotts.evaluation.winner import Rerun, Winner, run_afresh, winner, winner_of
 from autotts.stores import Branch, Recording, Store
 
-SETTINGS = Settings(draws="reference:4", max_branches=16)
+EXPERIMENT = Experiment(draws="reference:4", max_branches=16)
 
 
 def coins(name: str, rng: np.random.Generator, *, draws: int) -> Curve:
@@ -42,9 +43,9 @@ def test_fresh_draws_show_what_the_choice_added() -> None:
     many = [coins(f"c{k}", rng, draws=2) for k in range(100)]
     chosen: list[Choice] = []
 
-    def rerun(choice: Choice) -> Curve:
+    def rerun(choice: Choice) -> Rerun:
         chosen.append(choice)
-        return coins(choice.controller, rng, draws=64)
+        return coins(choice.controller, rng, draws=64), ""
 
     found = winner(many, rerun, rng=rng)
     assert found.found == 100 * max(c.points().accuracy.max() for c in many) > 60
@@ -55,25 +56,25 @@ def test_fresh_draws_show_what_the_choice_added() -> None:
 
 
 def test_the_chosen_setting_runs_again_with_all_its_questions(store: Store) -> None:
-    evaluation = evaluate([store], ["sc", "asc"], betas=[0.0, 1.0], settings=SETTINGS)
+    evaluation = evaluate([store], ["sc", "asc"], betas=[0.0, 1.0], experiment=EXPERIMENT)
     found = winner_of(evaluation)
     assert found is not None
-    best = max(evaluation.cells, key=lambda cell: float(cell.correct.mean()))
+    best = max(evaluation.ran, key=lambda ran: float(ran.correct.mean()))
     assert found.name == f"{best.spec.text} at beta {best.spec.beta:g}"
     assert found.found == pytest.approx(100 * best.correct.mean())
-    (again,) = run_cells([store], [best.spec], SETTINGS.fresh())
+    (again,) = run_cells([store], best.spec, experiment=EXPERIMENT.fresh())
     assert found.fresh == pytest.approx(100 * again.correct.mean())
 
 
 def test_several_stores_are_said(store: Store) -> None:
     pair = [store, toy(8, model="other", seed=1)]
-    found = winner_of(evaluate(pair, ["sc", "asc"], settings=SETTINGS))
+    found = winner_of(evaluate(pair, ["sc", "asc"], experiment=EXPERIMENT))
     assert found is not None
     assert found.words.startswith("Most accurate of 2 settings, mean of 2 stores: ")
 
 
 def test_whole_curves_are_measured_again_by_their_area(store: Store) -> None:
-    evaluation = evaluate([store], ["sc", "asc"], betas=[0.0, 0.5, 1.0], settings=SETTINGS)
+    evaluation = evaluate([store], ["sc", "asc"], betas=[0.0, 0.5, 1.0], experiment=EXPERIMENT)
     found = winner_of(evaluation, by="area", among=["sc", "asc"], reference="sc")
     assert found is not None
     assert found.candidates == "2 controllers"
@@ -81,23 +82,23 @@ def test_whole_curves_are_measured_again_by_their_area(store: Store) -> None:
     areas = {n: area(c, rng=rng, reference=curves["sc"]).estimate for n, c in curves.items()}
     assert found.name == max(areas, key=lambda name: areas[name])
     assert found.found == pytest.approx(100 * areas[found.name])
-    own = [cell.spec for cell in evaluation.cells if cell.spec.text == found.name]
-    again = area(fresh_curve([store], own, SETTINGS), rng=rng, reference=curves["sc"])
+    (fresh,) = curves_of(run_afresh(evaluation, found.name, [0.0, 0.5, 1.0])).values()
+    again = area(fresh, rng=rng, reference=curves["sc"])
     assert found.fresh == pytest.approx(100 * again.estimate)
 
 
 def test_a_sweep_may_come_back_where_one_beta_was_chosen(store: Store) -> None:
-    evaluation = evaluate([store], ["sc"], betas=[0.0, 1.0], settings=SETTINGS)
+    evaluation = evaluate([store], ["sc"], betas=[0.0, 1.0], experiment=EXPERIMENT)
     curves = evaluation.curves()
     rng = np.random.default_rng(0)
-    found = winner([curves["sc"]], lambda choice: curves["sc"], rng=rng)
+    found = winner([curves["sc"]], lambda choice: (curves["sc"], ""), rng=rng)
     assert found.fresh == found.found
 
 
 def test_there_must_be_something_to_choose_from(store: Store) -> None:
-    assert winner_of(evaluate([store], ["sc"], settings=SETTINGS)) is None
+    assert winner_of(evaluate([store], ["sc"], experiment=EXPERIMENT)) is None
     other = toy(6, model="other")
-    assert winner_of(evaluate([store, other], ["sc", "asc"], settings=SETTINGS)) is None
+    assert winner_of(evaluate([store, other], ["sc", "asc"], experiment=EXPERIMENT)) is None
 
 
 def test_words_say_all_of_it() -> None:

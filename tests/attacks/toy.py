@@ -2,21 +2,23 @@
 
 import atexit
 import functools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from autotts.programs import Source
+from autotts.programs import Source, Spec
 from autotts.replay import draws
-from autotts.replay.episodes import Rules, all_pairs
+from autotts.replay.task import Cell, Rules, Task, all_pairs
+from autotts.sandbox.allowance import Allowance
 from autotts.sandbox.blind_run import BlindRun, run_blind
-from autotts.sandbox.cells import Allowance, Cell
 from autotts.sandbox.compiled_run import CompiledRun, Talk
 from autotts.sandbox.confine import seal
 from autotts.sandbox.sandbox import Sandbox
 from autotts.sandbox.shared_memory import Board, lay_out
 from autotts.sandbox.worker import Zygote
 from autotts.stores import Pool
+from bare_pools import store_of
 
 CEILING = 16
 PATIENT = Allowance()
@@ -54,15 +56,23 @@ def make_pool(
 
 def make_cell(
     pool: Pool | None = None, *, n_draws: int = 5, beta: float = 0.5, seed: int = 0,
-    rules: Rules | None = None, ceiling: int = CEILING,
+    rules: Rules | None = None, ceiling: int = CEILING, **named: float,
 ) -> Cell:  # fmt: skip
-    """All episodes of some draws."""
+    """All episodes of some draws, for a program that is named later: see `played`."""
     pool = make_pool(seed) if pool is None else pool
     questions, branches = pool.finals.shape
     orders = draws.orders(
         f"subsets:{n_draws}", questions=questions, branches=branches, ceiling=ceiling, seed=seed
     )
-    return Cell("toy", pool, orders, all_pairs(orders), beta, rules=rules or Rules())
+    task = Task(store_of(pool), orders, all_pairs(orders), rules or Rules())
+    return Cell(task, Spec("nobody's", program(""), beta, named))
+
+
+def played(source: Source, *cells: Cell) -> list[Cell]:
+    """The cells of a program."""
+    return [
+        replace(cell, spec=replace(cell.spec, text=source.path, source=source)) for cell in cells
+    ]
 
 
 def program(text: str, name: str = "mine.py") -> Source:
@@ -96,8 +106,8 @@ def sandbox(**how: Any) -> Sandbox:
 
 def compiled(source: Source, cell: Cell, allowance: Allowance = PATIENT, **how: Any) -> CompiledRun:
     """Run compiled and sealed, without the source check."""
-    keep = [np.ones(len(cell.pairs), np.bool_)]
-    return sandbox(allowance=allowance, **how).run_compiled(source, [cell], keep)
+    keep = [np.ones(len(cell.task.pairs), np.bool_)]
+    return sandbox(allowance=allowance, **how).run_compiled(played(source, cell), keep)
 
 
 def load_beside_data(source: Source, cell: Cell) -> str:
@@ -119,5 +129,5 @@ def load_beside_data(source: Source, cell: Cell) -> str:
 
 def blind(source: Source, cell: Cell, allowance: Allowance = PATIENT, **how: Any) -> BlindRun:
     """Run blind and sealed, without the source check."""
-    tasks = [(0, e) for e in range(len(cell.pairs))]
-    return run_blind(zygote(), source, [cell], tasks, allowance, **how)
+    places = [(0, e) for e in range(len(cell.task.pairs))]
+    return run_blind(zygote(), source, played(source, cell), places, allowance, **how)

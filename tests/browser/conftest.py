@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autotts import stores
-from autotts.evaluation import Settings, evaluate
+from autotts.evaluation import Experiment, evaluate
 from autotts.reports.evaluations import from_evaluation
 from autotts.reports.model import Line, Point, Report, Round
 from autotts.reports.page import build
@@ -45,8 +45,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def report(simulated: Path) -> Report:
     """A report with every part in it, and hostile text in every part that takes text."""
     store = stores.load(simulated)
-    settings = Settings(draws="subsets:4", max_branches=16, jobs=1)
-    evaluation = evaluate([store], ["cmc", "asc"], betas=[0.0, 0.5, 1.0], settings=settings)
+    experiment = Experiment(draws="subsets:4", max_branches=16)
+    evaluation = evaluate([store], ["cmc", "asc"], betas=[0.0, 0.5, 1.0], experiment=experiment)
     made = from_evaluation(evaluation, title=f"Simulated {HOSTILE}")
     grid = replace(made.grids[0], texts=(HOSTILE,) * len(made.grids[0].texts))
     points = tuple(Point(b, 40 + 10 * b, 1e4 + 9e4 * b, 1e3) for b in (0.0, 0.5, 1.0))

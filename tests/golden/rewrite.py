@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autotts import programs, stores
-from autotts.evaluation import Settings, evaluate
+from autotts.evaluation import Execution, Experiment, evaluate
 from autotts.stores import Store
 
 HERE = Path(__file__).parent
@@ -59,15 +59,16 @@ def figures(recorded: list[Store]) -> list[dict[str, Any]]:
 
 def traces() -> dict[str, str]:
     """One episode of each controller on a toy store, as CSV by controller."""
-    settings = Settings(draws="reference:1", max_branches=10, traces=True)
+    experiment = Experiment(draws="reference:1", max_branches=10)
     with tempfile.TemporaryDirectory() as folder:
         (path,) = stores.import_released(HERE / "toy.json", folder, model="toy", dataset="toy")
         store = stores.load(path)
     names = programs.built_in()
-    cells = evaluate([store], [f"{name}:beta=0.2" for name in names], settings=settings).cells
+    specs = [f"{name}:beta=0.2" for name in names]
+    found = evaluate([store], specs, experiment=experiment, execution=Execution(traces=True))
     return {
-        name: cell.trace(settings).drop("question", "draw").write_csv()
-        for name, cell in zip(names, cells, strict=True)
+        name: ran.trace().drop("question", "draw").write_csv()
+        for name, ran in zip(names, found.ran, strict=True)
     }
 
 

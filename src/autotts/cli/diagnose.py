@@ -3,7 +3,6 @@
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +16,7 @@ from autotts.text import shorten
 if TYPE_CHECKING:
     import polars as pl
 
-    from autotts.diagnosis.findings import Ran
-    from autotts.evaluation import Settings
+    from autotts.evaluation import Experiment, Ran
     from autotts.evaluation.study.tuning import Tuning
     from autotts.programs import Spec
     from autotts.stores import Store
@@ -60,16 +58,14 @@ def diagnose(
     options.check_file("--out", out)
     if draw is not None and question is None:
         raise SpecError("--draw needs --question: an episode is a draw of a question")
-    settings = options.settings(
-        draws, budget, probe_tokens, max_branches, failed, seed, traces=True
-    )
+    experiment = options.experiment(draws, budget, probe_tokens, max_branches, failed, seed)
     if len(place) == 1 and (place[0] / "run.toml").is_file():
-        loaded, spec, settings = _of_run(place[0], round_, draws)
+        loaded, spec, experiment = _of_run(place[0], round_, draws)
         more = f"autotts diagnose {place[0]} --round {round_}"
     else:
         spec = _of_stores(place, controller, round_)
         loaded, more = options.load_stores(place), f"autotts diagnose STORE -c {controller}"
-    ran = _run(loaded, spec, beta, settings, question)
+    ran = _run(loaded, spec, beta, experiment, question)
     found = findings.diagnose(ran, horizon=horizon)
     if out is not None:
         options.write_csv(found, out)
@@ -82,7 +78,7 @@ def diagnose(
     else:
         other = None
         if against is not None:
-            theirs = _run(loaded, programs.parse(against), beta, settings, None)
+            theirs = _run(loaded, programs.parse(against), beta, experiment, None)
             other = findings.diagnose(theirs, horizon=horizon)
         say(digest.digest(found, ran, parent=other, more=more))
 
@@ -98,7 +94,7 @@ def _of_stores(place: Sequence[Path], controller: str | None, number: int | None
     return programs.parse(controller)
 
 
-def _of_run(folder: Path, number: int | None, draws: str) -> "tuple[list[Store], Spec, Settings]":
+def _of_run(folder: Path, number: int | None, draws: str) -> "tuple[list[Store], Spec, Experiment]":
     """The search stores of a run, the program of a round, and the run's rules with these draws."""
     from autotts import programs
     from autotts.discovery.loop import open_stores
@@ -110,27 +106,32 @@ def _of_run(folder: Path, number: int | None, draws: str) -> "tuple[list[Store],
     path = run.round(number) / "program.py"
     if not path.is_file():
         raise SpecError(f"--round {number}: the run has no {path}")
-    settings = replace(run.settings.evaluation(draws=draws), traces=True)
-    return open_stores(run.settings.stores), programs.parse(str(path)), settings
+    experiment = run.settings.experiment(draws=draws)
+    return open_stores(run.settings.stores), programs.parse(str(path)), experiment
 
 
 def _run(
-    stores: "Sequence[Store]", spec: "Spec", beta: str, settings: "Settings", question: int | None
+    stores: "Sequence[Store]",
+    spec: "Spec",
+    beta: str,
+    experiment: "Experiment",
+    question: int | None,
 ) -> "list[Ran]":
     import numpy as np
 
-    from autotts.diagnosis.findings import Ran
-    from autotts.evaluation.evaluation import run_cells, sweep
+    from autotts.evaluation import Execution, run_cells
 
     pairs = None
     if question is not None:
-        shape = settings.orders(stores[0]).shape
+        draws = experiment.task(stores[0]).orders.shape[1]
         least = min(len(store.gold) for store in stores)
         if question >= least:
             raise SpecError(f"question {question}: the stores have questions 0 to {least - 1}")
-        pairs = np.stack([np.full(shape[1], question), np.arange(shape[1])], axis=1)
-    specs = sweep([spec], options.parse_betas(beta))
-    return [Ran.of(cell, settings) for cell in run_cells(stores, specs, settings, pairs=pairs)]
+        pairs = np.stack([np.full(draws, question), np.arange(draws)], axis=1)
+    return run_cells(
+        stores, spec, options.parse_betas(beta), experiment=experiment,
+        execution=Execution(traces=True), pairs=pairs,
+    )  # fmt: skip
 
 
 def _print_episodes(
@@ -138,7 +139,7 @@ def _print_episodes(
 ) -> None:
     from autotts.diagnosis.episode_text import show
 
-    draws = ran[0].orders.shape[1]
+    draws = ran[0].task.orders.shape[1]
     if question is None or draw >= draws:
         raise SpecError(f"draw {draw}: there are draws 0 to {draws - 1}")
     for one in ran:
@@ -166,7 +167,7 @@ def tune(
 ) -> None:
     """Search over the constants of a program's schedule; print the frontier and what matters."""
     from autotts import programs
-    from autotts.evaluation import Settings
+    from autotts.evaluation import Experiment
     from autotts.evaluation.study.tuning import tune as search
 
     options.check_file("--out", out)
@@ -176,7 +177,7 @@ def tune(
             options.load_stores(stores),
             programs.parse(controller),
             trials=trials,
-            settings=Settings(draws=draws, seed=seed),
+            experiment=Experiment(draws=draws, seed=seed),
             seed=seed,
             on_batch=lambda count: progress.update(task, completed=count),
         )
@@ -236,7 +237,7 @@ def ablate(
     import polars as pl
 
     from autotts import programs
-    from autotts.evaluation import Settings
+    from autotts.evaluation import Experiment
     from autotts.evaluation.study.ablation import SEED
     from autotts.evaluation.study.ablation import ablate as run
 
@@ -247,7 +248,7 @@ def ablate(
             options.load_stores(stores),
             programs.parse(controller),
             betas=options.parse_betas(beta) or (),
-            settings=Settings(draws=draws, seed=SEED, timeout_seconds=60.0),
+            experiment=Experiment(draws=draws, seed=SEED),
             mechanisms=not frozen_only,
             on_variant=lambda name: progress.update(task, description=name),
         )

@@ -1,5 +1,6 @@
 """`autotts evaluate`: controllers over stores."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +14,10 @@ from autotts.errors import ControllerError, SpecError
 from autotts.files import whole
 
 if TYPE_CHECKING:
-    from autotts.evaluation import Cell, Evaluation, Settings
+    from autotts.evaluation import Evaluation, Execution, Experiment, Ran
     from autotts.evaluation.winner import Winner
     from autotts.programs import Spec
+    from autotts.replay.driver import Driver
     from autotts.stores import Store
 
 
@@ -46,22 +48,20 @@ def evaluate(
 ) -> None:
     """Evaluate controllers on stores: accuracy with its interval, and tokens."""
     from autotts import programs
+    from autotts.evaluation import Execution, Local
 
     options.check_file("--json", json)
     options.check_folder("--traces", traces)
     for text in controller:
         if controller.count(text) > 1:
             raise SpecError(f"-c {text}: a controller is named twice")
-    settings = options.settings(
-        draws, budget, probe_tokens, max_branches, failed, seed,
-        jobs=jobs, timeout_seconds=timeout, traces=traces is not None, audit=audit,
-        unsafe=unsafe_no_sandbox,
-    )  # fmt: skip
+    experiment = options.experiment(draws, budget, probe_tokens, max_branches, failed, seed)
+    execution = Execution(jobs, timeout, audit, traces is not None, unsafe_no_sandbox)
     specs = [programs.parse(text) for text in controller]
-    evaluation = _run(
-        options.load_stores(stores), specs, options.parse_betas(beta), settings, traces
-    )
-    best = _best(evaluation)
+    loaded, betas = options.load_stores(stores), options.parse_betas(beta)
+    with Local(execution) as driver:
+        evaluation = _run(loaded, specs, betas, experiment, execution, driver, traces)
+        best = _best(evaluation, driver)
     if json is not None:  # before anything is shown, which may fail
         evaluation.write_json(json, winner=best and asdict(best))
     _print(evaluation)
@@ -75,51 +75,71 @@ def _run(
     stores: "Sequence[Store]",
     specs: "Sequence[Spec]",
     betas: Sequence[float] | None,
-    settings: "Settings",
+    experiment: "Experiment",
+    execution: "Execution",
+    driver: "Driver",
     traces: Path | None,
 ) -> "Evaluation":
     """Evaluate, showing how far it is and writing each trace as it is there."""
     from autotts.evaluation import evaluate as run
-    from autotts.evaluation.evaluation import sweep
+    from autotts.evaluation.run import at_betas
 
+    total = len(stores) * sum(len(at_betas(spec, betas)) for spec in specs)
     with options.progress() as progress:
-        cells = progress.add_task("episodes", total=len(stores) * len(sweep(specs, betas)))
+        cells = progress.add_task("episodes", total=total)
 
-        def show(cell: "Cell") -> None:
+        def show(ran: "Ran") -> None:
             if traces is not None:
-                write_trace(traces, cell, settings)
+                write_trace(traces, ran)
             progress.advance(cells)
-            progress.update(cells, description=f"{cell.spec.text} on {cell.store.model}")
+            progress.update(cells, description=f"{ran.spec.text} on {ran.store.model}")
 
-        return run(stores, specs, betas=betas, settings=settings, on_cell=show)
+        return run(
+            stores, specs, betas=betas, experiment=experiment, execution=execution, driver=driver,
+            on_ran=show,
+        )  # fmt: skip
 
 
 def _print(evaluation: "Evaluation") -> None:
     from autotts.reports.tables import evaluation_table
 
     console().print(evaluation_table(evaluation.results()))
-    slower = {cell.spec.text: cell for cell in evaluation.cells if "reason" in cell.notes}
-    for text, cell in slower.items():
-        say(f"{text} ran {cell.driver}, slower: {cell.notes['reason']}", err=True)
+    options.print_audits(evaluation.ran)
+    for text, how in {ran.spec.text: ran.how for ran in evaluation.ran}.items():
+        if how.reason:
+            say(f"{text} ran {how.driver}, slower: {how.reason}", err=True)
 
 
-def _best(evaluation: "Evaluation") -> "Winner | None":
+def _best(evaluation: "Evaluation", driver: "Driver") -> "Winner | None":
     """The most accurate setting on fresh draws; what was evaluated stands, even if that fails."""
     from autotts.evaluation.winner import winner_of
 
     try:
-        return winner_of(evaluation)
+        return winner_of(evaluation, driver=driver)
     except ControllerError as error:
         say(f"the most accurate fails on fresh draws: {error}", err=True)
         return None
 
 
-def write_trace(folder: Path, cell: "Cell", settings: "Settings") -> None:
-    """Write the trace of a cell to a file of its own in `folder`."""
+def write_trace(folder: Path, ran: "Ran") -> None:
+    """Write the trace of a cell to a file of its own in `folder`.
+
+    Its name says the program, by its digest too where a path may hold another of that name, and all
+    that was set.
+    """
+    from autotts.programs import built_in
+
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{cell.spec.name}-beta{cell.spec.beta:g}-{cell.store.model}-{cell.store.dataset}"
+    spec = ran.spec
+    ours = spec.source.trusted and spec.name in built_in()
+    settings = [f"{name}={value!r}" for name, value in sorted(spec.named.items())]
+    words = [
+        spec.name, *([] if ours else [spec.source.digest[:8]]), *settings, f"beta{spec.beta!r}",
+        ran.store.model, ran.store.dataset,
+    ]  # fmt: skip
+    name = re.sub(r"[^\w.=+-]", "-", "-".join(words))
     with whole(folder / f"{name}.parquet") as file:
-        cell.trace(settings).write_parquet(file, compression="zstd")
+        ran.trace().write_parquet(file, compression="zstd")
 
 
 def controllers() -> None:

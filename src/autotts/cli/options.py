@@ -1,9 +1,9 @@
 """Options that several commands share."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.progress import Progress
 
-    from autotts.evaluation import Settings
+    from autotts.evaluation import Experiment, Ran
     from autotts.stores import Store
 
 Stores = Annotated[list[Path], typer.Argument(help="Stores, folders of them, or a quoted pattern.")]
@@ -39,27 +39,25 @@ Unsafe = Annotated[
 Jobs = Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")]
 
 
-def settings(
+def experiment(
     draws: str,
     budget: int | None,
     probe_tokens: int,
     max_branches: int,
     failed: str,
     seed: int,
-    **others: Any,
-) -> "Settings":
-    """Settings from the options of these names, and from others that a command has alone."""
-    from autotts.evaluation import Settings
+) -> "Experiment":
+    """The experiment that the options of these names ask for."""
+    from autotts.evaluation import Experiment
 
-    return Settings(
-        draws=draws,
-        budget=-1 if budget is None else budget,
-        probe_tokens=probe_tokens,
-        max_branches=max_branches,
-        failed=failed,
-        seed=seed,
-        **others,
-    )
+    return Experiment(draws, budget, probe_tokens, max_branches, failed, seed)
+
+
+def print_audits(ran: "Iterable[Ran]") -> None:
+    """Say of every program that is somebody else's what its figures are worth."""
+    for text, how in {one.spec.text: one.how for one in ran}.items():
+        if how.words:
+            console().print(f"{text} was {how.words}")
 
 
 def check_file(option: str, path: Path | None) -> None:

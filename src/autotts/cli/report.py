@@ -104,7 +104,7 @@ def compare(
     """Compare two controllers at equal tokens and at equal accuracy, question by question."""
     import numpy as np
 
-    from autotts.evaluation import Settings
+    from autotts.evaluation import Execution, Experiment, Local
     from autotts.evaluation import compare as comparisons
     from autotts.evaluation import evaluate as run
     from autotts.evaluation.winner import winner_of
@@ -112,12 +112,15 @@ def compare(
 
     if a == b:
         raise SpecError(f"{a} against itself: name two controllers")
-    settings = Settings(draws=draws, failed=failed, seed=seed, jobs=jobs)
     reference = "sc:beta=1"
-    evaluation = run(
-        options.load_stores(stores), list(dict.fromkeys([a, b, reference])),
-        betas=options.parse_betas(beta), settings=settings,
-    )  # fmt: skip
+    loaded, specs = options.load_stores(stores), list(dict.fromkeys([a, b, reference]))
+    experiment, execution = Experiment(draws, failed=failed, seed=seed), Execution(jobs)
+    with Local(execution) as driver:
+        evaluation = run(
+            loaded, specs, betas=options.parse_betas(beta), experiment=experiment,
+            execution=execution, driver=driver,
+        )  # fmt: skip
+        best = winner_of(evaluation, by="area", among=[a, b], reference=reference, driver=driver)
     found = evaluation.curves()
     pair, base = (found[a], found[b]), found[reference]
     at_tokens = comparisons.compare(*pair, reference=base, rng=np.random.default_rng(seed))
@@ -129,7 +132,7 @@ def compare(
     screen.print(saving_table(at_accuracy, a=a, b=b))
     screen.print()
     screen.print(acceptance_line(whole))
-    best = winner_of(evaluation, by="area", among=[a, b], reference=reference)
+    options.print_audits(evaluation.ran)
     if best is not None:
         screen.print(best.words)
 

@@ -46,17 +46,18 @@ def audit(
 ) -> None:
     """Audit a program alone: does it decide the same when it can't see what it hasn't revealed?"""
     from autotts import programs
-    from autotts.evaluation import Settings
-    from autotts.evaluation.evaluation import audit_program, sweep
+    from autotts.evaluation import Execution, Experiment, Local
+    from autotts.evaluation.run import at_betas
+    from autotts.replay.task import cells_of
 
     spec = programs.parse(program)
     if spec.source.trusted or spec.entry:
         raise SpecError(f"audit {program}: only a program given by path is audited")
-    settings = Settings(
-        draws=draws, max_branches=max_branches, audit=sample, unsafe=unsafe_no_sandbox
-    )
-    betas = options.parse_betas(beta)
-    verdict = audit_program(options.load_stores(stores), sweep([spec], betas), settings)
+    experiment = Experiment(draws=draws, max_branches=max_branches)
+    tasks = experiment.tasks(options.load_stores(stores))
+    with Local(Execution(unsafe=unsafe_no_sandbox)) as driver:
+        cells = cells_of(tasks, at_betas(spec, options.parse_betas(beta)))
+        verdict = driver.sandbox.audit(cells, sample)
     say(
         f"{program}: {verdict.status}: {verdict.differing} of {verdict.sample} sampled episodes"
         " differ"

@@ -17,7 +17,7 @@ from autotts.text import letters
 if TYPE_CHECKING:
     import polars as pl
 
-    from autotts.evaluation import Cell
+    from autotts.evaluation import Ran
 
 WIDTH = 80
 _INTERVALS = 40  # of a branch on a line, which leaves room for how it ended
@@ -43,7 +43,7 @@ def trace(
     import numpy as np
 
     from autotts import programs
-    from autotts.evaluation import run_cells
+    from autotts.evaluation import Execution, run_cells
 
     loaded = options.load_stores(store)
     if len(loaded) != 1 or len(controller) != 1:
@@ -52,34 +52,35 @@ def trace(
             f"trace shows one episode, so it needs one store and one -c; got {names} and"
             f" {', '.join(controller)}"
         )
-    settings = options.settings(
-        draws, budget, probe_tokens, max_branches, failed, seed,
-        traces=True, audit=0, unsafe=unsafe_no_sandbox,
-    )  # fmt: skip
-    questions, n_draws, _ = settings.orders(loaded[0]).shape
+    experiment = options.experiment(draws, budget, probe_tokens, max_branches, failed, seed)
+    questions, n_draws, _ = experiment.task(loaded[0]).orders.shape
     if question >= questions or draw >= n_draws:
         raise SpecError(
             f"question {question}, draw {draw}: the store has questions 0 to {questions - 1} and"
             f" {draws} has draws 0 to {n_draws - 1}"
         )
-    pairs = np.array([[question, draw]])
-    (cell,) = run_cells(loaded, [programs.parse(controller[0])], settings, pairs=pairs)
-    say("\n".join(describe(cell, cell.trace(settings))))
+    (ran,) = run_cells(
+        loaded, programs.parse(controller[0]), experiment=experiment,
+        execution=Execution(traces=True, audit=1, unsafe=unsafe_no_sandbox),
+        pairs=np.array([[question, draw]]),
+    )  # fmt: skip
+    say("\n".join(describe(ran)))
 
 
-def describe(cell: "Cell", steps: "pl.DataFrame") -> list[str]:
-    """An episode in lines: its grid of branches by depth, its rounds, its decision."""
-    q, d = cell.episodes.pairs[0].tolist()
-    gold = cell.store.answers[q][cell.store.gold[q]]
-    code = int(cell.episodes.column("code")[0])
-    answer = "no answer" if code < 0 else cell.store.answers[q][code]
+def describe(ran: "Ran") -> list[str]:
+    """One episode in lines: its grid of branches by depth, its rounds, its decision."""
+    steps = ran.trace()
+    q, d = ran.task.pairs[0].tolist()
+    gold = ran.store.answers[q][ran.store.gold[q]]
+    code = int(ran.codes[0])
+    answer = "no answer" if code < 0 else ran.store.answers[q][code]
     revealed = steps["answer"].drop_nulls().unique(maintain_order=True).to_list()
     marks = letters(revealed)
-    tokens = int(cell.episodes.column("tokens")[0])
+    tokens = int(ran.tokens[0])
     return [
-        f"{cell.spec.text} at beta {cell.spec.beta:g}",
-        f"{cell.store.model}/{cell.store.dataset}, question {q}, draw {d}",
-        *textwrap.wrap(", ".join(f"{name}={v:g}" for name, v in cell.params.items()), WIDTH),
+        f"{ran.spec.text} at beta {ran.spec.beta:g}",
+        f"{ran.store.model}/{ran.store.dataset}, question {q}, draw {d}",
+        *textwrap.wrap(", ".join(f"{name}={v:g}" for name, v in ran.parameters.items()), WIDTH),
         "",
         "branch  a letter an interval: the answer probed there, '.' none; how it ended",
         *_grid(steps, marks),
@@ -88,10 +89,10 @@ def describe(cell: "Cell", steps: "pl.DataFrame") -> list[str]:
         "",
         *_rounds(steps, marks),
         "",
-        f"answered {answer} ({'right' if cell.correct[0] else f'wrong: it is {gold}'}) after"
+        f"answered {answer} ({'right' if ran.correct[0] else f'wrong: it is {gold}'}) after"
         f" {tokens:,} tokens",
-        f"in {int(cell.episodes.column('rounds')[0])} rounds,"
-        f" {int(cell.episodes.column('sequential_tokens')[0]):,} tokens one after the other",
+        f"in {int(ran.episodes.column('rounds')[0])} rounds,"
+        f" {int(ran.episodes.column('sequential_tokens')[0]):,} tokens one after the other",
     ]
 
 

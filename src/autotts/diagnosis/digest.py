@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from autotts.diagnosis import marginal, pools
-from autotts.diagnosis.findings import PARTS, VERDICTS, Ran, summarise
+from autotts.diagnosis.findings import PARTS, VERDICTS, summarise
+from autotts.replay.driver import Ran
 from autotts.stores import Store
 
 LIMIT_BYTES = 16 * 1024
@@ -46,8 +47,8 @@ def digest(
         limit_bytes: longer texts lose their last sections, then lines.
     """
     stores = list({id(one.store): one.store for one in ran}.values())
-    highest = max(one.beta for one in ran)
-    last = [one for one in ran if one.beta == highest]
+    highest = max(one.spec.beta for one in ran)
+    last = [one for one in ran if one.spec.beta == highest]
     sections: list[Callable[[], str]] = [
         lambda: _headline(found),
         lambda: _losses(found),
@@ -267,7 +268,7 @@ def _marginal(found: pl.DataFrame, ran: Sequence[Ran]) -> str:
     }
     states = pl.concat(
         [
-            marginal.states(one, vote_rule=rules[one.store.model, one.store.dataset, one.beta])
+            marginal.states(one, vote_rule=rules[one.store.model, one.store.dataset, one.spec.beta])
             for one in ran
         ]
     )
@@ -289,8 +290,8 @@ def _marginal(found: pl.DataFrame, ran: Sequence[Ran]) -> str:
         for row in best.iter_rows(named=True)
     ]  # fmt: skip
     text = (
-        f"## Marginal value at beta {ran[0].beta:g}\n\nEpisodes that go on past a checkpoint, and"
-        " percent of votes that become right, or wrong, by twice as many tokens.\n\n"
+        f"## Marginal value at beta {ran[0].spec.beta:g}\n\nEpisodes that go on past a checkpoint,"
+        " and percent of votes that become right, or wrong, by twice as many tokens.\n\n"
         + _table(["tokens", "episodes", "right", "gained", "lost"], gains)
     )
     if predictors:

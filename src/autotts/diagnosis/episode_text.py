@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from autotts import control
-from autotts.diagnosis.findings import Ran
+from autotts.replay.driver import Ran
 from autotts.text import letters
 
 _WIDTH = 88
@@ -35,18 +35,18 @@ def show(ran: Ran, found: pl.DataFrame, question: int, draw: int) -> str:
     Raises:
         ValueError: there is no such episode among the findings.
     """
-    pairs = ran.episodes.pairs
+    pairs = ran.task.pairs
     at = np.flatnonzero((pairs[:, 0] == question) & (pairs[:, 1] == draw))
     row = found.filter(
-        model=ran.store.model, dataset=ran.store.dataset, controller=ran.controller, beta=ran.beta,
-        question=question, draw=draw,
+        model=ran.store.model, dataset=ran.store.dataset, controller=ran.spec.text,
+        beta=ran.spec.beta, question=question, draw=draw,
     )  # fmt: skip
     if not len(at) or row.is_empty():
         raise ValueError(f"question {question}, draw {draw} was not among the episodes")
     steps = ran.steps(int(at[0]), int(at[0]) + 1)
     letter_of = _letters(steps)
     heading = (
-        f"{ran.controller} at beta {ran.beta:g} on {ran.store.name}, question {question},"
+        f"{ran.spec.text} at beta {ran.spec.beta:g} on {ran.store.name}, question {question},"
         f" draw {draw}"
     )
     lines = [heading, "", *_evidence(row.row(0, named=True), letter_of)]

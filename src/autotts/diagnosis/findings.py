@@ -34,17 +34,13 @@ Tokens are split into parts that add up: all of a hopeless episode (`on_hopeless
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from autotts.diagnosis import counterfactual
-from autotts.errors import SpecError
-from autotts.evaluation import Cell, Settings
-from autotts.replay.episodes import Episodes, Log, Rules, failed_codes
-from autotts.replay.log import replay
-from autotts.stores import Store
+from autotts.replay.driver import Ran
+from autotts.replay.episodes import failed_codes
 
 HORIZON = 16
 VERDICTS = ("right", "early", "pruned", "outvoted", "unopened", "hopeless")
@@ -59,74 +55,20 @@ _EVIDENCE = (
 CHUNK = 500  # episodes whose steps are held at a time: some 40 MB
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """Episodes of one controller at one beta on one store, with the log of what they asked for.
-
-    orders: `[Q, D, W]` int16 the draws they had.
-    """
-
-    store: Store
-    controller: str
-    beta: float
-    episodes: Episodes
-    orders: np.ndarray
-    rules: Rules
-
-    @classmethod
-    def of(cls, cell: Cell, settings: Settings) -> "Ran":
-        """The episodes of a cell that was evaluated with these settings."""
-        return cls(
-            cell.store,
-            cell.spec.text,
-            cell.spec.beta,
-            cell.episodes,
-            settings.orders(cell.store),
-            settings.rules(cell.store),
-        )
-
-    @property
-    def codes(self) -> np.ndarray:
-        """`[E]` int64 the answers given, as codes of the pool, -1 for none."""
-        return self.episodes.column("code")
-
-    @property
-    def correct(self) -> np.ndarray:
-        """`[E]` bool."""
-        return np.asarray(
-            (self.codes >= 0) & (self.codes == self.store.gold[self.episodes.pairs[:, 0]])
-        )
-
-    def steps(self, first: int, last: int) -> np.ndarray:
-        """The trace of episodes first to last - 1, `[M, len(control.STEP)]` int64."""
-        if self.episodes.log is None:
-            raise SpecError(
-                f"{self.controller} was evaluated without traces; a diagnosis needs them"
-            )
-        log = _part(self.episodes.log, first, last)
-        pairs = self.episodes.pairs[first:last]
-        _, steps = replay(
-            log, self.codes[first:last], self.store.pool, self.orders, pairs, self.rules, trace=True
-        )
-        return steps
-
-
-def _part(log: Log, first: int, last: int) -> Log:
-    start = int(log.ends[first - 1]) if first else 0
-    ends = log.ends[first:last] - start
-    return Log(log.words[start : start + ends[-1]], ends)
-
-
 def diagnose(ran: Sequence[Ran], *, horizon: int = HORIZON) -> pl.DataFrame:
     """The findings of every episode, one row each; see the head of this module.
 
     Args:
+        ran: with logs.
         horizon: K, how many intervals or branches further an episode is let go on.
 
     Returns:
         Columns model, dataset, controller, beta, question, draw, correct, verdict, late, pruning,
         vote_rule, reproduced, answer and vote (codes of the pool), tokens, the four parts of the
         tokens, and the evidence.
+
+    Raises:
+        SpecError: no logs were kept.
     """
     if horizon < 1:
         raise ValueError(f"a horizon is at least 1 interval or branch, got {horizon}")
@@ -145,7 +87,7 @@ def _diagnose_one(ran: Ran, horizon: int) -> pl.DataFrame:
 
 def _walk(ran: Ran, rule: int, horizon: int) -> dict[str, np.ndarray]:
     """`[E]` of each of `counterfactual.OUT`, by name."""
-    pool, pairs, codes = ran.store.pool, ran.episodes.pairs, ran.codes
+    pool, pairs, codes = ran.task.pool, ran.task.pairs, ran.codes
     gold = ran.store.gold.astype(np.int64)
     right = gold[:, None]
     touched = (pool.finals == right) | (pool.probes == right[:, :, None]).any(axis=2)
@@ -157,7 +99,7 @@ def _walk(ran: Ran, rule: int, horizon: int) -> dict[str, np.ndarray]:
         last = min(first + CHUNK, len(pairs))
         counterfactual.walk()(
             ran.steps(first, last), pairs[first:last], codes[first:last].copy(), gold,
-            failed_codes(pool, ran.rules), ran.orders, pool.probes, pool.lengths, pool.tokens,
+            failed_codes(ran.task), ran.task.orders, pool.probes, pool.lengths, pool.tokens,
             pool.finals, touched.astype(np.int8), pool.n_codes.astype(np.int64), settings,
             out[first:last],
         )  # fmt: skip
@@ -165,7 +107,7 @@ def _walk(ran: Ran, rule: int, horizon: int) -> dict[str, np.ndarray]:
 
 
 def _frame(ran: Ran, found: dict[str, np.ndarray], rule: str) -> pl.DataFrame:
-    gold = ran.store.gold[ran.episodes.pairs[:, 0]]
+    gold = ran.store.gold[ran.task.pairs[:, 0]]
     correct = ran.correct
     reproduced = found["vote"] == ran.codes
     unpruned_correct = np.where(reproduced, found["unpruned_vote"] == gold, correct)
@@ -186,8 +128,8 @@ def _frame(ran: Ran, found: dict[str, np.ndarray], rule: str) -> pl.DataFrame:
     pruned = found["tokens_on_pruned"]
     return pl.DataFrame(
         {
-            "question": ran.episodes.pairs[:, 0],
-            "draw": ran.episodes.pairs[:, 1],
+            "question": ran.task.pairs[:, 0],
+            "draw": ran.task.pairs[:, 1],
             "correct": correct,
             "verdict": pl.Series(verdict, dtype=pl.Enum(VERDICTS)),
             "late": settled < tokens,
@@ -205,8 +147,8 @@ def _frame(ran: Ran, found: dict[str, np.ndarray], rule: str) -> pl.DataFrame:
     ).select(
         pl.lit(ran.store.model).alias("model"),
         pl.lit(ran.store.dataset).alias("dataset"),
-        pl.lit(ran.controller).alias("controller"),
-        pl.lit(ran.beta, pl.Float64).alias("beta"),
+        pl.lit(ran.spec.text).alias("controller"),
+        pl.lit(ran.spec.beta, pl.Float64).alias("beta"),
         pl.lit(rule).alias("vote_rule"),
         pl.all(),
     )

@@ -16,9 +16,10 @@ import numpy as np
 import polars as pl
 
 from autotts.diagnosis import counterfactual
-from autotts.diagnosis.findings import CHUNK, VOTE_RULES, Ran
+from autotts.diagnosis.findings import CHUNK, VOTE_RULES
 from autotts.evaluation import statistics
 from autotts.evaluation.statistics import FloatArray
+from autotts.replay.driver import Ran
 from autotts.replay.episodes import failed_codes
 
 CHECKPOINTS = tuple(10_000 * 2**k for k in range(8))
@@ -39,17 +40,17 @@ def states(
         Columns model, dataset, controller, beta, question, draw, checkpoint, the features, right
         (of the vote there) and gain.
     """
-    pool, pairs = ran.store.pool, ran.episodes.pairs
+    pool, pairs = ran.task.pool, ran.task.pairs
     settings = np.array([VOTE_RULES.index(vote_rule), pool.n_codes.max()], np.int64)
     marks = np.array(sorted(checkpoints), np.int64)
     out = np.full((len(pairs), len(marks), len(FEATURES) + 2), np.nan)
     for first in range(0, len(pairs), CHUNK):
         last = min(first + CHUNK, len(pairs))
         counterfactual.check()(
-            ran.steps(first, last), pairs[first:last], failed_codes(pool, ran.rules), ran.orders,
+            ran.steps(first, last), pairs[first:last], failed_codes(ran.task), ran.task.orders,
             pool.probes, pool.n_codes.astype(np.int64), settings, marks, out[first:last],
         )  # fmt: skip
-    spent = ran.episodes.column("tokens")
+    spent = ran.tokens
     # A state in which the episode ends has nowhere to go on to.
     known = ~np.isnan(out[..., -1]) & (out[..., -2] < spent[:, None])
     right = (out[..., -1] == ran.store.gold[pairs[:, 0], None]).astype(np.int8)
@@ -69,8 +70,8 @@ def states(
     ).select(
         pl.lit(ran.store.model).alias("model"),
         pl.lit(ran.store.dataset).alias("dataset"),
-        pl.lit(ran.controller).alias("controller"),
-        pl.lit(ran.beta, pl.Float64).alias("beta"),
+        pl.lit(ran.spec.text).alias("controller"),
+        pl.lit(ran.spec.beta, pl.Float64).alias("beta"),
         pl.all(),
     )
 

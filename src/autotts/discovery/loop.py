@@ -37,8 +37,7 @@ from autotts.discovery.scoring import Reference, Scorer, Sweep
 from autotts.discovery.selection import Candidate, choose, lead
 from autotts.errors import ProposalError, RunError, StoreError
 from autotts.evaluation.compare import Choice
-from autotts.evaluation.frontiers import Curve
-from autotts.evaluation.winner import winner
+from autotts.evaluation.winner import Rerun, winner
 from autotts.programs import Source
 from autotts.stores import Store
 
@@ -374,9 +373,10 @@ class Discovery:
         sources = [self._source(t.proposal.source, t.round, t.index) for t in trials]
         by_name = {source.name: source for source in sources}
 
-        def rerun(choice: Choice) -> Curve:
+        def rerun(choice: Choice) -> Rerun:
             self._say(f"replaying {choice.controller} on fresh draws")
-            return self._scorer.sweep_afresh(by_name[choice.controller]).curve
+            sweep = self._scorer.sweep_afresh(by_name[choice.controller])
+            return sweep.curve, sweep.how.words
 
         try:
             found = winner(

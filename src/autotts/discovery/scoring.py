@@ -1,27 +1,25 @@
 """Scoring: a program's sweep over beta on a set of stores, through whichever driver, cached.
 
-A sweep is a function of the program's text, the stores' content and the settings, so it is kept
-under the digest of these and never run twice in a run.
+A sweep depends on the program, its settings, the stores' content, the experiment and how it was
+run, so it is kept under the digest of all these and never run twice in a run.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import cycle
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from autotts import __version__, diagnosis, programs
+from autotts import __version__, programs
 from autotts.discovery.explorer import Record, SweepPoint
 from autotts.discovery.run.settings import RunSettings
 from autotts.errors import RunError, SandboxError
-from autotts.evaluation import Settings
+from autotts.evaluation import Execution, Experiment, Local
 from autotts.evaluation.compare import AREA_RANGE
-from autotts.evaluation.evaluation import run_cells
 from autotts.evaluation.frontiers import (
     BUDGET_FRACTIONS,
     Curve,
@@ -29,43 +27,54 @@ from autotts.evaluation.frontiers import (
     accuracy_at_fractions,
     frontier_area,
 )
+from autotts.evaluation.result import curves_of
 from autotts.files import whole
 from autotts.programs import Source, Spec
-from autotts.replay.episodes import Episodes, all_pairs
-from autotts.sandbox.cells import Cell
+from autotts.replay.driver import Driver, How, Ran
+from autotts.replay.episodes import Episodes
+from autotts.replay.in_process import InProcess
+from autotts.replay.task import Cell, cells_of
 from autotts.sandbox.confine.tier import reach
-from autotts.sandbox.sandbox import Mode, Sandbox
+from autotts.sandbox.sandbox import Blind
 from autotts.stores import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """What a driver gives back: of each cell, its episodes and parameters.
-
-    notes: how they were run, for the record.
-    """
-
-    episodes: Sequence[Episodes]
-    parameters: Sequence[Mapping[str, float]]
-    notes: Record = field(default_factory=dict)
-
-
-Driver = Callable[[Source, Sequence[Cell], int, bool], Ran]
-"""Runs a program over cells, audits so many of the episodes, and keeps their logs if asked."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sweep:
-    """Every episode of a program over all betas.
+    """A program over all betas and stores.
 
-    sequential: per store, `[B]` mean sequential tokens.
-    parameters: what the schedule gave, by beta.
+    ran: what came out, by beta, then by store.
+    curve: all of it, to compare with others.
+    notes: how it ran, for the record.
     """
 
+    ran: Sequence[Ran]
     curve: Curve
-    sequential: Mapping[StoreKey, np.ndarray]
-    parameters: tuple[dict[str, float], ...]
     notes: Record
+
+    @classmethod
+    def of(cls, ran: Sequence[Ran], seconds: float) -> "Sweep":
+        """From what ran, and how long it took."""
+        (curve,) = curves_of(ran).values()
+        return cls(ran, curve, {**ran[0].how.record(), "seconds": seconds})
+
+    @property
+    def how(self) -> How:
+        return self.ran[0].how
+
+    @property
+    def sequential(self) -> dict[StoreKey, np.ndarray]:
+        """Per store, `[B]` mean sequential tokens."""
+        return {
+            store: np.array(
+                [
+                    one.episodes.column("sequential_tokens").mean()
+                    for one in self.ran
+                    if (one.store.model, one.store.dataset) == store
+                ]
+            )
+            for store in self.curve.stores
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,14 +137,12 @@ class Scorer:
         self.stores = tuple(stores)
         self._settings = settings
         self._cache = cache
-        self._sandbox = Sandbox(unsafe=settings.unsafe)
-        self._driver: Driver = {
-            "sealed": self._run_sealed,
-            "blind": self._run_blind,
-            "in-process": run_in_process,
-        }[settings.driver]
+        self._local = Local(Execution(unsafe=settings.unsafe))
+        blind = Blind(self._local.sandbox)
+        drivers: dict[str, Driver] = {"sealed": self._local, "blind": blind, "in-process": _TRUSTED}
+        self._driver = drivers[settings.driver]
         # Compiling takes seconds, in which some hundred episodes are run blind.
-        self._briefly = run_in_process if settings.driver == "in-process" else self._run_blind
+        self._briefly = _TRUSTED if settings.driver == "in-process" else blind
 
     def __enter__(self) -> "Scorer":
         return self
@@ -146,7 +153,7 @@ class Scorer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._sandbox.close()
+        self._local.__exit__(kind, error, trace)
 
     def check_sandbox(self) -> str:
         """How proposed programs will be run, in words; seals a process and tries it.
@@ -161,18 +168,10 @@ class Scorer:
             raise SandboxError(f"proposed programs can't be run sealed here: {tier.explain()}")
         return f"proposed programs run {tier}"
 
-    def _key(self, source: Source, evaluation: Settings) -> str:
-        """Digest of all that a sweep depends on."""
-        words = [
-            source.digest,
-            [store.digest for store in self.stores],
-            list(self._settings.betas),
-            [evaluation.draws, evaluation.failed, evaluation.probe_tokens, evaluation.seed],
-            evaluation.max_branches,
-            self._settings.driver,
-            __version__,
-        ]
-        return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+    def _specs(self, source: Source, betas: Sequence[float]) -> list[Spec]:
+        # Whoever chose to run proposals in this process said that they are trusted.
+        source = replace(source, trusted=self._settings.driver == "in-process")
+        return [Spec(source.name, source, beta, {}) for beta in betas]
 
     def sweep(self, source: Source, *, draws: str | None = None, audit: int | None = None) -> Sweep:
         """A program over all betas and stores.
@@ -187,26 +186,37 @@ class Scorer:
             SandboxError: its worker broke its protocol.
         """
         audit = self._settings.audit if audit is None else audit
-        return self._sweep(source, self._settings.evaluation(draws=draws), audit)
+        return self._sweep(source, self._settings.experiment(draws=draws), audit)
 
     def sweep_afresh(self, source: Source) -> Sweep:
-        """The sweep of a program that was scored before, on draws that had no part in its score.
+        """The sweep of a program on draws that had no part in its score, and audited on them.
 
         Raises:
             ProgramError, ControllerError, SandboxError: as `sweep`.
         """
-        return self._sweep(source, self._settings.evaluation().fresh(), 0)
+        return self._sweep(source, self._settings.experiment().fresh(), self._settings.audit)
 
-    def _sweep(self, source: Source, evaluation: Settings, audit: int) -> Sweep:
-        key = self._key(source, evaluation)
-        found = _read(self._cache, key)
+    def _sweep(self, source: Source, experiment: Experiment, audit: int) -> Sweep:
+        specs = self._specs(source, self._settings.betas)
+        return self._cached(specs, experiment, audit, self._driver, self._settings.driver)
+
+    def _cached(
+        self,
+        specs: Sequence[Spec],
+        experiment: Experiment,
+        audit: int,
+        driver: Driver,
+        driver_name: str,
+    ) -> Sweep:
+        """What a program at these settings comes to: from the cache, or run and kept there."""
+        cells = cells_of(experiment.tasks(self.stores), specs)
+        key = _key(specs, self.stores, experiment, audit, driver_name)
+        found = _read(self._cache, key, cells)
         if found is not None:
             return found
         began = time.monotonic()
-        cells = _cells(self.stores, self._settings.betas, evaluation)
-        ran = self._driver(source, cells, audit, False)
-        sweep = self._assemble(source.name, ran)
-        sweep.notes["seconds"] = round(time.monotonic() - began, 3)
+        ran = driver.run(cells, audit=audit)
+        sweep = Sweep.of(ran, round(time.monotonic() - began, 3))
         _write(self._cache, key, sweep)
         return sweep
 
@@ -216,157 +226,66 @@ class Scorer:
         Raises:
             ProgramError, ControllerError, SandboxError: as `sweep`.
         """
-        evaluation = self._settings.evaluation(draws="reference:1")
-        pairs = np.zeros((1, 2), np.int64)
-        cells = _cells(self.stores[:1], self._settings.betas, evaluation, pairs)
-        return tuple(dict(found) for found in self._briefly(source, cells, 0, False).parameters)
+        experiment = self._settings.experiment(draws="reference:1")
+        task = experiment.task(self.stores[0], np.zeros((1, 2), np.int64))
+        ran = self._briefly.run(cells_of([task], self._specs(source, self._settings.betas)))
+        return tuple(dict(one.parameters) for one in ran)
 
-    def diagnosed(self, source: Source, betas: Sequence[float], draws: str) -> list[diagnosis.Ran]:
+    def diagnosed(self, source: Source, betas: Sequence[float], draws: str) -> list[Ran]:
         """A few episodes with their logs, to be diagnosed: of a program that was scored before.
 
         Raises:
             ProgramError, ControllerError, SandboxError: as `sweep`.
         """
-        evaluation = self._settings.evaluation(draws=draws)
-        cells = _cells(self.stores, betas, evaluation)
-        ran = self._briefly(source, cells, 0, True)
-        return [
-            diagnosis.Ran(store, source.name, cell.beta, episodes, cell.orders, cell.rules)
-            for store, cell, episodes in zip(cycle(self.stores), cells, ran.episodes)
-        ]
+        tasks = self._settings.experiment(draws=draws).tasks(self.stores)
+        return self._briefly.run(cells_of(tasks, self._specs(source, betas)), keep_log=True)
 
     def reference(self) -> Reference:
         """SC@64 on these stores."""
         return Reference(self.baseline("sc", betas=(1.0,)).curve)
 
     def baseline(self, name: str, betas: Sequence[float] | None = None) -> Sweep:
-        """The sweep of a controller of ours, in this process."""
-        betas = self._settings.betas if betas is None else betas
+        """The sweep of a controller by its SPEC, run where its trust allows."""
         spec = programs.parse(name)
-        evaluation = self._settings.evaluation()
-        content = f"{self._key(spec.source, evaluation)}{list(betas)}"
-        key = hashlib.sha256(content.encode()).hexdigest()
-        found = _read(self._cache, key)
-        if found is None:
-            ran = self._run_trusted(spec, betas)
-            found = self._assemble(name, ran, betas)
-            _write(self._cache, key, found)
-        return found
-
-    def _run_trusted(self, spec: Spec, betas: Sequence[float]) -> Ran:
-        evaluation = self._settings.evaluation()
-        cells = run_cells(self.stores, [spec.at(beta) for beta in betas], evaluation)
-        return Ran([c.episodes for c in cells], [c.params for c in cells], {"driver": "in-process"})
-
-    def _run_sealed(self, source: Source, cells: Sequence[Cell], audit: int, keep_log: bool) -> Ran:
-        return self._run_in_sandbox(source, cells, audit, keep_log, "auto")
-
-    def _run_blind(self, source: Source, cells: Sequence[Cell], audit: int, keep_log: bool) -> Ran:
-        return self._run_in_sandbox(source, cells, audit, keep_log, "blind")
-
-    def _run_in_sandbox(
-        self, source: Source, cells: Sequence[Cell], audit: int, keep_log: bool, mode: Mode
-    ) -> Ran:
-        outcome = self._sandbox.run(source, cells, mode=mode, sample=audit, keep_log=keep_log)
-        verdict = outcome.verdict
-        notes: Record = {
-            "driver": outcome.mode,
-            "tier": outcome.tier.name,
-            "reason": outcome.reason,
-            "audit": verdict.status,
-            "audited": verdict.sample,
-            "differing": verdict.differing,
-            "may_differ": round(verdict.bound, 5),
-            "printed": outcome.text,
-        }
-        return Ran(outcome.episodes, outcome.parameters, notes)
-
-    def _assemble(self, name: str, ran: Ran, betas: Sequence[float] | None = None) -> Sweep:
-        """A sweep from cells in order of beta, then store."""
-        betas = self._settings.betas if betas is None else betas
-        correct: dict[StoreKey, np.ndarray] = {}
-        tokens: dict[StoreKey, np.ndarray] = {}
-        sequential: dict[StoreKey, np.ndarray] = {}
-        count = len(self.stores)
-        for s, store in enumerate(self.stores):
-            key = (store.model, store.dataset)
-            episodes = ran.episodes[s::count]
-            shape = (len(store.gold), -1)
-            codes = [e.column("code").reshape(shape) for e in episodes]
-            correct[key] = np.stack([(c >= 0) & (c == store.gold[:, None]) for c in codes])
-            tokens[key] = np.stack([e.column("tokens").reshape(shape) for e in episodes])
-            sequential[key] = np.array([e.column("sequential_tokens").mean() for e in episodes])
-        questions = {store.dataset: np.arange(len(store.gold)) for store in self.stores}
-        curve = Curve(name, np.array(betas, np.float64), questions, correct, tokens)
-        parameters = tuple(dict(p) for p in ran.parameters[::count])
-        return Sweep(curve, sequential, parameters, dict(ran.notes))
+        specs = [spec.at(beta) for beta in (self._settings.betas if betas is None else betas)]
+        experiment = self._settings.experiment()
+        return self._cached(specs, experiment, self._settings.audit, self._local, "by trust")
 
 
-def run_in_process(source: Source, cells: Sequence[Cell], audit: int, keep_log: bool) -> Ran:
-    """The driver for programs that are trusted: compiled in this process, not audited."""
-    from autotts.engine.cache import address
-    from autotts.programs.language import check_source
-    from autotts.replay import episodes as in_process
-
-    check_source(source.text, source.path)
-    program = programs.load(source)
-    code = in_process.compile_program(program)
-    found, parameters = [], []
-    for cell in cells:
-        values = program.parameters(cell.beta)
-        ran = in_process.run_compiled(
-            address(code),
-            list(values.values()),
-            cell.pool,
-            cell.orders,
-            cell.pairs,
-            cell.rules,
-            keep_log=keep_log,
-        )
-        in_process.raise_failed(program, values, cell.pool, cell.orders, ran, cell.rules)
-        found.append(ran)
-        parameters.append(values)
-    return Ran(found, parameters, {"driver": "in-process", "audit": "none"})
+_TRUSTED = InProcess()
 
 
-def _cells(
+def _key(
+    specs: Sequence[Spec],
     stores: Sequence[Store],
-    betas: Sequence[float],
-    evaluation: Settings,
-    pairs: np.ndarray | None = None,
-) -> list[Cell]:
-    """What a sandbox is asked to run, by beta, then store."""
-    drawn = [(store, evaluation.orders(store), evaluation.rules(store)) for store in stores]
-    return [
-        Cell(
-            dataset=store.dataset,
-            pool=store.pool,
-            orders=orders,
-            pairs=all_pairs(orders) if pairs is None else pairs,
-            beta=beta,
-            rules=rules,
-        )
-        for beta in betas
-        for store, orders, rules in drawn
-    ]
+    experiment: Experiment,
+    audit: int,
+    driver: str,
+) -> str:
+    """Digest of all that a sweep depends on."""
+    words = {
+        "program": specs[0].source.digest,
+        "settings": [[spec.beta, spec.named, spec.entry] for spec in specs],
+        "stores": [store.digest for store in stores],
+        "experiment": experiment.record(),
+        "driver": driver,
+        "audit": audit,
+        "version": __version__,
+    }
+    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 
 def _write(cache: Path | None, key: str, sweep: Sweep) -> None:
     """Keep a sweep, whole or not at all."""
     if cache is None:
         return
-    curve = sweep.curve
     header = {
-        "controller": curve.controller,
-        "stores": curve.stores,
-        "parameters": sweep.parameters,
-        "notes": sweep.notes,
+        "parameters": [dict(one.parameters) for one in sweep.ran],
+        "how": sweep.how.record(),
+        "seconds": sweep.notes["seconds"],
     }
-    arrays: dict[str, np.ndarray] = {"betas": curve.betas, "header": np.array(json.dumps(header))}
-    for s, store in enumerate(curve.stores):
-        arrays[f"correct_{s}"] = np.asarray(curve.correct[store], bool)
-        arrays[f"tokens_{s}"] = np.asarray(curve.tokens[store]).astype(np.int32)
-        arrays[f"sequential_{s}"] = sweep.sequential[store]
+    arrays = {f"results_{c}": one.episodes.results for c, one in enumerate(sweep.ran)}
+    arrays["header"] = np.array(json.dumps(header))
     try:
         cache.mkdir(exist_ok=True)
         with whole(cache / f"{key}.npz") as file:
@@ -377,17 +296,15 @@ def _write(cache: Path | None, key: str, sweep: Sweep) -> None:
         ) from error
 
 
-def _read(cache: Path | None, key: str) -> Sweep | None:
+def _read(cache: Path | None, key: str, cells: Sequence[Cell]) -> Sweep | None:
     """A sweep that was kept; None if there is none."""
     if cache is None or not (cache / f"{key}.npz").is_file():
         return None
     with np.load(cache / f"{key}.npz", allow_pickle=False) as arrays:
         header = json.loads(str(arrays["header"]))
-        stores: list[StoreKey] = [(model, dataset) for model, dataset in header["stores"]]
-        correct = {store: arrays[f"correct_{s}"] for s, store in enumerate(stores)}
-        tokens = {store: arrays[f"tokens_{s}"] for s, store in enumerate(stores)}
-        sequential = {store: arrays[f"sequential_{s}"] for s, store in enumerate(stores)}
-        betas = arrays["betas"]
-    questions = {store[1]: np.arange(correct[store].shape[1]) for store in stores}
-    curve = Curve(header["controller"], betas, questions, correct, tokens)
-    return Sweep(curve, sequential, tuple(header["parameters"]), header["notes"])
+        how = How.of(header["how"])
+        ran = [
+            Ran(cell, header["parameters"][c], Episodes(arrays[f"results_{c}"]), how)
+            for c, cell in enumerate(cells)
+        ]
+    return Sweep.of(ran, header["seconds"])

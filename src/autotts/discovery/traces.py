@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from autotts.diagnosis import VERDICTS, Ran, show
+from autotts.diagnosis import VERDICTS, show
+from autotts.replay.driver import Ran
 
 LIMIT_BYTES = 64 * 1024
 EACH = 2
@@ -36,10 +37,10 @@ def sample(ran: Sequence[Ran], found: pl.DataFrame, *, limit_bytes: int = LIMIT_
         ran: what was run, with its logs.
         found: its findings.
     """
-    cells = {(one.store.model, one.store.dataset, one.beta): one for one in ran}
-    betas = sorted({one.beta for one in ran})
+    cells = {(one.store.model, one.store.dataset, one.spec.beta): one for one in ran}
+    betas = sorted({one.spec.beta for one in ran})
     text = _HEAD.format(
-        name=ran[0].controller, each=EACH, betas=", ".join(f"{beta:g}" for beta in betas)
+        name=ran[0].spec.text, each=EACH, betas=", ".join(f"{beta:g}" for beta in betas)
     )
     for row in _pick(found).iter_rows(named=True):
         one = cells[row["model"], row["dataset"], row["beta"]]

@@ -6,20 +6,24 @@ and leave that of the questions, which stay the same; how much choosing by them 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from autotts.errors import StoreError
 from autotts.evaluation.compare import AREA_RANGE, By, Choice, area, best
-from autotts.evaluation.evaluation import Evaluation, Settings, curves_of, run_cells
 from autotts.evaluation.frontiers import Curve
+from autotts.evaluation.result import Evaluation, curves_of
+from autotts.evaluation.run import run_cells
 from autotts.evaluation.statistics import RESAMPLES
-from autotts.programs import Spec
-from autotts.stores import Store
+from autotts.replay.driver import Driver, Ran
 
 _HEADS = {"accuracy": "Most accurate", "area": "Largest frontier area"}
 _UNITS = {"accuracy": " %", "area": ""}
+
+
+Rerun = tuple[Curve, str]
+"""A curve on fresh draws, and what the audit says of it; see `How.words`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Winner:
     found: that figure in percent, on the draws it was chosen by.
     fresh: on draws that had no part in choosing it.
     luck: points that choosing is expected to add; None where the questions were not resampled.
+    audit: what the audit of the fresh run says; "" for a program of ours.
     """
 
     name: str
@@ -39,13 +44,14 @@ class Winner:
     found: float
     fresh: float
     luck: float | None = None
+    audit: str = ""
 
     @property
     def words(self) -> str:
         """All of it in a sentence."""
-        (head, name), (_, found), (where, fresh), *luck = self.facts
-        flattery = "".join(f"; {what} {points}" for what, points in luck)
-        return f"{head}: {name}, {found} as found, {fresh} {where}{flattery}."
+        (head, name), (_, found), (where, fresh), *more = self.facts
+        rest = "".join(f"; {what} {words}" for what, words in more)
+        return f"{head}: {name}, {found} as found, {fresh} {where}{rest}."
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -58,12 +64,14 @@ class Winner:
         ]
         if self.luck is not None:
             facts.append(("choosing by these flatters by", f"some {self.luck:.2f} points"))
+        if self.audit:
+            facts.append(("the fresh run was", self.audit))
         return facts
 
 
 def winner(
     curves: Sequence[Curve],
-    rerun: Callable[[Choice], Curve],
+    rerun: Callable[[Choice], Rerun],
     *,
     rng: np.random.Generator,
     by: By = "accuracy",
@@ -81,7 +89,7 @@ def winner(
     """
     reference = reference or curves[0]
     choice = best(curves, rng=rng, by=by, reference=reference, span=span, resamples=resamples)
-    again = rerun(choice)
+    again, audit = rerun(choice)
     if by == "area":
         # The budgets stay those of the choice, so that only the draws are others.
         fresh = area(again, reference=reference, span=span, rng=rng, resamples=1).estimate
@@ -98,6 +106,7 @@ def winner(
         found=100 * choice.best.estimate,
         fresh=100 * fresh,
         luck=100 * choice.best.optimism,
+        audit=audit,
     )
 
 
@@ -107,6 +116,7 @@ def winner_of(
     by: By = "accuracy",
     among: Sequence[str] | None = None,
     reference: str | None = None,
+    driver: Driver | None = None,
 ) -> Winner | None:
     """The best of an evaluation, run again on fresh draws.
 
@@ -114,13 +124,13 @@ def winner_of(
         by: as in `compare.best`.
         among: SPECs it is chosen from; all by default.
         reference: SPEC, as in `compare.best`.
+        driver: runs it again; this machine if not given.
 
     Returns:
         None where there was nothing to choose from, or where models of one dataset have other
         questions, so that nothing pairs them.
     """
-    specs = {(cell.spec.text, cell.spec.beta): cell.spec for cell in evaluation.cells}
-    stores = list({id(cell.store): cell.store for cell in evaluation.cells}.values())
+    specs = {(one.spec.text, one.spec.beta): one.spec for one in evaluation.ran}
     if len(specs) < 2:
         return None
     try:
@@ -128,21 +138,33 @@ def winner_of(
     except StoreError:
         return None
 
-    def rerun(choice: Choice) -> Curve:
-        own = [spec for (text, _), spec in specs.items() if text == choice.controller]
-        sweep = [spec for spec in own if choice.beta in (None, spec.beta)]
-        return fresh_curve(stores, sweep, evaluation.settings)
+    def rerun(choice: Choice) -> Rerun:
+        own = [beta for text, beta in specs if text == choice.controller]
+        betas = own if choice.beta is None else [choice.beta]
+        again = run_afresh(evaluation, choice.controller, betas, driver=driver)
+        (curve,) = curves_of(again).values()
+        return curve, again[0].how.words
 
     return winner(
         [found[name] for name in among or found],
         rerun,
-        rng=np.random.default_rng(evaluation.settings.seed),
+        rng=np.random.default_rng(evaluation.experiment.seed),
         by=by,
         reference=found[reference] if reference else None,
     )
 
 
-def fresh_curve(stores: Sequence[Store], sweep: Sequence[Spec], settings: Settings) -> Curve:
-    """A controller at several betas on draws that had no part in what the settings gave."""
-    (curve,) = curves_of(run_cells(stores, sweep, settings.fresh())).values()
-    return curve
+def run_afresh(
+    evaluation: Evaluation, controller: str, betas: Sequence[float], driver: Driver | None = None
+) -> list[Ran]:
+    """A controller of an evaluation at some of its betas, on draws that had no part in it.
+
+    Audited as the evaluation was: what looks ahead may do so on these draws alone.
+    """
+    spec = next(one.spec for one in evaluation.ran if one.spec.text == controller)
+    stores = {id(one.store): one.store for one in evaluation.ran}.values()
+    return run_cells(
+        list(stores), replace(spec, fixed=False), betas,
+        experiment=evaluation.experiment.fresh(),
+        execution=replace(evaluation.execution, traces=False), driver=driver,
+    )  # fmt: skip

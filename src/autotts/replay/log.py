@@ -14,8 +14,8 @@ from numba.extending import register_jitable
 from autotts import control
 from autotts.engine import compiled, jit
 from autotts.engine.cache import compile_cached
-from autotts.replay.episodes import Episodes, Log, Rules, failed_codes, make_memory
-from autotts.stores import Pool
+from autotts.replay.episodes import Episodes, Log, failed_codes, make_memory
+from autotts.replay.task import Task
 
 NOT_ADMITTED = 100
 """Status of an episode whose log no program could have written."""
@@ -110,10 +110,7 @@ def _compiled_replay() -> Any:
 def replay(
     log: Log,
     codes: np.ndarray,
-    pool: Pool,
-    orders: np.ndarray,
-    pairs: np.ndarray,
-    rules: Rules,
+    task: Task,
     *,
     trace: bool = False,
 ) -> tuple[Episodes, np.ndarray]:
@@ -121,8 +118,6 @@ def replay(
 
     Args:
         codes: `[E]` int64 the answers given, as codes of the pool, -1 for none.
-        orders: `[Q, D, W]` int16 draws.
-        pairs: `[E, 2]` int64 (question, draw) of each episode.
         trace: whether to write the steps too.
 
     Returns:
@@ -132,6 +127,7 @@ def replay(
     Raises:
         ValueError: the arrays don't belong together.
     """
+    pool, pairs = task.pool, task.pairs
     ends = np.ascontiguousarray(log.ends, np.int64)
     if len(ends) != len(pairs) or len(codes) != len(pairs):
         raise ValueError(f"{len(pairs)} episodes, {len(ends)} logs and {len(codes)} answers")
@@ -141,17 +137,17 @@ def replay(
     limits = pool.n_codes[pairs[:, 0]]
     if np.any(codes < -1) or np.any(codes >= limits):
         raise ValueError("an answer is not a code of its question's pool")
-    memory = make_memory(pool, rules, orders.shape[2])
+    memory = make_memory(task)
     # Read there, and not written: `log_size` is 0.
     memory.point("log", np.ascontiguousarray(log.words, np.int64))
     results = np.zeros((len(pairs), len(compiled.RESULTS)), np.int64)
     arguments = (
         np.ascontiguousarray(pairs, np.int64), ends,
-        np.ascontiguousarray(codes, np.int64), failed_codes(pool, rules), orders,
+        np.ascontiguousarray(codes, np.int64), failed_codes(task), task.orders,
         pool.probes, pool.lengths, pool.tokens, pool.finals, results,
     )  # fmt: skip
     _compiled_replay()(memory.address, *arguments)
-    episodes = Episodes(pairs, results, log)
+    episodes = Episodes(results, log)
     if not trace:
         return episodes, np.empty((0, len(control.STEP)), np.int64)
     # A branch's intervals, its end, its pruning, and a word a probe or a note at the most.

@@ -6,16 +6,21 @@ space forbids: a branch that has finished may be read again, and is charged its 
 """
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from autotts.engine import compiled
-from autotts.errors import ControllerError, ProgramError
-from autotts.replay.episodes import Episodes, Rules, episode_failed, failed_codes
+from autotts.errors import ControllerError, ProgramError, SpecError
+from autotts.replay.driver import How, OnRan, Ran
+from autotts.replay.episodes import Episodes, failed_codes
+from autotts.replay.in_process import episode_failed
+from autotts.replay.task import Cell, Task, program_of
 from autotts.stores import Pool
+
+_HOW = How("released")
 
 
 class Question:
@@ -94,35 +99,56 @@ def _load_class(path: Path, name: str) -> Callable[..., Any]:
     return found
 
 
-def run_released(
-    path: Path,
-    name: str,
-    config: dict[str, float],
-    pool: Pool,
-    answers: tuple[tuple[str, ...], ...],
-    orders: np.ndarray,
-    pairs: np.ndarray,
-    rules: Rules,
-) -> Episodes:
-    """Run a released program, class `name` of a file, over episodes.
+class Released:
+    """Runs programs of the released research code in this process, with its rights."""
 
-    There are no budget and no costs of probes for these. An answer that is not among the pool's
-    strings is a wrong one.
+    def run(
+        self,
+        cells: Sequence[Cell],
+        *,
+        audit: int = 0,
+        keep_log: bool = False,
+        on_ran: OnRan | None = None,
+    ) -> list[Ran]:
+        """Run class `entry` of a file over cells; see `Driver.run`. Nothing is audited.
 
-    Raises:
-        ProgramError: the file doesn't run, or has no such class.
-        ControllerError: an episode failed.
-    """
-    make = _load_class(path, name)
-    failed = failed_codes(pool, rules)
-    results = np.zeros((len(pairs), len(compiled.RESULTS)), np.int64)
-    codes = [{text: code for code, text in enumerate(known)} for known in answers]
-    for e, (q, d) in enumerate(pairs.tolist()):
-        question = Question(pool, answers[q], orders[q, d], q)
+        There are no budget and no costs of probes for these. An answer that is not among the
+        pool's strings is a wrong one.
+
+        Raises:
+            SpecError: there is a budget, a cost of probes, or a log to keep.
+            ProgramError: the file doesn't run, or has no such class.
+            ControllerError: an episode failed.
+        """
+        source = program_of(cells)
+        ran = []
+        for cell in cells:
+            spec, rules = cell.spec, cell.task.rules
+            if rules.budget >= 0 or rules.probe_cost or keep_log:
+                raise SpecError(
+                    f"{spec.text}: a program of the released code can be given no budget and no"
+                    " cost of probes, and leaves no trace"
+                )
+            config = {**spec.named, "beta": spec.beta}
+            make = _load_class(Path(source.path), spec.entry)
+            ran.append(Ran(cell, config, _play(make, source.path, config, cell.task), _HOW))
+            if on_ran:
+                on_ran(ran[-1])
+        return ran
+
+
+def _play(make: Callable[..., Any], path: str, config: dict[str, float], task: Task) -> Episodes:
+    """Episodes of a released program, one after the other."""
+    store = task.store
+    failed = failed_codes(task)
+    results = np.zeros((len(task.pairs), len(compiled.RESULTS)), np.int64)
+    codes = [{text: code for code, text in enumerate(known)} for known in store.answers]
+    for e, (q, d) in enumerate(task.pairs.tolist()):
+        question = Question(task.pool, store.answers[q], task.orders[q, d], q)
         try:
             answer = make(config=dict(config)).solve(question)
         except Exception as error:
-            raise episode_failed(error, str(path), q, d) from error
+            raise episode_failed(error, path, q, d) from error
         if answer is not None and not isinstance(answer, str):
             raise ControllerError(
                 f"{path}: question {q}, draw {d}: solve returned {answer!r}; an answer is a string"
@@ -132,4 +158,4 @@ def run_released(
         width = len(question.get_cost_per_branch_active())
         kept = -1 if code == failed[q] else code
         results[e] = (compiled.ANSWERED, kept, tokens, sequential, 0, width, 0, 0)
-    return Episodes(pairs, results)
+    return Episodes(results)

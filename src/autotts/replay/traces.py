@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from autotts import control
-from autotts.replay.episodes import Episodes
+from autotts.replay.task import Task
 from autotts.stores import Store
 
 ACTIONS = ("branch", "continue", "finish", "probe", "prune", "note")
@@ -27,12 +27,12 @@ def note_names(source: str) -> dict[int, str]:
     }
 
 
-def trace_frame(store: Store, episodes: Episodes, steps: np.ndarray, source: str) -> pl.DataFrame:
+def trace_frame(task: Task, steps: np.ndarray, source: str) -> pl.DataFrame:
     """Steps as a table.
 
     Args:
-        episodes: what `log.replay` gave with the steps.
-        steps: `[M, len(control.STEP)]` int64.
+        task: the episodes that they are of.
+        steps: `[M, len(control.STEP)]` int64, as `log.replay` gives them.
         source: text of the program, for the names of its notes.
 
     Returns:
@@ -40,9 +40,9 @@ def trace_frame(store: Store, episodes: Episodes, steps: np.ndarray, source: str
         per interval decoded, branch ended, probe, prune and note, in order.
     """
     episode, round_, kind, branch, depth, code, tokens = steps.T
-    question, draw = episodes.pairs[episode].T
+    question, draw = task.pairs[episode].T
     is_note = kind == control.NOTE
-    texts, codes = _answer_table(store)
+    texts, codes = _answer_table(task.store)
     named = (code >= 0) & ~is_note
     answer = np.where(named, codes[question, np.where(named, code, 0)], -1)
     names = note_names(source)

@@ -1,8 +1,8 @@
 """Reports from evaluations: of a results file, and of replayed episodes."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import polars as pl
 from autotts import programs
 from autotts.diagnosis import findings
 from autotts.errors import SpecError
-from autotts.evaluation import Cell, Evaluation, Settings, run_cells
+from autotts.evaluation import Evaluation, Experiment, Local
 from autotts.evaluation import evaluate as run
 from autotts.evaluation.compare import curve_intervals
 from autotts.evaluation.frontiers import Curve, StoreKey
 from autotts.evaluation.winner import Winner, winner_of
 from autotts.programs import Spec
+from autotts.replay.driver import Driver, Ran
+from autotts.replay.task import Task, cells_of
 from autotts.reports.conclusion import of_settings
 from autotts.reports.model import (
     ALPHABET,
@@ -38,6 +40,9 @@ from autotts.stores import Store
 SHOWN_BETAS = (0.5, 1.0)
 """Betas whose episodes a report shows step by step: the nearest that were run."""
 
+
+AUDITED = 100
+"""Of the episodes shown, how many are replayed blind: what looks ahead in 3 % of them is found."""
 
 DIAGNOSED = 10
 """Draws whose episodes a report diagnoses."""
@@ -126,15 +131,10 @@ def evaluate_again(path: Path, stores: Sequence[Store]) -> Evaluation:
         if spec.source.digest != digest:
             raise SpecError(f"{text} has changed since {path} was made: evaluate it again")
         specs.append(spec)
-    settings = Settings(
-        draws=made_by["draws"],
-        seed=made_by["seed"],
-        budget=-1 if made_by["budget"] is None else made_by["budget"],
-        probe_tokens=made_by["probe_tokens"],
-        max_branches=made_by["max_branches"],
-        failed=made_by["failed"],
+    experiment = Experiment(
+        **{field.name: made_by[field.name] for field in dataclasses.fields(Experiment)}
     )
-    return run([found[key] for key in wanted], specs, settings=settings)
+    return run([found[key] for key in wanted], specs, experiment=experiment)
 
 
 def from_evaluation(evaluation: Evaluation, *, title: str) -> Report:
@@ -143,13 +143,15 @@ def from_evaluation(evaluation: Evaluation, *, title: str) -> Report:
     Args:
         evaluation: traces need not be kept; the episodes that are shown are run once more.
     """
-    stores = list({id(cell.store): cell.store for cell in evaluation.cells}.values())
+    stores = list({id(one.store): one.store for one in evaluation.ran}.values())
     sweeps: dict[str, dict[float, Spec]] = {}
-    for cell in evaluation.cells:
-        sweeps.setdefault(cell.spec.text, {})[cell.spec.beta] = cell.spec
-    again = replay_shown(stores, [list(s.values()) for s in sweeps.values()], evaluation.settings)
-    settings = replace(evaluation.settings, traces=True)
-    best = winner_of(evaluation)
+    for one in evaluation.ran:
+        sweeps.setdefault(one.spec.text, {})[one.spec.beta] = one.spec
+    with Local(evaluation.execution) as driver:
+        again = replay_shown(
+            stores, [list(s.values()) for s in sweeps.values()], evaluation.experiment, driver
+        )
+        best = winner_of(evaluation, driver=driver)
     lines = _lines(evaluation)
     found = of_settings(
         [line for line in lines if line.store == lines[0].store], evaluation.curves()
@@ -158,45 +160,46 @@ def from_evaluation(evaluation: Evaluation, *, title: str) -> Report:
         title,
         conclusion=found.words,
         best=found.best,
-        program=next(c.spec.source.text for c in evaluation.cells if c.spec.text == found.best),
+        program=next(one.spec.source.text for one in evaluation.ran if one.spec.text == found.best),
         made_by=evaluation.made_by(),
         facts=tuple(best.facts) if best else (),
         lines=tuple(lines),
         grids=tuple(
-            grid_of(store, [_grid_row(cell) for cell in evaluation.cells if cell.store is store])
+            grid_of(store, [_grid_row(one) for one in evaluation.ran if one.store is store])
             for store in stores
         ),
         matrices=tuple(
-            matrix for store in stores for matrix in matrices_of(store, settings.orders(store))
+            matrix for task in evaluation.experiment.tasks(stores) for matrix in matrices_of(task)
         ),
-        episodes=tuple(episode for cell in again for episode in episodes_of(cell, settings)),
-        waste=tuple(waste_of(again, settings)),
+        episodes=tuple(episode for one in again for episode in episodes_of(one)),
+        waste=tuple(waste_of(again)),
         pools=tuple(facts_of(store) for store in stores),
     )
 
 
 def replay_shown(
-    stores: Sequence[Store], sweeps: Sequence[Sequence[Spec]], settings: Settings
-) -> list[Cell]:
-    """Some episodes of controllers once more, with traces: a few betas, a few draws.
+    stores: Sequence[Store],
+    sweeps: Sequence[Sequence[Spec]],
+    experiment: Experiment,
+    driver: Driver,
+) -> list[Ran]:
+    """Some episodes of controllers once more, with logs: a few betas, a few draws.
+
+    Few are shown, so few are audited: `AUDITED` of somebody else's program.
 
     Args:
         sweeps: per controller, its SPEC at each beta.
     """
-    traced = replace(settings, traces=True)
-    # A program given by path is compiled anew each time it is run, so stores are run together.
-    alike: dict[tuple[int, int], list[Store]] = {}
-    for store in stores:
-        questions, draws, _ = traced.orders(store).shape
-        alike.setdefault((questions, min(draws, DIAGNOSED)), []).append(store)
-    cells = []
+    tasks = []
+    for whole in experiment.tasks(stores):
+        questions, draws, _ = whole.orders.shape
+        shown = range(min(draws, DIAGNOSED))
+        tasks.append(whole.some(np.array([[q, d] for q in range(questions) for d in shown])))
+    ran = []
     for sweep in sweeps:
         nearest = {_nearest(sweep, beta).beta: _nearest(sweep, beta) for beta in SHOWN_BETAS}
-        specs = list(nearest.values())
-        for (questions, draws), group in alike.items():
-            pairs = np.array([[q, d] for q in range(questions) for d in range(draws)])
-            cells += run_cells(group, specs, traced, pairs=pairs)
-    return cells
+        ran += driver.run(cells_of(tasks, nearest.values()), audit=AUDITED, keep_log=True)
+    return ran
 
 
 def _nearest(sweep: Sequence[Spec], beta: float) -> Spec:
@@ -205,10 +208,10 @@ def _nearest(sweep: Sequence[Spec], beta: float) -> Spec:
 
 def _lines(evaluation: Evaluation) -> list[Line]:
     sequential = {
-        (cell.spec.text, cell.store.model, cell.store.dataset, cell.spec.beta): float(
-            cell.episodes.column("sequential_tokens").mean()
+        (one.spec.text, one.store.model, one.store.dataset, one.spec.beta): float(
+            one.episodes.column("sequential_tokens").mean()
         )
-        for cell in evaluation.cells
+        for one in evaluation.ran
     }
     lines = []
     for name, curve in evaluation.curves().items():
@@ -216,7 +219,7 @@ def _lines(evaluation: Evaluation) -> list[Line]:
             store: np.array([sequential[name, *store, beta] for beta in curve.betas])
             for store in curve.stores
         }
-        lines += lines_of(curve, by_store, seed=evaluation.settings.seed)
+        lines += lines_of(curve, by_store, seed=evaluation.experiment.seed)
     return lines
 
 
@@ -275,21 +278,17 @@ def grid_row(controller: str, beta: float, correct: np.ndarray, tokens: np.ndarr
     return GridRow(controller, beta, tuple(right.tolist()), tuple(spent.tolist()))
 
 
-def _grid_row(cell: Cell) -> GridRow:
-    shape = (len(cell.store.gold), -1)
-    tokens = cell.episodes.column("tokens").reshape(shape)
-    return grid_row(cell.spec.text, cell.spec.beta, cell.correct.reshape(shape), tokens)
+def _grid_row(ran: Ran) -> GridRow:
+    correct, tokens = (ran.task.by_question(values) for values in (ran.correct, ran.tokens))
+    return grid_row(ran.spec.text, ran.spec.beta, correct, tokens)
 
 
-def matrices_of(store: Store, orders: np.ndarray, *, draw: int = 0) -> list[Matrix]:
-    """The branches of every question in one draw's order.
-
-    Args:
-        orders: `[Q, D, W]` the draws.
-    """
+def matrices_of(task: Task, *, draw: int = 0) -> list[Matrix]:
+    """The branches of every question in one draw's order."""
+    store = task.store
     found = []
     for q in range(len(store.gold)):
-        order = orders[q, draw]
+        order = task.orders[q, draw]
         ranks = answer_ranks(store, q)
         probes = store.pool.probes[q, order]
         strings = tuple(
@@ -326,26 +325,25 @@ def answer_ranks(store: Store, q: int) -> np.ndarray:
     return np.minimum(ranks, len(ALPHABET) - 1)
 
 
-def episodes_of(cell: Cell, settings: Settings, *, draw: int = 0) -> list[Episode]:
-    """A cell's episodes of one draw, step by step.
+def episodes_of(ran: Ran, *, draw: int = 0) -> list[Episode]:
+    """Episodes of one draw, step by step.
 
     Args:
-        cell: with traces.
-        settings: those of the cell.
+        ran: with logs.
     """
-    steps = cell.trace(settings).filter(pl.col("draw") == draw)
+    steps = ran.trace().filter(pl.col("draw") == draw)
     parts = steps.partition_by("question", as_dict=True, maintain_order=True)
-    pairs = cell.episodes.pairs
+    pairs = ran.task.pairs
     return [
-        _episode(cell, int(e), parts.get((int(pairs[e, 0]),)))
+        _episode(ran, int(e), parts.get((int(pairs[e, 0]),)))
         for e in np.flatnonzero(pairs[:, 1] == draw)
     ]
 
 
-def _episode(cell: Cell, e: int, steps: pl.DataFrame | None) -> Episode:
-    q, draw = cell.episodes.pairs[e].tolist()
-    code = int(cell.episodes.column("code")[e])
-    width, rounds = (int(cell.episodes.column(name)[e]) for name in ("width", "rounds"))
+def _episode(ran: Ran, e: int, steps: pl.DataFrame | None) -> Episode:
+    q, draw = ran.task.pairs[e].tolist()
+    code = int(ran.codes[e])
+    width, rounds = (int(ran.episodes.column(name)[e]) for name in ("width", "rounds"))
     reads: list[list[int]] = [[] for _ in range(width)]
     ends = {"finish": [0] * width, "prune": [0] * width}
     spent = [0] * (rounds + 1)
@@ -358,15 +356,15 @@ def _episode(cell: Cell, e: int, steps: pl.DataFrame | None) -> Episode:
             if action in ("branch", "continue"):
                 reads[branch].append(round_)
     return Episode(
-        store=cell.store.name,
+        store=ran.store.name,
         question=q,
         draw=draw,
-        controller=cell.spec.text,
-        beta=cell.spec.beta,
-        answer=int(answer_ranks(cell.store, q)[code]) if code >= 0 else -1,
-        correct=bool(cell.correct[e]),
-        tokens=int(cell.episodes.column("tokens")[e]),
-        sequential_tokens=int(cell.episodes.column("sequential_tokens")[e]),
+        controller=ran.spec.text,
+        beta=ran.spec.beta,
+        answer=int(answer_ranks(ran.store, q)[code]) if code >= 0 else -1,
+        correct=bool(ran.correct[e]),
+        tokens=int(ran.tokens[e]),
+        sequential_tokens=int(ran.episodes.column("sequential_tokens")[e]),
         rounds=rounds,
         reads=tuple(_read_runs(rounds_) for rounds_ in reads),
         finished=tuple(ends["finish"]),
@@ -398,27 +396,26 @@ def _read_runs(rounds: Sequence[int]) -> tuple[int, ...]:
     return tuple(runs)
 
 
-def waste_of(cells: Sequence[Cell], settings: Settings) -> list[Waste]:
-    """Where the tokens of cells went, and what became of their episodes.
+def waste_of(ran: Sequence[Ran]) -> list[Waste]:
+    """Where the tokens went, and what became of the episodes.
 
     Args:
-        cells: with traces.
-        settings: those of the cells.
+        ran: with logs.
     """
     found = []
-    for cell in cells:
-        frame = findings.diagnose([findings.Ran.of(cell, settings)])
-        row = findings.summarise(frame).row(0, named=True)
+    for one in ran:
+        row = findings.summarise(findings.diagnose([one])).row(0, named=True)
         found.append(
             Waste(
-                cell.spec.text,
-                cell.spec.beta,
-                cell.store.name,
+                one.spec.text,
+                one.spec.beta,
+                one.store.name,
                 {words: row[part] for part, words in PARTS.items()},
                 {
                     words: 100 * row["accuracy" if verdict == "right" else verdict]
                     for verdict, words in VERDICTS.items()
                 },
+                one.how.words,
             )
         )
     return found

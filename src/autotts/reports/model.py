@@ -148,6 +148,7 @@ class Waste:
 
     parts: tokens per question by part, in the order in which they are drawn; they add up.
     findings: percent of episodes by finding; they add up to 100.
+    audit: what the audit of somebody else's program says of these figures, in words.
     """
 
     controller: str
@@ -155,6 +156,7 @@ class Waste:
     store: str
     parts: dict[str, float]
     findings: dict[str, float]
+    audit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from autotts.discovery.run.settings import RunSettings
 from autotts.discovery.run.state import RoundCost, RunState
 from autotts.discovery.scoring import Scorer, Sweep
 from autotts.discovery.selection import Candidate, lead
+from autotts.evaluation import Execution, Local
 from autotts.programs import Source, Spec, parse
 from autotts.reports.conclusion import of_run
 from autotts.reports.evaluations import (
@@ -67,7 +68,7 @@ def _replayed(
 ) -> Report:
     settings = folder.settings
     stores = open_stores(settings.stores)
-    evaluation = replace(settings.evaluation(), unsafe=settings.unsafe, audit=0)
+    experiment = settings.experiment()
     sources = {title(trial): _source(folder, trial) for trial in trials}
     with Scorer(stores, settings, folder.path / "evaluations") as scorer:
         sweeps = {name: scorer.sweep(source) for name, source in sources.items()}
@@ -91,8 +92,8 @@ def _replayed(
         for name in (first + latest)[:SHOWN_PROGRAMS]
     ]
     baselines = [[parse(name).at(beta) for beta in settings.betas] for name in settings.baselines]
-    cells = replay_shown(stores, programs + baselines, evaluation)
-    traced = replace(evaluation, traces=True)
+    with Local(Execution(unsafe=settings.unsafe)) as driver:
+        shown = replay_shown(stores, programs + baselines, experiment, driver)
     return replace(
         report,
         conclusion=of_run(state, leads).words,
@@ -105,9 +106,9 @@ def _replayed(
         )
         + tuple(line for line in report.lines if line.store == HELD_OUT),
         grids=tuple(grid_of(store, _grid_rows(store, sweeps)) for store in stores),
-        matrices=tuple(m for store in stores for m in matrices_of(store, traced.orders(store))),
-        episodes=tuple(episode for cell in cells for episode in episodes_of(cell, traced)),
-        waste=tuple(waste_of(cells, traced)),
+        matrices=tuple(m for task in experiment.tasks(stores) for m in matrices_of(task)),
+        episodes=tuple(episode for one in shown for episode in episodes_of(one)),
+        waste=tuple(waste_of(shown)),
         pools=tuple(facts_of(store) for store in stores),
     )
 

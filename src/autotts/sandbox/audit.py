@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from autotts import control
-from autotts.sandbox.blind_run import BlindRun, Task
-from autotts.sandbox.cells import Cell
+from autotts.replay.task import Cell
+from autotts.sandbox.blind_run import BlindRun, Place
 
 SAMPLE = 600
 """Episodes of an audit: if all agree, at most 0.5 % of all differ, at 95 % confidence."""
@@ -27,16 +27,17 @@ def bound(sample: int) -> float:
     return 1.0 - (1.0 - _CONFIDENCE) ** (1.0 / sample) if sample else 1.0
 
 
-def draw_sample(cells: Sequence[Cell], size: int, rng: np.random.Generator) -> list[Task]:
+def draw_sample(cells: Sequence[Cell], size: int, rng: np.random.Generator) -> list[Place]:
     """`size` episodes of the cells, or all if there are fewer, without repetition.
 
     Every episode is as likely as any other, and each question has its share: then groups, in
     which a question occurs once, are full, and few. `bound` holds as it does for a plain sample,
     since with shares kept the chance of missing all that differ is at most as large.
     """
-    datasets = sorted({cell.dataset for cell in cells})
+    tasks = [cell.task for cell in cells]
+    datasets = sorted({task.store.dataset for task in tasks})
     asked = np.concatenate(
-        [(datasets.index(cell.dataset) << 32) + cell.pairs[:, 0].astype(np.int64) for cell in cells]
+        [(datasets.index(t.store.dataset) << 32) + t.pairs[:, 0].astype(np.int64) for t in tasks]
     )
     total = len(asked)
     # Questions in random order too: spaced evenly over a known one, whole questions go together.
@@ -46,7 +47,7 @@ def draw_sample(cells: Sequence[Cell], size: int, rng: np.random.Generator) -> l
     # Evenly spaced from a random start, in whole numbers, so that none comes twice.
     spaced = (int(rng.integers(total)) + np.arange(size) * total) // size
     picked = np.sort(by_question[spaced])
-    ends = np.cumsum([len(cell.pairs) for cell in cells])
+    ends = np.cumsum([len(task.pairs) for task in tasks])
     owner = np.searchsorted(ends, picked, side="right")
     return [
         (int(c), int(t - (ends[c - 1] if c else 0))) for c, t in zip(owner, picked, strict=True)

@@ -17,9 +17,10 @@ from autotts.engine import compiled
 from autotts.engine.memory import Memory
 from autotts.errors import ControllerError, ProgramError
 from autotts.programs import Source
-from autotts.replay.episodes import Rules, aim, make_memory
+from autotts.replay.episodes import aim, make_memory
+from autotts.replay.task import Cell, Rules
+from autotts.sandbox.allowance import LOG_WORDS, Allowance, sizes
 from autotts.sandbox.broker import Broker, answer_frame
-from autotts.sandbox.cells import LOG_WORDS, Allowance, Cell
 from autotts.sandbox.confine import seal
 from autotts.sandbox.confine.tier import Tier
 from autotts.sandbox.wire import channel
@@ -33,8 +34,8 @@ _NOT_KEPT = np.zeros(0, np.int64)
 _Size = tuple[int, Rules, int]
 """What memories of one kind have in common: the pool (by id), the rules and the ceiling."""
 
-Task = tuple[int, int]
-"""An episode: (cell, index in the cell)."""
+Place = tuple[int, int]
+"""Where an episode stands: (cell, index in the cell)."""
 
 
 @dataclass(slots=True)
@@ -70,12 +71,13 @@ class _Group:
 
 
 def group_tasks(
-    cells: Sequence[Cell], tasks: Sequence[Task], rng: np.random.Generator
+    cells: Sequence[Cell], tasks: Sequence[Place], rng: np.random.Generator
 ) -> list[list[int]]:
     """Tasks, by index, in groups where each question of a dataset occurs at most once.
 
     >>> from types import SimpleNamespace as Fake
-    >>> cell = Fake(dataset="toy", pairs=np.array([[0, 0], [0, 1], [1, 0]]))
+    >>> pairs = np.array([[0, 0], [0, 1], [1, 0]])
+    >>> cell = Fake(task=Fake(store=Fake(dataset="toy"), pairs=pairs))
     >>> sizes = [len(g) for g in group_tasks([cell], [(0, 0), (0, 1), (0, 2)],
     ...                                      np.random.default_rng(0))]
     >>> sorted(sizes)
@@ -86,7 +88,8 @@ def group_tasks(
     ranked: list[list[int]] = []
     for t in order.tolist():
         c, e = tasks[t]
-        question = (cells[c].dataset, int(cells[c].pairs[e, 0]))
+        task = cells[c].task
+        question = (task.store.dataset, int(task.pairs[e, 0]))
         rank = seen.get(question, 0)
         seen[question] = rank + 1
         if rank == len(ranked):
@@ -103,7 +106,7 @@ def run_blind(
     zygote: Zygote,
     source: Source,
     cells: Sequence[Cell],
-    tasks: Sequence[Task],
+    tasks: Sequence[Place],
     allowance: Allowance,
     *,
     keep: np.ndarray | None = None,
@@ -132,13 +135,14 @@ def run_blind(
 
 def _describe(cell: Cell) -> dict[str, Any]:
     """What a worker is told of an episode of a cell."""
+    task, spec = cell.task, cell.spec
     rules = {
-        "ceiling": cell.ceiling,
-        "interval": cell.pool.interval,
-        "budget": cell.rules.budget,
-        "probe_cost": cell.rules.probe_cost,
+        "ceiling": task.ceiling,
+        "interval": task.pool.interval,
+        "budget": task.rules.budget,
+        "probe_cost": task.rules.probe_cost,
     }
-    return {"beta": cell.beta, "named": dict(cell.named), "sizes": cell.sizes, "rules": rules}
+    return {"beta": spec.beta, "named": dict(spec.named), "sizes": sizes(task), "rules": rules}
 
 
 class _Blind:
@@ -149,7 +153,7 @@ class _Blind:
         zygote: Zygote,
         source: Source,
         cells: Sequence[Cell],
-        tasks: Sequence[Task],
+        tasks: Sequence[Place],
         allowance: Allowance,
         keep: np.ndarray,
         how: dict[str, Any],
@@ -196,14 +200,12 @@ class _Blind:
         borrowed = []
         for t in tasks:
             c, e = self._tasks[t]
-            cell = self._cells[c]
-            key = (id(cell.pool), cell.rules, cell.ceiling)
+            task = self._cells[c].task
+            key = (id(task.pool), task.rules, task.ceiling)
             free = self._memories.setdefault(key, [])
-            memory = (
-                free.pop() if free else make_memory(cell.pool, cell.rules, cell.ceiling, LOG_WORDS)
-            )
-            question, draw = cell.pairs[e].tolist()
-            aim(memory, cell.pool, cell.rules, cell.orders, question, draw)
+            memory = free.pop() if free else make_memory(task, LOG_WORDS)
+            question, draw = task.pairs[e].tolist()
+            aim(memory, task, question, draw)
             borrowed.append((key, memory))
         broker = Broker([memory for _, memory in borrowed])
         accept = {channel.HELLO: channel.MAX_HELLO}
@@ -287,7 +289,7 @@ class _Blind:
 
     def _pair(self, task: int) -> tuple[int, int]:
         c, e = self._tasks[task]
-        question, draw = self._cells[c].pairs[e].tolist()
+        question, draw = self._cells[c].task.pairs[e].tolist()
         return question, draw
 
     def _failed(self, group: _Group, payload: bytes) -> ProgramError | ControllerError:

@@ -22,10 +22,11 @@ import numpy as np
 
 from autotts.engine import compiled
 from autotts.errors import ControllerError, SandboxError
-from autotts.programs import Source, Spec, check_named
+from autotts.programs import Source, check_named
 from autotts.replay.episodes import Episodes, Log
 from autotts.replay.log import replay
-from autotts.sandbox.cells import LOG_WORDS, Allowance, Cell
+from autotts.replay.task import Cell, Task
+from autotts.sandbox.allowance import LOG_WORDS, Allowance, sizes
 from autotts.sandbox.confine import seal
 from autotts.sandbox.confine.tier import Tier
 from autotts.sandbox.shared_memory import MAX_CHUNK, Board, Layout
@@ -54,7 +55,7 @@ class EpisodeFailed(Exception):
 
 @dataclass(slots=True)
 class CompiledRun:
-    """What a compiled run gave: see `Outcome`; `logs` by (cell, episode) where kept."""
+    """What a compiled run gave, cell by cell; `logs` by (cell, episode) where kept."""
 
     episodes: list[Episodes]
     parameters: list[dict[str, float]]
@@ -143,7 +144,7 @@ class CodeWorker:
         sweep = _Sweep(talk, self._board, self._allowance)
         for c, cell in enumerate(cells):
             talk.begin(cell, layout.names[c], parameters[c])
-            episodes, logs = sweep.cell(c, cell, keep[c])
+            episodes, logs = sweep.cell(c, cell.task, keep[c])
             run.episodes.append(episodes)
             run.logs.update(logs)
         run.text = talk.printed()
@@ -189,8 +190,8 @@ def ask(
         talk = Talk(worker, source, allowance)
         _, kinds = talk.load(source)
         for cell in cells:
-            check_named(Spec(source.path, source, cell.beta, dict(cell.named)), kinds)
-        parameters = [talk.begin(cell, [], cell.named) for cell in cells]
+            check_named(cell.spec, kinds)
+        parameters = [talk.begin(cell, [], cell.spec.named) for cell in cells]
         for told in parameters:
             if {name: type(value) for name, value in told.items()} != kinds:
                 raise SandboxError("a worker names other parameters than those of its program")
@@ -247,15 +248,15 @@ class Talk:
             names: of the cell's arrays, where the worker has data.
             named: parameters in place of what the schedule gives.
         """
-        rules = cell.rules
+        pool, rules = cell.task.pool, cell.task.rules
         asked = {
-            "beta": cell.beta,
+            "beta": cell.spec.beta,
             "named": dict(named),
             "arrays": list(names),
             "memory": {
-                **cell.sizes,
-                "interval": cell.pool.interval,
-                "billing": cell.pool.billing,
+                **sizes(cell.task),
+                "interval": pool.interval,
+                "billing": pool.billing,
                 "budget": rules.budget,
                 "probe_cost": rules.probe_cost,
             },
@@ -310,10 +311,10 @@ class _Sweep:
         self._chunk = 4
 
     def cell(
-        self, c: int, cell: Cell, kept: np.ndarray
+        self, c: int, task: Task, kept: np.ndarray
     ) -> tuple[Episodes, dict[tuple[int, int], np.ndarray]]:
         """Run the episodes of cell number c in an order of our own."""
-        pairs = np.ascontiguousarray(cell.pairs, np.int64)
+        pairs = np.ascontiguousarray(task.pairs, np.int64)
         order = self._rng.permutation(len(pairs))
         results = np.zeros((len(pairs), len(compiled.RESULTS)), np.int64)
         logs: dict[tuple[int, int], np.ndarray] = {}
@@ -323,11 +324,11 @@ class _Sweep:
             bad = np.flatnonzero(claims[:, 0] != compiled.ANSWERED)
             if len(bad):
                 raise EpisodeFailed(c, int(mine[bad[0]]))
-            results[mine] = _account(cell, pairs[mine], claims[:, 1], Log(words, ends))
+            results[mine] = _account(task.some(pairs[mine]), claims[:, 1], Log(words, ends))
             for j in np.flatnonzero(kept[mine]):
                 logs[c, int(mine[j])] = words[ends[j - 1] if j else 0 : ends[j]].copy()
         log = Log.by_episode([logs[c, e] for e in range(len(pairs))]) if kept.all() else None
-        return Episodes(pairs, results, log), logs
+        return Episodes(results, log), logs
 
     def _chunks(self, pairs: np.ndarray, deadline: float) -> Any:
         """Run `pairs` `[E, 2]`; yields where a chunk begins and what the worker says of it."""
@@ -359,11 +360,10 @@ class _Sweep:
             yield first, chunk
 
 
-def _account(cell: Cell, pairs: np.ndarray, codes: np.ndarray, log: Log) -> np.ndarray:
+def _account(task: Task, codes: np.ndarray, log: Log) -> np.ndarray:
     """What really came out of episodes that a worker says it has run, from what they asked for.
 
     Args:
-        pairs: `[E, 2]` int64 of the episodes.
         codes: `[E]` the answers that the worker says they gave.
         log: what they asked for; nobody else may hold its memory.
 
@@ -371,7 +371,7 @@ def _account(cell: Cell, pairs: np.ndarray, codes: np.ndarray, log: Log) -> np.n
         SandboxError: no program could have written that log, or given that answer.
     """
     try:
-        episodes, _ = replay(log, codes, cell.pool, cell.orders, pairs, cell.rules)
+        episodes, _ = replay(log, codes, task)
     except ValueError as error:
         raise SandboxError(f"a worker's log can't be read: {error}") from error
     if (episodes.column("status") != compiled.ANSWERED).any():

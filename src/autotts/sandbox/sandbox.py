@@ -8,12 +8,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from autotts.errors import ControllerError, ProgramError
-from autotts.programs import Source
 from autotts.programs.language import check_source
+from autotts.replay.driver import How, OnRan, Ran, Verdict
 from autotts.replay.episodes import Episodes, Log
-from autotts.sandbox import audit
-from autotts.sandbox.blind_run import BlindRun, Task, run_blind
-from autotts.sandbox.cells import Allowance, Cell, Outcome, Verdict
+from autotts.replay.task import Cell, program_of
+from autotts.sandbox import audit as audits
+from autotts.sandbox.allowance import Allowance
+from autotts.sandbox.blind_run import BlindRun, Place, run_blind
 from autotts.sandbox.compiled_run import (
     Asked,
     CodeWorker,
@@ -25,16 +26,16 @@ from autotts.sandbox.compiled_run import (
 from autotts.sandbox.shared_memory import lay_out
 from autotts.sandbox.worker import Zygote
 
-__all__ = ["Allowance", "Cell", "Mode", "Outcome", "Sandbox", "Verdict"]
-
 Mode = Literal["auto", "compiled", "blind"]
 
 
 class Sandbox:
-    """Runs programs sealed. A context manager; its fork server starts with the first program.
+    """The driver for what somebody else wrote. A context manager.
+
+    Its fork server starts with the first program.
 
     >>> with Sandbox() as sandbox:                                    # doctest: +SKIP
-    ...     outcome = sandbox.run(source, cells, sample=600)
+    ...     ran = sandbox.run(cells, audit=600)
     """
 
     def __init__(
@@ -81,19 +82,18 @@ class Sandbox:
 
     def run(
         self,
-        source: Source,
         cells: Sequence[Cell],
         *,
-        mode: Mode = "auto",
-        sample: int = 0,
+        audit: int = 0,
         keep_log: bool = False,
-    ) -> Outcome:
-        """Run a program over cells, compiled in one worker, or blind in many.
+        on_ran: OnRan | None = None,
+        mode: Mode = "auto",
+    ) -> list[Ran]:
+        """Run a program over cells, compiled in one worker, or blind in many; see `Driver.run`.
 
         Args:
+            audit: episodes to audit, see `audit.SAMPLE`; 0 for none.
             mode: "auto" is compiled, and blind for what doesn't compile.
-            sample: episodes to audit, see `audit.SAMPLE`; 0 for none.
-            keep_log: whether to keep what every episode asked for.
 
         Raises:
             ProgramError: the source check refuses it, or it does not load, or not compile.
@@ -101,48 +101,45 @@ class Sandbox:
             ControllerError: it failed in an episode, took too long, or the audit rejects it.
             SandboxError: nothing can be sealed here, or a worker broke its protocol.
         """
-        outcome = self._judge(source, cells, mode, sample, keep_log)
-        if outcome.verdict.status == "rejected":
-            raise ControllerError(f"{source.path}: rejected: {outcome.verdict.reason}")
-        return outcome
+        ran = self._judge(cells, mode, audit, keep_log)
+        verdict = ran[0].how.audit
+        if verdict.status == "rejected":
+            raise ControllerError(f"{program_of(cells).path}: rejected: {verdict.reason}")
+        if on_ran:
+            for one in ran:
+                on_ran(one)
+        return ran
 
-    def audit(
-        self, source: Source, cells: Sequence[Cell], *, sample: int = audit.SAMPLE
-    ) -> Verdict:
+    def audit(self, cells: Sequence[Cell], sample: int = audits.SAMPLE) -> Verdict:
         """Run a program over cells and say only what the audit found; see `run`."""
-        return self._judge(source, cells, "auto", sample, False).verdict
+        return self._judge(cells, "auto", sample, False)[0].how.audit
 
-    def _judge(
-        self, source: Source, cells: Sequence[Cell], mode: Mode, sample: int, keep_log: bool
-    ) -> Outcome:
+    def _judge(self, cells: Sequence[Cell], mode: Mode, sample: int, keep_log: bool) -> list[Ran]:
         if mode not in get_args(Mode):
             raise ValueError(f"mode {mode!r}: need one of {', '.join(get_args(Mode))}")
+        source = program_of(cells)
         check_source(source.text, source.path)
-        sampled = audit.draw_sample(cells, sample, np.random.default_rng()) if sample else []
-        keep = [np.full(len(cell.pairs), keep_log) for cell in cells]
+        sampled = audits.draw_sample(cells, sample, np.random.default_rng()) if sample else []
+        keep = [np.full(len(cell.task.pairs), keep_log) for cell in cells]
         for c, e in sampled:
             keep[c][e] = True
         asked = ask(self.zygote, source, cells, self._allowance, **self._how)
         if mode == "blind":
-            return self._judge_blind(source, cells, asked, sampled, keep, "asked for")
+            return self._judge_blind(cells, asked, sampled, keep, "asked for")
         try:
-            run = self._run_compiled(source, cells, asked, keep)
+            run = self._run_compiled(cells, asked, keep)
         except NotCompiled as error:
             if mode == "compiled":
                 raise ProgramError(str(error)) from error
-            return self._judge_blind(source, cells, asked, sampled, keep, str(error))
+            return self._judge_blind(cells, asked, sampled, keep, str(error))
         except EpisodeFailed as failed:
             # Blind it has a line and a message, and raises. Where only compiled code fails,
             # what counts is blind.
-            self._blind(source, cells, asked, [(failed.cell, failed.index)])
-            return self._judge_blind(
-                source, cells, asked, sampled, keep, "an episode fails compiled only"
-            )
-        return self._judge_compiled(source, cells, asked, sampled, keep, run)
+            self._blind(cells, asked, [(failed.cell, failed.index)])
+            return self._judge_blind(cells, asked, sampled, keep, "an episode fails compiled only")
+        return self._judge_compiled(cells, asked, sampled, keep, run)
 
-    def run_compiled(
-        self, source: Source, cells: Sequence[Cell], keep: Sequence[np.ndarray]
-    ) -> CompiledRun:
+    def run_compiled(self, cells: Sequence[Cell], keep: Sequence[np.ndarray]) -> CompiledRun:
         """Run a program compiled, in the last worker if only its schedule is another.
 
         Args:
@@ -153,12 +150,13 @@ class Sandbox:
             EpisodeFailed: an episode failed.
             ProgramError, SpecError, ControllerError, SandboxError
         """
-        asked = ask(self.zygote, source, cells, self._allowance, **self._how)
-        return self._run_compiled(source, cells, asked, keep)
+        asked = ask(self.zygote, program_of(cells), cells, self._allowance, **self._how)
+        return self._run_compiled(cells, asked, keep)
 
     def _run_compiled(
-        self, source: Source, cells: Sequence[Cell], asked: Asked, keep: Sequence[np.ndarray]
+        self, cells: Sequence[Cell], asked: Asked, keep: Sequence[np.ndarray]
     ) -> CompiledRun:
+        source = program_of(cells)
         layout = lay_out(cells)
         if self._code and not self._code.serves(self.zygote, source, asked.kinds, layout):
             self.forget_code()
@@ -184,57 +182,52 @@ class Sandbox:
 
     def _judge_compiled(
         self,
-        source: Source,
         cells: Sequence[Cell],
         asked: Asked,
-        sampled: list[Task],
+        sampled: list[Place],
         keep: list[np.ndarray],
         run: CompiledRun,
-    ) -> Outcome:
+    ) -> list[Ran]:
         """Audit a compiled run; where it does not hold, run blind."""
         verdict = Verdict("none")
         if sampled:
             results = np.stack([run.episodes[c].results[e] for c, e in sampled])
-            blind = self._blind(source, cells, asked, sampled)
-            wrong = audit.differing(results, [run.logs[task] for task in sampled], blind)
+            blind = self._blind(cells, asked, sampled)
+            wrong = audits.differing(results, [run.logs[place] for place in sampled], blind)
             if wrong:
                 reason = (
                     f"{len(wrong)} of {len(sampled)} sampled episodes decided otherwise when they"
                     " could not see what they had not revealed"
                 )
-                return self._judge_blind(
-                    source, cells, asked, sampled, keep, reason, blind, len(wrong)
-                )
-            verdict = Verdict("clean", len(sampled), 0, audit.bound(len(sampled)))
-        return Outcome(
-            tuple(run.episodes), tuple(run.parameters), "compiled", run.tier, verdict, "", run.text
-        )
+                return self._judge_blind(cells, asked, sampled, keep, reason, blind, len(wrong))
+            verdict = Verdict("clean", len(sampled), 0, audits.bound(len(sampled)))
+        how = How("sealed", run.tier.name, verdict, printed=run.text)
+        return _ran(cells, run.parameters, run.episodes, how)
 
     def _judge_blind(
         self,
-        source: Source,
         cells: Sequence[Cell],
         asked: Asked,
-        sampled: list[Task],
+        sampled: list[Place],
         keep: list[np.ndarray],
         reason: str,
         again: BlindRun | None = None,
         wrong: int = 0,
-    ) -> Outcome:
+    ) -> list[Ran]:
         """Run everything blind; the sample twice, in different orders and groups.
 
         Args:
             again: a blind run of the sample, if there was one already.
             wrong: how many of the sample did otherwise compiled.
         """
-        tasks = [(c, e) for c, cell in enumerate(cells) for e in range(len(cell.pairs))]
-        full = self._blind(source, cells, asked, tasks, np.concatenate(keep))
+        places = [(c, e) for c, cell in enumerate(cells) for e in range(len(cell.task.pairs))]
+        full = self._blind(cells, asked, places, np.concatenate(keep))
         verdict = Verdict("none", reason=reason)
         if sampled:
-            again = again or self._blind(source, cells, asked, sampled)
-            first = dict(zip(tasks, range(len(tasks)), strict=True))
-            at = [first[task] for task in sampled]
-            changed = audit.differing(full.results[at], [full.logs[t] for t in at], again)
+            again = again or self._blind(cells, asked, sampled)
+            first = dict(zip(places, range(len(places)), strict=True))
+            at = [first[place] for place in sampled]
+            changed = audits.differing(full.results[at], [full.logs[t] for t in at], again)
             verdict = Verdict("blind", len(sampled), wrong, 0.0, reason)
             if changed:
                 verdict = Verdict(
@@ -246,31 +239,59 @@ class Sandbox:
                     "they were run in another order: the program remembers earlier episodes, or "
                     "uses randomness without a seed",
                 )
-        episodes, at_task = [], 0
+        episodes, begin = [], 0
         for cell, kept in zip(cells, keep, strict=True):
-            span = slice(at_task, at_task + len(cell.pairs))
+            span = slice(begin, begin + len(cell.task.pairs))
             log = Log.by_episode(full.logs[span]) if kept.all() else None
-            episodes.append(Episodes(np.asarray(cell.pairs), full.results[span], log))
-            at_task = span.stop
-        return Outcome(
-            tuple(episodes), tuple(asked.parameters), "blind", full.tier, verdict, reason,
-            asked.text + full.text,
-        )  # fmt: skip
+            episodes.append(Episodes(full.results[span], log))
+            begin = span.stop
+        how = How("blind", full.tier.name, verdict, reason, asked.text + full.text)
+        return _ran(cells, asked.parameters, episodes, how)
 
     def _blind(
         self,
-        source: Source,
         cells: Sequence[Cell],
         asked: Asked,
-        tasks: Sequence[Task],
+        places: Sequence[Place],
         keep: np.ndarray | None = None,
     ) -> BlindRun:
         """Run episodes blind, with the parameters that the schedule gave when it was asked."""
         told = zip(cells, asked.parameters, strict=True)
-        played = [replace(cell, named=parameters) for cell, parameters in told]
+        played = [
+            replace(cell, spec=replace(cell.spec, named=parameters)) for cell, parameters in told
+        ]
+        source = program_of(cells).without_schedule(asked.kinds)
         # What has data in reach does nothing meanwhile that those without could notice.
         with self._code.paused() if self._code else nullcontext():
             return run_blind(
-                self.zygote, source.without_schedule(asked.kinds), played, tasks,
-                self._allowance, keep=keep, jobs=self._jobs, **self._how,
+                self.zygote, source, played, places, self._allowance, keep=keep,
+                jobs=self._jobs, **self._how,
             )  # fmt: skip
+
+
+class Blind:
+    """The driver that runs everything blind, in a sandbox: slower, and with nothing compiled."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def run(
+        self,
+        cells: Sequence[Cell],
+        *,
+        audit: int = 0,
+        keep_log: bool = False,
+        on_ran: OnRan | None = None,
+    ) -> list[Ran]:
+        """Run a program over cells; see `Sandbox.run`."""
+        return self._sandbox.run(cells, audit=audit, keep_log=keep_log, on_ran=on_ran, mode="blind")
+
+
+def _ran(
+    cells: Sequence[Cell],
+    parameters: Sequence[dict[str, float]],
+    episodes: Sequence[Episodes],
+    how: How,
+) -> list[Ran]:
+    told = zip(cells, parameters, episodes, strict=True)
+    return [Ran(cell, values, played, how) for cell, values, played in told]

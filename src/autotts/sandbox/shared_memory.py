@@ -12,7 +12,8 @@ import numpy as np
 
 from autotts.errors import SandboxError
 from autotts.replay.episodes import failed_codes
-from autotts.sandbox.cells import LOG_WORDS, Cell
+from autotts.replay.task import Cell, Task
+from autotts.sandbox.allowance import LOG_WORDS
 from autotts.sandbox.wire.frames import half_bytes, halves
 
 MAX_CHUNK = 1024
@@ -35,20 +36,21 @@ def lay_out(cells: Sequence[Cell]) -> Layout:
     """Name the arrays of cells by what is in them."""
     arrays: dict[str, np.ndarray] = {}
     # The cells of a sweep share their arrays, so one look at each is enough.
-    shared = [(id(cell.pool), id(cell.orders), cell.rules.abstain) for cell in cells]
+    tasks = [cell.task for cell in cells]
+    shared = [(id(task.pool), id(task.orders), task.rules.abstain) for task in tasks]
     named = {
-        key: _name_arrays(cell, arrays)
-        for key, cell in dict(zip(shared, cells, strict=True)).items()
+        key: _name_arrays(task, arrays)
+        for key, task in dict(zip(shared, tasks, strict=True)).items()
     }
     return Layout([named[key] for key in shared], arrays)
 
 
-def _name_arrays(cell: Cell, arrays: dict[str, np.ndarray]) -> list[str]:
-    """Names of what the driver needs for a cell; what is equal is in `arrays` once."""
-    pool = cell.pool
+def _name_arrays(task: Task, arrays: dict[str, np.ndarray]) -> list[str]:
+    """Names of what the driver needs for a task; what is equal is in `arrays` once."""
+    pool = task.pool
     needed = {
-        "failed": failed_codes(pool, cell.rules),
-        "orders": cell.orders,
+        "failed": failed_codes(task),
+        "orders": task.orders,
         "probes": pool.probes,
         "lengths": pool.lengths,
         "tokens": pool.tokens,

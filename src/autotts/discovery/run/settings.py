@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from autotts.discovery.explorer import ProgramRules
 from autotts.errors import RunError
-from autotts.evaluation import Settings
+from autotts.evaluation import Experiment
 
 BETAS = tuple(round(0.1 * step, 1) for step in range(11))
 """The sweep of a round."""
@@ -107,9 +107,9 @@ class RunSettings(BaseModel):
     held_out: tuple[StoreRef, ...] = ()
     made_by: dict[str, str] = {}
 
-    def evaluation(self, *, draws: str | None = None) -> Settings:
-        """How programs are replayed."""
-        return Settings(
+    def experiment(self, *, draws: str | None = None) -> Experiment:
+        """What programs are replayed under."""
+        return Experiment(
             draws=draws or self.draws,
             probe_tokens=self.probe_tokens,
             max_branches=self.rules.ceiling,

@@ -19,10 +19,13 @@ import polars as pl
 from autotts.errors import ControllerError, ProgramError, SpecError
 from autotts.evaluation import statistics
 from autotts.evaluation.compare import clears_noise
-from autotts.evaluation.evaluation import Cell, Settings, curves_of, run_cells
 from autotts.evaluation.frontiers import Curve
+from autotts.evaluation.result import curves_of
+from autotts.evaluation.run import opened, run_cells
+from autotts.evaluation.settings import Execution, Experiment
 from autotts.evaluation.statistics import FloatArray
 from autotts.programs import DEFAULT_BETA, Source, Spec
+from autotts.replay.driver import Driver, Ran
 from autotts.stores import Store
 from autotts.text import shorten
 
@@ -31,7 +34,7 @@ DRAWS = "subsets:20"
 SEED = 1_000_003
 """Of the draws, so that they are fresh: nothing was chosen on them."""
 
-_PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,9 @@ def ablate(
     spec: Spec,
     *,
     betas: Sequence[float] = BETAS,
-    settings: Settings | None = None,
+    experiment: Experiment | None = None,
+    execution: Execution | None = None,
+    driver: Driver | None = None,
     mechanisms: bool = True,
     rng: np.random.Generator | None = None,
     on_variant: Callable[[str], None] | None = None,
@@ -60,7 +65,9 @@ def ablate(
 
     Args:
         betas: swept; the more, the better equal tokens can be compared.
-        settings: `subsets:20` draws of their own seed by default.
+        experiment: `subsets:20` draws of their own seed by default.
+        execution: a minute a cell by default.
+        driver: runs the programs; this machine if not given.
         mechanisms: whether to take out mechanisms too, which needs the sandbox.
         rng: of the bootstrap.
         on_variant: called with each variant's name before it runs.
@@ -70,35 +77,56 @@ def ablate(
         "removed"), accuracy (points of accuracy, variant less program, mean of betas and stores),
         accuracy_low, accuracy_high, better and worse (questions, by accuracy), tokens (share of the
         program's, less 1), tokens_low, tokens_high, area (points of frontier area, that is
-        at equal tokens), area_low, area_high, and failure (why it could not run, else null).
+        at equal tokens), area_low, area_high, audit (what it says of the variant; see `How.words`),
+        and failure (why it could not run, else null).
 
     Raises:
         SpecError: nothing can be taken out.
     """
-    settings = settings or Settings(draws=DRAWS, seed=SEED, timeout_seconds=_PATIENCE_SECONDS)
+    experiment = experiment or Experiment(draws=DRAWS, seed=SEED)
+    execution = execution or Execution(timeout_seconds=PATIENCE_SECONDS)
     rng = rng or np.random.default_rng(0)
-    base = run_cells(stores, [spec.at(beta) for beta in betas], settings)
-    frozen = frozen_variants(spec, base)
-    removed = removed_variants(spec) if mechanisms else []
+    spec = replace(spec, fixed=False)
+    # What is taken out of a program of ours leaves one that means no harm.
+    allowed = replace(execution, audit=0) if spec.source.trusted else execution
+    rows = []
+    with opened(driver, execution) as chosen:
+        base = run_cells(
+            stores, spec, betas, experiment=experiment, execution=execution, driver=chosen
+        )
+        for kind, variant in _variants(spec, base, mechanisms):
+            if on_variant:
+                on_variant(variant.name)
+            row: dict[str, object] = {"variant": variant.name, "kind": kind}
+            try:
+                ran = run_cells(
+                    stores, variant.spec, betas,
+                    experiment=experiment, execution=allowed, driver=chosen,
+                )  # fmt: skip
+            except (ControllerError, ProgramError) as error:
+                rows.append({**row, "failure": str(error).splitlines()[0]})
+                continue
+            figures = _differences(ran, base, rng)
+            rows.append({**row, **figures, "audit": ran[0].how.words, "failure": None})
+    return pl.DataFrame(rows, schema=_schema()).sort("area", nulls_last=True)
+
+
+def _variants(spec: Spec, base: Sequence[Ran], mechanisms: bool) -> list[tuple[str, Variant]]:
+    """What to run, each with its kind.
+
+    Raises:
+        SpecError: nothing can be taken out.
+    """
+    frozen = [("frozen", variant) for variant in frozen_variants(spec, base)]
+    removed = [("removed", v) for v in removed_variants(spec)] if mechanisms else []
     if not frozen and not removed:
+        betas = dict.fromkeys(f"{ran.spec.beta:g}" for ran in base)
         raise SpecError(
             f"{spec.text!r}: nothing to take out: no parameter moves over beta"
-            f" {', '.join(f'{beta:g}' for beta in betas)}, and of mechanisms"
+            f" {', '.join(betas)}, and of mechanisms"
             f" {'none is known' if mechanisms else 'none was asked for'}"
         )
-    rows = []
-    for kind, variant in [*(("frozen", v) for v in frozen), *(("removed", v) for v in removed)]:
-        if on_variant:
-            on_variant(variant.name)
-        row: dict[str, object] = {"variant": variant.name, "kind": kind}
-        allowed = replace(settings, audit=0) if spec.source.trusted else settings
-        try:
-            cells = run_cells(stores, [variant.spec.at(beta) for beta in betas], allowed)
-        except (ControllerError, ProgramError) as error:
-            rows.append({**row, "failure": str(error).splitlines()[0]})
-            continue
-        rows.append({**row, **_differences(cells, base, rng), "failure": None})
-    return pl.DataFrame(rows, schema=_schema()).sort("area", nulls_last=True)
+    return frozen + removed
 
 
 def _schema() -> dict[str, pl.DataType]:
@@ -111,21 +139,22 @@ def _schema() -> dict[str, pl.DataType]:
         **{name: pl.Float64() for name in numbers},
         "better": pl.Int64(),
         "worse": pl.Int64(),
+        "audit": pl.String(),
         "failure": pl.String(),
     }
 
 
-def frozen_variants(spec: Spec, cells: Sequence[Cell]) -> list[Variant]:
+def frozen_variants(spec: Spec, ran: Sequence[Ran]) -> list[Variant]:
     """The program with each parameter that moves with beta held at its value for beta 0.5.
 
     Args:
-        cells: the program over its betas, from which its parameters are known.
+        ran: the program over its betas, from which its parameters are known.
     """
-    by_beta = {cell.spec.beta: cell.params for cell in cells}
+    by_beta = {one.spec.beta: one.parameters for one in ran}
     middle = min(by_beta, key=lambda beta: abs(beta - DEFAULT_BETA))
     variants = []
     for name, value in by_beta[middle].items():
-        if name not in spec.named and len({params[name] for params in by_beta.values()}) > 1:
+        if name not in spec.named and len({values[name] for values in by_beta.values()}) > 1:
             held = replace(
                 spec, text=f"{spec.name} with {name} held", named={**spec.named, name: value}
             )
@@ -210,9 +239,9 @@ def _only_stops(node: ast.stmt) -> bool:
 
 
 def _differences(
-    cells: Sequence[Cell], base: Sequence[Cell], rng: np.random.Generator
+    ran: Sequence[Ran], base: Sequence[Ran], rng: np.random.Generator
 ) -> Mapping[str, float]:
-    (mine,), (theirs,) = curves_of(cells).values(), curves_of(base).values()
+    (mine,), (theirs,) = curves_of(ran).values(), curves_of(base).values()
     gap = statistics.paired_difference(
         _per_question(mine, mine.correct), _per_question(theirs, theirs.correct), rng=rng
     )

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from autotts.evaluation.evaluation import Settings, evaluate
+from autotts.evaluation.run import evaluate
+from autotts.evaluation.settings import Execution
 from autotts.stores import Store
 
 SPECS = {
@@ -59,13 +60,13 @@ def compare_table1(stores: Sequence[Store], *, jobs: int | None = None) -> list[
     models = {row["model"] for row in rows}
     datasets = [name for name in rows[0] if name not in ("model", "method", "heldout")]
     known = [s for s in stores if s.model in models and s.dataset in datasets]
-    evaluation = evaluate(known, list(SPECS.values()), settings=Settings(jobs=jobs))
+    evaluation = evaluate(known, list(SPECS.values()), execution=Execution(jobs=jobs))
     replayed = {
-        (cell.store.model, cell.store.dataset, cell.spec.text): (
-            100 * float(cell.correct.mean()),
-            float(cell.episodes.column("tokens").mean()) / 1000,
+        (ran.store.model, ran.store.dataset, ran.spec.text): (
+            100 * float(ran.correct.mean()),
+            float(ran.tokens.mean()) / 1000,
         )
-        for cell in evaluation.cells
+        for ran in evaluation.ran
     }
     return [
         TableCell(

@@ -7,27 +7,23 @@ and is the material for a new schedule. A setting chosen as the best of hundreds
 accuracy to luck: the frontier is measured again on draws that had no part in the choice.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from autotts import programs
-from autotts.engine import compiled
-from autotts.engine.cache import address
-from autotts.errors import ControllerError, SpecError
-from autotts.evaluation.evaluation import Cell, Settings, run_cells
+from autotts.errors import ControllerError, ProgramError, SpecError
 from autotts.evaluation.frontiers import Points, accuracy_at, frontier
+from autotts.evaluation.run import opened
+from autotts.evaluation.settings import Execution, Experiment
 from autotts.evaluation.winner import Winner
 from autotts.programs import Spec
-from autotts.replay.episodes import Rules, all_pairs, compile_program, run_compiled
+from autotts.replay.driver import Driver, How, Ran
+from autotts.replay.task import Task, cells_of
 from autotts.stores import Store
 
 BETAS = tuple(k / 10 for k in range(11))
@@ -39,8 +35,6 @@ _STEP = 0.15  # of a range, by which a changed parameter moves
 _STRETCH = 1.5  # how much further than the schedule a range goes
 
 Values = dict[str, float]
-Measure = Callable[[Sequence[Values]], NDArray[np.float64]]
-"""Settings to `[n, 2]`: accuracy in [0, 1] and tokens per question; nan where one fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +87,8 @@ class Tuning:
         `p.NAME` for each parameter.
     confirmed: the trials on the frontier, the cheapest first, with fresh_accuracy and fresh_tokens
         on other draws.
+    how: how those on the frontier were run. Somebody else's program is run at them once more on
+        the draws of the search too, and audited on both; the other trials are not audited.
     per_minute: settings tried a minute, fresh draws included, compilation apart.
     """
 
@@ -100,6 +96,7 @@ class Tuning:
     ranges: dict[str, Range]
     trials: pl.DataFrame
     confirmed: pl.DataFrame
+    how: How
     per_minute: float
 
     @property
@@ -112,6 +109,7 @@ class Tuning:
             by="accuracy",
             found=100 * best["accuracy"],
             fresh=100 * best["fresh_accuracy"],
+            audit=self.how.words,
         )
 
     def residuals(self, *, cost_bins: int = 4, levels: int = 4) -> pl.DataFrame:
@@ -171,7 +169,9 @@ def tune(
     spec: Spec,
     *,
     trials: int = 500,
-    settings: Settings | None = None,
+    experiment: Experiment | None = None,
+    execution: Execution | None = None,
+    driver: Driver | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     seed: int = 0,
     on_batch: Callable[[int], None] | None = None,
@@ -181,7 +181,8 @@ def tune(
     Args:
         spec: the program; parameters that it names stay as they are.
         trials: settings to try beside the schedule's own at 11 betas.
-        settings: `subsets:20` draws by default.
+        experiment: `subsets:20` draws by default.
+        driver: runs the program; this machine if not given.
         ranges: (low, high) for parameters; the others get what the schedule spans and half as much
             again.
         on_batch: called with the number of settings measured so far, for progress.
@@ -190,30 +191,95 @@ def tune(
         SpecError: a range is for no parameter of the program, or nothing is left to tune.
         ProgramError: the program is ours and doesn't compile; too slow to tune.
     """
-    settings = settings or Settings(draws=DRAWS)
-    rng = np.random.default_rng(seed)
-    own = run_cells(stores, [spec.at(beta) for beta in BETAS], settings)
-    schedule = [own[k * len(stores)].params for k in range(len(BETAS))]
-    space = _space(spec, schedule, ranges or {})
-    measure = _measure(stores, spec, settings)
-    rows: list[Values] = list(schedule)
-    scores = _means(own, len(stores))
-    began = time.perf_counter()
-    while len(rows) < len(schedule) + trials:
-        count = min(_BATCH, len(schedule) + trials - len(rows))
-        batch = [_next(rows, scores, space, rng) for _ in range(count)]
-        scores = np.concatenate([scores, measure(batch)])
-        rows += batch
-        if on_batch:
-            on_batch(len(rows) - len(schedule))
-    frame = _frame(rows, scores, space)
-    chosen = frame.filter("on_frontier").sort("tokens")
-    again = _measure(stores, spec, settings.fresh())([rows[t] for t in chosen["trial"]])
-    confirmed = chosen.with_columns(
-        pl.Series("fresh_accuracy", again[:, 0]), pl.Series("fresh_tokens", again[:, 1])
-    )
-    seconds = time.perf_counter() - began
-    return Tuning(spec, space, frame, confirmed, 60 * trials / max(seconds, 1e-9))
+    experiment, execution = experiment or Experiment(draws=DRAWS), execution or Execution()
+    with opened(driver, execution) as chosen:
+        tuner = _Tuner(spec, experiment, stores, chosen, execution.audit)
+        return tuner.tune(trials, ranges or {}, np.random.default_rng(seed), on_batch)
+
+
+class _Tuner:
+    """One search."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        experiment: Experiment,
+        stores: Sequence[Store],
+        driver: Driver,
+        audit: int,
+    ) -> None:
+        self._spec = spec
+        self._tasks = experiment.tasks(stores)
+        self._fresh = experiment.fresh().tasks(stores)
+        self._driver = driver
+        self._audit = audit
+
+    def tune(
+        self,
+        trials: int,
+        ranges: Mapping[str, tuple[float, float]],
+        rng: np.random.Generator,
+        on_batch: Callable[[int], None] | None,
+    ) -> Tuning:
+        specs = [self._spec.at(beta) for beta in BETAS]
+        own = self._driver.run(cells_of(self._tasks, specs), audit=self._audit)
+        if own[0].how.driver == "interpreted":
+            raise ProgramError(f"too slow to tune: {own[0].how.reason}")
+        schedule = [dict(ran.parameters) for ran in own[:: len(self._tasks)]]
+        space = _space(self._spec, schedule, ranges)
+        rows, scores = list(schedule), _means(own, len(self._tasks)).mean(axis=1)
+        began = time.perf_counter()
+        while len(rows) < len(schedule) + trials:
+            count = min(_BATCH, len(schedule) + trials - len(rows))
+            batch = [_next(rows, scores, space, rng) for _ in range(count)]
+            measured, _ = self._measure(batch, self._tasks)
+            scores = np.concatenate([scores, measured.mean(axis=1)])
+            rows += batch
+            if on_batch:
+                on_batch(len(rows) - len(schedule))
+        frame = _frame(rows, scores, space)
+        chosen = frame.filter("on_frontier").sort("tokens")
+        confirmed, hows = self._confirm(chosen, [rows[t] for t in chosen["trial"]])
+        # What ran blind did so because an audit found something, so that counts for all.
+        how = max(hows, key=lambda how: how.driver == "blind", default=own[0].how)
+        seconds = time.perf_counter() - began
+        return Tuning(self._spec, space, frame, confirmed, how, 60 * trials / max(seconds, 1e-9))
+
+    def _measure(
+        self, settings: Sequence[Values], tasks: Sequence[Task], audit: int = 0
+    ) -> tuple[NDArray[np.float64], list[How]]:
+        """`[n, T, 2]`: accuracy in [0, 1] and tokens on each task, nan where one fails; and how."""
+        specs = [replace(self._spec, named=values) for values in settings]
+        try:
+            ran = self._driver.run(cells_of(tasks, specs), audit=audit)
+        except ControllerError:
+            if len(settings) == 1:
+                return np.full((1, len(tasks), 2), np.nan), []
+            half = len(settings) // 2
+            parts = [self._measure(s, tasks, audit) for s in (settings[:half], settings[half:])]
+            return np.concatenate([p[0] for p in parts]), [how for p in parts for how in p[1]]
+        return _means(ran, len(tasks)), [ran[0].how]
+
+    def _confirm(
+        self, chosen: pl.DataFrame, settings: Sequence[Values]
+    ) -> tuple[pl.DataFrame, list[How]]:
+        """The frontier with its figures on fresh draws, and how they were got.
+
+        What looks ahead may do so at some constants or draws alone, so somebody else's program is
+        audited at those that are told, and what counts is what the audit lets stand.
+        """
+        again = [] if self._spec.source.trusted else self._tasks
+        scores, hows = self._measure(settings, [*again, *self._fresh], self._audit)
+        columns = _columns(scores[:, len(again) :].mean(axis=1), "fresh_")
+        if again:
+            columns += _columns(scores[:, : len(again)].mean(axis=1), "")
+        return chosen.with_columns(columns), hows
+
+
+def _columns(scores: NDArray[np.float64], prefix: str) -> list[pl.Series]:
+    return [
+        pl.Series(f"{prefix}{name}", scores[:, k]) for k, name in enumerate(("accuracy", "tokens"))
+    ]
 
 
 def _bins(column: pl.Expr, count: int) -> pl.Expr:
@@ -273,57 +339,10 @@ def _on_frontier(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     return best
 
 
-def _measure(stores: Sequence[Store], spec: Spec, settings: Settings) -> Measure:
-    """What measures settings: in this process if the program is ours, sealed if not."""
-    if not spec.source.trusted:
-        # The schedule's own settings were audited.
-        settings = replace(settings, audit=0)
-        return lambda batch: _measure_sealed(stores, spec, settings, batch)
-    # Kept by the function below: the address is good as long as the code lives.
-    code = compile_program(programs.load_trusted(spec.source))
-    places = [(store, settings.orders(store), settings.rules(store)) for store in stores]
-
-    def score(asked: tuple[Values, tuple[Store, np.ndarray, Rules]]) -> tuple[float, float]:
-        values, (store, orders, rules) = asked
-        pairs = all_pairs(orders)
-        ran = run_compiled(
-            address(code), list(values.values()), store.pool, orders, pairs, rules, jobs=1
-        )
-        if (ran.column("status") != compiled.ANSWERED).any():
-            return np.nan, np.nan
-        right = ran.column("code") == store.gold[pairs[:, 0]]
-        return float(right.mean()), float(ran.column("tokens").mean())
-
-    def measure(batch: Sequence[Values]) -> NDArray[np.float64]:
-        # A thread per setting and store: the halves of one store's questions differ in work, and
-        # threads that each take a half wait for the longer one.
-        with ThreadPoolExecutor(settings.jobs or os.cpu_count()) as threads:
-            scores = list(threads.map(score, product(batch, places)))
-        means: NDArray[np.float64] = np.reshape(scores, (len(batch), len(places), 2)).mean(axis=1)
-        return means
-
-    return measure
-
-
-def _measure_sealed(
-    stores: Sequence[Store], spec: Spec, settings: Settings, batch: Sequence[Values]
-) -> NDArray[np.float64]:
-    sweep = [replace(spec, named=dict(values)) for values in batch]
-    try:
-        cells = run_cells(stores, sweep, settings)
-    except ControllerError:
-        if len(batch) == 1:
-            return np.full((1, 2), np.nan)
-        alone = [_measure_sealed(stores, spec, settings, [values]) for values in batch]
-        return np.concatenate(alone)
-    return _means(cells, len(stores))
-
-
-def _means(cells: Sequence[Cell], stores: int) -> NDArray[np.float64]:
-    """Scores of settings from their cells, store after store: `[n, 2]`, as of a `Measure`."""
-    scores = [(cell.correct.mean(), cell.episodes.column("tokens").mean()) for cell in cells]
-    means: NDArray[np.float64] = np.array(scores).reshape(-1, stores, 2).mean(axis=1)
-    return means
+def _means(ran: Sequence[Ran], tasks: int) -> NDArray[np.float64]:
+    """`[n, T, 2]` accuracy and tokens of settings on each of their tasks."""
+    scores = [(one.correct.mean(), one.tokens.mean()) for one in ran]
+    return np.array(scores, np.float64).reshape(-1, tasks, 2)
 
 
 def _frame(

@@ -18,6 +18,7 @@ function waste() {
   const chosenRows = here.filter((w) => (by === "all controllers" ? w.beta === beta : w.controller === by));
   const named = (key) => chosenRows.map((w) => ({ name: by === "all controllers" ? w.controller : `β ${fixed(w.beta)}`, parts: w[key] }));
   const names = (key) => unique(here.flatMap((w) => Object.keys(w[key])));
+  const audits = unique(here.filter((w) => w.audit).map((w) => `${w.controller} was ${w.audit}`));
   const colours = (key, kind) => (name) => `var(--${kind}-${names(key).indexOf(name)})`;
   return [h("div", { class: "controls" },
     select("store", stores(data.waste), store, (value) => { chosen.wasteStore = value; render(); }),
@@ -25,7 +26,8 @@ function waste() {
     by === "all controllers" ? select("at β", betas.map((b) => ({ value: b, text: fixed(b) })), beta, (value) => { chosen.wasteBeta = value; render(); }) : null),
   card(h("h2", null, "Where the tokens went, per question"), stacked(named("parts"), names("parts"), colours("parts", "part"), (v) => short(v), (parts) => short(sum(Object.values(parts))))),
   card(h("h2", null, "What became of the episodes"), stacked(named("findings"), names("findings"), colours("findings", "finding"), (v) => `${fixed(v, 1)} %`, (parts) => `${fixed(parts.right, 1)} %`),
-    h("p", { class: "note" }, "The number at the end is the share that is right. Episodes of the first draws of each question are counted here, so it differs a little from the results, which are of all draws."))];
+    h("p", { class: "note" }, "The number at the end is the share that is right. Episodes of the first draws of each question are counted here, so it differs a little from the results, which are of all draws."),
+    audits.length ? h("p", { class: "note" }, audits.join("; "), ".") : null)];
 }
 function pool() {
   if (!data.pools.length) return [lacking("what the stores are like")];

@@ -15,7 +15,6 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,9 +47,8 @@ from autotts.discovery.explorers.offline.mechanisms import (
     source,
     through,
 )
-from autotts.engine.cache import address
 from autotts.errors import ProposalError, SpecError
-from autotts.evaluation import Settings
+from autotts.evaluation import Experiment
 from autotts.evaluation.compare import AREA_RANGE
 from autotts.evaluation.frontiers import (
     BUDGET_FRACTIONS,
@@ -59,7 +57,8 @@ from autotts.evaluation.frontiers import (
     frontier_area,
     isotonic_violation,
 )
-from autotts.replay import episodes
+from autotts.replay.in_process import InProcess
+from autotts.replay.task import Task, cells_of
 
 STAGES = ((4, 0.3), (12, 0.3), (36, 1.0))
 """Successive halving: draws of each stage, and the share of trials that goes on to the next."""
@@ -98,52 +97,43 @@ class Score:
 
 
 class Bench:
-    """Measures compositions on the search stores, compiled once, in this process."""
+    """Measures compositions on the search stores: settings of one program, compiled once."""
 
-    def __init__(self, turn: Turn, threads: ThreadPoolExecutor) -> None:
-        self._threads = threads
-        self._stores = [stores.load(path) for path in turn.stores]
-        self._settings = Settings(
+    def __init__(self, turn: Turn) -> None:
+        experiment = Experiment(
             draws=f"{_SUBSETS}:{_SETTING_STAGES[-1][0]}",
             seed=turn.seed,
             max_branches=turn.rules.ceiling,
         )
-        self._orders = [self._settings.orders(store) for store in self._stores]
+        self._driver = InProcess()
+        self._tasks = experiment.tasks([stores.load(path) for path in turn.stores])
+        self._first: dict[int, list[Task]] = {}
         everything = Composition(
             EVERYTHING, {n: (p.low, p.low, p.low) for n, p in PARAMETERS.items()}
         )
         text = source(everything)
-        program = programs.load(programs.Source("everything", "everything.py", text, True))
-        self._kinds = program.kinds
-        self._code = episodes.compile_program(program)
-        width = turn.rules.ceiling
+        self._source = programs.Source("everything", "everything.py", text, True)
+        self._kinds = programs.load_trusted(self._source).kinds
         self._reference = np.array(
-            [float(s.pool.tokens.mean()) * min(width, s.pool.probes.shape[1]) for s in self._stores]
+            [float(task.pool.tokens.mean()) * task.ceiling for task in self._tasks]
         )
         self._rules = turn.rules
-        names = [s.name for s in self._stores]
+        names = [task.store.name for task in self._tasks]
         self._bar = _bar(turn.history, names, self._reference, BUDGET_FRACTIONS)
         self._shares = _shares(turn.history)
         self._along = _bar(turn.history, names, self._reference, self._shares)
 
     def score(self, composition: Composition, draws: int, betas: Sequence[float]) -> Score:
         """A composition's sweep on the first so many draws."""
-        tasks = [(s, beta) for s in range(len(self._stores)) for beta in betas]
-        settings = {beta: composition.parameters(beta) for beta in betas}
-        found = list(self._threads.map(lambda t: self._run(t[0], settings[t[1]], draws), tasks))
-        accuracy, tokens = (
-            np.array(column).reshape(len(self._stores), len(betas))
-            for column in zip(*found, strict=True)
-        )
-        points = Points(tokens, accuracy)
+        points = self._run([composition.parameters(beta) for beta in betas], draws)
         low, high = (share * self._reference for share in AREA_RANGE)
         area = float(100 * frontier_area(points, low, high).mean())
         at = 100 * accuracy_at_fractions(points, self._reference)
-        shares = (tokens / self._reference[:, None]).mean(axis=0)
+        shares = (points.tokens / self._reference[:, None]).mean(axis=0)
         # Aimed at a little inside the rules, for other draws give other means.
         short = math.log(max(1.0, shares.min() / (0.9 * self._rules.cheapest)))
         short += math.log(max(1.0, 1.05 * self._rules.dearest / shares.max()))
-        falls = float(isotonic_violation(tokens.mean(axis=0)))
+        falls = float(isotonic_violation(points.tokens.mean(axis=0)))
         behind = float(np.clip(self._bar - at, 0, None).sum())
         value = area - _FAR * short - _FALLS * falls - behind
         reaches = shares.min() < self._rules.cheapest and shares.max() > self._rules.dearest
@@ -152,25 +142,30 @@ class Bench:
 
     def setting(self, composition: Composition, draws: int) -> tuple[float, float]:
         """A single setting: (points of accuracy above the baselines' frontier, share of tokens)."""
-        values = composition.parameters(0.0)
-        found = list(
-            self._threads.map(lambda s: self._run(s, values, draws), range(len(self._stores)))
-        )
-        accuracy = float(np.mean([a for a, _ in found]))
-        share = float(np.mean([t for _, t in found] / self._reference))
+        points = self._run([composition.parameters(0.0)], draws)
+        share = float(np.mean(points.tokens[:, 0] / self._reference))
         bar = np.interp(math.log(share), np.log(self._shares), self._along)
-        return 100 * accuracy - float(bar), share
+        return 100 * float(points.accuracy.mean()) - float(bar), share
 
-    def _run(self, s: int, values: Mapping[str, float], draws: int) -> tuple[float, float]:
-        store, orders = self._stores[s], self._orders[s][:, :draws]
-        orders = np.ascontiguousarray(orders)
-        ordered = [kind(values[name]) for name, kind in self._kinds.items()]
-        ran = episodes.run_compiled(
-            address(self._code), ordered, store.pool, orders, episodes.all_pairs(orders),
-            self._settings.rules(store), jobs=1,
-        )  # fmt: skip
-        right = ran.column("code") == store.gold[ran.pairs[:, 0]]
-        return float(right.mean()), float(ran.column("tokens").mean())
+    def _run(self, settings: Sequence[Mapping[str, float]], draws: int) -> Points:
+        """Means of settings on the first so many draws: `[S, n]`, by store."""
+        specs = [
+            programs.Spec(
+                "everything",
+                self._source,
+                programs.DEFAULT_BETA,
+                {name: kind(values[name]) for name, kind in self._kinds.items()},
+            )
+            for values in settings
+        ]
+        if draws not in self._first:
+            self._first[draws] = [task.first(draws) for task in self._tasks]
+        tasks = self._first[draws]
+        ran = self._driver.run(cells_of(tasks, specs))
+        shape = (len(specs), len(tasks))
+        tokens = np.reshape([one.tokens.mean() for one in ran], shape)
+        accuracy = np.reshape([one.correct.mean() for one in ran], shape)
+        return Points(tokens.T, accuracy.T)
 
 
 def _bar(
@@ -427,19 +422,18 @@ class Offline:
 
     def propose(self, turn: Turn) -> list[Proposal]:
         known = [*_kept(turn), *TEXTBOOK]
-        with ThreadPoolExecutor() as threads:
-            bench = Bench(turn, threads)
-            search = Search(bench, turn.seed, known, self._clock(turn))
-            found = search.run(self._trials)
-            turn.say(
-                f"round {turn.round}: {search.settings} settings and {len(search.found)}"
-                " compositions measured"
-            )
-            told = {trial.proposal.source for trial in turn.history.trials}
-            new = [(score, c) for score, c in found if source(c) not in told]
-            chosen = [
-                _pruned(bench, composition) for _, composition in _distinct(new)[: turn.proposals]
-            ]
+        bench = Bench(turn)
+        search = Search(bench, turn.seed, known, self._clock(turn))
+        found = search.run(self._trials)
+        turn.say(
+            f"round {turn.round}: {search.settings} settings and {len(search.found)}"
+            " compositions measured"
+        )
+        told = {trial.proposal.source for trial in turn.history.trials}
+        new = [(score, c) for score, c in found if source(c) not in told]
+        chosen = [
+            _pruned(bench, composition) for _, composition in _distinct(new)[: turn.proposals]
+        ]
         if not chosen:
             raise ProposalError(
                 f"none of {len(search.found)} compositions could be measured to the end; give more"

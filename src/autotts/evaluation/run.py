@@ -1,0 +1,135 @@
+"""Running controllers over stores: each program by the driver that its trust allows."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from autotts import programs
+from autotts.evaluation.result import Evaluation
+from autotts.evaluation.settings import Execution, Experiment
+from autotts.programs import Spec
+from autotts.replay.driver import Driver, OnRan, Ran
+from autotts.replay.in_process import InProcess
+from autotts.replay.released import Released
+from autotts.replay.task import Cell, cells_of, program_of
+from autotts.sandbox.allowance import Allowance
+from autotts.sandbox.sandbox import Sandbox
+from autotts.stores import Store
+
+
+class Local:
+    """The driver of this machine: ours run in this process, others' in the sandbox.
+
+    A context manager: its end is the end of the sandbox's workers.
+    """
+
+    def __init__(self, execution: Execution | None = None) -> None:
+        execution = execution or Execution()
+        allowance = Allowance(cell_seconds=execution.timeout_seconds)
+        self._in_process = InProcess(execution.jobs)
+        self.sandbox = Sandbox(allowance, unsafe=execution.unsafe, jobs=execution.jobs)
+
+    def __enter__(self) -> "Local":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sandbox.close()
+
+    def choose(self, spec: Spec) -> Driver:
+        """The driver for a SPEC: a path is somebody else's program and runs sealed."""
+        if spec.entry:
+            return Released()
+        return self._in_process if spec.source.trusted else self.sandbox
+
+    def run(
+        self,
+        cells: Sequence[Cell],
+        *,
+        audit: int = 0,
+        keep_log: bool = False,
+        on_ran: OnRan | None = None,
+    ) -> list[Ran]:
+        """Run a program over cells; see `Driver.run`."""
+        program_of(cells)
+        driver = self.choose(cells[0].spec)
+        return driver.run(cells, audit=audit, keep_log=keep_log, on_ran=on_ran)
+
+
+@contextmanager
+def opened(driver: Driver | None, execution: Execution) -> Iterator[Driver]:
+    """The driver if there is one, else this machine's, which ends with the block."""
+    if driver is not None:
+        yield driver
+    else:
+        with Local(execution) as own:
+            yield own
+
+
+def at_betas(spec: Spec, betas: Sequence[float] | None) -> list[Spec]:
+    """A SPEC at each beta; one that names a beta of its own stays at it."""
+    if betas is None or spec.fixed:
+        return [spec]
+    return [spec.at(float(beta)) for beta in betas]
+
+
+def evaluate(
+    stores: Sequence[Store],
+    specs: Sequence[Spec | str],
+    *,
+    betas: Sequence[float] | None = None,
+    experiment: Experiment | None = None,
+    execution: Execution | None = None,
+    driver: Driver | None = None,
+    on_ran: OnRan | None = None,
+) -> Evaluation:
+    """Evaluate controllers on stores.
+
+    Args:
+        specs: SPECs, as text or parsed.
+        betas: sweep over these, for SPECs that name none.
+        driver: runs the programs; this machine if not given.
+        on_ran: called with what came out of each cell, for progress.
+
+    Raises:
+        AutottsError: a store, a SPEC, a program or an episode fails; the message says which.
+    """
+    experiment, execution = experiment or Experiment(), execution or Execution()
+    parsed = [programs.parse(spec) if isinstance(spec, str) else spec for spec in specs]
+    ran: list[Ran] = []
+    with opened(driver, execution) as chosen:
+        for spec in parsed:
+            ran += run_cells(
+                stores, spec, betas, experiment=experiment, execution=execution, driver=chosen,
+                on_ran=on_ran,
+            )  # fmt: skip
+    return Evaluation(ran, experiment, execution)
+
+
+def run_cells(
+    stores: Sequence[Store],
+    spec: Spec,
+    betas: Sequence[float] | None = None,
+    *,
+    experiment: Experiment | None = None,
+    execution: Execution | None = None,
+    driver: Driver | None = None,
+    pairs: np.ndarray | None = None,
+    on_ran: OnRan | None = None,
+) -> list[Ran]:
+    """One controller at several betas on several stores: by beta, then by store.
+
+    Args:
+        pairs: `[E, 2]` int64 (question, draw) of the episodes; all by default.
+        driver, betas, on_ran: as in `evaluate`.
+    """
+    experiment, execution = experiment or Experiment(), execution or Execution()
+    tasks = [experiment.task(store, pairs) for store in stores]
+    cells = cells_of(tasks, at_betas(spec, betas))
+    if not cells:
+        return []
+    with opened(driver, execution) as chosen:
+        return chosen.run(
+            cells,
+            audit=execution.audit, keep_log=execution.traces, on_ran=on_ran,
+        )  # fmt: skip

@@ -1,0 +1,111 @@
+"""What results depend on, and how they are computed: the experiment and its execution."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from autotts.errors import SpecError
+from autotts.replay import draws
+from autotts.replay.task import Rules, Task, all_pairs
+from autotts.sandbox.audit import SAMPLE
+from autotts.stores import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """All that a result depends on beside program and store. Cache keys hold the whole of it.
+
+    draws: `reference:N` or `subsets:N`.
+    budget: tokens an episode may spend; None for no limit.
+    probe_tokens: tokens that a probe costs.
+    max_branches: most branches an episode may open.
+    failed: "vote" or "abstain": how an unreadable answer is treated.
+    seed: of `subsets` draws and of the bootstrap.
+    """
+
+    draws: str = "reference:100"
+    budget: int | None = None
+    probe_tokens: int = 0
+    max_branches: int = 64
+    failed: str = "vote"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.failed not in ("vote", "abstain"):
+            raise SpecError(f"failed {self.failed!r}: need vote or abstain")
+        if self.max_branches < 1:
+            raise SpecError(f"max branches {self.max_branches}: need at least 1")
+        if self.probe_tokens < 0:
+            raise SpecError(f"probe tokens {self.probe_tokens}: need 0 or more")
+        if self.budget is not None and self.budget < 1:
+            raise SpecError(f"budget {self.budget}: need at least 1 token")
+
+    def fresh(self) -> "Experiment":
+        """The same on as many other draws."""
+        count = self.draws.partition(":")[2]
+        return replace(self, draws=f"subsets:{count}", seed=self.seed + 1)
+
+    def task(self, store: Store, pairs: np.ndarray | None = None) -> Task:
+        """The episodes on a store.
+
+        Args:
+            pairs: `[E, 2]` int64 (question, draw) of the episodes; all by default.
+
+        Raises:
+            SpecError: the draws are none, or the budget does not pay for one interval.
+        """
+        interval = store.pool.interval + self.probe_tokens
+        if self.budget is not None and self.budget < interval:
+            raise SpecError(
+                f"budget {self.budget} is too small: one interval with its probe costs {interval}"
+                f" tokens on {store.name}"
+            )
+        questions, branches, _ = store.pool.probes.shape
+        orders = draws.orders(
+            self.draws,
+            questions=questions,
+            branches=branches,
+            ceiling=min(self.max_branches, branches),
+            seed=self.seed,
+        )
+        rules = Rules(
+            budget=-1 if self.budget is None else self.budget,
+            probe_cost=self.probe_tokens,
+            abstain=self.failed == "abstain",
+        )
+        return Task(store, orders, all_pairs(orders) if pairs is None else pairs, rules)
+
+    def tasks(self, stores: Sequence[Store]) -> list[Task]:
+        """The episodes on each store."""
+        return [self.task(store) for store in stores]
+
+    def record(self) -> dict[str, str | int | None]:
+        """All of it, for JSON and for keys."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How programs are run. No figure depends on it, but how far it can be believed.
+
+    jobs: threads in this process, or groups of sealed workers at a time; by the cores by default.
+    timeout_seconds: wall clock that a program given by path may take for one store and beta.
+    audit: episodes of a program given by path that are replayed blind; 0 for none.
+    traces: whether to keep what every episode asked for; see `Ran.trace`.
+    unsafe: run such a program even where no process can be sealed.
+    """
+
+    jobs: int | None = None
+    timeout_seconds: float = 600.0
+    audit: int = SAMPLE
+    traces: bool = False
+    unsafe: bool = False
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None and self.jobs < 1:
+            raise SpecError(f"jobs {self.jobs}: need at least 1")
+        if not self.timeout_seconds > 0:
+            raise SpecError(f"timeout {self.timeout_seconds}: need more than 0 seconds")
+        if self.audit < 0:
+            raise SpecError(f"audit {self.audit}: need 0 or more episodes")

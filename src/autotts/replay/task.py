@@ -1,0 +1,112 @@
+"""What is played: a task, the rules it is played under, and a cell, a program's turn at it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from autotts.programs import Source, Spec
+from autotts.stores import Pool, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds in every episode of a task; how many branches one may open, its orders say.
+
+    budget: tokens, -1 for none.
+    probe_cost: tokens of a probe.
+    abstain: whether a failed extraction is no answer, instead of an answer that votes.
+    """
+
+    budget: int = -1
+    probe_cost: int = 0
+    abstain: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """Episodes over a store, whatever program plays them.
+
+    orders: `[Q, D, W]` int16: branches in the order an episode gets them; it may open W of them.
+    pairs: `[E, 2]` int64: (question, draw) of each episode.
+    """
+
+    store: Store
+    orders: np.ndarray
+    pairs: np.ndarray
+    rules: Rules = Rules()
+
+    def __post_init__(self) -> None:
+        questions = len(self.store.gold)
+        if self.orders.ndim != 3 or len(self.orders) != questions:
+            raise ValueError(
+                f"{self.store.name} has {questions} questions; orders must be"
+                f" [{questions}, D, W], got {list(self.orders.shape)}"
+            )
+        inside = (self.pairs >= 0) & (self.pairs < self.orders.shape[:2])
+        if self.pairs.ndim != 2 or not inside.all():
+            raise ValueError(
+                f"episodes are (question, draw) below {self.orders.shape[:2]}, got"
+                f" {self.pairs[~inside.all(axis=-1)][:1].tolist() or self.pairs.shape}"
+            )
+
+    @property
+    def pool(self) -> Pool:
+        return self.store.pool
+
+    @property
+    def ceiling(self) -> int:
+        """Most branches an episode may open."""
+        return int(self.orders.shape[2])
+
+    def some(self, pairs: np.ndarray) -> "Task":
+        """The same with these episodes only, `[E, 2]` int64."""
+        return replace(self, pairs=pairs)
+
+    def first(self, draws: int) -> "Task":
+        """Every episode of the first so many draws."""
+        orders = np.ascontiguousarray(self.orders[:, :draws])
+        return replace(self, orders=orders, pairs=all_pairs(orders))
+
+    def by_question(self, values: np.ndarray) -> np.ndarray:
+        """One value per episode `[E]` as `[Q, D]`.
+
+        Raises:
+            ValueError: the task has not every draw of every question, in order.
+        """
+        shape = self.orders.shape[:2]
+        if not np.array_equal(self.pairs, all_pairs(self.orders)):
+            raise ValueError(f"{len(self.pairs)} episodes are not all {shape[0]} x {shape[1]}")
+        return values.reshape(shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """A program at one setting, a beta and named parameters, on a task."""
+
+    task: Task
+    spec: Spec
+
+
+def all_pairs(orders: np.ndarray) -> np.ndarray:
+    """`[Q * D, 2]` every (question, draw) of the orders `[Q, D, W]`, question by question."""
+    questions, draws, _ = orders.shape
+    return np.stack(np.divmod(np.arange(questions * draws), draws), axis=1)
+
+
+def cells_of(tasks: Sequence[Task], specs: Iterable[Spec]) -> list[Cell]:
+    """Each setting on each task: by setting, then by task."""
+    return [Cell(task, spec) for spec in specs for task in tasks]
+
+
+def program_of(cells: Sequence[Cell]) -> Source:
+    """The one program that cells are of.
+
+    Raises:
+        ValueError: there are no cells, or they are of several programs.
+    """
+    sources = {cell.spec.source for cell in cells}
+    if len(sources) != 1:
+        names = ", ".join(sorted(source.name for source in sources)) or "none"
+        raise ValueError(f"cells that run together are of one program, got {names}")
+    return sources.pop()

@@ -1,0 +1,31 @@
+"""What a program in the sandbox may use before it is stopped, and what its memory must hold."""
+
+from dataclasses import dataclass
+
+from autotts.replay.task import Task
+
+LOG_WORDS = 1 << 18
+"""Most words that one episode may log, 2 MiB; the largest of ours has some 2,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a program may use before it is stopped, from outside.
+
+    program_seconds: wall clock to load, and again to compile.
+    cell_seconds: wall clock of one store at one beta.
+    episode_seconds: wall clock in which some episode must get on.
+    memory_bytes: address space, beyond what a worker starts with.
+    """
+
+    program_seconds: float = 60.0
+    cell_seconds: float = 900.0
+    episode_seconds: float = 10.0
+    memory_bytes: int = 1 << 30
+
+
+def sizes(task: Task) -> dict[str, int]:
+    """What a worker must make room for. Of codes, those that branches give: not gold's."""
+    pool = task.pool
+    codes = max(int(pool.probes.max()), int(pool.finals.max())) + 1
+    return {"ceiling": task.ceiling, "intervals": int(pool.probes.shape[2]), "n_codes": codes}
