@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from autotts import programs, stores
 from autotts.errors import SpecError
-from autotts.evaluation import Execution, Experiment, run_cells
+from autotts.evaluation import Execution, Experiment, Local, run_cells
 from autotts.evaluation.study.tuning import BETAS, PREFIX, Range, tune
 from autotts.stores import Branch, Recording, Store
 
@@ -111,3 +111,41 @@ def test_nothing_to_tune_is_an_error(store):
         tune([store], programs.parse("asc:max_branches=8,threshold=0.9"), experiment=EXPERIMENT)
     with pytest.raises(SpecError, match="low <= high"):
         Range(2, 1, True)
+
+
+def test_the_frontier_of_a_program_by_path_is_audited_at_its_constants_and_draws(store, save):
+    """On the draws of the search and on fresh ones; what was merely tried says that it wasn't."""
+    spec = programs.parse(str(save(programs.find("short-mk").text)))
+    execution = Execution(audit=50)
+    found = tune([store], spec, trials=5, experiment=EXPERIMENT, execution=execution)
+    assert (found.how.audit.status, found.how.audit.sample) == ("clean", 50)
+    assert "the fresh run was audited: 50 episodes" in found.winner.words
+    told = {True: {found.how.words}, False: {"unaudited"}}
+    for (on,), part in found.table.partition_by("on_frontier", as_dict=True).items():
+        assert set(part["audit"]) == told[on]
+    ours = tune([store], programs.parse("short-mk"), trials=5, experiment=EXPERIMENT)
+    assert ours.confirmed.equals(found.confirmed)
+    assert set(ours.table["audit"]) == {""}
+
+
+class Noting:
+    """A driver that notes how many episodes were asked to be audited, on which draws."""
+
+    def __init__(self):
+        self._local = Local()
+        self.asked = []
+
+    def run(self, cells, *, audit=0, **how):
+        self.asked += [(tuple(c.spec.named.items()), id(c.task.orders), audit) for c in cells]
+        return self._local.run(cells, audit=audit, **how)
+
+
+def test_what_is_told_of_the_frontier_was_asked_to_be_audited(store, save):
+    spec = programs.parse(str(save(programs.find("short-mk").text)))
+    driver = Noting()
+    with driver._local:
+        found = tune([store], spec, trials=5, experiment=EXPERIMENT, driver=driver)
+    audited = {(named, orders) for named, orders, audit in driver.asked if audit == 600}
+    for row in found.confirmed.iter_rows(named=True):
+        named = tuple((name, row[PREFIX + name]) for name in ("width", "first"))
+        assert len({orders for known, orders in audited if known == named}) == 2

@@ -1,10 +1,13 @@
 """The best of many, as found and on fresh draws."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
-from autotts import stores
-from autotts.evaluation import Experiment, evaluate, run_cells
+from autotts import programs, stores
+from autotts.evaluation import Execution, Experiment, evaluate, run_cells
 from autotts.evaluation.compare import Choice, area
 from autotts.evaluation.frontiers import Curve, curve
 from autotts.evaluation.result import curves_of
@@ -112,3 +115,18 @@ def test_words_say_all_of_it() -> None:
         "Largest frontier area of 2 controllers: cmc, 51.50 as found, 51.06 on fresh draws of the"
         " same questions."
     )
+
+
+def test_the_fresh_run_of_a_program_by_path_is_audited(store: Store, save: Any) -> None:
+    """What looks ahead may do so on fresh draws alone, and a figure of those must not say clean."""
+    spec = str(save(programs.find("short-mk").text))
+    evaluation = evaluate(
+        [store], [spec], betas=[0.0, 1.0], experiment=EXPERIMENT, execution=Execution(audit=9)
+    )
+    found = winner_of(evaluation)
+    assert found is not None
+    assert "the fresh run was audited: 9 episodes replayed blind" in found.words
+    unaudited = replace(evaluation, execution=Execution(audit=0))
+    found = winner_of(unaudited)
+    assert found is not None
+    assert found.words.endswith("; the fresh run was unaudited.")

@@ -25,6 +25,10 @@ Place = Annotated[list[Path], typer.Argument(help="Stores, or folders of them; o
 Stored = Annotated[Path | None, typer.Option("--out", help="Write the whole table here, as CSV.")]
 _FRONTIER_ROWS = 12
 _KEY_WIDTH = 36
+_SEARCHED = (
+    "The frontier was run again for these figures, on the draws of the search and on fresh ones."
+    " All other settings are unaudited."
+)
 OneController = Annotated[str, typer.Option("--controller", "-c", help="SPEC of the controller.")]
 
 
@@ -66,6 +70,7 @@ def diagnose(
         spec = _of_stores(place, controller, round_)
         loaded, more = options.load_stores(place), f"autotts diagnose STORE -c {controller}"
     ran = _run(loaded, spec, beta, experiment, question)
+    options.print_audits(ran)
     found = findings.diagnose(ran, horizon=horizon)
     if out is not None:
         options.write_csv(found, out)
@@ -183,8 +188,7 @@ def tune(
         )
     _print_tuning(found)
     if out is not None:
-        fresh = found.confirmed.select("trial", "fresh_accuracy", "fresh_tokens")
-        options.write_csv(found.trials.join(fresh, on="trial", how="left"), out)
+        options.write_csv(found.table, out)
 
 
 def _print_tuning(found: "Tuning") -> None:
@@ -200,6 +204,8 @@ def _print_tuning(found: "Tuning") -> None:
     first = ["trial", "beta", "accuracy", "fresh_accuracy", "tokens", "fresh_tokens"]
     _print_frame(found.confirmed[rows].select(*first, pl.col(f"^{PREFIX}.*$")))
     say("\n".join(["", *textwrap.wrap(found.winner.words, _width())]))
+    if not found.spec.source.trusted:
+        say("\n".join(textwrap.wrap(_SEARCHED, _width())))
     say("\nMean distance from the frontier in points, by value and by tokens per question;")
     say("what matters most first:")
     _print_frame(*_by_cost(found.residuals()))
@@ -256,7 +262,13 @@ def ablate(
         options.write_csv(table, out)
     say("Without each, against the program: accuracy and frontier area (at equal tokens)")
     say("in points, tokens as a share, with 95 % intervals; the most harmful first.")
-    shown = table.drop("failure") if table["failure"].is_null().all() else table
+    for audit in table["audit"].drop_nulls().unique(maintain_order=True).to_list():
+        if audit:
+            names = table.filter(pl.col("audit") == audit)["variant"].to_list()
+            say("\n".join(textwrap.wrap(f"{', '.join(names)}: {audit}.", _width())))
+    shown = table.drop("audit")
+    if table["failure"].is_null().all():
+        shown = shown.drop("failure")
     _print_frame(
         shown.with_columns(
             pl.col(pl.Float64).round(3),

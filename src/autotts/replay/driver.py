@@ -20,6 +20,9 @@ from autotts.replay.task import Cell, Task
 from autotts.replay.traces import trace_frame
 from autotts.stores import Store
 
+UNAUDITED = "unaudited"
+"""What stands beside a figure of somebody else's program that nothing vouches for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -67,7 +70,7 @@ class How:
     def words(self) -> str:
         """What the audit says of the figures; "" where there is nothing to audit."""
         if self.unaudited:
-            return "unaudited"
+            return UNAUDITED
         if self.driver == "sealed":
             return f"audited: {self.audit.sample} episodes replayed blind came out the same"
         return "replayed blind" if self.driver == "blind" else ""

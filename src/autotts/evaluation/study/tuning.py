@@ -22,7 +22,7 @@ from autotts.evaluation.run import opened
 from autotts.evaluation.settings import Execution, Experiment
 from autotts.evaluation.winner import Winner
 from autotts.programs import Spec
-from autotts.replay.driver import Driver, How, Ran
+from autotts.replay.driver import UNAUDITED, Driver, How, Ran
 from autotts.replay.task import Task, cells_of
 from autotts.stores import Store
 
@@ -111,6 +111,25 @@ class Tuning:
             fresh=100 * best["fresh_accuracy"],
             audit=self.how.words,
         )
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """Every trial, with fresh figures of the frontier, and what audits say of each.
+
+        Returns:
+            The columns of `trials`, fresh_accuracy, fresh_tokens and audit, empty for ours.
+        """
+        unaudited = "" if self.spec.source.trusted else UNAUDITED
+        fresh = self.confirmed.select(
+            "trial", "accuracy", "tokens", "fresh_accuracy", "fresh_tokens",
+            pl.lit(self.how.words).alias("audit"),
+        )  # fmt: skip
+        audited = self.trials.join(fresh, on="trial", how="left", suffix="_audited")
+        return audited.with_columns(
+            pl.coalesce("accuracy_audited", "accuracy").alias("accuracy"),
+            pl.coalesce("tokens_audited", "tokens").alias("tokens"),
+            pl.col("audit").fill_null(unaudited),
+        ).drop("accuracy_audited", "tokens_audited")
 
     def residuals(self, *, cost_bins: int = 4, levels: int = 4) -> pl.DataFrame:
         """Which values of each parameter lie near the frontier, at which cost.
