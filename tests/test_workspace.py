@@ -29,10 +29,17 @@ from autotts.discovery.explorer import (
     Trial,
     Turn,
 )
-from autotts.discovery.explorers.files import Files, find_submission, make, submit
+from autotts.discovery.explorers.files import (
+    Files,
+    await_verdict,
+    find_submission,
+    make,
+    submit,
+)
 from autotts.discovery.loop import SessionEnd
 from autotts.discovery.run.folder import RunFolder
 from autotts.errors import ProgramError, ProposalError, RunError, SpecError
+from autotts.programs.language import problems
 
 POINT = SweepPoint(0.5, 61.25, 90_000.0, 30_000.0, 0.15, {"m/d": (61.25, 90_000.0)})
 
@@ -269,7 +276,8 @@ def test_a_program_is_scored(scorer: Answering) -> None:
     text = scorer_client.describe(reply)
     assert "frontier area 61.00 (to compare: asc 50.00)" in text
     assert "remark: close to round 1" in text
-    assert "refused: line 1: bad" in scorer_client.describe(scorer_client.ask(scorer.path, "bad"))
+    bad = scorer_client.describe(scorer_client.ask(scorer.path, "bad"))
+    assert "would be refused at submit: line 1: bad" in bad
 
 
 def test_the_copied_command_needs_nothing_of_ours(scorer: Answering, tmp_path: Path) -> None:
@@ -304,6 +312,7 @@ def test_tries_are_counted_and_paced(tmp_path: Path) -> None:
         assert time.monotonic() - began >= 0.3
         refused = scorer_client.ask(scorer.path, "c")
     assert refused["errors"] == ["no tries are left this round; hand in your best program"]
+    assert scorer_client.describe(refused).startswith("not tried: no tries are left")
     assert scorer.socket.answered == 2
 
 
@@ -428,6 +437,60 @@ def test_a_scorer_that_answers_nonsense_is_an_error(tmp_path: Path) -> None:
         person.join()
 
 
+def test_constants_are_put_into_a_schedule(tmp_path: Path) -> None:
+    """The program is the same but for these parameters, at every beta."""
+    path = tmp_path / "a:b.py"
+    path.write_text(toy.program(9, 4))
+    changed = scorer_client.read_program(f"{path}:first=2")
+    assert problems(changed) == []
+    given: dict[str, Any] = {}
+    exec(toy.program(9, 4), given)
+    made: dict[str, Any] = {}
+    exec(changed, made)
+    assert made["schedule"](0.3) == given["schedule"](0.3) | {"first": 2}
+    assert scorer_client.read_program(str(path)) == toy.program(9, 4)
+
+
+@pytest.mark.parametrize(
+    ("constants", "reason"),
+    [
+        ("nothing=1", "no parameter nothing"),
+        ("first=wide", "need a number"),
+        ("first=1e", "need a number"),
+        ("first=", "need a number"),
+    ],
+)
+def test_constants_that_cannot_be_put_say_why(
+    tmp_path: Path, constants: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.py").write_text(toy.program(9, 4))
+    with pytest.raises(ValueError, match=reason):
+        scorer_client.read_program(f"{tmp_path / 'p.py'}:{constants}")
+    assert scorer_client.try_program(tmp_path / "none.py", tmp_path / "s", as_json=False) == 2
+    assert "No such file" in capsys.readouterr().err
+
+
+def test_several_programs_are_tried_and_the_worst_tells(
+    scorer: Answering, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = []
+    for name in ("good", "bad"):
+        (tmp_path / f"{name}.py").write_text(name)
+        names.append(str(tmp_path / f"{name}.py"))
+    assert scorer_client.try_programs(names[:1] * 2, scorer.path, False) == 0
+    assert scorer_client.try_programs(names, scorer.path, False) == 1
+    assert scorer_client.try_programs([*names, "none.py"], scorer.path, False) == 2
+    said = capsys.readouterr().out
+    assert said.count("frontier area") == 4
+    assert f"{names[1]}:\nwould be refused" in said
+
+
+@pytest.mark.parametrize("reply", [{}, {"errors": 1}, {"errors": [], "remarks": [], "points": 3}])
+def test_replies_without_the_shape_of_one_are_errors(reply: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="shape"):
+        scorer_client.describe(reply)
+
+
 def test_long_paths_have_sockets_too(tmp_path: Path) -> None:
     deep = tmp_path / ("deep" * 20) / ("deeper" * 10)
     deep.mkdir(parents=True)
@@ -521,6 +584,26 @@ def test_each_round_has_its_own_submissions(tmp_path: Path, store: Path) -> None
     assert kinds(run).count("scored") == 3
 
 
+def test_a_verdict_can_be_waited_for(
+    tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Submit, wait, and read what became of it and why."""
+    run = new_run(tmp_path / "run", store)
+    (run / "program.py").write_text(toy.program(12, 4))
+    commands = CliRunner()
+    early = commands.invoke(app, ["submit", str(run), "--wait"])
+    assert isinstance(early.exception, RunError)
+    assert "nobody is at work" in str(early.exception)
+    go(run, "60")
+    told = commands.invoke(app, ["submit", str(run), "--wait", "--program", "none.py"])
+    assert isinstance(told.exception, ProposalError)
+    trial, verdict = await_verdict(run, 1, toy.program(12, 4))
+    assert trial.digest
+    assert any("round 1 accepted: frontier area" in line for line in verdict)
+    with pytest.raises(ProposalError, match="took other programs"):
+        await_verdict(run, 1, toy.program(13, 4))
+
+
 def test_bad_submissions_say_why(tmp_path: Path, store: Path) -> None:
     run = new_run(tmp_path / "run", store)
     with pytest.raises(ProposalError, match=r"there is no program\.py"):
@@ -540,6 +623,32 @@ def test_bad_submissions_say_why(tmp_path: Path, store: Path) -> None:
 # The commands.
 
 
+def test_try_waits_while_a_round_is_scored(tmp_path: Path, store: Path) -> None:
+    """The scorer is away then; whoever asks is told, and answered when it is back."""
+    run = new_run(tmp_path / "run", store)
+    (tmp_path / "mine.py").write_text("good")
+    began = threading.Event()
+    answered = threading.Event()
+
+    def work() -> None:
+        with RunFolder(run).open():
+            began.set()
+            time.sleep(0.5)
+            with ScorerSocket(run / scorer_client.SOCKET, feedback, Allowance()) as scorer:
+                while not answered.is_set():
+                    scorer.wait(0.05)
+
+    at_work = threading.Thread(target=work)
+    at_work.start()
+    began.wait()
+    tried = CliRunner().invoke(app, ["try", str(tmp_path / "mine.py"), "--run", str(run)])
+    answered.set()
+    at_work.join()
+    assert tried.exit_code == 0
+    assert "waiting for its scorer" in tried.stderr
+    assert "frontier area 61.00" in tried.stdout
+
+
 def test_the_commands_work_together(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -555,12 +664,14 @@ def test_the_commands_work_together(
     deadline = time.monotonic() + 60
     while not (run / scorer_client.SOCKET).exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    tried = commands.invoke(app, ["try", "run/program.py", "--run", "run", "--json"])
+    tried = commands.invoke(
+        app, ["try", "run/program.py", "run/program.py:first=2", "--run", "run", "--json"]
+    )
     exported = commands.invoke(app, ["export-task", "run", "--for", "gepa", "--out", "task"])
     submitted = commands.invoke(app, ["submit", "run"])
     waiting.join()
     assert tried.exit_code == 0
-    assert json.loads(tried.stdout)["ok"] is True
+    assert [json.loads(line)["ok"] for line in tried.stdout.splitlines()] == [True, True]
     assert exported.exit_code == 0
     assert (tmp_path / "task/optimize.py").exists()
     assert "for round 1" in submitted.stdout

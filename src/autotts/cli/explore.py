@@ -8,6 +8,8 @@ import typer
 from autotts.cli.screen import say
 from autotts.errors import SpecError
 
+_LOOK_SECONDS = 0.2
+
 Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
 
 
@@ -19,33 +21,70 @@ def submit(
     proposal: Annotated[
         Path | None, typer.Option(help="By default proposal.md beside the program.")
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the verdict, and print it with the digest.")
+    ] = False,
 ) -> None:
     """Hand in a program for the next round of a run whose explorer is `files`."""
-    from autotts.discovery.explorers.files import find_submission
+    from autotts.discovery.explorers.files import await_verdict, find_submission
     from autotts.discovery.explorers.files import submit as hand_in
 
     program = program or find_submission(run)
     beside = program.parent / "proposal.md"
     number, place = hand_in(run, program, proposal or (beside if beside.is_file() else None))
     say(f"submitted {program} for round {number}: {place}")
-    say(f"it is taken by the run at work, or by: autotts discover --resume {run}")
+    if not wait:
+        say(f"it is taken by the run at work, or by: autotts discover --resume {run}")
+        return
+    trial, verdict = await_verdict(run, number, program.read_text(encoding="utf-8-sig"))
+    say("\n".join(verdict))
+    if trial.digest:
+        say(f"\n{trial.digest}")
+    if trial.errors:
+        raise typer.Exit(1)
 
 
 def try_(
-    program: Annotated[Path, typer.Argument(help="A controller program.")],
-    run: Annotated[Path | None, typer.Option(help="A run that is at work and waits.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    programs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Controller programs, such as mine.py, or mine.py:width=8 to put a constant in"
+            " the schedule."
+        ),
+    ],
+    run: Annotated[
+        Path | None,
+        typer.Option(help="A run at work; while it scores a round, the command waits for it."),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print each answer as a line of JSON.")
+    ] = False,
 ) -> None:
-    """Score a program quickly on a run's search set, through the run's own scorer."""
+    """Score programs quickly on a run's search set, through the run's own scorer."""
     from autotts.discovery.agents import scorer_client
 
     where = scorer_client.find_socket() if run is None else run / scorer_client.SOCKET
+    if run is not None and not where.exists():
+        _wait_for(where, run)
     if not where.exists():
         raise SpecError(
             f"no scorer at {where}: try works in an agent's workspace, or with --run RUN while"
             " `autotts discover RUN --explorer files` waits"
         )
-    raise typer.Exit(scorer_client.try_program(program, where, json))
+    raise typer.Exit(scorer_client.try_programs(programs, where, json, say))
+
+
+def _wait_for(socket: Path, run: Path) -> None:
+    """Wait for the scorer of a run, as long as somebody is at work on it."""
+    import time
+
+    from autotts.discovery.run.folder import RunFolder
+
+    folder = RunFolder(run)
+    if folder.at_work:
+        say("the run is scoring a round; waiting for its scorer", err=True)
+    while folder.at_work and not socket.exists():
+        time.sleep(_LOOK_SECONDS)
 
 
 def export_task(

@@ -9,10 +9,11 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,39 @@ _LONGEST_ADDRESS = 100
 _QUEUE_SECONDS = 0.05
 _MOST_BYTES = 4 * 1024 * 1024
 """Longest reply that is read."""
+_WITH_CONSTANTS = re.compile(r"(.*\.py):(\w+=[^,:]*(?:,\w+=[^,:]*)*)", re.S)
+_SCHEDULE = re.compile(r"^def schedule\b", re.M)
+
+
+def read_program(given: str) -> str:
+    """The text of a program's file; `mine.py:width=8,first=2` puts constants in its schedule.
+
+    Raises:
+        OSError: it can't be read.
+        ValueError: it is no text, or has no such parameters.
+    """
+    found = None if os.path.exists(given) else _WITH_CONSTANTS.fullmatch(given)
+    source = Path(found[1] if found else given).read_text(encoding="utf-8-sig")
+    pairs = [pair.split("=", 1) for pair in found[2].split(",")] if found else []
+    return with_constants(source, dict(pairs)) if pairs else source
+
+
+def with_constants(source: str, constants: Mapping[str, str]) -> str:
+    """A program whose schedule gives these parameters these values at every beta.
+
+    Raises:
+        ValueError: it has no such parameter, or a value is no number.
+    """
+    for name, value in constants.items():
+        if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value):
+            raise ValueError(f"{name}={value}: need a number")
+        if not re.search(rf"""(["']){name}\1""", source):
+            raise ValueError(f"{name}={value}: its schedule has no parameter {name}")
+    source, schedules = _SCHEDULE.subn("def given_schedule", source)
+    if schedules != 1:
+        raise ValueError(f"need one line that begins with `def schedule`, found {schedules}")
+    put = ", ".join(f'"{name}": {value}' for name, value in constants.items())
+    return f"{source}\n\ndef schedule(beta):\n    return {{**given_schedule(beta), {put}}}\n"
 
 
 @contextlib.contextmanager
@@ -82,8 +116,20 @@ def _connect(connection: socket.socket, name: str, deadline: float) -> None:
 
 
 def describe(reply: dict[str, Any]) -> str:
-    """A reply in words."""
-    lines = [f"refused: {error}" for error in reply["errors"]]
+    """A reply in words.
+
+    Raises:
+        ValueError: it is none of the scorer's.
+    """
+    try:
+        return _words(reply)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError("the reply has not the shape of a scorer's") from error
+
+
+def _words(reply: dict[str, Any]) -> str:
+    outcome = "would be refused at submit" if reply.get("tried", True) else "not tried"
+    lines = [f"{outcome}: {error}" for error in reply["errors"]]
     lines += [f"remark: {remark}" for remark in reply["remarks"]]
     if reply["points"]:
         lines.append(
@@ -111,26 +157,57 @@ def find_socket() -> Path:
     return next((path for folder in folders if (path := folder / SOCKET).exists()), Path(SOCKET))
 
 
-def try_program(program: Path, path: Path, as_json: bool) -> int:
-    """Score a file, print the reply, return the exit code: 0 scored, 1 refused, 2 no answer."""
+def _print(text: str) -> None:
+    """Print what somebody else may have written: no control character reaches the terminal."""
+    print("".join(c if c.isprintable() or c in "\n\t" else "?" for c in text))
+
+
+def try_program(
+    program: str | Path, path: Path, as_json: bool, show: Callable[[str], object] = _print
+) -> int:
+    """Score a file, with constants or without (`read_program`), and show the reply.
+
+    Returns:
+        the exit code: 0 scored, 1 it would be refused, 2 it was not read or answered.
+    """
     try:
-        reply = ask(path, program.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        print(f"error: no answer from the scorer at {path}: {error}", file=sys.stderr)
+        reply = ask(path, read_program(str(program)))
+        text = json.dumps(reply) if as_json else describe(reply)
+    except OSError as error:
+        unread = error.filename is not None
+        reason = error if unread else f"no answer from the scorer at {path}: {error}"
+        print(f"error: {reason}", file=sys.stderr)
         return 2
-    print(json.dumps(reply) if as_json else describe(reply))
-    return 1 if reply["errors"] else 0
+    except ValueError as error:
+        print(f"error: {program}: {error}", file=sys.stderr)
+        return 2
+    show(text)
+    return int(bool(reply.get("errors")))
+
+
+def try_programs(
+    programs: Sequence[str], path: Path, as_json: bool, show: Callable[[str], object] = _print
+) -> int:
+    """Score programs one after the other, as JSON a line each; returns the worst exit code."""
+    worst = 0
+    for program in programs:
+        if len(programs) > 1 and not as_json:
+            show(f"{program}:")
+        worst = max(worst, try_program(program, path, as_json, show))
+    return worst
 
 
 def main() -> int:
     """`autotts try program.py`, for where autotts itself can't be imported."""
     parser = argparse.ArgumentParser(prog="autotts")
     commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("try", help="score a program on the search set, quickly")
-    command.add_argument("program", type=Path)
-    command.add_argument("--json", action="store_true", help="print the reply as JSON")
+    command = commands.add_parser("try", help="score programs on the search set, quickly")
+    command.add_argument(
+        "programs", nargs="+", metavar="PROGRAM", help="such as mine.py or mine.py:width=8"
+    )
+    command.add_argument("--json", action="store_true", help="print each reply as a line of JSON")
     options = parser.parse_args()
-    return try_program(options.program, find_socket(), options.json)
+    return try_programs(options.programs, find_socket(), options.json)
 
 
 if __name__ == "__main__":

@@ -199,12 +199,13 @@ class ScorerSocket:
         return _answer(feedback, self._allowance.tries)
 
 
-def _answer(feedback: Feedback, left: int | None) -> Record:
-    return {"ok": feedback.ok, **asdict(feedback), "tries_left": left}
+def _answer(feedback: Feedback, left: int | None, *, tried: bool = True) -> Record:
+    """A reply; one that is not `tried` says in its errors why nothing was."""
+    return {"ok": feedback.ok, "tried": tried, **asdict(feedback), "tries_left": left}
 
 
 def _refusal(reason: str, left: int | None) -> Record:
-    return _answer(Feedback((reason,), (), (), None, {}), left)
+    return _answer(Feedback((reason,), (), (), None, {}), left, tried=False)
 
 
 def _program_of(data: bytes) -> str:

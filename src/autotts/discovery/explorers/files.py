@@ -18,11 +18,12 @@ from autotts.discovery.agents.workspace import (
     write_client,
     write_reading_matter,
 )
-from autotts.discovery.explorer import FREE, OutOfBudget, Proposal, Record, Turn, Usage
+from autotts.discovery.explorer import FREE, OutOfBudget, Proposal, Record, Trial, Turn, Usage
 from autotts.discovery.explorers import take_options
 from autotts.discovery.explorers.options import number
 from autotts.discovery.prompts.briefing import prompt, sweep_length, task
 from autotts.discovery.run.folder import RunFolder
+from autotts.discovery.run.state import RunState
 from autotts.errors import ProposalError, RunError
 from autotts.files import write_text
 from autotts.programs.language import check_source
@@ -157,6 +158,45 @@ def submit(run: Path, program: Path, proposal: Path | None) -> tuple[int, Path]:
     except OSError as error:
         raise RunError(f"{place}: {error.strerror}; nothing was submitted") from error
     return following, target
+
+
+def await_verdict(run: Path, round_number: int, source: str) -> tuple[Trial, list[str]]:
+    """Wait until what was submitted for a round is judged; what became of it, in words.
+
+    Raises:
+        RunError: nobody is at work on the run, or nobody any more.
+        ProposalError: the round took others.
+    """
+    folder = RunFolder(run)
+    while True:
+        at_work = folder.at_work  # asked before the log, which it may end with
+        state = folder.state
+        proposals = [proposal.source for proposal in state.proposals.get(round_number, ())]
+        if proposals and source not in proposals:
+            raise ProposalError(f"round {round_number} took other programs; submit it again")
+        judged = round_number in state.selections
+        found = [t for t in state.trials if t.round == round_number]
+        trial = next((t for t in found if t.proposal.source == source), None)
+        if judged and trial is not None:
+            return trial, _verdict(state, trial)
+        if not at_work:
+            raise RunError(
+                f"{run}: nobody is at work on this run; go on with autotts discover --resume {run}"
+            )
+        time.sleep(_LOOK_SECONDS)
+
+
+def _verdict(state: RunState, trial: Trial) -> list[str]:
+    """What became of a trial: refused and why, or its area and what the selection says."""
+    lines = [f"round {trial.name} refused: {error}" for error in trial.errors]
+    lines += [f"remark: {remark}" for remark in trial.remarks]
+    if trial.area is not None:
+        verdict = "accepted" if trial.accepted else "not accepted"
+        lines.append(f"round {trial.name} {verdict}: frontier area {trial.area:.2f}")
+    lines += state.words(trial)
+    if (best := state.best) is not None and best.area is not None:
+        lines.append(f"round {best.name} leads: frontier area {best.area:.2f}")
+    return lines
 
 
 def make(options: Mapping[str, str]) -> Files:
