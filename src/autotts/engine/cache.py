@@ -28,7 +28,7 @@ from autotts.files import whole
 from autotts.text import clean
 
 _SOURCES = (
-    "control/actions.py", "control/requests.py", "control/state.py", "votes.py",
+    "control/actions.py", "control/env.py", "control/requests.py", "control/state.py", "votes.py",
     "engine/jit.py", "engine/compiled.py", "replay/log.py",
 )  # fmt: skip
 """Files whose functions are compiled, beside programs."""

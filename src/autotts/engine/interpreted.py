@@ -3,20 +3,27 @@
 import struct
 from collections import namedtuple
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import FunctionType
+from typing import Any, cast
 
 import numpy as np
 
 from autotts import control
+from autotts.control.env import COUNTS, TABLE, VIEWS
 from autotts.engine import compiled, jit
 from autotts.engine.memory import Memory, address_of
 from autotts.errors import BudgetSpent, ControlError
 
 
 class Env:
-    """The Env table of `docs/architecture.md` over a `Memory`."""
+    """What a controller program sees of an episode, and what it can do in it.
 
-    # Defined below, for all of `jit.COUNTS` and `jit.VIEWS` alike.
+    The program is `solve(env, p)`. Branches are numbered from 0 in the order in which they are
+    opened, answers in the order in which they are first revealed. Everything asked for in one
+    call is decoded side by side, and is one round. `help(env.advance)` tells what it costs.
+    """
+
+    # Properties, and docstrings of all, are made below from the table in `control/env.py`.
     n: int
     n_finished: int
     n_answers: int
@@ -42,7 +49,7 @@ class Env:
         self._times = np.empty(memory["ceiling"] + 1, np.int64)
         self._times_at = address_of(self._times)
         self._views = {}
-        for name in (*jit.VIEWS, "history"):
+        for name in (*VIEWS, "history"):
             view = memory.arrays[name].view()
             view.flags.writeable = False
             self._views[name] = view
@@ -158,20 +165,30 @@ class Env:
         raise ControlError(f"{asked}: {why}")
 
 
-def _count(name: str) -> property:
-    at = jit.FIELDS[name]
-    return property(lambda self: self._header.item(at))
+def _document(cls: type) -> None:
+    """Give a class the properties of the table that are fields, and every name its docstring."""
+    for entry in TABLE:
+        member = vars(cls).get(entry.name)
+        if entry.length:
+            read = _array(entry.name, jit.FIELDS[entry.length])
+            setattr(cls, entry.name, property(read, doc=entry.doc))
+        elif entry.name in COUNTS:
+            setattr(cls, entry.name, property(_count(jit.FIELDS[entry.name]), doc=entry.doc))
+        elif isinstance(member, property):
+            setattr(cls, entry.name, property(member.fget, doc=entry.doc))
+        else:
+            cast(FunctionType, member).__doc__ = entry.doc
 
 
-def _array(name: str, size: str) -> property:
-    at = jit.FIELDS[size]
-    return property(lambda self: self._views[name][: self._header.item(at)])
+def _count(at: int) -> Callable[[Env], int]:
+    return lambda self: self._header.item(at)
 
 
-for _name in jit.COUNTS:
-    setattr(Env, _name, _count(_name))
-for _name, _size in jit.VIEWS.items():
-    setattr(Env, _name, _array(_name, _size))
+def _array(name: str, size_at: int) -> Callable[[Env], np.ndarray]:
+    return lambda self: self._views[name][: self._header.item(size_at)]
+
+
+_document(Env)
 
 
 def _integer(value: Any, what: str) -> int:

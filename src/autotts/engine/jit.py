@@ -2,7 +2,7 @@
 
 `State` is the type of `s` in `autotts.control`: a pointer to a header of int64 words that holds
 the scalars and the addresses of the arrays. `Env` is the same pointer as a controller program
-sees it: the names of the Env table, read-only. A program calls the actions through addresses in
+sees it: the names of `control/env.py`, read-only. A program calls the actions through addresses in
 the header, so that they are compiled once and not again with every program.
 """
 
@@ -27,6 +27,7 @@ from numba.extending import (
 from numba.np import arrayobj
 
 from autotts import control
+from autotts.control.env import COUNTS, VIEWS
 from autotts.errors import ControlError
 
 _NAMES = (*control.SCALARS, *(f"{name}_address" for name in control.ARRAYS))
@@ -45,20 +46,6 @@ ACTIONS = {
     "note": 3,
 }
 """The compiled actions in the order of their addresses, with how many int64 they take."""
-
-VIEWS = {
-    "depth": "n",
-    "tokens": "n",
-    "answer": "n",
-    "finished": "n",
-    "pruned": "n",
-    "votes": "n_answers",
-    "finish_order": "n_finished",
-}
-"""Arrays of the Env table, with the scalar that is their length."""
-
-COUNTS = ("n", "n_finished", "n_answers", "spent", "budget", "interval", "rounds")
-"""Scalars of the Env table that are fields as they stand."""
 
 _BRANCH, _ADVANCE, _FINISH, _PROBE, _PRUNE, _ACTIVE, _ROOM, _VOTE, _NOTE = range(len(ACTIONS))
 

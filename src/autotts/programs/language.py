@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import FunctionType
 
 from autotts import votes
+from autotts.control.env import NAMES
 from autotts.errors import ProgramError
 
 
@@ -26,11 +27,7 @@ MAX_BYTES = 32 * 1024
 MAX_DEPTH = 100
 """Nesting of the syntax tree; every term of a sum and every `elif` is a level."""
 
-ENV = _words(
-    """n n_finished n_answers room spent budget interval rounds depth tokens answer finished pruned
-    votes finish_order just_finished history active branch advance finish probe prune vote
-    note"""
-)
+ENV = NAMES
 
 VOTES = frozenset(
     name

@@ -11,6 +11,7 @@ from importlib import resources
 from string import Template
 
 from autotts import votes
+from autotts.control import env
 from autotts.discovery.explorer import History, ProgramRules, SweepPoint, Trial, Turn
 from autotts.evaluation.compare import AREA_RANGE
 
@@ -49,7 +50,7 @@ def task(rules: ProgramRules, betas: int = 11) -> str:
     return "\n".join(
         [
             prompt("task", betas=betas, low=low, high=high),
-            prompt("environment", votes=vocabulary()),
+            prompt("environment", table=env.markdown(), votes=vocabulary()),
             prompt(
                 "rules",
                 knob=prompt("one_knob" if rules.one_knob else "free").strip(),
