@@ -1,5 +1,6 @@
 """The vocabulary of controller programs."""
 
+import inspect
 from collections import Counter
 from itertools import groupby
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import betainc
 
 from autotts import votes
+from autotts.programs import language
 
 counts = st.lists(st.integers(0, 140), max_size=6).map(lambda v: np.array(v, np.int64))
 ids = st.lists(st.integers(-1, 4), max_size=20).map(lambda v: np.array(v, np.int64))
@@ -137,3 +139,104 @@ def _plain(value):
     if isinstance(value, tuple):
         return tuple(_plain(v) for v in value)
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+FUNCTIONS = (
+    "majority", "top_two", "margin", "total", "share", "distinct", "entropy", "beta_tail",
+    "beta_confidence", "tally", "mode", "streak", "runs", "deepest_first", "dissent", "outliers",
+)  # fmt: skip
+MOST, LEAST = 2**63 - 1, -(2**63)
+far = st.sampled_from([LEAST, -(2**32), -3, -1, 0, 1, 2, 5, 2**16 - 1, 2**16, 2**32, 2**62, MOST])
+far_ids = st.lists(far, max_size=4).map(lambda v: np.array(v, np.int64))
+sizes = st.integers(0, 6).map(lambda n: np.arange(n) % 3)
+
+
+def jitted(name, boundscheck):
+    """A function as a program calls it."""
+    function = getattr(votes, name)
+    count = len(inspect.signature(function).parameters)
+    names = ", ".join(f"x{k}" for k in range(count))
+    call = eval(f"lambda {names}: function({names})", {"function": function})
+    return numba.njit(call, boundscheck=boundscheck)
+
+
+COMPILED = {(name, check): jitted(name, check) for name in FUNCTIONS for check in (False, True)}
+
+
+def outcome(function, arguments):
+    """What a call gives and does to its arguments, or its error."""
+    own = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
+    try:
+        result = function(*own)
+    except (IndexError, ValueError) as error:
+        return type(error), str(error)
+    return repr(_plain((result, own)))
+
+
+def same_everywhere(name, *arguments):
+    """The outcome of a function, which is the same interpreted and compiled both ways."""
+    expected = outcome(getattr(votes, name), arguments)
+    for check in (False, True):
+        assert outcome(COMPILED[name, check], arguments) == expected
+    return expected
+
+
+def test_every_function_is_held_to_its_bounds():
+    assert set(FUNCTIONS) == language.VOTES
+
+
+@pytest.mark.parametrize("name", ["majority", "distinct", "streak", "runs"])
+@given(far_ids)
+def test_functions_of_one_array_read_nothing_beyond_it(name, values):
+    same_everywhere(name, values)
+
+
+@pytest.mark.parametrize(
+    "name", ["top_two", "margin", "total", "share", "entropy", "beta_confidence"]
+)
+@given(st.lists(st.integers(0, 2**31 - 1), max_size=4).map(lambda v: np.array(v, np.int64)))
+def test_large_counts_give_the_same(name, values):
+    if name == "beta_confidence":  # by the size of the second count it takes long
+        values = np.minimum(values, 2_000)
+    same_everywhere(name, values)
+
+
+@given(far, far)
+def test_beta_tail_refuses_what_is_no_count(first, second):
+    if 1_000 < min(first, second) < 2**31:  # by the size of the smaller it takes long
+        return
+    refused = not (0 <= first < 2**31 and 0 <= second < 2**31)
+    assert (same_everywhere("beta_tail", first, second)[0] is ValueError) == refused
+
+
+@pytest.mark.parametrize("name", ["tally", "mode"])
+@given(far_ids, st.lists(st.booleans(), max_size=5).map(lambda v: np.array(v, bool)))
+def test_answers_have_ids_and_a_mask_as_long(name, answers, mask):
+    said = same_everywhere(name, answers, mask)[0]
+    if len(mask) < len(answers):
+        assert said is ValueError
+    else:
+        refused = (answers[mask[: len(answers)]] >= votes.MOST_ANSWERS).any()
+        assert (said is IndexError) == refused
+
+
+@given(far_ids, sizes)
+def test_no_depth_is_read_of_a_branch_that_is_none(branches, depth):
+    said = same_everywhere("deepest_first", branches, depth)[0]
+    assert (said is IndexError) == out_of_range(branches, len(depth))
+
+
+@given(far_ids, sizes, sizes, far)
+def test_no_dissent_is_counted_of_a_branch_that_is_none(branches, counted, answers, winner):
+    said = same_everywhere("dissent", counted, branches, answers, winner)[0]
+    assert (said is IndexError) == out_of_range(branches, min(len(counted), len(answers)))
+
+
+@given(far_ids, sizes, far, far)
+def test_no_outlier_is_a_branch_that_is_none(branches, counted, patience, keep):
+    said = same_everywhere("outliers", branches, counted, patience, keep)[0]
+    assert (said is IndexError) == out_of_range(branches, len(counted))
+
+
+def out_of_range(branches, size):
+    return bool(((branches < 0) | (branches >= size)).any())

@@ -4,6 +4,11 @@ Shared vocabulary: `votes` `[A]` counts by answer id (`env.votes`); `answers` `[
 branch (`env.answer`); `history` `[k]` answer ids of one branch by depth (`env.history(i)`); an id
 of -1 is no answer, and never counts. All arrays are int64, masks bool. Every tie is broken by a
 rule that stands in the docstring. The functions give the same results compiled and interpreted.
+
+Every id is checked here, for Numba's `boundscheck` ends at the functions it compiles for others: an
+id that is out of range would read or write any memory of the process. The errors are IndexError for
+an id and ValueError for a size, the same compiled and interpreted. Masks and counts may be longer
+than what they are for: `[ceiling]` where `[n]` is asked.
 """
 
 import math
@@ -111,6 +116,10 @@ def entropy(votes: Ints) -> float:
     return 1.0 - spread / (count * math.log(count))
 
 
+MOST_ANSWERS = 1 << 16
+"""Answer ids are below it: a pool has at most 2**15 answers."""
+
+_MOST_COUNT = 2**31
 _TABULATED = 129
 
 
@@ -137,9 +146,14 @@ _BETA = _beta_table()
 def beta_tail(first: int, second: int) -> float:
     """P(p > 1/2) for p ~ Beta(first + 1, second + 1), whatever the order of the two.
 
+    Raises:
+        ValueError: a count is below 0, or 2**31 and more.
+
     >>> float(beta_tail(3, 0))
     0.9375
     """
+    if first < 0 or second < 0 or first >= _MOST_COUNT or second >= _MOST_COUNT:
+        raise ValueError("beta_tail: counts go from 0 to 2**31 - 1")
     if first < _TABULATED and second < _TABULATED:
         return float(_BETA[first, second])
     # The same as P(Binomial(n, 1/2) <= first): sum the shorter tail, halving as it grows.
@@ -154,7 +168,8 @@ def beta_tail(first: int, second: int) -> float:
             term /= 2
             tail /= 2
             halvings += 1
-    tail = math.ldexp(tail, int(halvings - n))
+    # Below 2**-1100 there is nothing, and the exponent must fit a C int.
+    tail = math.ldexp(tail, int(max(halvings - n, -1100)))
     return tail if first < second else 1.0 - tail
 
 
@@ -171,12 +186,21 @@ def beta_confidence(votes: Ints) -> float:
 
 @register_jitable
 def tally(answers: Ints, mask: Mask) -> Ints:
-    """Votes `[A]` by answer id of the `answers` `[n]` where `mask` `[n]`; -1 does not vote."""
-    size = 0
+    """Votes `[A]` by answer id of the `answers` `[n]` where `mask` `[n]`; -1 does not vote.
+
+    Raises:
+        IndexError: an answer id is 2**16 or more.
+        ValueError: `mask` is shorter than `answers`.
+    """
+    if len(mask) < len(answers):
+        raise ValueError("the mask must be as long as the answers")
+    last = -1
     for i in range(len(answers)):
-        if mask[i] and answers[i] >= size:
-            size = answers[i] + 1
-    votes = np.zeros(size, np.int64)
+        if mask[i] and answers[i] > last:
+            last = answers[i]
+    if last >= MOST_ANSWERS:
+        raise IndexError("answer ids go from -1 to 2**16 - 1")
+    votes = np.zeros(last + 1, np.int64)
     for i in range(len(answers)):
         if mask[i] and answers[i] >= 0:
             votes[answers[i]] += 1
@@ -188,6 +212,10 @@ def mode(answers: Ints, mask: Mask) -> int:
     """The most frequent of the `answers` `[n]` where `mask` `[n]`; -1 if there is none.
 
     Among equals the one that the lowest index has: what `Counter.most_common` gives.
+
+    Raises:
+        IndexError: an answer id is 2**16 or more.
+        ValueError: `mask` is shorter than `answers`.
 
     >>> mode(np.array([4, 7, 7, 4, -1]), np.ones(5, bool))
     4
@@ -236,7 +264,7 @@ def runs(history: Ints) -> Ints:
 
 
 def _sort_deepest_first(ids: Ints, depth: Ints) -> None:
-    """Sort in place, stably."""
+    """Sort in place, stably; every id must be checked."""
     ids[:] = ids[np.argsort(-depth[ids], kind="stable")]
 
 
@@ -259,9 +287,15 @@ def _sort_deepest_first_compiled(ids: Any, depth: Any) -> Any:
 def deepest_first(ids: Ints, depth: Ints) -> Ints:
     """`ids` `[m]` by `depth` `[n]`, the deepest first; equals keep their order.
 
+    Raises:
+        IndexError: an id is not from 0 to n - 1.
+
     >>> deepest_first(np.array([0, 1, 2]), np.array([4, 9, 4])).tolist()
     [1, 0, 2]
     """
+    for i in ids:
+        if i < 0 or i >= len(depth):
+            raise IndexError("deepest_first: an id is no index of the depths")
     ordered = ids.copy()
     _sort_deepest_first(ordered, depth)
     return ordered
@@ -272,8 +306,14 @@ def dissent(counts: Ints, ids: Ints, answers: Ints, winner: int) -> None:
     """Count in place, for each of `ids`, for how long its answer has not been `winner`.
 
     `counts` `[n]` and `answers` `[n]` are by branch; agreeing again starts from 0.
+
+    Raises:
+        IndexError: an id is not from 0 to n - 1; what stands before it is counted.
     """
+    n = min(len(counts), len(answers))
     for i in ids:
+        if i < 0 or i >= n:
+            raise IndexError("dissent: an id is no index of the counts and answers")
         if answers[i] == winner:
             counts[i] = 0
         else:
@@ -286,11 +326,16 @@ def outliers(ids: Ints, counts: Ints, patience: int, keep: int) -> Ints:
 
     At most m - keep of them, so that `keep` remain; equals in the order of `ids`.
 
+    Raises:
+        IndexError: an id is not from 0 to n - 1.
+
     >>> outliers(np.array([0, 1, 2]), np.array([5, 3, 7]), patience=4, keep=1).tolist()
     [2, 0]
     """
     n = 0
     for i in ids:
+        if i < 0 or i >= len(counts):
+            raise IndexError("outliers: an id is no index of the counts")
         n += counts[i] >= patience
     if n == 0:
         return ids[:0]
@@ -301,4 +346,4 @@ def outliers(ids: Ints, counts: Ints, patience: int, keep: int) -> Ints:
             found[n] = i
             n += 1
     _sort_deepest_first(found, counts)
-    return found[: max(0, len(ids) - keep)]
+    return found[: max(0, len(ids) - max(0, keep))]

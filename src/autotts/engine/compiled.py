@@ -6,13 +6,16 @@ itself and handed to the loop as an address.
 
 import functools
 import hashlib
+import warnings
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import config, njit, types
+from numba.core.errors import NumbaTypeSafetyWarning
 from numba.extending import register_jitable
 
 from autotts import control
@@ -227,6 +230,24 @@ def _with_helpers(solve: Callable[..., Any], tag: str, *, boundscheck: bool) -> 
     return scope[solve.__name__]
 
 
+@contextmanager
+def checked_throughout() -> Iterator[None]:
+    """Let what is compiled in the block check its indices, and write to nothing read-only.
+
+    `boundscheck` of a function is not handed down to those that Numba has for parts of NumPy, nor
+    to our vocabulary; its configuration is. And Numba only warns where an array that is read-only
+    is put in a dict of those that are not.
+    """
+    before = config.BOUNDSCHECK
+    config.BOUNDSCHECK = 1
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", NumbaTypeSafetyWarning)
+            yield
+    finally:
+        config.BOUNDSCHECK = before
+
+
 def compile_program(
     solve: Callable[..., Any],
     kinds: dict[str, type],
@@ -240,7 +261,8 @@ def compile_program(
         solve: `solve(env, p)`; what it calls of its module is compiled with it.
         kinds: int or float for each parameter, in the order in which they are passed.
         key: digest of the program's functions, for the cache; None compiles afresh.
-        boundscheck: whether an index out of bounds raises, as it does interpreted.
+        boundscheck: whether an index out of bounds raises, as it does interpreted, in all that
+            the program calls as well; for programs of others.
 
     Raises:
         numba.core.errors.NumbaError: it can't be compiled.
@@ -274,4 +296,5 @@ def compile_program(
     )
     exec(source, scope)
     scope["entry"].__qualname__ = f"entry_{tag}"
-    return compile_cached(scope["entry"], _I64(_I64), key=key, boundscheck=boundscheck)
+    with checked_throughout() if boundscheck else nullcontext():
+        return compile_cached(scope["entry"], _I64(_I64), key=key, boundscheck=boundscheck)

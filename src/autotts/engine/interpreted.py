@@ -63,9 +63,10 @@ class Env:
         return self._views["finish_order"][self._memory["before"] : self.n_finished]
 
     def history(self, i: int) -> np.ndarray:
+        i = _integer(i, "history: i")
         if not 0 <= i < self.n:
             raise ControlError(f"history({i}): {self._open_ids()}")
-        first = int(i) * self._memory["intervals"]
+        first = i * self._memory["intervals"]
         return self._views["history"][first : first + int(self.depth[i])]
 
     def active(self) -> np.ndarray:

@@ -369,6 +369,8 @@ def _just_finished(env: Any) -> Any:
 
 @overload_method(Env, "history")
 def _history(env: Any, i: Any) -> Any:
+    _need_integer(i, "history(i): i")
+
     def read(env: Any, i: Any) -> Any:
         s = _state(env)
         if i < 0 or i >= s.n:
@@ -380,6 +382,12 @@ def _history(env: Any, i: Any) -> Any:
 
 # What a program does. A message needs the state in words: where an action is not admitted, the
 # driver runs the episode again, interpreted.
+
+
+def _need_integer(value: Any, what: str) -> None:
+    """Refuse at compile time what the interpreted environment refuses: a number that is none."""
+    if not isinstance(value, int | types.Integer | types.Omitted):
+        raise TypingError(f"{what} must be an integer, not {value}")
 
 
 def _is_other_int(ids: Any) -> bool:
@@ -402,6 +410,8 @@ def _branch(env: Any, k: Any = None, probe: Any = True) -> Any:
 
         return open_one
 
+    _need_integer(k, "branch(k): k")
+
     def open_many(env: Any, k: Any = None, probe: Any = True) -> Any:
         first = env.n
         function = _state(env).actions[_BRANCH]
@@ -421,7 +431,9 @@ def _advance(env: Any, ids: Any, times: Any = 1, probe: Any = True) -> Any:
 
         return convert
 
-    if isinstance(times, types.Array):
+    if not isinstance(times, types.Array):
+        _need_integer(times, "advance(ids, times): times")
+    else:
 
         def advance_each(env: Any, ids: Any, times: Any = 1, probe: Any = True) -> Any:
             at, stride, k = _batch(ids)

@@ -47,8 +47,8 @@ NUMPY = _words(
     """abs absolute add all allclose amax amin any append arange arccos arcsin arctan arctan2 argmax
     argmin argsort argwhere around array array_equal asarray atleast_1d atleast_2d average bincount
     bool_ cbrt ceil clip column_stack concatenate convolve copy corrcoef cos cosh count_nonzero cov
-    cross cumprod cumsum deg2rad delete diag diff digitize divide divmod dot e ediff1d empty
-    empty_like equal euler_gamma exp exp2 expand_dims expm1 eye fabs finfo flatnonzero flip float32
+    cross cumprod cumsum deg2rad delete diag diff digitize divide divmod dot e ediff1d
+    equal euler_gamma exp exp2 expand_dims expm1 eye fabs finfo flatnonzero flip float32
     float64 floor floor_divide fmax fmin fmod full full_like gcd greater greater_equal heaviside
     histogram hstack hypot identity iinfo inf inner insert int16 int32 int64 int8 interp intersect1d
     isclose isfinite isin isinf isnan kron lcm less less_equal lexsort linspace log log10 log1p
@@ -450,6 +450,8 @@ class _Checker:
             self.say(node, "use `np.random.default_rng(a number)`, with a number as its seed")
         elif attr in ("partition", "argpartition"):
             self.say(node, f'np.{attr} is not stable; use `np.argsort(x, kind="stable")`')
+        elif attr in ("empty", "empty_like"):
+            self.say(node, f"np.{attr} shows what memory held before; use np.zeros")
         elif attr not in NUMPY:
             self.say(
                 node,
