@@ -9,7 +9,7 @@ from numba.core.registry import cpu_target
 from numba.core.typing.templates import builtin_registry
 
 from autotts.control import ARRAYS, SCALARS, env
-from autotts.discover.prompts import briefing
+from autotts.discovery.prompts import briefing
 from autotts.engine import interpreted, jit
 from autotts.programs import language
 
@@ -74,7 +74,7 @@ def test_the_source_check_lets_the_names_of_the_table_through():
 
 def test_explorers_are_told_the_table():
     assert env.markdown() in briefing.prompt("environment", table=env.markdown(), votes="")
-    assert env.markdown() in briefing.task(briefing.Rules())
+    assert env.markdown() in briefing.task(briefing.ProgramRules())
 
 
 def test_the_docs_have_the_table():
