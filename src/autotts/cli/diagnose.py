@@ -58,11 +58,12 @@ def diagnose(
     """Say what went wrong in a controller's episodes, and what would have happened otherwise."""
     from autotts import programs
     from autotts.diagnosis import digest, findings
+    from autotts.evaluation import Experiment
 
     options.check_file("--out", out)
     if draw is not None and question is None:
         raise SpecError("--draw needs --question: an episode is a draw of a question")
-    experiment = options.experiment(draws, budget, probe_tokens, max_branches, failed, seed)
+    experiment = Experiment(draws, budget, probe_tokens, max_branches, failed, seed)
     if len(place) == 1 and (place[0] / "run.toml").is_file():
         loaded, spec, experiment = _of_run(place[0], round_, draws)
         more = f"autotts diagnose {place[0]} --round {round_}"

@@ -48,14 +48,14 @@ def evaluate(
 ) -> None:
     """Evaluate controllers on stores: accuracy with its interval, and tokens."""
     from autotts import programs
-    from autotts.evaluation import Execution, Local
+    from autotts.evaluation import Execution, Experiment, Local
 
     options.check_file("--json", json)
     options.check_folder("--traces", traces)
     for text in controller:
         if controller.count(text) > 1:
             raise SpecError(f"-c {text}: a controller is named twice")
-    experiment = options.experiment(draws, budget, probe_tokens, max_branches, failed, seed)
+    experiment = Experiment(draws, budget, probe_tokens, max_branches, failed, seed)
     execution = Execution(jobs, timeout, audit, traces is not None, unsafe_no_sandbox)
     specs = [programs.parse(text) for text in controller]
     loaded, betas = options.load_stores(stores), options.parse_betas(beta)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.progress import Progress
 
-    from autotts.evaluation import Experiment, Ran
+    from autotts.evaluation import Ran
     from autotts.stores import Store
 
 Stores = Annotated[list[Path], typer.Argument(help="Stores, folders of them, or a quoted pattern.")]
@@ -37,20 +37,6 @@ Unsafe = Annotated[
     typer.Option("--unsafe-no-sandbox", help="Run a program even where no process can be sealed."),
 ]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")]
-
-
-def experiment(
-    draws: str,
-    budget: int | None,
-    probe_tokens: int,
-    max_branches: int,
-    failed: str,
-    seed: int,
-) -> "Experiment":
-    """The experiment that the options of these names ask for."""
-    from autotts.evaluation import Experiment
-
-    return Experiment(draws, budget, probe_tokens, max_branches, failed, seed)
 
 
 def print_audits(ran: "Iterable[Ran]") -> None:

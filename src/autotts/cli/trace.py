@@ -43,7 +43,7 @@ def trace(
     import numpy as np
 
     from autotts import programs
-    from autotts.evaluation import Execution, run_cells
+    from autotts.evaluation import Execution, Experiment, run_cells
 
     loaded = options.load_stores(store)
     if len(loaded) != 1 or len(controller) != 1:
@@ -52,7 +52,7 @@ def trace(
             f"trace shows one episode, so it needs one store and one -c; got {names} and"
             f" {', '.join(controller)}"
         )
-    experiment = options.experiment(draws, budget, probe_tokens, max_branches, failed, seed)
+    experiment = Experiment(draws, budget, probe_tokens, max_branches, failed, seed)
     questions, n_draws, _ = experiment.task(loaded[0]).orders.shape
     if question >= questions or draw >= n_draws:
         raise SpecError(

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -25,22 +27,27 @@ class Local:
     """
 
     def __init__(self, execution: Execution | None = None) -> None:
-        execution = execution or Execution()
-        allowance = Allowance(cell_seconds=execution.timeout_seconds)
-        self._in_process = InProcess(execution.jobs)
-        self.sandbox = Sandbox(allowance, unsafe=execution.unsafe, jobs=execution.jobs)
+        self._execution = execution or Execution()
 
     def __enter__(self) -> "Local":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.sandbox.close()
+        if "sandbox" in self.__dict__:
+            self.sandbox.close()
+
+    @cached_property
+    def sandbox(self) -> Sandbox:
+        """Where others' programs run; there from the first of them on."""
+        execution = self._execution
+        allowance = Allowance(cell_seconds=execution.timeout_seconds)
+        return Sandbox(allowance, unsafe=execution.unsafe, jobs=execution.jobs)
 
     def choose(self, spec: Spec) -> Driver:
         """The driver for a SPEC: a path is somebody else's program and runs sealed."""
         if spec.entry:
             return Released()
-        return self._in_process if spec.source.trusted else self.sandbox
+        return InProcess(self._execution.jobs) if spec.source.trusted else self.sandbox
 
     def run(
         self,
@@ -81,6 +88,7 @@ def evaluate(
     experiment: Experiment | None = None,
     execution: Execution | None = None,
     driver: Driver | None = None,
+    pairs: np.ndarray | None = None,
     on_ran: OnRan | None = None,
 ) -> Evaluation:
     """Evaluate controllers on stores.
@@ -89,47 +97,30 @@ def evaluate(
         specs: SPECs, as text or parsed.
         betas: sweep over these, for SPECs that name none.
         driver: runs the programs; this machine if not given.
+        pairs: `[E, 2]` int64 (question, draw) of the episodes; all by default.
         on_ran: called with what came out of each cell, for progress.
+
+    Returns:
+        What ran: by SPEC, then by beta, then by store.
 
     Raises:
         AutottsError: a store, a SPEC, a program or an episode fails; the message says which.
     """
     experiment, execution = experiment or Experiment(), execution or Execution()
     parsed = [programs.parse(spec) if isinstance(spec, str) else spec for spec in specs]
+    tasks = [experiment.task(store, pairs) for store in stores]
     ran: list[Ran] = []
     with opened(driver, execution) as chosen:
-        for spec in parsed:
-            ran += run_cells(
-                stores, spec, betas, experiment=experiment, execution=execution, driver=chosen,
-                on_ran=on_ran,
+        for spec in parsed if tasks else ():
+            ran += chosen.run(
+                cells_of(tasks, at_betas(spec, betas)),
+                audit=execution.audit, keep_log=execution.traces, on_ran=on_ran,
             )  # fmt: skip
     return Evaluation(ran, experiment, execution)
 
 
 def run_cells(
-    stores: Sequence[Store],
-    spec: Spec,
-    betas: Sequence[float] | None = None,
-    *,
-    experiment: Experiment | None = None,
-    execution: Execution | None = None,
-    driver: Driver | None = None,
-    pairs: np.ndarray | None = None,
-    on_ran: OnRan | None = None,
+    stores: Sequence[Store], spec: Spec, betas: Sequence[float] | None = None, **how: Any
 ) -> list[Ran]:
-    """One controller at several betas on several stores: by beta, then by store.
-
-    Args:
-        pairs: `[E, 2]` int64 (question, draw) of the episodes; all by default.
-        driver, betas, on_ran: as in `evaluate`.
-    """
-    experiment, execution = experiment or Experiment(), execution or Execution()
-    tasks = [experiment.task(store, pairs) for store in stores]
-    cells = cells_of(tasks, at_betas(spec, betas))
-    if not cells:
-        return []
-    with opened(driver, execution) as chosen:
-        return chosen.run(
-            cells,
-            audit=execution.audit, keep_log=execution.traces, on_ran=on_ran,
-        )  # fmt: skip
+    """One controller at several betas on several stores; `how` is as in `evaluate`."""
+    return evaluate(stores, [spec], betas=betas, **how).ran
