@@ -63,6 +63,9 @@ def save(figure: "Figure", stem: Path, formats: Sequence[str] = FORMATS) -> list
         )
     undated: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     written = []
+    # Laid out once: what a format would lay out again stays where it is.
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)
     with mpl.rc_context({"svg.hashsalt": "autotts", "pdf.fonttype": 42}):
         for name in formats:
             path = stem.with_name(f"{stem.name}.{name}")
