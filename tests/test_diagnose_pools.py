@@ -159,3 +159,10 @@ def test_no_race_is_run_where_the_branches_don_t_do():
     assert pools.first_finishers(few).columns == ["race", "first", "accuracy", "tokens"]
     assert pools.branch_features(pool(("R", "R"))).is_empty()
     assert "auc" in pools.branch_features(pool(("R", "R"))).columns
+
+
+@given(arrays(np.int64, (3, 9), elements=st.integers(0, 4)))
+def test_votes_of_prefixes_are_the_votes_of_each(finals):
+    votes = pools.prefix_votes(finals)
+    for k in range(1, 10):
+        np.testing.assert_array_equal(votes[:, k - 1], pools.vote(finals[:, :k]))

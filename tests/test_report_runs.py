@@ -236,12 +236,19 @@ def test_the_report_concludes_with_the_best_program_and_its_lead(report, run):
 
 
 def test_no_figure_stands_twice_unsaid(report):
-    """Each fact's name says which figure it is, and no two facts tell the same."""
+    """Each fact's name says which figure it is, on what."""
     names = [name for name, _ in report.facts]
     assert len(set(names)) == len(names)
-    for name, _ in report.facts:
-        if "area" in name and "cmc" not in name:
-            assert "as found" in name or "fresh" in name or "held-out" in name
+    for name, value in report.facts:
+        if "area" in name and value[0].isdigit():
+            assert re.search("as found|fresh|held-out|search questions", name), name
+
+
+def test_whoever_looks_on_is_told_what_is_computed(run):
+    parts: list[str] = []
+    from_run(run, on_part=parts.append)
+    assert {"replaying round 1", "replaying cmc", "diagnosing episodes"} <= set(parts)
+    assert parts[-1].startswith("describing ")
 
 
 @pytest.mark.parametrize("recorded", [True, False])

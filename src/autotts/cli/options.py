@@ -1,7 +1,8 @@
 """Options that several commands share."""
 
+import contextlib
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from autotts.evaluation import Ran
+    from autotts.reports.model import OnPart
     from autotts.stores import Store
 
 Stores = Annotated[list[Path], typer.Argument(help="Stores, folders of them, or a quoted pattern.")]
@@ -86,6 +88,14 @@ def progress() -> "Progress":
 
     screen = console(err=True)
     return Progress(console=screen, transient=True, disable=not screen.is_terminal)
+
+
+@contextlib.contextmanager
+def parts() -> "Iterator[OnPart]":
+    """Shows, to whoever looks on at a terminal, what is being computed."""
+    with progress() as shown:
+        task = shown.add_task("reading", total=None)
+        yield lambda part: shown.update(task, description=part)
 
 
 def load_stores(folders: Sequence[Path]) -> "list[Store]":

@@ -10,7 +10,7 @@ from autotts.cli.screen import console, say
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
-    from autotts.reports.model import Report
+    from autotts.reports.model import OnPart, Report
 
 Target = Annotated[
     Path, typer.Argument(help="A run's folder, or a file of `autotts evaluate --json`.")
@@ -35,7 +35,10 @@ def report(
     from autotts.reports.page import build
 
     options.check_file("--out", out)
-    page = build(load(target, stores, replay=replay))
+    with options.parts() as on_part:
+        made = load(target, stores, replay=replay, on_part=on_part)
+        on_part("writing the page")
+        page = build(made)
     write_text(out, page)
     say(f"wrote {out}, {len(page.encode()) / 1e6:.1f} MB")
 
@@ -46,6 +49,7 @@ def view(
     stores: Stores = None,
 ) -> None:
     """Serve a report to this machine's browser, following a run that goes on."""
+    from autotts.reports.model import unheard
     from autotts.reports.server import Server, Source
 
     followed = target / "events.jsonl" if target.is_dir() else target
@@ -57,7 +61,7 @@ def view(
         return f"{state.st_mtime_ns:x}-{state.st_size:x}"
 
     # What is live is read from the log alone, so that looking costs the run nothing.
-    source = Source(lambda: load(target, stores, replay=False), version)
+    source = Source(lambda: load(target, stores, replay=False, on_part=unheard), version)
     source.current()
     with Server(source, port=port) as server:
         say(f"{server.url}   (Ctrl-C ends it)")
@@ -81,11 +85,15 @@ def plot(
     from autotts.reports.plots import draw_all
 
     options.check_folder("--out", out)
-    drawn = load(target, stores, replay=replay)
-    known = list(dict.fromkeys(line.store for line in drawn.lines))
-    if store is not None and store not in known:
-        raise SpecError(f"--store {store}: there are {', '.join(known)}")
-    for path in draw_all(drawn, out, store=store, formats=formats.split(","), theme=theme):
+    with options.parts() as on_part:
+        drawn = load(target, stores, replay=replay, on_part=on_part)
+        known = list(dict.fromkeys(line.store for line in drawn.lines))
+        if store is not None and store not in known:
+            raise SpecError(f"--store {store}: there are {', '.join(known)}")
+        written = draw_all(
+            drawn, out, store=store, formats=formats.split(","), theme=theme, on_part=on_part
+        )
+    for path in written:
         say(f"wrote {path}")
 
 
@@ -137,7 +145,7 @@ def compare(
         screen.print(best.words)
 
 
-def load(target: Path, stores: list[Path] | None, *, replay: bool) -> "Report":
+def load(target: Path, stores: list[Path] | None, *, replay: bool, on_part: "OnPart") -> "Report":
     """The report of a run's folder or of a results file.
 
     Raises:
@@ -152,10 +160,10 @@ def load(target: Path, stores: list[Path] | None, *, replay: bool) -> "Report":
             raise SpecError("--stores: a run knows its stores; leave the option out")
         from autotts.reports.runs import from_run
 
-        return from_run(target, replay=replay)
+        return from_run(target, replay=replay, on_part=on_part)
     from autotts.reports import evaluations
 
     if not stores:
         return evaluations.from_results(target)
-    again = evaluations.evaluate_again(target, options.load_stores(stores))
-    return evaluations.from_evaluation(again, title=target.stem)
+    again = evaluations.evaluate_again(target, options.load_stores(stores), on_part=on_part)
+    return evaluations.from_evaluation(again, title=target.stem, on_part=on_part)

@@ -143,6 +143,17 @@ def vote(finals: Ints) -> Ints:
     return won
 
 
+def prefix_votes(finals: Ints) -> Ints:
+    """`[..., k]` the vote of the first 1, 2, ... k of the codes `[..., k]`."""
+    counts = np.zeros(finals.shape, np.int16)
+    won = np.empty_like(finals)
+    for j in range(finals.shape[-1]):
+        counts += finals == finals[..., j : j + 1]
+        best = np.argmax(counts[..., : j + 1], axis=-1)
+        won[..., j] = np.take_along_axis(finals, best[..., None], axis=-1)[..., 0]
+    return won
+
+
 def streaks(pool: Pool) -> NDArray[np.int16]:
     """`[Q, N, K]` how many probes up to this one are equal; 0 past a branch's end."""
     lengths = np.zeros(pool.probes.shape, np.int16)
@@ -379,9 +390,10 @@ def _race_costs(store: Store, width: int, n_draws: int, seed: int) -> Floats:
     best = np.full((len(store.gold), n_draws), np.inf)
     for race in sorted({1, *(2**k for k in range(1, 7) if 2**k <= width), width}):
         ends, finals = _race(store, race, n_draws, seed)
+        right = prefix_votes(finals) == store.gold[:, None, None]
         for first in range(1, race + 1):
-            right = vote(finals[..., :first]) == store.gold[:, None]
-            best = np.where(right, np.minimum(best, _race_tokens(ends, first)), best)
+            cost = np.minimum(best, _race_tokens(ends, first))
+            best = np.where(right[..., first - 1], cost, best)
     return best
 
 
@@ -394,10 +406,11 @@ def _settled_costs(store: Store, width: int, n_draws: int, seed: int) -> Floats:
     at = np.arange(questions)[:, None, None]
     finals = store.pool.finals[at, order].astype(np.int64)
     spent = np.cumsum(whole_tokens(store.pool)[at, order], axis=-1)
-    last = vote(finals)
+    votes = prefix_votes(finals)
+    last = votes[..., -1]
     settled = spent[..., -1].astype(np.float64)
     holds = np.ones(last.shape, bool)
     for k in range(width - 1, 0, -1):
-        holds &= vote(finals[..., :k]) == last
+        holds &= votes[..., k - 1] == last
         settled = np.where(holds, spent[..., k - 1], settled)
     return np.where(last == store.gold[:, None], settled, np.inf)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,11 @@ from autotts.reports.model import (
     GridRow,
     Line,
     Matrix,
+    OnPart,
     Point,
     Report,
     Waste,
+    unheard,
 )
 from autotts.reports.recordings import facts_of
 from autotts.reports.tables import by_store, store_means
@@ -98,6 +101,8 @@ def read_results(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any], Winn
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         rows, made_by = content["results"], content["made_by"]
+        if not rows:
+            raise ValueError("it has no results")
         for row in rows:
             for key in ("model", "dataset", "controller", "beta", "accuracy", "tokens"):
                 row[key]
@@ -110,7 +115,7 @@ def read_results(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any], Winn
     return rows, made_by, best
 
 
-def evaluate_again(path: Path, stores: Sequence[Store]) -> Evaluation:
+def evaluate_again(path: Path, stores: Sequence[Store], *, on_part: OnPart = unheard) -> Evaluation:
     """The evaluation that a results file came from, replayed, for what the file doesn't hold.
 
     Raises:
@@ -134,10 +139,11 @@ def evaluate_again(path: Path, stores: Sequence[Store]) -> Evaluation:
     experiment = Experiment(
         **{field.name: made_by[field.name] for field in dataclasses.fields(Experiment)}
     )
+    on_part("replaying the evaluation")
     return run([found[key] for key in wanted], specs, experiment=experiment)
 
 
-def from_evaluation(evaluation: Evaluation, *, title: str) -> Report:
+def from_evaluation(evaluation: Evaluation, *, title: str, on_part: OnPart = unheard) -> Report:
     """The report of an evaluation, with its questions and some episodes step by step.
 
     Args:
@@ -149,9 +155,15 @@ def from_evaluation(evaluation: Evaluation, *, title: str) -> Report:
         sweeps.setdefault(one.spec.text, {})[one.spec.beta] = one.spec
     with Local(evaluation.execution) as driver:
         again = replay_shown(
-            stores, [list(s.values()) for s in sweeps.values()], evaluation.experiment, driver
+            stores,
+            [list(s.values()) for s in sweeps.values()],
+            evaluation.experiment,
+            driver,
+            on_part=on_part,
         )
+        on_part("running the best on fresh draws")
         best = winner_of(evaluation, driver=driver)
+    on_part("drawing intervals")
     lines = _lines(evaluation)
     found = of_settings(
         [line for line in lines if line.store == lines[0].store], evaluation.curves()
@@ -171,10 +183,21 @@ def from_evaluation(evaluation: Evaluation, *, title: str) -> Report:
         matrices=tuple(
             matrix for task in evaluation.experiment.tasks(stores) for matrix in matrices_of(task)
         ),
-        episodes=tuple(episode for one in again for episode in episodes_of(one)),
-        waste=tuple(waste_of(again)),
-        pools=tuple(facts_of(store) for store in stores),
+        **told(again, stores, on_part=on_part),
     )
+
+
+def told(ran: Sequence[Ran], stores: Sequence[Store], *, on_part: OnPart) -> dict[str, Any]:
+    """The parts of a report that episodes shown again and stores tell."""
+    on_part("writing episodes down")
+    episodes = tuple(episode for one in ran for episode in episodes_of(one))
+    on_part("diagnosing episodes")
+    waste = tuple(waste_of(ran))
+    pools = []
+    for store in stores:
+        on_part(f"describing {store.name}")
+        pools.append(facts_of(store))
+    return {"episodes": episodes, "waste": waste, "pools": tuple(pools)}
 
 
 def replay_shown(
@@ -182,6 +205,8 @@ def replay_shown(
     sweeps: Sequence[Sequence[Spec]],
     experiment: Experiment,
     driver: Driver,
+    *,
+    on_part: OnPart,
 ) -> list[Ran]:
     """Some episodes of controllers once more, with logs: a few betas, a few draws.
 
@@ -197,6 +222,7 @@ def replay_shown(
         tasks.append(whole.some(np.array([[q, d] for q in range(questions) for d in shown])))
     ran = []
     for sweep in sweeps:
+        on_part(f"replaying episodes of {sweep[0].text}")
         nearest = {_nearest(sweep, beta).beta: _nearest(sweep, beta) for beta in SHOWN_BETAS}
         ran += driver.run(cells_of(tasks, nearest.values()), audit=AUDITED, keep_log=True)
     return ran
@@ -386,9 +412,8 @@ def _runs(values: Sequence[int]) -> tuple[int, ...]:
 
 def _read_runs(rounds: Sequence[int]) -> tuple[int, ...]:
     """(first round, intervals a round, rounds) of intervals read in these rounds, flat."""
-    numbers, counts = np.unique(np.array(rounds, np.int64), return_counts=True)
     runs: list[int] = []
-    for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+    for number, count in sorted(Counter(rounds).items()):
         if runs and runs[-3] + runs[-1] == number and runs[-2] == count:
             runs[-1] += 1
         else:

@@ -4,10 +4,14 @@ Plain values that turn into JSON as they are; accuracies in percent, tokens per 
 """
 
 import string
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from autotts.text import LETTERS
+
+OnPart = Callable[[str], None]
+"""Told, in a few words, which part of a report is being computed."""
 
 MEAN = "mean of the stores"
 """The store of a line that averages all of them."""
@@ -213,6 +217,10 @@ class Report:
     waste: tuple[Waste, ...] = ()
     pools: tuple[PoolFacts, ...] = ()
     live: bool = False
+
+
+def unheard(part: str) -> None:
+    """Where nobody looks on."""
 
 
 ALPHABET = (

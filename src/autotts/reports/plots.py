@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from autotts.reports import figures
-from autotts.reports.model import ALPHABET, Episode, Matrix, Report
+from autotts.reports.model import ALPHABET, Episode, Matrix, OnPart, Report, unheard
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +21,7 @@ def draw_all(
     store: str | None = None,
     formats: Sequence[str] = figures.FORMATS,
     theme: figures.Theme = "light",
+    on_part: OnPart = unheard,
 ) -> list[Path]:
     """Write every figure; returns the files.
 
@@ -30,6 +31,7 @@ def draw_all(
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, figure in _figures(report, store, theme):
+        on_part(f"drawing {name}")
         written += figures.save(figure, folder / name, formats)
     return written
 

@@ -17,24 +17,32 @@ from autotts.evaluation import Execution, Local
 from autotts.programs import Source, Spec, parse
 from autotts.reports.conclusion import of_run
 from autotts.reports.evaluations import (
-    episodes_of,
     grid_of,
     grid_row,
     lines_of,
     matrices_of,
     replay_shown,
-    waste_of,
+    told,
 )
-from autotts.reports.model import HELD_OUT, MEAN, GridRow, Line, Point, Report, Round
-from autotts.reports.recordings import facts_of
+from autotts.reports.model import (
+    HELD_OUT,
+    MEAN,
+    GridRow,
+    Line,
+    OnPart,
+    Point,
+    Report,
+    Round,
+    unheard,
+)
 from autotts.stores import Store
 
-SHOWN_PROGRAMS = 3
-"""Programs whose episodes a report shows beside the baselines': the best, and the latest others.
+SHOWN_PROGRAMS = 2
+"""Programs whose episodes a report shows beside the baselines': the best, and the latest other.
 Each is compiled anew in its sandbox, which takes seconds."""
 
 
-def from_run(path: Path, *, replay: bool = True) -> Report:
+def from_run(path: Path, *, replay: bool = True, on_part: OnPart = unheard) -> Report:
     """The report of a run, finished or not.
 
     Args:
@@ -60,19 +68,24 @@ def from_run(path: Path, *, replay: bool = True) -> Report:
         live=state.condition in ("empty", "begun"),
     )
     evaluated = [trial for trial in trials if trial.points]
-    return _replayed(report, folder, state, evaluated) if replay else report
+    return _replayed(report, folder, state, evaluated, on_part) if replay else report
 
 
 def _replayed(
-    report: Report, folder: RunFolder, state: RunState, trials: Sequence[Trial]
+    report: Report, folder: RunFolder, state: RunState, trials: Sequence[Trial], on_part: OnPart
 ) -> Report:
     settings = folder.settings
     stores = open_stores(settings.stores)
     experiment = settings.experiment()
     sources = {title(trial): _source(folder, trial) for trial in trials}
     with Scorer(stores, settings, folder.path / "evaluations") as scorer:
-        sweeps = {name: scorer.sweep(source) for name, source in sources.items()}
-        sweeps |= {name: scorer.baseline(name) for name in settings.baselines}
+        sweeps = {}
+        for name, source in sources.items():
+            on_part(f"replaying {name}")
+            sweeps[name] = scorer.sweep(source)
+        for name in settings.baselines:
+            on_part(f"replaying {name}")
+            sweeps[name] = scorer.baseline(name)
         reference = scorer.reference()
     best = report.best
     leads = {
@@ -93,7 +106,8 @@ def _replayed(
     ]
     baselines = [[parse(name).at(beta) for beta in settings.betas] for name in settings.baselines]
     with Local(Execution(unsafe=settings.unsafe)) as driver:
-        shown = replay_shown(stores, programs + baselines, experiment, driver)
+        shown = replay_shown(stores, programs + baselines, experiment, driver, on_part=on_part)
+    on_part("drawing intervals")
     return replace(
         report,
         conclusion=of_run(state, leads).words,
@@ -107,9 +121,7 @@ def _replayed(
         + tuple(line for line in report.lines if line.store == HELD_OUT),
         grids=tuple(grid_of(store, _grid_rows(store, sweeps)) for store in stores),
         matrices=tuple(m for task in experiment.tasks(stores) for m in matrices_of(task)),
-        episodes=tuple(episode for one in shown for episode in episodes_of(one)),
-        waste=tuple(waste_of(shown)),
-        pools=tuple(facts_of(store) for store in stores),
+        **told(shown, stores, on_part=on_part),
     )
 
 
@@ -207,15 +219,18 @@ def _facts(state: RunState) -> list[tuple[str, str]]:
         top = max(point.accuracy for point in best.points)
         facts += [
             ("best program", title(best)),
-            ("its frontier area on the search questions, as found", f"{best.area:.2f}"),
-            ("its best accuracy on them, as found", f"{top:.2f} %"),
+            ("its best accuracy on the search questions, as found", f"{top:.2f} %"),
         ]
-    if (again := state.winner) is not None:
-        # Of its facts the first two are told already.
-        facts += again.facts[2:]
+        if state.winner is None:
+            area = "its frontier area on the search questions, as found"
+            facts.append((area, f"{best.area:.2f}"))
+    if state.winner is not None:
+        facts += state.winner.facts
     if state.baselines:
         leader = max(state.baselines.values(), key=lambda scored: scored.area)
-        facts.append((f"frontier area of {leader.name} on them", f"{leader.area:.2f}"))
+        facts.append(
+            (f"frontier area of {leader.name} on the search questions", f"{leader.area:.2f}")
+        )
     if state.finalized is not None:
         name = f"round {state.finalized.trial}"
         found = state.finalized.results.controllers.get(name)
