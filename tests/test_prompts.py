@@ -1,6 +1,7 @@
 """What an explorer that reads is told: complete, in step with the code, and within its budget."""
 
 import re
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from autotts import votes
 from autotts.discovery.explorer import History, ProgramRules, Proposal, SweepPoint, Trial
 from autotts.discovery.prompts import briefing
-from autotts.discovery.prompts.replies import ends_inside_block, parse_reply
+from autotts.discovery.prompts.replies import ends_inside_block, parse_reply, parse_words, spoken
 from autotts.programs import language
 
 POINT = SweepPoint(0.5, 61.25, 90_000.0, 30_000.0, 0.15)
@@ -162,3 +163,79 @@ def test_words_cannot_drive_a_terminal() -> None:
     """Escape sequences of a model are shown, not obeyed."""
     text = f"## Idea\n\x1b]0;owned\x07One.\n```python\n{PROGRAM}```\n"
     assert parse_reply(text).idea == "␛]0;owned␇One."
+
+
+SOUND = PROGRAM.strip() + "\n"
+FENCED = f"## Idea\nOne.\n\n## Program\n```python\n{PROGRAM}```\n"
+DRAFT = "```python\ndef solve(env, p):\n    return env.nothing\n```\n"
+DOCUMENTED = f'"""Such as\n\n```python\nx = 1\n```\n"""\n\n\n{SOUND}'
+
+
+def indented(by: str) -> str:
+    return "".join(by + line for line in f"```python\n{PROGRAM}```\n".splitlines(keepends=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        (FENCED.replace("\n", "\r\n"), SOUND),
+        (FENCED.replace("\n", "\r"), SOUND),
+        (FENCED + "\r\n", SOUND),
+        (f"```markdown\n{FENCED}```\n", SOUND),
+        (f"```\n{FENCED}```\n", SOUND),
+        (f"## Idea\nOne.\n```python\n{DOCUMENTED}```\n## Learned\nTwo.\n", DOCUMENTED),
+        (f"````python\n{DOCUMENTED}````\n", DOCUMENTED),
+        (f"~~~\n{DOCUMENTED}~~~\n", DOCUMENTED),
+        (f"1. Idea: One.\n{indented('   ')}", SOUND),
+        (f"Idea: One.\n{indented('> ')}", SOUND),
+        (f"<think>\n{DRAFT}</think>\n{FENCED}", SOUND),
+        (f"<think>\n```python\ndef solve(env, p)</think>{FENCED}", SOUND),
+        (f"Thus {DRAFT}</think>\n{FENCED}", SOUND),
+        (f"{FENCED}<think>\n{DRAFT}</think>\n", SOUND),
+        (f"{FENCED}<think>\n{DRAFT}", SOUND),
+        (f"[THINK]{DRAFT}[/THINK]\n{FENCED}", SOUND),
+        (f"The tag `</think>` is one.\n{FENCED}", SOUND),
+        (f"<think>\n{FENCED}</think>\nThat is it.", ""),
+        (FENCED.removesuffix("```\n"), ""),
+        (SOUND, ""),
+    ],
+)
+def test_the_program_is_found_in_whatever_it_is_wrapped(text: str, source: str) -> None:
+    """Line ends, fences in fences and in docstrings, lists, quotes, drafts in the thinking."""
+    assert parse_reply(text).source == source
+
+
+@pytest.mark.parametrize("text", [f"<think>\n{FENCED}", FENCED.removesuffix("```\n"), SOUND])
+def test_a_reply_that_is_whole_needs_no_closing_marks(text: str) -> None:
+    assert parse_reply(text).source == ""
+    assert parse_reply(text, complete=True).source == SOUND
+
+
+def test_a_wrapped_reply_keeps_its_words() -> None:
+    for text in (FENCED, f"```markdown\n{FENCED}```\n", f"```\n{FENCED}```\n"):
+        assert parse_reply(text).idea == "One."
+
+
+def test_a_broken_program_is_found_for_its_author_to_mend() -> None:
+    """The last one, even if it is no Python and an earlier one is."""
+    broken = "def solve(env, p)\n    return -1\n"
+    assert parse_reply(f"{FENCED}\nBetter:\n```python\n{broken}```\n").source == broken
+
+
+MEGABYTE = 1_000_000
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["\n", "\r", " ", "```\n", "```python\n", "~", "`", "</think>", "<think>", "</think>\n", "#",
+     "Idea: ", "Idea:\n", "```\ndef solve(env, p):\n", "> ", "(", "* ", "- - ", "def solve"],
+)  # fmt: skip
+@pytest.mark.parametrize("end", ["", "x`"])
+def test_no_text_takes_long_to_read(piece: str, end: str) -> None:
+    text = "```python\ndef solve(env, p):\n" + piece * (MEGABYTE // len(piece)) + end
+    began = time.process_time()
+    parse_reply(text, complete=True)
+    ends_inside_block(text)
+    spoken(text)
+    parse_words(text)
+    assert time.process_time() - began < 4
