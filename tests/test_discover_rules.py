@@ -1,5 +1,6 @@
 """The rules of the search."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -80,3 +81,17 @@ def test_similarity_sees_structure_not_names():
     renamed = program().replace("first", "least")
     assert similarity(program(), renamed) == 1.0
     assert similarity(program(), "def solve(env, p):\n    return env.vote()\n") < 0.5
+
+
+def test_repetitive_programs_are_compared_at_once():
+    """Programs of the largest size allowed, of one statement or of two in turns."""
+    line = "    x = [a + b * c, d[e], f(g)]\n"
+    other = "    y = -h if i else (j, k)\n"
+    one, two = (
+        "def solve(env, p):\n" + body * (32_000 // len(body)) for body in (line, line + other)
+    )
+    began = time.monotonic()
+    found = check_novelty(one, (), [Earlier(f"round {n}", two, ()) for n in range(20)])
+    assert time.monotonic() - began < 5
+    assert found == []
+    assert 0.3 < similarity(one, two) < 0.9
