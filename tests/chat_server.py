@@ -151,3 +151,35 @@ def resets(handler: Handler) -> None:
 def stops_short(handler: Handler) -> None:
     handler.begin()
     handler.chunk("I think that")
+
+
+def sends(body: bytes, kind: str = "text/event-stream", **headers: str) -> Step:
+    """Answers with a body of any kind, and with status 200."""
+
+    def step(handler: Handler) -> None:
+        handler.begin(200, kind, **headers)
+        handler.wfile.write(body)
+
+    return step
+
+
+def completes(text: str, usage: Any = None, reason: str = "stop", **message: Any) -> Step:
+    """A whole completion, whether or not a stream was asked for."""
+    said = {"role": "assistant", "content": text, **message}
+    choice = {"index": 0, "message": said, "finish_reason": reason}
+    return sends(json.dumps({"choices": [choice], "usage": usage}).encode(), "application/json")
+
+
+def forbids(step: Step, *names: str, status: int = 422) -> Step:
+    """Refuses requests with these fields, naming one at a time, and answers others by a step."""
+
+    def checked(handler: Handler) -> None:
+        found = [name for name in names if name in handler.server.requests[-1][1]]
+        if not found:
+            step(handler)
+            return
+        handler.begin(status, "application/json")
+        wrong = {"type": "extra_forbidden", "loc": ["body", found[0]], "msg": "Extra inputs"}
+        handler.wfile.write(json.dumps({"detail": [wrong]}).encode())
+
+    return checked

@@ -11,12 +11,12 @@ import chat_server as served
 import discover_toy as toy
 from autotts.discovery.explorers import chat, models
 from autotts.discovery.explorers.chat import make
-from autotts.discovery.loop import SessionEnd
+from autotts.discovery.loop import Discovery, SessionEnd
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import RunLimits
-from autotts.errors import SpecError
+from autotts.errors import ProposalError, ServerError, SpecError
 
-pytest.importorskip("openai", reason="the extra `explorers` is not installed")
+pytest.importorskip("httpx2", reason="the extra `explorers` is not installed")
 
 KEY = "sk-a-key-that-must-not-be-written"
 BROKEN = "def schedule(beta):\n    return {'a': beta}\n\n\ndef solve(env, p)\n    return 0\n"
@@ -258,6 +258,13 @@ def test_without_a_price_nothing_is_free(tmp_path: Path) -> None:
         ({"model": "m", "base_url": "http://host/v1", "timeout": "soon"}, "timeout='soon'"),
         ({"model": "m", "modell": "n"}, "did you mean model"),
         ({"model": "m", "provider": "nobody"}, "there are openai and anthropic"),
+        ({"model": "m", "base_url": "host:8000/v1"}, "no scheme; do you mean http://host:8000/v1"),
+        ({"model": "m", "base_url": "http://host/v1/chat/completions"}, "leave out"),
+        ({"model": "m", "base_url": "http://host/v1 "}, "spaces"),
+        ({"model": "m", "omit": "seed,sed"}, "sed can't be left out; of seed, stream"),
+        ({"model": "m", "extra_body": "{top_p: 1}"}, "extra_body is no JSON"),
+        ({"model": "m", "extra_body": "[" * 100_000}, "extra_body is no JSON"),
+        ({"model": "m", "extra_body": '{"model": "n"}'}, "without model, messages, stream"),
     ],
 )
 def test_wrong_options_say_what_would_work(
@@ -269,42 +276,107 @@ def test_wrong_options_say_what_would_work(
         make(options)
 
 
-def test_a_missing_client_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SpecError, match=r'openai: pip install "autotts\[explorers\]"'):
-        make({"model": "m", "base_url": "http://host/v1"})
+def test_a_key_in_an_option_is_not_recorded() -> None:
+    with pytest.raises(SpecError, match="no key in extra_body") as caught:
+        make({"model": "m", "base_url": "http://host/v1", "extra_body": f'{{"key": "{KEY}"}}'})
+    assert KEY not in str(caught.value)
 
 
-def test_the_anthropic_api_is_spoken_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Text, end and counts from its events; an overloaded server is a failure that passes."""
-    pytest.importorskip("anthropic")
-    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+@pytest.mark.parametrize(
+    "step",
+    [
+        served.completes(reply(toy.program()), {"prompt_tokens": None, "total_tokens": 9}),
+        served.completes("", reasoning_content=reply(toy.program())),
+        served.says(f"<think>\n{reply(CHEAT)}</think>\n{reply(toy.program())}", tokens=None),
+        served.says(f"```markdown\n{reply(toy.program())}```\n".replace("\n", "\r\n")),
+        served.forbids(served.says(reply(toy.program())), "seed", "stream_options"),
+        served.completes([{"type": "text", "text": reply(toy.program())}]),  # type: ignore[arg-type]
+    ],
+)
+def test_odd_servers_are_understood_at_once(step: served.Step, tmp_path: Path, store: Path) -> None:
+    """One paid call, one program, and counts that are numbers."""
+    with served.serving(step) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 1)
+        best = run.go().best
+    assert best is not None
+    assert best.proposal.source == toy.program()
+    assert run.replies == ["answered"]
+    usage = best.proposal.usage
+    assert (usage.calls, usage.input_tokens > 0, usage.output_tokens > 0) == (1, True, True)
 
-    def step(handler: served.Handler) -> None:
-        handler.begin()
-        usage = {"input_tokens": 70, "output_tokens": 1}
-        message = {"id": "m", "type": "message", "role": "assistant", "model": "c", "content": []}
-        started = {**message, "usage": usage, "stop_reason": None, "stop_sequence": None}
-        handler.event({"type": "message_start", "message": started}, "message_start")
-        for text in ("Hel", "lo"):
-            delta = {"type": "text_delta", "text": text}
-            body = {"type": "content_block_delta", "index": 0, "delta": delta}
-            handler.event(body, "content_block_delta")
-        end = {"stop_reason": "max_tokens", "stop_sequence": None}
-        body = {"type": "message_delta", "delta": end, "usage": {"output_tokens": 9}}
-        handler.event(body, "message_delta")
-        handler.event({"type": "message_stop"}, "message_stop")
 
-    asked = models.Asked((("user", "hi"),), 100, None, 1)
-    with served.serving(step, served.fails(529)) as server:
-        model = models.AnthropicModel("c", server.url.removesuffix("/v1"), 5.0)
-        outcome = model.send(asked)
-        assert model.send(asked).kind == "failed"
-    assert (outcome.kind, outcome.text) == ("cut", "Hello")
-    assert (outcome.input_tokens, outcome.output_tokens) == (70, 9)
+def test_what_the_server_does_not_do_is_said_once(tmp_path: Path, store: Path) -> None:
+    step = served.forbids(served.says(reply(toy.program()), tokens=None), "seed")
+    with served.serving(step) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 3)
+        said: list[str] = []
+        with RunFolder(run.folder).open() as opened:
+            Discovery(opened, run.explorer, said.append).go()
+    assert len([line for line in said if "refuses the field seed" in line]) == 1
+    assert len([line for line in said if "does not count tokens" in line]) == 1
+
+
+def test_a_refusal_fails_at_once_with_the_servers_words(tmp_path: Path, store: Path) -> None:
+    """And costs nothing."""
+    step = served.sends(b'{"error": {"message": "no such key", "code": 401}}')
+    with served.serving(step) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 1)
+        run.go()
+        assert len(server.requests) == 1
+    assert "no such key" in run.events("failed")[0]["reason"]
+    assert run.events("reply")[0]["usage"] == {
+        "calls": 1, "input_tokens": 0, "output_tokens": 0, "usd": 0.0,
+    }  # fmt: skip
+
+
+def test_a_server_that_was_mended_is_asked_again(tmp_path: Path, store: Path) -> None:
+    """A run that stopped on a refusal, or on an error of ours, goes on when it is resumed."""
+    with served.serving(served.fails(401), served.says(reply(toy.program()))) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 1)
+        run.go()
+        log = run.folder / "events.jsonl"
+        kept = log.read_bytes().splitlines(keepends=True)
+        upto = next(n for n, line in enumerate(kept) if b'"event": "failed"' in line)
+        log.write_bytes(b"".join(kept[:upto]))
+        assert run.go().best is not None
+        assert len(server.requests) == 2
+        replied = next(n for n, line in enumerate(kept) if b'"event": "reply"' in line)
+        broke = json.loads(kept[replied])
+        del broke["reply"]
+        broke |= {"event": "call-failed", "error": "TypeError: no"}
+        log.write_bytes(b"".join(kept[:replied]) + json.dumps(broke).encode() + b"\n")
+        assert run.go().best is not None
+        assert len(server.requests) == 3
+
+
+def test_a_record_without_counts_can_be_read(tmp_path: Path, store: Path) -> None:
+    """Older runs recorded null where a server counted nothing."""
+    with served.serving(served.says(reply(toy.program()))) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 1)
+        run.go()
+        log = run.folder / "events.jsonl"
+        kept = log.read_bytes().splitlines(keepends=True)
+        upto = next(n for n, line in enumerate(kept) if b'"event": "proposed"' in line)
+        nulls = b"".join(kept[:upto]).replace(b'"input_tokens": 100', b'"input_tokens": null')
+        log.write_bytes(nulls)
+        assert run.go().best is not None
+        assert len(server.requests) == 1
+
+
+def test_a_run_of_refusals_says_so_to_the_loop(tmp_path: Path, store: Path) -> None:
+    """What will not pass is another error than what may: the loop need not try each round."""
+    with served.serving(served.fails(403), served.fails(500)) as server:
+        run = Chatted(tmp_path / "run", store, server.url, 1, retries="0", proposals=1)
+        with RunFolder(run.folder).open() as opened:
+            session = Discovery(opened, run.explorer, lambda words: None)
+            with pytest.raises(ServerError):
+                run.explorer.propose(session._turn(1))
+            with pytest.raises(ProposalError) as caught:
+                run.explorer.propose(session._turn(2))
+    assert not isinstance(caught.value, ServerError)
 
 
 def test_the_wait_doubles_up_to_a_limit() -> None:
-    waits = models.backoff(2.0, 10.0)
-    assert [next(waits) for _ in range(5)] == [2.0, 4.0, 8.0, 10.0, 10.0]
+    waits = models.backoff(20.0)
+    assert [next(waits) for _ in range(5)] == [20.0, 40.0, 80.0, 120.0, 120.0]
     assert chat.OPTIONS["repairs"] == "1"

@@ -41,5 +41,5 @@ class RunError(AutottsError):
     """A run folder that can't be created, read, locked or resumed."""
 
 
-class ServerError(AutottsError):
-    """A model server that refused, failed, or answered something unreadable."""
+class ServerError(ProposalError):
+    """A model server that refuses what it is asked, and would again: a key, a model, a limit."""

@@ -1,36 +1,54 @@
-"""Model servers for the chat explorer: one streamed reply, and every way in which it can fail.
+"""Model servers for the chat explorer: one reply, and every way in which it can fail.
 
 `OpenAIModel` speaks to any server with the chat-completions protocol, `AnthropicModel` to the
 Anthropic API. Both return an `Outcome` and raise nothing that a server can cause: a failure is a
 result, recorded like any other.
 """
 
-import functools
-import importlib.util
-import math
 import os
+import re
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autotts.discovery.explorer import Record, Usage
+from autotts.discovery.explorers.completions import Completion, read_completion
+from autotts.discovery.explorers.transport import Response, Transport, check_address
 from autotts.errors import SpecError
 from autotts.text import clean
 
 Kind = Literal[
-    "answered", "cut", "empty", "busy", "failed", "timeout", "disconnected", "unreadable", "refused"
-]
-"""How a call ended. All but `answered`, `cut` and `refused` may go better the next time."""
+    "answered", "cut", "filtered", "refused",
+    "empty", "busy", "failed", "timeout", "disconnected", "unreadable",
+]  # fmt: skip
+"""How a call ended. All but the first four may go better the next time."""
 
-FINAL: frozenset[str] = frozenset({"answered", "cut", "refused"})
+FINAL: frozenset[str] = frozenset({"answered", "cut", "filtered", "refused"})
+LEFT_OUT = ("seed", "stream", "stream_options", "temperature", "max_tokens")
+"""Fields of a request that a server can do without."""
+_OPENAI, _ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com"
 _DETAIL_BYTES = 500
 _BYTES_PER_TOKEN = 3
 """Fewer than text has, so that a count from it is rather too large."""
+_TEMPLATE_TOKENS = 64
+"""What a server adds to the messages, about."""
+_UNCOUNTED_TOKENS = 100_000
+"""By how much a server's count may exceed what can be seen: prompts and thinking of its own."""
+_BYTES_PER_REPLY, _BYTES_PER_REPLY_TOKEN = 1_000_000, 1_000
+"""What a body may have; a stream takes some 300 bytes for a token."""
+_LONGEST_TEXT = 2_000_000
+LONGEST_WAIT_SECONDS = 120.0
+_SHORTEST_SECRET = 8
+"""Characters; shorter keys are words such as `none`, and replies may hold them."""
+_CUT = ("length", "max_tokens", "model_length", "max_output_tokens")
+_FILTERED = ("content_filter", "content_filtered", "refusal", "safety", "sensitive")
+_NO_MONEY = ("insufficient_quota", "billing", "insufficient_balance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +58,24 @@ class Outcome:
     text: the reply, or as much of it as came.
     detail: what the server said of a failure; no keys in it.
     retry_after: seconds the server asked to wait; 0 if it did not say.
-    reported: whether the server counted the tokens; else they are estimated from the bytes.
+    size: bytes that came of the reply and of what the model thought aloud.
+    input_tokens, output_tokens: as the server counted them; None where it did not, or not credibly.
+    left_out: fields of the request that the server refused, and that were not sent again.
     """
 
     kind: Kind
     text: str = ""
     detail: str = ""
     retry_after: float = 0.0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    reported: bool = False
+    size: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def reported(self) -> bool:
+        """Whether the server counted the tokens; what it did not is estimated from the bytes."""
+        return self.input_tokens is not None and self.output_tokens is not None
 
     def record(self) -> Record:
         return {
@@ -58,30 +84,40 @@ class Outcome:
             "detail": self.detail,
             "retry_after": self.retry_after,
             "reported": self.reported,
+            "left_out": list(self.left_out),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request: the messages in turns, user first, and what the reply may take."""
+    """A request: the messages in turns, user first, and what the reply may take.
+
+    seconds: how long it may take, if that is shorter than the time-out; None without a limit.
+    """
 
     messages: Sequence[tuple[str, str]]
     max_tokens: int
     temperature: float | None
     seed: int
+    seconds: float | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the messages."""
+        return sum(len(text.encode(errors="replace")) for _, text in self.messages)
 
     @property
     def input_tokens(self) -> int:
         """An upper estimate from the bytes."""
-        return estimate_tokens("".join(text for _, text in self.messages)) + 64
+        return _tokens(self.size) + _TEMPLATE_TOKENS
 
 
 class Price(BaseModel):
     """US dollars per million tokens of a model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
+    input: float = Field(ge=0, allow_inf_nan=False)
+    output: float = Field(ge=0, allow_inf_nan=False)
 
     def of(self, input_tokens: int, output_tokens: int) -> float:
         return (input_tokens * self.input + output_tokens * self.output) / 1e6
@@ -93,19 +129,25 @@ class Model(Protocol):
     def send(self, asked: Asked) -> Outcome: ...
 
 
-def estimate_tokens(text: str) -> int:
-    """Tokens of a text, rather too many."""
-    return -(-len(text.encode()) // _BYTES_PER_TOKEN)
+def _tokens(size: int) -> int:
+    """Tokens of so many bytes of text, rather too many."""
+    return -(-size // _BYTES_PER_TOKEN)
 
 
 def usage_of(outcome: Outcome, asked: Asked, price: Price | None) -> Usage:
-    """What a call cost. Only what was refused before it was read is free."""
-    if outcome.reported:
-        given, made = outcome.input_tokens, outcome.output_tokens
-    elif outcome.kind in ("busy", "failed", "refused") and not outcome.text:
+    """What a call cost: what the server counted, and an estimate of what it did not.
+
+    Only what was refused before it was read is free.
+    """
+    given, made = outcome.input_tokens, outcome.output_tokens
+    unread = outcome.kind in ("busy", "failed", "refused") and not outcome.text
+    if unread and not outcome.reported:
         return Usage(calls=1)
-    else:
-        given, made = asked.input_tokens, estimate_tokens(outcome.text)
+    if given is None:
+        given = asked.input_tokens
+    if made is None:
+        # A server that was told a limit made no more.
+        made = min(_tokens(outcome.size), asked.max_tokens)
     return Usage(1, given, made, None if price is None else price.of(given, made))
 
 
@@ -116,14 +158,26 @@ def read_price(path: Path, model: str) -> Price:
         SpecError: it can't be read, or doesn't have the model.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
         if model not in table:
             raise SpecError(f"{path}: no price of {model!r}; it has {', '.join(table) or 'none'}")
         return Price.model_validate(table[model])
     except OSError as error:
         raise SpecError(f"{path}: {error.strerror}; need a price table") from error
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise SpecError(f"{path}: {error}") from error
+
+
+def read_key(name: str) -> str:
+    """A key from the environment; "" if there is none.
+
+    Raises:
+        SpecError: it can't be sent.
+    """
+    key = os.environ.get(name, "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise SpecError(f"explorer chat: the key in {name} has characters that no key has")
+    return key
 
 
 def redact(text: str, secrets: Mapping[str, str]) -> str:
@@ -134,237 +188,288 @@ def redact(text: str, secrets: Mapping[str, str]) -> str:
     return text
 
 
-def need_extra(package: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """How a server is asked, beside the messages.
+
+    base_url: "" for the address in the environment, and without that the provider's own.
+    omit: fields of `LEFT_OUT` that are not sent.
+    extra: further fields of the body.
     """
+
+    model: str
+    base_url: str = ""
+    timeout_seconds: float = 600.0
+    omit: frozenset[str] = frozenset()
+    extra: Record = field(default_factory=dict)
+
+
+def openai_model(request: Request) -> "ServerModel":
+    """A model behind the chat-completions protocol.
+
     Raises:
-        SpecError: the package of the extra is not installed.
+        SpecError: the HTTP client is not installed, the address or the environment's proxy is none,
+            or the key of OpenAI itself is missing.
     """
-    if importlib.util.find_spec(package) is None:
-        raise SpecError(f'explorer chat needs {package}: pip install "autotts[explorers]"')
-
-
-class OpenAIModel:
-    """A model behind the chat-completions protocol."""
-
-    def __init__(self, model: str, base_url: str, timeout_seconds: float) -> None:
-        """
-        Args:
-            base_url: "" for OPENAI_BASE_URL, and without that OpenAI itself.
-
-        Raises:
-            SpecError: the client is not installed, or the key of OpenAI itself is missing.
-        """
-        need_extra("openai")
-        self._model = model
-        self._base_url = base_url or os.environ.get("OPENAI_BASE_URL", "")
-        self._timeout = timeout_seconds
-        # OpenAI's own models want the new name of the limit; many servers know the old one only.
-        self._limit = "max_tokens" if self._base_url else "max_completion_tokens"
-        if not self._base_url and not os.environ.get("OPENAI_API_KEY"):
-            raise SpecError(
-                "explorer chat needs OPENAI_API_KEY in the environment, or the address of a server"
-                " that takes none: --base-url http://localhost:8000/v1"
-            )
-
-    @functools.cached_property
-    def _client(self) -> Any:
-        import httpx2
-        import openai
-
-        return openai.OpenAI(
-            # Servers of one's own take no key; the client wants one all the same.
-            api_key=os.environ.get("OPENAI_API_KEY") or "none",
-            base_url=self._base_url or None,
-            timeout=httpx2.Timeout(self._timeout, connect=min(self._timeout, 30.0)),
-            max_retries=0,
+    address = request.base_url or os.environ.get("OPENAI_BASE_URL", "").strip()
+    key = read_key("OPENAI_API_KEY")
+    if not address and not key:
+        raise SpecError(
+            "explorer chat needs OPENAI_API_KEY in the environment, or the address of a server"
+            " that takes none: --base-url http://localhost:8000/v1"
         )
-
-    def send(self, asked: Asked) -> Outcome:
-        import openai
-
-        received = _Received(self._timeout)
-        return _guarded(lambda: self._stream(asked, received), received, openai, "OPENAI_API_KEY")
-
-    def _stream(self, asked: Asked, received: "_Received") -> None:
-        options: dict[str, Any] = {self._limit: asked.max_tokens}
-        if asked.temperature is not None:
-            options["temperature"] = asked.temperature
-        stream = self._client.chat.completions.create(
-            model=self._model,
-            messages=[{"role": role, "content": text} for role, text in asked.messages],
-            seed=asked.seed,
-            stream=True,
-            stream_options={"include_usage": True},
-            **options,
-        )
-        with stream:
-            for chunk in stream:
-                received.go_on()
-                for choice in chunk.choices or ():
-                    received.text.append((choice.delta and choice.delta.content) or "")
-                    received.reason = choice.finish_reason or received.reason
-                if chunk.usage is not None:
-                    received.tokens = (chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
-        received.cut = received.reason == "length"
-
-
-class AnthropicModel:
-    """A model of the Anthropic API."""
-
-    def __init__(self, model: str, base_url: str, timeout_seconds: float) -> None:
-        """
-        Raises:
-            SpecError: the client is not installed, or the key is missing.
-        """
-        need_extra("anthropic")
-        self._model = model
-        self._base_url = base_url
-        self._timeout = timeout_seconds
-        if not os.environ.get("ANTHROPIC_API_KEY"):
-            raise SpecError("explorer chat needs ANTHROPIC_API_KEY in the environment")
-
-    @functools.cached_property
-    def _client(self) -> Any:
-        import anthropic
-
-        return anthropic.Anthropic(
-            api_key=os.environ["ANTHROPIC_API_KEY"],
-            base_url=self._base_url or None,
-            timeout=self._timeout,
-            max_retries=0,
-        )
-
-    def send(self, asked: Asked) -> Outcome:
-        import anthropic
-
-        received = _Received(self._timeout)
-        key = "ANTHROPIC_API_KEY"
-        return _guarded(lambda: self._stream(asked, received), received, anthropic, key)
-
-    def _stream(self, asked: Asked, received: "_Received") -> None:
-        options = {} if asked.temperature is None else {"temperature": asked.temperature}
-        stream = self._client.messages.create(
-            model=self._model,
-            messages=[{"role": role, "content": text} for role, text in asked.messages],
-            max_tokens=asked.max_tokens,
-            stream=True,
-            **options,
-        )
-        given = made = 0
-        with stream:
-            for event in stream:
-                received.go_on()
-                if event.type == "message_start":
-                    given, made = (
-                        event.message.usage.input_tokens,
-                        event.message.usage.output_tokens,
-                    )
-                elif event.type == "content_block_delta" and event.delta.type == "text_delta":
-                    received.text.append(event.delta.text)
-                elif event.type == "message_delta":
-                    made = event.usage.output_tokens
-                    received.reason = event.delta.stop_reason or received.reason
-                    received.tokens = (given, made)
-        received.cut = received.reason == "max_tokens"
-
-
-class _Received:
-    """What has come of a stream so far."""
-
-    def __init__(self, timeout_seconds: float) -> None:
-        self._timeout = timeout_seconds
-        self._deadline = math.inf
-        self.text: list[str] = []
-        self.tokens: tuple[int, int] | None = None
-        self.reason = ""
-        self.cut = False
-        self.begun = False
-
-    def go_on(self) -> None:
-        """Note that something came.
-
-        Raises:
-            TimeoutError: the whole reply takes too long, though it has not been silent.
-        """
-        now = time.monotonic()
-        if not self.begun:
-            self.begun = True
-            self._deadline = now + self._timeout
-        if now > self._deadline:
-            raise TimeoutError
-
-
-def _guarded(read: Callable[[], None], received: _Received, sdk: Any, key: str) -> Outcome:
-    """Read a stream; whatever goes wrong becomes an outcome.
-
-    Args:
-        sdk: the client's package; both name their exceptions alike.
-        key: name of the key in the environment; its value is kept out of the outcome.
-    """
-    secrets = {key: os.environ.get(key, "")}
-    try:
-        read()
-    except sdk.APIStatusError as error:
-        return _of_status(error, secrets)
-    except (sdk.APITimeoutError, TimeoutError):
-        return _outcome("timeout", received, "the server did not answer in time")
-    except sdk.APIConnectionError as error:
-        kind: Kind = "disconnected" if received.begun else "failed"
-        cause = error.__cause__ or error
-        return _outcome(kind, received, redact(f"{type(cause).__name__}: {cause}", secrets))
-    except (sdk.APIResponseValidationError, ValueError, AttributeError, TypeError) as error:
-        # What is no JSON, or JSON of another shape than the protocol's.
-        words = f"{type(error).__name__}: {error}"
-        return _outcome("unreadable", received, redact(words, secrets))
-    except sdk.APIError as error:
-        # An error that the server reported inside the stream.
-        return _outcome("failed", received, redact(error.message, secrets))
-    if not received.begun:
-        return _outcome("unreadable", received, "the reply is no stream of events")
-    if not received.reason and received.tokens is None:
-        return _outcome("disconnected", received, "the stream ended before the reply did")
-    if received.cut:
-        return _outcome("cut", received, "the reply reached its length limit")
-    return _outcome("answered" if "".join(received.text).strip() else "empty", received, "")
-
-
-def _outcome(kind: Kind, received: _Received, detail: str) -> Outcome:
-    given, made = received.tokens or (0, 0)
-    return Outcome(
-        kind=kind,
-        text="".join(received.text),
-        detail=clean(detail)[:_DETAIL_BYTES],
-        input_tokens=given,
-        output_tokens=made,
-        reported=received.tokens is not None,
+    # OpenAI's own models want the new name of the limit; many servers know the old one only.
+    limits = ("max_tokens", "max_completion_tokens")
+    return ServerModel(
+        request,
+        url=check_address(
+            address or _OPENAI, "base_url" if request.base_url else "OPENAI_BASE_URL"
+        ),
+        path="/chat/completions",
+        headers={"authorization": f"Bearer {key}"} if key else {},
+        secrets={"OPENAI_API_KEY": key},
+        limits=limits if address else limits[::-1],
     )
 
 
-def _of_status(error: Any, secrets: Mapping[str, str]) -> Outcome:
-    """A reply that is an error of HTTP."""
-    status = int(error.status_code)
-    kind: Kind = "refused"
-    if status == 429:
-        kind = "busy"
-    elif status in (408, 409) or status >= 500:
-        kind = "failed"
-    detail = clean(redact(str(error.message), secrets))[:_DETAIL_BYTES]
-    return Outcome(kind, detail=detail, retry_after=_retry_after(error.response.headers))
+def anthropic_model(request: Request) -> "ServerModel":
+    """A model of the Anthropic API.
+
+    Raises:
+        SpecError: as for `openai_model`.
+    """
+    address = request.base_url or os.environ.get("ANTHROPIC_BASE_URL", "").strip()
+    key = read_key("ANTHROPIC_API_KEY")
+    if not key:
+        raise SpecError("explorer chat needs ANTHROPIC_API_KEY in the environment")
+    name = "base_url" if request.base_url else "ANTHROPIC_BASE_URL"
+    return ServerModel(
+        replace(request, omit=request.omit | {"seed", "stream_options"}),
+        url=check_address(address or _ANTHROPIC, name).removesuffix("/v1"),
+        path="/v1/messages",
+        headers={"x-api-key": key, "anthropic-version": "2023-06-01"},
+        secrets={"ANTHROPIC_API_KEY": key},
+        limits=("max_tokens",),
+    )
+
+
+class ServerModel:
+    """A model behind HTTP. A field that the server refuses is not sent again."""
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        url: str,
+        path: str,
+        headers: Mapping[str, str],
+        secrets: Mapping[str, str],
+        limits: tuple[str, ...],
+    ) -> None:
+        """
+        Args:
+            secrets: keys by name, kept out of all that is returned.
+            limits: names of the field that limits the reply, the one to try first.
+        """
+        self._request = request
+        self._omit = request.omit
+        self._limits = limits
+        self._address = url + path
+        self._path = path
+        self._headers = headers
+        self._secrets = secrets
+        self._server = Transport(url, request.timeout_seconds)
+
+    def send(self, asked: Asked) -> Outcome:
+        most_bytes = _BYTES_PER_REPLY + _BYTES_PER_REPLY_TOKEN * asked.max_tokens
+        left_out: list[str] = []
+        while True:
+            fields = self._fields(asked)
+            response = self._server.post(
+                self._path, self._headers, fields, most_bytes=most_bytes, seconds=asked.seconds
+            )
+            refused = [name for name in _refused_fields(response) if name in fields]
+            if not refused:
+                return replace(self._outcome(response, asked), left_out=tuple(left_out))
+            # A request that was refused cost nothing.
+            self._leave_out(refused)
+            left_out += refused
+
+    def _fields(self, asked: Asked) -> Record:
+        """The body of the request."""
+        omit, limit = self._omit, self._limits[0]
+        fields: Record = {
+            "model": self._request.model,
+            "messages": [{"role": role, "content": text} for role, text in asked.messages],
+        }
+        if "max_tokens" not in omit:
+            fields[limit] = asked.max_tokens
+        if "seed" not in omit:
+            fields["seed"] = asked.seed
+        if "stream" not in omit:
+            fields["stream"] = True
+        if not {"stream", "stream_options"} & omit:
+            fields["stream_options"] = {"include_usage": True}
+        if asked.temperature is not None and "temperature" not in omit:
+            fields["temperature"] = asked.temperature
+        return {**fields, **self._request.extra}
+
+    def _leave_out(self, names: Sequence[str]) -> None:
+        limit, *others = self._limits
+        if limit in names and others:
+            self._limits = tuple(others)
+        elif limit in names:
+            self._omit |= {"max_tokens"}
+        self._omit |= set(names) & set(LEFT_OUT) - {limit}
+
+    def _outcome(self, response: Response, asked: Asked) -> Outcome:
+        """What a response comes to, without keys and control characters."""
+        said = read_completion(response.body)
+        if not 200 <= response.status < 300:
+            kind, detail = _of_status(response, said, self._address)
+        else:
+            kind, detail = _of_reply(response, said)
+        detail = clean(redact(detail, self._secrets))[:_DETAIL_BYTES]
+        if not 200 <= response.status < 300:
+            return Outcome(kind, detail=detail, retry_after=_retry_after(response.headers))
+        long = {name: key for name, key in self._secrets.items() if len(key) >= _SHORTEST_SECRET}
+        text = said.text
+        if not text.strip() and kind == "answered":
+            # Servers that take the whole reply for thinking.
+            text = said.thinking
+        text = redact(text[:_LONGEST_TEXT], long)
+        size = len(said.text.encode()) + len(said.thinking.encode())
+        most = asked.max_tokens + size
+        return Outcome(
+            kind,
+            text=text,
+            detail=detail,
+            retry_after=_retry_after(response.headers),
+            size=size,
+            input_tokens=_believed(said.input_tokens, asked.size, 1),
+            output_tokens=_believed(said.output_tokens, most, min(size, 1)),
+        )
+
+
+def _of_reply(response: Response, said: Completion) -> tuple[Kind, str]:
+    """How a call ended that HTTP calls a success, and what there is to say of it."""
+    counted = said.input_tokens is not None and said.output_tokens is not None
+    complete = bool(said.reason) or said.ended or counted
+    if said.error:
+        return _of_code(said.code), said.error
+    if response.broke and not complete:
+        return _KINDS[response.broke], response.detail
+    if not said.events:
+        words = _words(response.body)
+        return "unreadable", f"the reply is no chat completion: {words or 'it is empty'}"
+    if not complete:
+        return "disconnected", "the stream ended before the reply did"
+    reason = said.reason.lower()
+    if reason in _CUT:
+        return "cut", "the reply reached its length limit"
+    if reason in _FILTERED:
+        return "filtered", f"the server's filter stopped the reply {said.refusal}".strip()
+    if reason == "error":
+        return "failed", "the server says that the reply ended in an error"
+    if not (said.text + said.thinking).strip():
+        ended = f"the reply is empty and ended by {said.reason!r}" if said.reason else ""
+        return "empty", said.refusal or ended
+    return "answered", ""
+
+
+_KINDS: dict[str, Kind] = {
+    "timeout": "timeout",
+    "disconnected": "disconnected",
+    "unreadable": "unreadable",
+    "failed": "failed",
+}
+
+
+def _of_status(response: Response, said: Completion, address: str) -> tuple[Kind, str]:
+    """How a call ended that HTTP calls a failure, or that had no reply at all."""
+    status = response.status
+    if not status:
+        return _KINDS[response.broke], response.detail
+    words = f"HTTP {status}: {said.error or _words(response.body) or 'nothing said'}"
+    if 300 <= status < 400:
+        target = response.headers.get("location", "nowhere")
+        return "refused", f"HTTP {status}: {address} redirects to {target}; ask that by --base-url"
+    if status in (404, 405):
+        words += f" (asked {address})"
+    return _of_code(f"{status} {said.code}"), words
+
+
+def _of_code(code: str) -> Kind:
+    """What a server's error means: an HTTP status with words such as `rate_limit_exceeded`."""
+    found = re.search(r"\b[1-5]\d\d\b", code)
+    status = int(found[0]) if found else 500
+    if any(word in code for word in _NO_MONEY):
+        return "refused"
+    if status == 429 or "rate_limit" in code:
+        return "busy"
+    return "failed" if status in (408, 409, 425) or status >= 500 else "refused"
+
+
+_NAMES = {name: rf"\b{name}\b" for name in ("seed", "stream_options", "temperature")} | {
+    "stream": r"\bstream(?:ing)?\b",
+    "max_tokens": r"\bmax_tokens\b",
+    "max_completion_tokens": r"\bmax_completion_tokens\b",
+}
+_UNKNOWN = re.compile(
+    r"support|unknown|unrecogni|unexpected|extra|not permitted|not allowed|forbidden|additional"
+    r"|invalid (?:field|argument|param)",
+    re.I,
+)
+
+
+def _refused_fields(response: Response) -> list[str]:
+    """Fields of the request that the server says it does not know.
+
+    Of those that the user chose and of the limit it must say so; a wrong value is no reason to
+    leave them out. The first limit it names is the one it refuses, the other what it wants.
+    """
+    if response.status not in (400, 422):
+        return []
+    words = read_completion(response.body).error or _words(response.body)
+    found = {name: match.start() for name, p in _NAMES.items() if (match := re.search(p, words))}
+    limits = [name for name in found if name.startswith("max_")]
+    for name in sorted(limits, key=found.__getitem__)[1:]:
+        del found[name]
+    unknown = _UNKNOWN.search(words)
+    return [n for n in found if unknown or n in ("seed", "stream", "stream_options")]
+
+
+def _words(body: bytes) -> str:
+    """What a page or an odd body says, in one line."""
+    text = body[:4_000].decode("utf-8", "replace")
+    text = re.sub(r"<(style|script)\b.*?</\1>", " ", text, flags=re.S | re.I)
+    return " ".join(re.sub(r"<[^>]*>", " ", text).split())[:_DETAIL_BYTES]
+
+
+def _believed(count: int | None, most: int, least: int) -> int | None:
+    """A server's count, if it can be one."""
+    good = count is not None and least <= count <= most + _UNCOUNTED_TOKENS
+    return count if good else None
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
     """Seconds that a server asks to wait, 0 if it does not say."""
     for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         try:
-            return max(0.0, float(headers.get(name, "")) * unit)
+            seconds = float(headers.get(name, "")) * unit
         except ValueError:
             continue
-    return 0.0
+        return min(seconds, LONGEST_WAIT_SECONDS) if seconds > 0 else 0.0
+    try:
+        until = parsedate_to_datetime(headers.get("retry-after", ""))
+        return min(max(0.0, until.timestamp() - time.time()), LONGEST_WAIT_SECONDS)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return 0.0
 
 
-def backoff(first: float, largest: float) -> Iterator[float]:
-    """Seconds to wait before each further attempt: doubling, up to the largest."""
+def backoff(first: float) -> Iterator[float]:
+    """Seconds to wait before each further attempt: doubling, up to the longest."""
     wait = first
     while True:
-        yield min(wait, largest)
+        yield min(wait, LONGEST_WAIT_SECONDS)
         wait *= 2

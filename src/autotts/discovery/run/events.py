@@ -422,10 +422,19 @@ def parse_event(line: bytes) -> Event:
         raise RunError(f"an event of kind {name!r}; version {version} has {', '.join(KINDS)}")
     if version == 1 and name == "failed":
         record.pop("proposals", None)
+    if version == 1 and "usage" in record:
+        record["usage"] = without_nulls(record["usage"])
     try:
         return _adapter(name).validate_python(record)
     except (ValidationError, RecursionError) as error:
         raise RunError(f"damaged: {name}: {first_problem(error)}") from error
+
+
+def without_nulls(usage: Any) -> Any:
+    """What a call cost, as older runs recorded it: null where a server counted nothing."""
+    if not isinstance(usage, dict):
+        return usage
+    return {name: 0 if n is None and name != "usd" else n for name, n in usage.items()}
 
 
 def first_problem(error: ValidationError | RecursionError) -> str:
