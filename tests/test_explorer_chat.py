@@ -357,7 +357,8 @@ def test_a_record_without_counts_can_be_read(tmp_path: Path, store: Path) -> Non
         log = run.folder / "events.jsonl"
         kept = log.read_bytes().splitlines(keepends=True)
         upto = next(n for n, line in enumerate(kept) if b'"event": "proposed"' in line)
-        nulls = b"".join(kept[:upto]).replace(b'"input_tokens": 100', b'"input_tokens": null')
+        nulls = b"".join(kept[:upto]).replace(b'"version": 2, ', b"")
+        nulls = nulls.replace(b'"input_tokens": 100', b'"input_tokens": null')
         log.write_bytes(nulls)
         assert run.go().best is not None
         assert len(server.requests) == 1
