@@ -81,10 +81,10 @@ def test_what_makes_other_code_is_in_its_key(cache_dir, change):
     assert len(compiled_files(cache_dir)) == 2
 
 
-def printed(code: str, folder: Path) -> str:
+def printed(code: str, folder: Path, *arguments: str) -> str:
     """What code prints that imports the package from a folder."""
     ran = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         env={"PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
@@ -98,19 +98,26 @@ def test_a_change_of_the_environment_is_a_new_key(tmp_path):
     package = tmp_path / "autotts"
     shutil.copytree(Path(autotts.__file__).parent, package)
     code = (
+        "import sys\n"
         "from pathlib import Path\n"
         "import autotts\n"
         "from autotts.engine.cache import environment_digest as digest\n"
         "digests = [digest()]\n"
-        "from autotts.engine.cache import _SOURCES\n"
-        "for name in _SOURCES:\n"
+        "for name in sys.argv[1:]:\n"
         "    with (Path(autotts.__file__).parent / name).open('a') as file:\n"
         "        file.write('# changed')\n"
         "    digest.cache_clear()\n"
         "    digests.append(digest())\n"
-        "print(autotts.__file__, len(set(digests)) - len(_SOURCES))\n"
+        "print(autotts.__file__, len(set(digests)))\n"
     )
-    assert printed(code, tmp_path) == f"{package / '__init__.py'} 1\n"
+    folders = [
+        file for part in ("control", "engine") for file in sorted((package / part).iterdir())
+    ]
+    files = [package / "votes.py", package / "replay/log.py", *folders]
+    names = [str(file.relative_to(package)) for file in files if file.suffix == ".py"]
+    assert "control/requests.py" in names
+    found = printed(code, tmp_path, *names)
+    assert found == f"{package / '__init__.py'} {1 + len(names)}\n"
 
 
 def test_another_python_is_a_new_key(monkeypatch):

@@ -99,7 +99,7 @@ def test_state_follows_from_what_was_asked(pool, seed, probe_cost):
     out = np.zeros(len(compiled.RESULTS), np.int64)
     compiled.end()(memory.address, 0, env.vote(), out)
     words = memory.arrays["log"][: memory["log_at"]].copy()
-    kept = episodes.Log(words, np.array([len(words)]))
+    kept = control.Log(words, np.array([len(words)]))
     task = one_draw(store_of(pool), rules=rules)
     again, steps = log.replay(kept, out[1:2], task, trace=True)
     assert again.results[0].tolist() == out.tolist()

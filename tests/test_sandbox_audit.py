@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from attacks import HONEST, toy
-from autotts import control
 from autotts.errors import ControllerError
 from autotts.sandbox import audit
 
@@ -61,23 +60,6 @@ def test_questions_are_not_sampled_in_step():
         pair = audit.draw_sample(cells, 2, rng)
         together += {int(cells[0].task.pairs[e, 0]) for _, e in pair} in ({0, 2}, {1, 3})
     assert 0.2 < together / 400 < 0.5
-
-
-def words(*records: tuple[int, list[int]]) -> np.ndarray:
-    return np.array([w for kind, rest in records for w in (kind | len(rest) << 4, *rest)], np.int64)
-
-
-def test_notes_are_not_decisions():
-    """Their last bits may differ between compiled and interpreted arithmetic."""
-    first = words((control.BRANCH, [2]), (control.NOTE, [5, 1]), (control.PRUNE, [0]))
-    other = words((control.BRANCH, [2]), (control.NOTE, [5, 2]), (control.PRUNE, [0]))
-    another = words((control.BRANCH, [2]), (control.NOTE, [5, 1]), (control.PRUNE, [1]))
-    assert np.array_equal(
-        audit.decisions(first), words((control.BRANCH, [2]), (control.PRUNE, [0]))
-    )
-    assert np.array_equal(audit.decisions(first), audit.decisions(other))
-    assert not np.array_equal(audit.decisions(first), audit.decisions(another))
-    assert len(audit.decisions(np.zeros(0, np.int64))) == 0
 
 
 @pytest.mark.parametrize("mode", ["auto", "blind"])

@@ -18,7 +18,6 @@ from autotts.errors import AutottsError, ControllerError, SandboxError
 from autotts.replay.episodes import aim, make_memory
 from autotts.sandbox.broker import Broker
 from autotts.sandbox.compiled_run import checked_parameters
-from autotts.sandbox.guest.blind import ANSWER
 from autotts.sandbox.wire import channel
 from autotts.sandbox.wire.channel import HEADER, Ended, Flooded, Inbox, Stalled
 
@@ -38,8 +37,11 @@ def broker() -> tuple[Broker, list[Memory]]:
 
 
 def record(kind: int, *words: int, flag: int = 0) -> list[int]:
-    count = len(words) // 2 if kind == control.CONTINUE else len(words)
-    return [kind | flag << 3 | count << 4, *words]
+    """Of a CONTINUE the words are the ids, then the times."""
+    if kind == control.CONTINUE:
+        half = len(words) // 2
+        words = tuple(map(control.pack_times, words[:half], words[half:]))
+    return [control.pack_head(kind, flag, len(words)), *words]
 
 
 def frame(*slots: list[int]) -> np.ndarray:
@@ -55,7 +57,7 @@ def fair_words(memory: Any, rng: np.random.Generator) -> list[int]:
     n, arrays = memory["n"], memory.arrays
     active = np.flatnonzero(~(arrays["finished"][:n] | arrays["pruned"][:n])).tolist()
     words = record(control.NOTE, 7, 7) if rng.random() < 0.2 else []
-    kind = int(rng.choice([control.BRANCH, control.CONTINUE, control.FINISH, ANSWER], p=PLAY))
+    kind = int(rng.choice(list(PLAY), p=list(PLAY.values())))
     if not active or (kind == control.BRANCH and n < CELL.task.ceiling):
         return words + record(control.BRANCH, 1, flag=int(rng.random() < 0.5))
     if len(active) > 1 and rng.random() < 0.2:
@@ -63,10 +65,10 @@ def fair_words(memory: Any, rng: np.random.Generator) -> list[int]:
     if kind == control.CONTINUE:
         times = rng.integers(1, 4, len(active)).tolist()
         return words + record(kind, *active, *times, flag=int(rng.random() < 0.7))
-    return words + record(kind, *([-1] if kind == ANSWER else active[:2]))
+    return words + record(kind, *([-1] if kind == control.ANSWER else active[:2]))
 
 
-PLAY = [0.3, 0.4, 0.25, 0.05]
+PLAY = {control.BRANCH: 0.3, control.CONTINUE: 0.4, control.FINISH: 0.25, control.ANSWER: 0.05}
 
 
 def any_words(rng: np.random.Generator) -> list[int]:
@@ -75,10 +77,9 @@ def any_words(rng: np.random.Generator) -> list[int]:
     for _ in range(rng.integers(0, 3)):
         kind = int(rng.integers(0, 8))
         count = int(rng.choice([0, 1, 1, 1, 2, 3, 20]))
-        size = 2 * count if kind == control.CONTINUE and rng.random() < 0.8 else count
         low, high = [(0, 3), (-2, 20), (-(2**62), 2**62)][rng.integers(0, 3)]
-        words += [kind | int(rng.random() < 0.3) << 3 | count << 4]
-        words += rng.integers(low, high, size).tolist()
+        words += [control.pack_head(kind, rng.random() < 0.3, count)]
+        words += rng.integers(low, high, count).tolist()
     return words
 
 
@@ -150,19 +151,22 @@ def broker_again(memories: list[Memory]) -> tuple[Broker, list[Memory]]:
     ("slot", "message"),
     [
         ([], "out of turn"),
-        ([7 | 1 << 4, 0], "can't be read"),
-        ([control.BRANCH | 1 << 4], "can't be read"),
-        ([control.BRANCH | 0 << 4, 1], "can't be read"),
-        ([control.BRANCH | 2 << 4, 1, 1], "can't be read"),
-        ([control.BRANCH | 1 << 62, 1], "can't be read"),
-        ([control.CONTINUE | 1 << 4, 0], "can't be read"),
-        ([control.FINISH | 1 << 3 | 1 << 4, 0], "can't be read"),
-        ([control.NOTE | 1 << 4, 0], "can't be read"),
-        ([*record(ANSWER, -1), *record(ANSWER, -1)], "can't be read"),
+        (record(7, 0), "can't be read"),
+        (record(255, 0), "can't be read"),
+        (record(control.BRANCH), "can't be read"),
+        (record(control.BRANCH, 1, 1), "can't be read"),
+        ([control.pack_head(control.BRANCH, False, 1)], "can't be read"),
+        ([control.pack_head(control.BRANCH, False, 2**30), 1], "can't be read"),
+        ([control.pack_head(control.BRANCH, False, 1) | 1 << 16, 1], "can't be read"),
+        (record(control.BRANCH, 1, flag=2), "can't be read"),
+        (record(control.FINISH, 0, flag=1), "can't be read"),
+        (record(control.FINISH, *range(CELL.task.ceiling + 1)), "can't be read"),
+        (record(control.NOTE, 0), "can't be read"),
+        ([*record(control.ANSWER, -1), *record(control.ANSWER, -1)], "can't be read"),
         ([*OPEN, *OPEN], "can't be read"),
         ([*record(control.PRUNE, 5), *OPEN], "can't be read"),
         ([-1, -1], "can't be read"),
-        ([control.NOTE | 2 << 4, 0, 0] * 600, "out of turn"),
+        (record(control.NOTE, 0, 0) * 600, "out of turn"),
     ],
 )
 def test_what_is_not_a_record_is_refused(slot, message):
@@ -181,7 +185,7 @@ def test_what_is_not_a_record_is_refused(slot, message):
         (record(control.CONTINUE, -1, 1), control.NO_SUCH_BRANCH),
         (record(control.CONTINUE, 0, 0, 1, 1), control.REPEATED),
         (record(control.CONTINUE, 0, -5), control.NOT_POSITIVE),
-        (record(control.CONTINUE, 0, 2**60), control.NOT_POSITIVE),
+        (record(control.CONTINUE, 0, -(2**31)), control.NOT_POSITIVE),
         (record(control.FINISH, 2**61), control.NO_SUCH_BRANCH),
         (record(control.PROBE, 0), control.PROBED_ALREADY),
     ],
@@ -199,7 +203,7 @@ def test_what_is_not_admitted_is_told_to_the_program(words, rule):
 def test_an_answer_that_was_never_revealed_is_none():
     current, _ = broker()
     current.answer(frame(*[OPEN] * SLOTS))
-    current.answer(frame(*(record(ANSWER, a) for a in (-1, 0, 99, -(2**62)))))
+    current.answer(frame(*(record(control.ANSWER, a) for a in (-1, 0, 99, -(2**62)))))
     status, codes = current.results[:, 0], current.results[:, 1]
     assert not current.playing
     assert status.tolist() == [
@@ -219,13 +223,13 @@ def test_who_was_refused_may_only_answer():
         current.answer(frame(OPEN, OPEN, OPEN, OPEN))
     current, _ = broker()
     current.answer(frame(record(control.BRANCH, 99), OPEN, OPEN, OPEN))
-    current.answer(frame(record(ANSWER, -1), OPEN, OPEN, OPEN))
+    current.answer(frame(record(control.ANSWER, -1), OPEN, OPEN, OPEN))
     assert current.results[0, 0] == compiled.ANSWERED
 
 
 def test_an_episode_that_has_ended_asks_no_more():
     current, _ = broker()
-    current.answer(frame(record(ANSWER, -1), OPEN, OPEN, OPEN))
+    current.answer(frame(record(control.ANSWER, -1), OPEN, OPEN, OPEN))
     with pytest.raises(SandboxError, match="out of turn"):
         current.answer(frame(OPEN, OPEN, OPEN, OPEN))
 

@@ -138,11 +138,15 @@ SCHEDULES = {
 # Programs that speak for the driver: `send(kind, payload)` writes any frame, as the driver would.
 SPEAK = """
 import os, struct
+from autotts import control
 from autotts.sandbox.wire import channel
 def send(kind, payload):
     os.write(3, struct.pack("<iI", kind, len(payload)) + payload)
 def words(*values):
     return struct.pack(f"<{len(values)}q", *values)
+def ask(kind, *body):
+    record = control.pack_head(kind, False, len(body)), *body
+    send(channel.ASK, words(len(record), *record))
 """
 
 FRAMES = {
@@ -155,16 +159,19 @@ FRAMES = {
     "too few counts": "send(channel.ASK, words())",
     "a negative count": "send(channel.ASK, words(-1, *[0] * 63))",
     "a count beyond the frame": "send(channel.ASK, words(1 << 60, *[0] * 63))",
-    "a record beyond the frame": "send(channel.ASK, words(1, 0 | 1 << 62))",
-    "a branch of nothing": "send(channel.ASK, words(2, 0 | 1 << 4, 0))",
-    "very many branches": "send(channel.ASK, words(2, 0 | 1 << 4, 2 ** 62))",
-    "a branch that is not open": "send(channel.ASK, words(3, 1 | 1 << 4, 5, 1))",
-    "a negative branch": "send(channel.ASK, words(3, 1 | 1 << 4, -5, 1))",
-    "negative times": "send(channel.ASK, words(3, 1 | 1 << 4, 0, -5))",
-    "an answer that was never revealed": "send(channel.ASK, words(2, 6 | 1 << 4, 7))",
-    "an answer out of this world": "send(channel.ASK, words(2, 6 | 1 << 4, 2 ** 62))",
-    "an unknown request": "send(channel.ASK, words(2, 7 | 1 << 4, 0))",
-    "two requests at once": "send(channel.ASK, words(4, 0 | 1 << 4, 1, 0 | 1 << 4, 1))",
+    "a record beyond the frame": "send(channel.ASK, words(1, 2 ** 62))",
+    "a branch of nothing": "ask(control.BRANCH, 0)",
+    "very many branches": "ask(control.BRANCH, 2 ** 62)",
+    "a branch that is not open": "ask(control.CONTINUE, control.pack_times(5, 1))",
+    "a negative branch": "ask(control.CONTINUE, control.pack_times(-5, 1))",
+    "negative times": "ask(control.CONTINUE, control.pack_times(0, -5))",
+    "an answer that was never revealed": "ask(control.ANSWER, 7)",
+    "an answer out of this world": "ask(control.ANSWER, 2 ** 62)",
+    "an unknown request": "ask(7, 0)",
+    "a model that no store has": (
+        "send(channel.ASK, words(2, control.pack_head(control.BRANCH, False, 1) | 1 << 16, 1))"
+    ),
+    "two requests at once": "send(channel.ASK, words(4, *[2 ** 32, 1] * 2))",
     "garbage": "os.write(3, bytes(range(256)) * 64)",
     "a failure without text": "send(channel.FAILED, b'')",
     "a failure of another episode": "send(channel.FAILED, struct.pack('<i', 99) + b'x')",

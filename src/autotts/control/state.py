@@ -55,9 +55,6 @@ ADMITTED = 0
     OVER_BUDGET,
 ) = range(1, 10)
 
-BRANCH, CONTINUE, FINISH, PROBE, PRUNE, NOTE = range(6)
-"""Kinds of requests, as they stand in the log, and of steps; a FINISH step ends a branch."""
-
 STEP = ("episode", "round", "kind", "branch", "depth", "code", "tokens")
 """A step of a trace, in int64 words. A note has its name's digest as code, its bits as tokens."""
 

@@ -27,11 +27,8 @@ from numba.core.runtime import nrt
 from autotts.files import whole
 from autotts.text import clean
 
-_SOURCES = (
-    "control/actions.py", "control/env.py", "control/requests.py", "control/state.py", "votes.py",
-    "engine/jit.py", "engine/compiled.py", "replay/log.py",
-)  # fmt: skip
-"""Files whose functions are compiled, beside programs."""
+_SOURCES = ("control/*.py", "engine/*.py", "votes.py", "replay/log.py")
+"""Files whose functions are compiled, beside programs: whole folders, so that none is forgotten."""
 _DIGEST_BYTES = 32
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS = "belongs to another user or can be written by others"
@@ -122,8 +119,9 @@ def environment_digest() -> str:
     """Digest of the environment's sources, Python, Numba, NumPy and the CPU."""
     digest = hashlib.sha256()
     package = Path(__file__).resolve().parent.parent
-    for name in _SOURCES:
-        digest.update((package / name).read_bytes())
+    for pattern in _SOURCES:
+        for file in sorted(package.glob(pattern)):
+            digest.update(file.read_bytes())
     cpu = llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()
     versions = sys.implementation.cache_tag, numba.__version__, np.__version__
     digest.update(repr((versions, cpu)).encode())

@@ -147,6 +147,23 @@ def conclude(s: Any, raised: int, answer: int, out: Any) -> None:
     out[7] = s.overrun
 
 
+@register_jitable(forceinline=True)
+def read_body(s: Any, address: int, kind: int, count: int) -> Any:
+    """What `control.perform` takes of a record, whose body of `count` words lies at an address.
+
+    Of a CONTINUE, ids and times are written to the first words of the arena, up to the ceiling
+    each. Arrays are made of addresses: a slice of an array would be counted as a reference to it,
+    which takes longer than most requests.
+    """
+    body = jit.array_at(address, 8, count)
+    if kind != control.CONTINUE:
+        return body, body
+    ids = jit.array_at(s.arena_address, 8, count)
+    times = jit.array_at(s.arena_address + 8 * s.ceiling, 8, count)
+    control.unpack_times(body, ids, times)
+    return ids, times
+
+
 def _end_at(header: int, raised: int, answer: int, out: Any) -> None:
     conclude(jit.state_at(header), raised, answer, out)
 

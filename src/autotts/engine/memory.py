@@ -9,6 +9,8 @@ from autotts import control
 from autotts.engine import compiled, jit
 
 _ARENA_WORDS = 1 << 16
+_BRANCH_ARRAYS = 3
+"""How many words a branch the arena must have: the broker lays ids, times and depths there."""
 _WRITTEN_FIRST = ("arena", "log")
 """Large, and never read before they are written, so there is nothing to clear."""
 _POOL = ("order", "probes", "lengths", "totals", "finals")
@@ -44,6 +46,7 @@ class Memory:
             probe_cost: tokens of a probe.
             log_words: room for the request log in int64 words; 0 logs nothing.
         """
+        arena = max(_ARENA_WORDS, _BRANCH_ARRAYS * ceiling)
         sizes = {
             "history": ceiling * intervals,
             "votes": n_codes,
@@ -53,7 +56,7 @@ class Memory:
             "ints": 0,
             "floats": 0,
             "log": log_words,
-            "arena": _ARENA_WORDS,
+            "arena": arena,
             "steps": 0,
         }
         self.header = np.zeros(len(jit.FIELDS), np.int64)
@@ -74,7 +77,7 @@ class Memory:
         self["intervals"] = intervals
         self["failed"] = -1
         self["log_size"] = log_words
-        self["arena_size"] = _ARENA_WORDS
+        self["arena_size"] = arena
         compiled.begin()(self.address)
 
     def __getitem__(self, name: str) -> int:

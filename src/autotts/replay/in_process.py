@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numba.core.errors import NumbaError
 
+from autotts.control import Log
 from autotts.engine import compiled, interpreted
 from autotts.engine.cache import address
 from autotts.errors import ControlError, ControllerError, ProgramError, SandboxError
 from autotts.programs import Program, check_named, load_trusted
 from autotts.replay.driver import How, OnRan, Ran
-from autotts.replay.episodes import Episodes, Log, aim, failed_codes, join_logs, make_memory
+from autotts.replay.episodes import Episodes, aim, failed_codes, make_memory
 from autotts.replay.task import Cell, Task, program_of
 
 _CHUNKS_A_THREAD = 4
@@ -101,8 +102,8 @@ class InProcess:
             for values, cell, tasks in zip(parameters, cells, split, strict=True):
                 own = [next(done) for _ in tasks]
                 results = np.concatenate([part.results for part in own])
-                log = join_logs([part.log for part in own if part.log is not None])
-                episodes = Episodes(results, log)
+                logs = [part.log for part in own if part.log is not None]
+                episodes = Episodes(results, Log.join(logs) if keep_log else None)
                 raise_failed(program, values, cell.task, episodes)
                 yield episodes
         finally:

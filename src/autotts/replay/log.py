@@ -12,9 +12,10 @@ from numba import types
 from numba.extending import register_jitable
 
 from autotts import control
+from autotts.control import Log
 from autotts.engine import compiled, jit
 from autotts.engine.cache import compile_cached
-from autotts.replay.episodes import Episodes, Log, failed_codes, make_memory
+from autotts.replay.episodes import Episodes, failed_codes, make_memory
 from autotts.replay.task import Task
 
 NOT_ADMITTED = 100
@@ -22,45 +23,14 @@ NOT_ADMITTED = 100
 
 
 @register_jitable
-def _ask_again(s: Any, kind: int, flag: bool, at: int, k: int) -> int:
-    """Make one request of a log, of k words; returns the rule it breaks, -1 if it is none.
-
-    Arrays are made of addresses: a slice of an array would be counted as a reference to it,
-    which takes longer than most requests.
-    """
-    words = jit.array_at(s.log_address + 8 * at, 8, k)
-    if kind == control.BRANCH and k == 1:
-        return control.branch(s, words[0], flag)
-    if kind == control.NOTE and k == 2:
-        control.note(s, words[0], words[1])
-        return control.ADMITTED
-    if k > s.ceiling:
-        return -1
-    if kind == control.CONTINUE:
-        ids = jit.array_at(s.arena_address, 8, k)
-        times = jit.array_at(s.arena_address + 8 * k, 8, k)
-        for j in range(k):
-            ids[j] = words[j] & 0xFFFFFFFF
-            times[j] = words[j] >> 32
-        return control.advance(s, ids, times, flag)
-    if kind == control.FINISH:
-        return control.finish(s, words)
-    if kind == control.PROBE:
-        return control.probe(s, words)
-    if kind == control.PRUNE:
-        return control.prune(s, words)
-    return -1
-
-
-@register_jitable
 def _replay_episode(s: Any, at: int, end: int) -> bool:
     """Make every request of an episode's log again; whether each was admitted."""
     while at < end:
-        head = s.log[at]
-        kind, flag, count = head & 7, (head >> 3) & 1, head >> 4
-        if count < 0 or count > end - at - 1:
+        kind, flag, count = control.unpack_head(s.log[at], end - at - 1, s.ceiling)
+        if count < 0:
             return False
-        if _ask_again(s, kind, flag != 0, at + 1, count):
+        words, times = compiled.read_body(s, s.log_address + 8 * (at + 1), kind, count)
+        if control.perform(s, kind, flag, words, times):
             return False
         at += 1 + count
     return True

@@ -72,15 +72,6 @@ def differing(results: np.ndarray, logs: Sequence[np.ndarray], blind: BlindRun) 
 
 def _same_decisions(words: np.ndarray, others: np.ndarray) -> bool:
     """Whether two logs ask for the same. Notes are not decisions: their last bits may differ."""
-    return np.array_equal(words, others) or np.array_equal(decisions(words), decisions(others))
-
-
-def decisions(words: np.ndarray) -> np.ndarray:
-    """The words of a log without its notes."""
-    kept = np.ones(len(words), np.bool_)
-    at = 0
-    while at < len(words):
-        size = 1 + (int(words[at]) >> 4)
-        kept[at : at + size] = (int(words[at]) & 7) != control.NOTE
-        at += size
-    return words[kept]
+    return np.array_equal(words, others) or np.array_equal(
+        control.decisions(words), control.decisions(others)
+    )

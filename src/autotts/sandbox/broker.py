@@ -20,7 +20,7 @@ from autotts import control
 from autotts.engine import compiled, jit
 from autotts.engine.memory import Memory
 from autotts.errors import ControllerError, SandboxError
-from autotts.sandbox.wire.frames import ANSWER, BLOCK_HEAD, REPLY_HEAD, outgoing_words
+from autotts.sandbox.wire.frames import BLOCK_HEAD, REPLY_HEAD, outgoing_words
 from autotts.sandbox.wire.kernel import RECEIVED, kernel
 
 _I64 = types.int64
@@ -38,40 +38,16 @@ def _is_last(kind: int) -> bool:
 
 
 @register_jitable
-def _record_length(word: int, room: int) -> int:
-    """Words that follow a record's header, -1 if it is not one or has no room."""
-    kind, flag, count = word & 7, (word >> 3) & 1, word >> 4
-    if count < 1 or count > room or kind > ANSWER:
-        return -1
-    if flag and kind != control.BRANCH and kind != control.CONTINUE:
-        return -1
-    if count != 1 and (kind == control.BRANCH or kind == ANSWER):
-        return -1
-    if count != 2 and kind == control.NOTE:
-        return -1
-    length = 2 * count if kind == control.CONTINUE else count
-    if length > room or (_is_last(kind) and length != room):
-        return -1
-    return length
-
-
-@register_jitable
-def _perform(s: Any, kind: int, flag: bool, ids: Any, times: Any, depths: Any) -> int:
+def _perform(s: Any, kind: int, flag: bool, words: Any, times: Any, depths: Any) -> int:
     """Do what one record asks for; returns the rule it breaks. Keeps where branches were."""
-    if kind == control.BRANCH:
-        return control.branch(s, ids[0], flag)
-    if kind == control.PRUNE:
-        return control.prune(s, ids)
-    rule = control.check_ids(s, ids)
-    if rule:
-        return rule
-    for j in range(len(ids)):
-        depths[j] = s.depth[ids[j]]
-    if kind == control.CONTINUE:
-        return control.advance(s, ids, times, flag)
-    if kind == control.FINISH:
-        return control.finish(s, ids)
-    return control.probe(s, ids)
+    if kind == control.CONTINUE or kind == control.FINISH or kind == control.PROBE:
+        # Checked here as well, for an id is an index from now on.
+        rule = control.check_ids(s, words)
+        if rule:
+            return rule
+        for j in range(len(words)):
+            depths[j] = s.depth[words[j]]
+    return control.perform(s, kind, flag, words, times)
 
 
 @register_jitable
@@ -87,7 +63,7 @@ def _write_reply(
     blocks = 0
     if kind == control.BRANCH:
         blocks = s.n - n_before
-    elif _is_last(kind) and kind != ANSWER:
+    elif _is_last(kind) and kind != control.ANSWER:
         blocks = len(ids)
     head = (0, s.n, s.n_finished, s.n_answers, s.spent, s.rounds, s.before, blocks)
     for j in range(REPLY_HEAD):
@@ -124,30 +100,28 @@ def _answer_slot(
     Args:
         stands: how the slot stands, and the id it answers.
     """
-    depths = jit.array_at(s.arena_address, 8, s.ceiling)
-    words = frame.ctypes.data
+    # Behind the ids and times of a CONTINUE, which `read_body` puts there.
+    depths = jit.array_at(s.arena_address + 16 * s.ceiling, 8, s.ceiling)
+    address = frame.ctypes.data
     kind = control.NOTE
     n_before = s.n
     may_only_answer = stands[0] == _WAS_REFUSED
     stands[0] = _PLAYS
-    ids = jit.array_at(words, 8, 0)
+    words = jit.array_at(address, 8, 0)
     while at < end:
-        kind, flag, count = frame[at] & 7, (frame[at] >> 3) & 1, frame[at] >> 4
-        length = _record_length(frame[at], end - at - 1)
-        if length < 0:
+        room = end - at - 1
+        kind, flag, count = control.unpack_head(frame[at], room, s.ceiling)
+        if count < 0 or (_is_last(kind) and count != room):
             return _UNREADABLE
-        if may_only_answer and kind != ANSWER:
+        if may_only_answer and kind != control.ANSWER:
             return _OUT_OF_TURN
-        ids = jit.array_at(words + 8 * (at + 1), 8, count)
-        times = jit.array_at(words + 8 * (at + 1 + count), 8, length - count)
-        at += 1 + length
-        if kind == control.NOTE:
-            control.note(s, ids[0], ids[1])
-        elif kind == ANSWER:
+        words, times = compiled.read_body(s, address + 8 * (at + 1), kind, count)
+        at += 1 + count
+        if kind == control.ANSWER:
             stands[0] = _ANSWERS
-            stands[1] = ids[0]
+            stands[1] = words[0]
         else:
-            rule = _perform(s, kind, flag == 1, ids, times, depths)
+            rule = _perform(s, kind, flag, words, times, depths)
             if rule and not _is_last(kind):
                 return _UNREADABLE
             if rule:
@@ -158,7 +132,7 @@ def _answer_slot(
                 return out_at + 3
     if s.log_full:
         return _LOGS_TOO_MUCH
-    return _write_reply(s, kind, ids, n_before, depths, reply, out_at)
+    return _write_reply(s, kind, words, n_before, depths, reply, out_at)
 
 
 @kernel(

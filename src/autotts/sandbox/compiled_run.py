@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from autotts.control import Log
 from autotts.engine import compiled
 from autotts.errors import ControllerError, SandboxError
 from autotts.programs import Source, check_named
-from autotts.replay.episodes import Episodes, Log
+from autotts.replay.episodes import Episodes
 from autotts.replay.log import replay
 from autotts.replay.task import Cell, Task
 from autotts.sandbox.allowance import LOG_WORDS, Allowance, sizes
@@ -324,11 +325,12 @@ class _Sweep:
             bad = np.flatnonzero(claims[:, 0] != compiled.ANSWERED)
             if len(bad):
                 raise EpisodeFailed(c, int(mine[bad[0]]))
-            results[mine] = _account(task.some(pairs[mine]), claims[:, 1], Log(words, ends))
+            log = Log(words, ends)
+            results[mine] = _account(task.some(pairs[mine]), claims[:, 1], log)
             for j in np.flatnonzero(kept[mine]):
-                logs[c, int(mine[j])] = words[ends[j - 1] if j else 0 : ends[j]].copy()
-        log = Log.by_episode([logs[c, e] for e in range(len(pairs))]) if kept.all() else None
-        return Episodes(results, log), logs
+                logs[c, int(mine[j])] = log.of(int(j)).copy()
+        whole = Log.by_episode([logs[c, e] for e in range(len(pairs))]) if kept.all() else None
+        return Episodes(results, whole), logs
 
     def _chunks(self, pairs: np.ndarray, deadline: float) -> Any:
         """Run `pairs` `[E, 2]`; yields where a chunk begins and what the worker says of it."""

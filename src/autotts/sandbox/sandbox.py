@@ -7,10 +7,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from autotts.control import Log
 from autotts.errors import ControllerError, ProgramError
 from autotts.programs.language import check_source
 from autotts.replay.driver import How, OnRan, Ran, Verdict
-from autotts.replay.episodes import Episodes, Log
+from autotts.replay.episodes import Episodes
 from autotts.replay.task import Cell, program_of
 from autotts.sandbox import audit as audits
 from autotts.sandbox.allowance import Allowance

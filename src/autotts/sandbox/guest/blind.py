@@ -22,7 +22,13 @@ from autotts.engine import compiled, interpreted, jit
 from autotts.engine.memory import Memory, address_of
 from autotts.programs import Program
 from autotts.sandbox.wire.channel import ASK, REPLY, Outbox, words
-from autotts.sandbox.wire.frames import ANSWER, BLOCK_HEAD, READY_SIZES, REPLY_HEAD, outgoing_words
+from autotts.sandbox.wire.frames import (
+    BLOCK_HEAD,
+    READY_SIZES,
+    REPLY_HEAD,
+    longest_record,
+    outgoing_words,
+)
 from autotts.sandbox.wire.kernel import RECEIVED, kernel
 
 _READY_SLOTS = 32
@@ -39,20 +45,22 @@ def ask(
     """Write a request to the outgoing words, unless its ids break a rule, which is returned."""
     s = jit.state_at(header)
     ids = jit.array_at(at, stride, k)
-    if kind != control.BRANCH and kind != ANSWER:
-        rule = control.check_ids(s, ids)
-        if rule:
-            return rule
-    s.log[s.log_at] = kind | (probe << 3) | (k << 4)
-    first = s.log_at + 1
-    for j in range(k):
-        s.log[first + j] = ids[j]
-    s.log_at = first + k
+    if kind == control.BRANCH or kind == control.ANSWER:
+        control.log_word(s, kind, probe != 0, ids[0])
+        return control.ADMITTED
+    # Here, and not by the broker alone: what is asked for must fit the words of a record.
+    rule = control.check_ids(s, ids)
+    if rule:
+        return rule
     if kind == control.CONTINUE:
         times = jit.array_at(times_at, times_stride, k)
+        if control.count_intervals(s, ids, times) < 0:
+            return s.error
+        first = control.log_head(s, kind, probe != 0, k)
         for j in range(k):
-            s.log[first + k + j] = times[j]
-        s.log_at += k
+            s.log[first + j] = control.pack_times(ids[j], times[j])
+    else:
+        control.log_ids(s, kind, ids)
     return control.ADMITTED
 
 
@@ -131,7 +139,8 @@ class BlindEnv(interpreted.Env):
         super().__init__(memory)
         own = dict(self._actions)
         request = ask()
-        nearly_full = memory["log_size"] - 3 * memory["ceiling"] - 6
+        # Room for the longest record that waits, and the one that it waits for.
+        nearly_full = memory["log_size"] - 2 * longest_record(memory["ceiling"])
 
         def branch(header: int, k: int, probe: int) -> int:
             self._ids[0] = k
@@ -255,7 +264,7 @@ def _episode_of(program: Program, p: Any, slot: Slot) -> Callable[[int], bool]:
         out = np.zeros(len(compiled.RESULTS), np.int64)
         address = slot.memory.address
         interpreted.run_episode(program.solve, p, slot.env, out)
-        ask()(address, ANSWER, address_of(out[1:]), 8, 1, 0, 0, 0)
+        ask()(address, control.ANSWER, address_of(out[1:]), 8, 1, 0, 0, 0)
         return True
 
     return run

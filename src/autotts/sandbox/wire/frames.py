@@ -1,10 +1,8 @@
 """What the two sides of a sandbox have agreed on: frames of words, and the shared memory's halves.
 
-A frame is `[W]` counts of words, then the words, slot by slot. Requests are records of
-`header, words...` with `kind | flag << 3 | count << 4` as header: BRANCH has k; CONTINUE the ids,
-then the times; FINISH, PROBE and PRUNE the ids; NOTE a name and bits; ANSWER an id. PRUNE and
-NOTE reveal nothing and travel with the next record. A reply has for each slot that asked the
-words that `broker._write_reply` has.
+A frame is `[W]` counts of words, then the words, slot by slot: records of `control.requests`. PRUNE
+and NOTE reveal nothing and travel with the next record, which is one of another kind. A reply has
+for each slot that asked the words that `broker._write_reply` has.
 """
 
 from typing import Any
@@ -13,16 +11,19 @@ import numpy as np
 
 from autotts.engine import compiled
 
-ANSWER = 6
-"""A kind of record beside those of `control`: the end of an episode."""
 REPLY_HEAD = 8
 BLOCK_HEAD = 5
 READY_SIZES = {"ceiling": 128, "intervals": 128, "n_codes": 256}
 
 
+def longest_record(ceiling: int) -> int:
+    """Words of the longest record: it names all branches, or is a note."""
+    return max(1 + ceiling, 3)
+
+
 def outgoing_words(ceiling: int) -> int:
-    """Most words a slot sends in one frame: one request for all branches, and what came before."""
-    return 1024 + 4 * max(ceiling, READY_SIZES["ceiling"])
+    """Most words a slot sends in one frame: a request, and the prunings and notes before it."""
+    return 1024 + 2 * longest_record(max(ceiling, READY_SIZES["ceiling"]))
 
 
 def halves(buffer: Any, episodes: int, log_words: int) -> list[dict[str, np.ndarray]]:
