@@ -153,9 +153,10 @@ def test_a_results_file_is_replayed_to_the_same(evaluation, store, tmp_path):
 
 def test_a_file_of_something_else_is_refused(tmp_path):
     path = tmp_path / "other.json"
-    path.write_text(json.dumps({"results": [{}], "made_by": {}}))
-    with pytest.raises(SpecError, match=r"other\.json is no file of"):
-        from_results(path)
+    for content in (json.dumps({"results": [{}], "made_by": {}}), "[" * 100_000):
+        path.write_text(content)
+        with pytest.raises(SpecError, match=r"other\.json is no file of"):
+            from_results(path)
 
 
 def test_another_store_is_refused(evaluation, store, tmp_path):

@@ -108,7 +108,7 @@ def read_results(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any], Winn
                 row[key]
         best = content.get("winner")
         best = Winner(**best) if best else None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SpecError(
             f"{path} is no file of `autotts evaluate --json`: {type(error).__name__}: {error}"
         ) from error

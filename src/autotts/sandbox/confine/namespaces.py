@@ -125,6 +125,7 @@ def new_root(read: Sequence[str], write: Sequence[str], *, processes: bool) -> N
         if path == "/proc" and processes:
             _make_place(base + path, folder=True)
             _mount("proc", base + path, "proc", _NO_SUID | _NO_DEVICES | _NO_EXEC)
+            _make_read_only(_HERE, os.fsencode(base + path), 0)
         else:
             _make_place(base + path, folder=os.path.isdir(f"/proc/self/fd/{tree}"))
             _move(tree, base + path)
@@ -135,7 +136,7 @@ def new_root(read: Sequence[str], write: Sequence[str], *, processes: bool) -> N
         if not os.path.lexists(base + path):
             _make_place(os.path.dirname(base + path), folder=True)
             os.symlink(target, base + path)
-    _make_read_only(_HERE, base.encode(), 0)
+    _make_read_only(_HERE, os.fsencode(base), 0)
     os.chdir(base)
     column, _ = seal.MACHINES[platform.machine()]
     seal.checked(libc.syscall(_PIVOT_ROOT[column], b".", b"."), "pivot_root")
