@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -667,11 +668,17 @@ def test_the_commands_work_together(
     tried = commands.invoke(
         app, ["try", "run/program.py", "run/program.py:first=2", "--run", "run", "--json"]
     )
+    shown = commands.invoke(app, ["try", "run/program.py", "--run", "run"])
     exported = commands.invoke(app, ["export-task", "run", "--for", "gepa", "--out", "task"])
     submitted = commands.invoke(app, ["submit", "run"])
     waiting.join()
     assert tried.exit_code == 0
     assert [json.loads(line)["ok"] for line in tried.stdout.splitlines()] == [True, True]
+    reply = json.loads(tried.stdout.splitlines()[0])
+    assert list(reply["shares"]) == ["0.1", "0.15", "0.2", "0.3", "0.4", "0.5", "0.6"]
+    assert np.mean(list(reply["store_areas"].values())) == pytest.approx(reply["area"])
+    for words in ("best so far: area", "95 %", "accuracy by share", "lost against it", "tried on"):
+        assert words in shown.stdout
     assert exported.exit_code == 0
     assert (tmp_path / "task/optimize.py").exists()
     assert "for round 1" in submitted.stdout

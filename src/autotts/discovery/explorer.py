@@ -177,6 +177,11 @@ class Feedback:
     points: its sweep, over fewer draws than a round's.
     area: as in `Trial`, over those draws.
     baseline_areas: the same of the hand-made controllers, by name.
+    shares: accuracy of its frontier in percent, by share of SC@64's tokens.
+    store_areas: its area by store.
+    lead: how far its area is from the best so far, paired by question, with its interval, in words.
+    questions: by store and question, points above the best so far; the equal ones are left out.
+    draws: those that it was tried on; `noise`: standard error of its area by these, in points.
     """
 
     errors: tuple[str, ...]
@@ -184,6 +189,12 @@ class Feedback:
     points: tuple[SweepPoint, ...]
     area: float | None
     baseline_areas: Mapping[str, float]
+    shares: Mapping[str, float] = field(default_factory=dict)
+    store_areas: Mapping[str, float] = field(default_factory=dict)
+    lead: str = ""
+    questions: Mapping[str, float] = field(default_factory=dict)
+    draws: str = ""
+    noise: float = 0.0
 
     @property
     def ok(self) -> bool:

@@ -26,6 +26,7 @@ from autotts.discovery.explorer import (
     Turn,
     Usage,
 )
+from autotts.discovery.feedback import feedback
 from autotts.discovery.rules import Breach, Earlier
 from autotts.discovery.run import events
 from autotts.discovery.run.budget import Ledger
@@ -245,13 +246,15 @@ class Discovery:
         except REFUSED as error:
             return Feedback((str(error),), (), (), None, areas)
         points = self.reference.points(sweep)
-        found = [*breaches, *self._breaches(source, points)]
-        return Feedback(
-            errors=tuple(b.reason for b in found if b.fatal),
-            remarks=tuple(b.reason for b in found if not b.fatal),
-            points=points,
-            area=self.reference.area(sweep.curve),
+        best = self.state.best
+        return feedback(
+            sweep,
+            self._best_baseline() if best is None else self._candidate(best),
+            self.reference,
+            [*breaches, *self._breaches(source, points)],
             baseline_areas=areas,
+            draws=self.settings.try_draws,
+            seed=self.settings.seed,
         )
 
     def _baseline_areas(self) -> dict[str, float]:
@@ -319,8 +322,10 @@ class Discovery:
     def _incumbent(self) -> Candidate:
         """What was accepted last; before that, the baseline with the largest area."""
         accepted = [trial for trial in self.state.trials if trial.accepted]
-        if accepted:
-            return self._candidate(accepted[-1])
+        return self._candidate(accepted[-1]) if accepted else self._best_baseline()
+
+    def _best_baseline(self) -> Candidate:
+        """The baseline with the largest area; SC where there is none."""
         areas = self._baseline_areas()
         if not areas:
             return Candidate("SC", self.reference.curve)

@@ -23,6 +23,7 @@ TIMEOUT_SECONDS = 600.0
 _LONGEST_ADDRESS = 100
 """Bytes that every system takes as the address of a socket."""
 _QUEUE_SECONDS = 0.05
+_MOST_QUESTIONS = 5
 _MOST_BYTES = 4 * 1024 * 1024
 """Longest reply that is read."""
 _WITH_CONSTANTS = re.compile(r"(.*\.py):(\w+=[^,:]*(?:,\w+=[^,:]*)*)", re.S)
@@ -143,9 +144,36 @@ def _words(reply: dict[str, Any]) -> str:
     if reply["area"] is not None:
         others = ", ".join(f"{name} {area:.2f}" for name, area in reply["baseline_areas"].items())
         lines.append(f"frontier area {reply['area']:.2f} (to compare: {others})")
+        lines += _details(reply)
     if reply["tries_left"] is not None:
         lines.append(f"tries left: {reply['tries_left']}")
     return "\n".join(lines)
+
+
+def _details(reply: dict[str, Any]) -> list[str]:
+    """How the figures stand to the best so far, where, and how sure they are."""
+    if not reply.get("lead"):
+        return []
+    shares = ", ".join(f"{float(s):.0%} {a:.1f}" for s, a in reply["shares"].items())
+    stores = ", ".join(f"{store} {area:.2f}" for store, area in reply["store_areas"].items())
+    lines = [
+        f"best so far: {reply['lead']}",
+        f"accuracy by share of SC@64's tokens: {shares}",
+        f"area by store: {stores}",
+    ]
+    gains = sorted(reply["questions"].items(), key=lambda item: -item[1])
+    for word, found in (
+        ("gained", [(q, gain) for q, gain in gains if gain > 0]),
+        ("lost", [(q, gain) for q, gain in reversed(gains) if gain < 0]),
+    ):
+        named = ", ".join(f"{question} {gain:+.0f}" for question, gain in found[:_MOST_QUESTIONS])
+        more = f" and {len(found) - _MOST_QUESTIONS} more" if len(found) > _MOST_QUESTIONS else ""
+        lines.append(f"{word} against it, in points: {named or 'no question'}{more}")
+    lines.append(
+        f"tried on {reply['draws']}; by these draws alone the area may be off by"
+        f" {2 * reply['noise']:.2f}"
+    )
+    return lines
 
 
 def find_socket() -> Path:
