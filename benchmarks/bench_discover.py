@@ -7,9 +7,8 @@ it is held only when timed (`make bench`), with nothing else running.
 import pytest
 
 from autotts import programs
-from autotts.discovery.finalize import references
-from autotts.discovery.loop import open_stores
 from autotts.discovery.run.settings import ExplorerRef, RunSettings
+from autotts.discovery.run.store_refs import open_stores, references
 from autotts.discovery.scoring import Scorer
 from autotts.programs import Source
 from autotts.sandbox.confine import seal

@@ -12,11 +12,11 @@ from typing import Any
 
 from autotts import programs
 from autotts.discovery.explorer import ProgramRules, Proposal, Record, Turn, Usage
-from autotts.discovery.finalize import references
 from autotts.discovery.loop import Discovery, SessionEnd
 from autotts.discovery.run import events
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import ExplorerRef, RunLimits, RunSettings
+from autotts.discovery.run.store_refs import references
 from autotts.engine import compiled
 from autotts.replay.in_process import compile_program
 from autotts.simulation import simulate

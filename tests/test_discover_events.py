@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autotts.discovery.finalize import finalize
+from autotts.discovery.held_out import finalize
 from autotts.discovery.run import events
 from autotts.discovery.run.events import KINDS, VERSION, EventLog, parse_event
 from autotts.discovery.run.folder import RunFolder

@@ -8,10 +8,11 @@ import pytest
 from autotts.discovery import scoring
 from autotts.discovery.explorer import FREE, Proposal
 from autotts.discovery.explorers import make
-from autotts.discovery.finalize import finalize
-from autotts.discovery.loop import Discovery, open_stores
+from autotts.discovery.held_out import finalize
+from autotts.discovery.loop import Discovery
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import RunLimits, parse_settings
+from autotts.discovery.run.store_refs import open_stores
 from autotts.discovery.scoring import Scorer
 from autotts.errors import ControllerError, ProposalError, RunError, SandboxError, SpecError
 from autotts.reports.runs import from_run

@@ -24,8 +24,9 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Of the search.")] = 0,
 ) -> None:
     """Discover a controller on simulated stores, judge it on held-out ones, and write a report."""
-    from autotts.cli.discover import discover
+    from autotts.cli.discover import begin
     from autotts.cli.report import report
+    from autotts.discovery.assembly import plan
     from autotts.simulation import simulate
 
     if out.exists():
@@ -42,15 +43,15 @@ def demo(
                 dataset=dataset,
             )  # fmt: skip
             say(f"wrote {folder}")
-    run = out / "run"
-    discover(
-        stores=[out / "stores" / "search"],
-        held_out=[out / "stores" / "held-out"],
-        out=run,
-        rounds=rounds,
+    settings, explorer = plan(
+        out / "stores" / "search",
+        held_out=out / "stores" / "held-out",
+        options={"trials": str(_TRIALS)},
+        name="demo",
+        limits={"rounds": rounds},
         seed=seed,
-        option=[f"trials={_TRIALS}"],
         draws="reference:20",
-        finalize_=True,
     )
+    run = out / "run"
+    begin(run, settings, explorer, True)
     report(run, out=out / "report.html")

@@ -103,8 +103,8 @@ def _of_stores(place: Sequence[Path], controller: str | None, number: int | None
 def _of_run(folder: Path, number: int | None, draws: str) -> "tuple[list[Store], Spec, Experiment]":
     """The search stores of a run, the program of a round, and the run's rules with these draws."""
     from autotts import programs
-    from autotts.discovery.loop import open_stores
     from autotts.discovery.run.folder import RunFolder
+    from autotts.discovery.run.store_refs import open_stores
 
     run = RunFolder(folder)
     if number is None:

@@ -1,25 +1,35 @@
 """`autotts discover`, `finalize` and `init`: finding controllers."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from autotts import __version__
 from autotts.cli import options
 from autotts.cli.runs import Run, rounds_table
 from autotts.cli.screen import console, say
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
+    from autotts.discovery.assembly import Discovered
     from autotts.discovery.explorer import Explorer
     from autotts.discovery.run.events import HeldOutResults
-    from autotts.discovery.run.folder import RunFolder
-    from autotts.discovery.run.settings import RunLimits, RunSettings
+    from autotts.discovery.run.settings import RunSettings
 
 STOPPED_EARLY = 3
 """Exit code of a run that its budget stopped; it can be resumed."""
+
+NOTHING_PROPOSED = 4
+"""Exit code of a run in which no round brought a proposal."""
+
+_SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
+"""Exit codes of a run that was told to end."""
 
 _LIMITS = ("rounds", "evaluations", "model_tokens", "usd", "seconds")
 _SETTINGS = (
@@ -73,6 +83,17 @@ Estimate = Annotated[bool, typer.Option("--estimate", help="Say what the run may
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything, print run.toml, write nothing.")
 ]
+ShowSettings = Annotated[
+    bool, typer.Option("--show-settings", help="Print all settings of the run before it begins.")
+]
+Yes = Annotated[
+    bool,
+    typer.Option(
+        "--yes",
+        help="Allow without asking what the run's folder asks for: code that runs with your rights,"
+        " commands, servers.",
+    ),
+]
 
 
 def discover(
@@ -104,30 +125,42 @@ def discover(
     finalize_: Last = False,
     estimate: Estimate = False,
     dry_run: DryRun = False,
+    show_settings: ShowSettings = False,
+    yes: Yes = False,
 ) -> None:
     """Search for a controller: propose, replay over the sweep, diagnose, select; round by round."""
     given = locals()
     limits = {name: given[name] for name in _LIMITS if given[name] is not None}
     told = _explorer_options(option or [], model=model, base_url=base_url)
     if resume is not None:
-        if stores or out or held_out or told:
-            raise SpecError("--resume takes its stores and explorer from the run; leave them out")
+        if stores or out or held_out:
+            raise SpecError("--resume takes its stores from the run; leave them out")
+        named = {("driver", driver), ("unsafe", "yes" if unsafe else ""), ("explorer", explorer)}
+        named |= {(f"option {key}", value) for key, value in told.items()}
+        _ask(resume, "resume", named, yes)
         _resume(resume, limits, finalize_)
         return
     if not stores or (out is None and not (estimate or dry_run)):
         raise SpecError("need --stores and --out for a new run, or --resume RUN")
-    chosen = {
+    from autotts.discovery.assembly import plan
+
+    settings, who = plan(
+        stores,
+        held_out=held_out or (),
+        explorer=explorer,
+        options=told,
+        name=out.name if out else "dry-run",
+        traces=not no_traces,
+        limits=limits,
+        rules={"one_knob": not no_beta},
         **{name: given[name] for name in _SETTINGS},
-        "name": out.name if out else "dry-run",
-        "traces": not no_traces,
-        "limits": limits,
-        "rules": {"one_knob": not no_beta},
-    }
-    settings, who = _settings(chosen, explorer, told, stores, held_out or [])
+    )
     if out is None or estimate or dry_run:
         _preview(settings, who, dry_run)
-    else:
-        _begin(out, settings, who, finalize_)
+        return
+    if show_settings:
+        say(settings.toml())
+    begin(out, settings, who, finalize_)
 
 
 def _explorer_options(texts: Sequence[str], **short: str) -> dict[str, str]:
@@ -141,78 +174,121 @@ def _explorer_options(texts: Sequence[str], **short: str) -> dict[str, str]:
     return told
 
 
-def _begin(out: Path, settings: "RunSettings", explorer: "Explorer", last: bool) -> None:
-    from autotts.discovery.run.folder import RunFolder
+def begin(out: Path, settings: "RunSettings", explorer: "Explorer", last: bool) -> None:
+    """Go through the rounds of a new run, and show what it found."""
+    from autotts.discovery import assembly
 
-    folder = RunFolder.create(out, settings)
-    say(settings.toml())
-    _go(folder, explorer, {}, last)
+    rounds = "rounds until the budget ends"
+    if settings.limits.rounds is not None:
+        rounds = f"{settings.limits.rounds} rounds"
+    _progress(
+        f"{settings.explorer.name} on {len(settings.stores)} stores, {rounds}; all settings are in"
+        f" {out / 'run.toml'}"
+    )
+    with _interruptible(out):
+        found = assembly.begin(out, settings, explorer, _progress)
+        _show_session(found)
+    _end(found, last)
 
 
-def _resume(path: Path, limits: Mapping[str, object], last: bool) -> None:
-    from autotts.discovery.explorers import make
-    from autotts.discovery.run.folder import RunFolder
+def _resume(path: Path, limits: Mapping[str, float], last: bool) -> None:
+    from autotts.discovery.assembly import resume
 
-    folder = RunFolder(path)
-    who = folder.settings.explorer
-    _go(folder, make(who.name, who.options), limits, last)
+    with _interruptible(path):
+        found = resume(path, trust=True, say=_progress, limits=limits)
+        _show_session(found)
+    _end(found, last)
 
 
-def _settings(
-    chosen: dict[str, object],
-    explorer: str,
-    told: dict[str, str],
-    stores: list[Path],
-    held_out: list[Path],
-) -> "tuple[RunSettings, Explorer]":
-    """The settings of a new run, in full, and its explorer."""
-    from pydantic import ValidationError
+def _show_session(found: "Discovered") -> None:
+    from autotts.discovery.run.round_files import cost_line
 
-    from autotts.discovery.explorers import make
-    from autotts.discovery.finalize import references
-    from autotts.discovery.run.settings import ExplorerRef, RunSettings
+    console().print(rounds_table(found.state))
+    if found.winner is not None:
+        say(found.winner.words)
+    say(cost_line(found.usage, found.state.seconds))
 
-    search = references([str(path) for path in stores])
-    sealed = references([str(path) for path in held_out]) if held_out else ()
-    for ref in sealed:
-        if any(ref.digest == other.digest for other in search):
-            raise SpecError(f"{ref.path} is in the search set and held out; it can't be both")
-    who = make(explorer, told)
-    try:
-        settings = RunSettings.model_validate(
-            {
-                **chosen,
-                "stores": search,
-                "held_out": sealed,
-                "explorer": ExplorerRef(
-                    name=explorer,
-                    options=told,
-                    settings=who.settings(),
-                    deterministic=who.deterministic,
-                ),
-                "made_by": _made_by(),
-            }
+
+def _end(found: "Discovered", last: bool) -> None:
+    """Say how a session ended, by an exit code too; finalize if asked to."""
+    if found.stopped:
+        say(f"stopped: {found.stopped}", err=True)
+        raise typer.Exit(STOPPED_EARLY)
+    if found.why_nothing:
+        rounds = len(found.state.selections)
+        say(
+            f"nothing was proposed in {rounds} rounds: {found.why_nothing}\nmend that, and go on"
+            f" with: {_resume_command(found.path)} --rounds {2 * rounds}",
+            err=True,
         )
-    except ValidationError as error:
-        found = error.errors()[0]
-        where = ".".join(str(part) for part in found["loc"])
-        raise SpecError(f"--{where}: {found['msg']}, got {found['input']!r}") from error
-    return settings, who
+        raise typer.Exit(NOTHING_PROPOSED)
+    if last:
+        _finalize(found.path)
 
 
-def _made_by() -> dict[str, str]:
-    """Versions of what results depend on."""
-    import importlib.metadata
-    import platform
+def _ask(
+    run: Path, to: Literal["resume", "finalize"], named: Collection[tuple[str, str]], yes: bool
+) -> None:
+    """Ask whether a run's folder may have what it asks for and this command line does not name.
 
-    packages = {name: importlib.metadata.version(name) for name in ("numpy", "numba")}
-    return {"autotts": __version__, "python": platform.python_version(), **packages}
+    Raises:
+        SpecError: it may not, or there is nobody to ask.
+    """
+    from autotts.discovery.assembly import demanded
+
+    demands = demanded(run, to)
+    unnamed = [d for d in demands if (d.name, d.value) not in named]
+    if not unnamed or yes:
+        return
+    _progress(f"{run} asks for what a folder can't have by itself:")
+    for demand in unnamed:
+        _progress(f"  {demand}")
+    if not sys.stdin.isatty():
+        raise SpecError(
+            f"{run} was not gone on with; if you made this run, or trust who did, give --yes, or"
+            " name each setting again as an option"
+        )
+    if not typer.confirm("allow all of it?", err=True):
+        raise SpecError(f"{run} was not gone on with")
+
+
+def _resume_command(path: Path) -> str:
+    return f"autotts discover --resume {shlex.quote(str(path))}"
+
+
+@contextlib.contextmanager
+def _interruptible(path: Path) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end a session with a word on what is kept, and how to go on."""
+
+    def end(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        name = str(interrupt) or "SIGINT"
+        say(f"stopped by {name}: {_kept(path)}", err=True)
+        raise typer.Exit(_SIGNALS[name]) from None
+
+
+def _kept(path: Path) -> str:
+    """What a run has that was told to end."""
+    from autotts.discovery.run.folder import RunFolder
+
+    if not (path / "run.toml").is_file():
+        return "nothing was written"
+    state = RunFolder(path).state
+    done = len(state.selections)
+    begun = "" if state.proposals.keys() <= state.selections.keys() else ", and what was proposed"
+    return f"{done} rounds{begun} are kept in {path}\ngo on with: {_resume_command(path)}"
 
 
 def _preview(settings: "RunSettings", explorer: "Explorer", dry_run: bool) -> None:
     """What a run would be and may cost, with nothing written."""
-    from autotts.discovery.loop import open_stores
     from autotts.discovery.run.budget import priced
+    from autotts.discovery.run.store_refs import open_stores
     from autotts.discovery.scoring import Scorer
 
     if dry_run:
@@ -227,53 +303,26 @@ def _preview(settings: "RunSettings", explorer: "Explorer", dry_run: bool) -> No
     )
 
 
-def _go(folder: "RunFolder", explorer: "Explorer", given: Mapping[str, object], last: bool) -> None:
-    """One session of a run, and if asked for its finalization."""
-
-    from autotts.discovery.finalize import finalize as measure
-    from autotts.discovery.loop import Discovery
-    from autotts.discovery.run.round_files import cost_line
-
-    with folder.open() as run:
-        limits = _raised(run.state.limits or folder.settings.limits, given)
-        session = Discovery(run, explorer, _say, limits)
-        outcome = session.go()
-        console().print(rounds_table(run.state))
-        if (best := run.state.winner) is not None:
-            say(best.words)
-        say(cost_line(session.usage, run.state.seconds))
-        if outcome.stopped:
-            say(f"stopped: {outcome.stopped}", err=True)
-            raise typer.Exit(STOPPED_EARLY)
-        if last:
-            _show_final(folder.path, measure(run, _say))
-
-
-def _say(text: str) -> None:
+def _progress(text: str) -> None:
+    """Show a line of what goes on."""
     console(err=True).print(text)
 
 
-def _raised(last: "RunLimits", given: Mapping[str, object]) -> "RunLimits":
-    """The limits of this session: those of the last one, and what is given."""
-    from autotts.discovery.run.settings import RunLimits
+def finalize(run: Run, yes: Yes = False) -> None:
+    """Measure a run's best program on its held-out stores: once; again, read what it said."""
+    _ask(run, "finalize", (), yes)
+    _finalize(run)
 
-    return RunLimits.model_validate({**last.model_dump(), **given})
 
+def _finalize(run: Path) -> None:
+    from autotts.discovery.assembly import finalize as measure
 
-def finalize(run: Run) -> None:
-    """Measure a run's best program on its held-out stores: once."""
-    from autotts.discovery.finalize import finalize as measure
-    from autotts.discovery.run.folder import RunFolder
-
-    with RunFolder(run).open() as opened:
-        final = measure(opened, _say)
-    _show_final(run, final)
+    _show_final(run, measure(run, trust=True, say=_progress))
 
 
 def _show_final(run: Path, final: "HeldOutResults") -> None:
     """Print the held-out results and draw the frontier."""
-
-    from autotts.discovery.finalize import curves
+    from autotts.discovery.held_out import curves
     from autotts.reports import figures
     from autotts.reports.tables import plain_table, span
 
@@ -298,10 +347,19 @@ def init(folder: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
     """Begin: a folder with a first controller and simulated stores to try it on."""
     from autotts.discovery.run.folder import write_new
     from autotts.programs import find
+    from autotts.simulation import simulate
 
     program = folder / "controller.py"
     write_new(program, find(_STARTER).text)
-    say(f"wrote {program}\nnext:")
-    say(f"  autotts data simulate --out {folder}/stores")
-    say(f"  autotts evaluate {folder}/stores -c {program} -c asc -c cmc --beta 0,0.5,1")
-    say(f"  autotts discover --stores {folder}/stores --out {folder}/runs/first")
+    say(f"wrote {program}")
+    for name, seed in (("search", 0), ("held-out", 1)):
+        store = simulate(folder / "stores" / name, seed=seed, dataset=name)
+        say(f"wrote {store}")
+    at = shlex.quote(str(folder))
+    say("next:")
+    say(f"  autotts evaluate {at}/stores/search -c {at}/controller.py -c cmc --beta 0,0.5,1")
+    say(
+        f"  autotts discover --stores {at}/stores/search --held-out {at}/stores/held-out"
+        f" --out {at}/runs/first"
+    )
+    say(f"  autotts finalize {at}/runs/first")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from autotts import stores as stored
 from autotts.discovery import rules as rule_checks
 from autotts.discovery.admission import REFUSED, Admission
 from autotts.discovery.digest import Diagnosis, describe
@@ -33,14 +32,14 @@ from autotts.discovery.run.budget import Ledger
 from autotts.discovery.run.folder import OpenRun
 from autotts.discovery.run.paid_calls import PaidCalls
 from autotts.discovery.run.round_files import write_best, write_round
-from autotts.discovery.run.settings import RunLimits, StoreRef
+from autotts.discovery.run.settings import RunLimits
+from autotts.discovery.run.store_refs import open_stores
 from autotts.discovery.scoring import Reference, Scorer, Sweep
 from autotts.discovery.selection import Candidate, choose, lead
-from autotts.errors import ProposalError, RunError, StoreError
+from autotts.errors import ProposalError, RunError
 from autotts.evaluation.compare import Choice
 from autotts.evaluation.winner import Rerun, winner
 from autotts.programs import Source
-from autotts.stores import Store
 
 _TRY_AUDIT = 100
 
@@ -55,28 +54,6 @@ class SessionEnd:
 
     best: Trial | None
     stopped: str
-
-
-def open_stores(refs: Sequence[StoreRef]) -> list[Store]:
-    """Load a run's stores, which must be the ones it began with.
-
-    Raises:
-        RunError: one is gone, or has another content.
-    """
-    found = []
-    for ref in refs:
-        try:
-            store = stored.load(ref.path)
-        except StoreError as error:
-            raise RunError(f"the run needs {ref.model}/{ref.dataset}: {error}") from error
-        if store.digest != ref.digest:
-            raise RunError(
-                f"{ref.path} has digest {store.digest[:12]}..., the run began with"
-                f" {ref.digest[:12]}...; results would not be comparable: put the old store back,"
-                " or begin a new run"
-            )
-        found.append(store)
-    return found
 
 
 class Discovery:

@@ -1,11 +1,12 @@
 """Controller programs: found by name or path, checked, loaded, and asked for their parameters."""
 
 from autotts.programs.loading import DEFAULT_BETA, Program, load, load_trusted
-from autotts.programs.source import Source, built_in, find, read
+from autotts.programs.source import GROUP, Source, built_in, find, read
 from autotts.programs.spec import Spec, check_named, parse, parse_beta
 
 __all__ = [
     "DEFAULT_BETA",
+    "GROUP",
     "Program",
     "Source",
     "Spec",

@@ -15,7 +15,8 @@ from autotts.errors import ProgramError, SpecError
 
 _BUILT_IN = Path(__file__).resolve().parent.parent / "controllers"
 
-_ENTRY_POINTS = "autotts.controllers"
+GROUP = "autotts.controllers"
+"""Entry points under which controllers are published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def find(name: str) -> Source:
         return read(path, trusted=False)
     if name in built_in():
         return read(_BUILT_IN / f"{name.replace('-', '_')}.py", trusted=True)
-    for entry in importlib.metadata.entry_points(group=_ENTRY_POINTS, name=name):
+    for entry in importlib.metadata.entry_points(group=GROUP, name=name):
         return read(_module_path(entry.module), trusted=True)
     if os.path.basename(name) != name:
         raise SpecError(f"controller {name}: a program is a file that ends in .py")

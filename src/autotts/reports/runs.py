@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from autotts.discovery.explorer import SweepPoint, Trial
-from autotts.discovery.loop import open_stores
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import RunSettings
 from autotts.discovery.run.state import RoundCost, RunState
+from autotts.discovery.run.store_refs import open_stores
+from autotts.discovery.run.trust import is_ours
 from autotts.discovery.scoring import Scorer, Sweep
 from autotts.discovery.selection import Candidate, lead
 from autotts.evaluation import Execution, Local
@@ -35,6 +36,7 @@ from autotts.reports.model import (
     Round,
     unheard,
 )
+from autotts.sandbox.confine.tier import reach
 from autotts.stores import Store
 
 SHOWN_PROGRAMS = 2
@@ -45,10 +47,13 @@ Each is compiled anew in its sandbox, which takes seconds."""
 def from_run(path: Path, *, replay: bool = True, on_part: OnPart = unheard) -> Report:
     """The report of a run, finished or not.
 
+    A run's folder is data: no program of it runs but sealed, whatever driver its settings name, no
+    baseline that it names by a path is run at all, and what its log says is marked as such.
+
     Args:
         replay: whether to add what replaying the search stores tells: intervals, questions,
-            episodes and diagnosis. Held-out stores are never opened. Sweeps that the run has kept
-            are not run again. Without it nothing but the event log is read.
+            episodes and diagnosis. Held-out stores are never opened. Sweeps that this user's run
+            has kept are not run again. Without it nothing but the event log is read.
 
     Raises:
         RunError: there is no run, or the stores are not those that it began with.
@@ -68,13 +73,26 @@ def from_run(path: Path, *, replay: bool = True, on_part: OnPart = unheard) -> R
         live=state.condition in ("empty", "begun"),
     )
     evaluated = [trial for trial in trials if trial.points]
-    return _replayed(report, folder, state, evaluated, on_part) if replay else report
+    if not replay:
+        return replace(report, facts=(*report.facts, ("figures", "as the run's log says")))
+    tier = reach()
+    if not tier.sealed:
+        why = f"as the run's log says; nothing was replayed: no process can be sealed: {tier.name}"
+        return replace(report, facts=(*report.facts, ("figures", why)))
+    return _replayed(report, folder, state, evaluated, on_part)
+
+
+def _sealed(settings: RunSettings) -> RunSettings:
+    """The settings of a run, less what a folder can't ask for."""
+    driver = "sealed" if settings.driver == "in-process" else settings.driver
+    ours = tuple(name for name in settings.baselines if is_ours(name))
+    return settings.model_copy(update={"driver": driver, "unsafe": False, "baselines": ours})
 
 
 def _replayed(
     report: Report, folder: RunFolder, state: RunState, trials: Sequence[Trial], on_part: OnPart
 ) -> Report:
-    settings = folder.settings
+    settings = _sealed(folder.settings)
     stores = open_stores(settings.stores)
     experiment = settings.experiment()
     sources = {title(trial): _source(folder, trial) for trial in trials}
@@ -105,11 +123,16 @@ def _replayed(
         for name in (first + latest)[:SHOWN_PROGRAMS]
     ]
     baselines = [[parse(name).at(beta) for beta in settings.betas] for name in settings.baselines]
-    with Local(Execution(unsafe=settings.unsafe)) as driver:
+    with Local(Execution()) as driver:
         shown = replay_shown(stores, programs + baselines, experiment, driver, on_part=on_part)
     on_part("drawing intervals")
+    marks = (
+        ("figures of rounds and of held-out stores", "as the run's log says"),
+        ("curves, questions and episodes", "replayed for this report, sealed"),
+    )
     return replace(
         report,
+        facts=(*report.facts, *marks),
         conclusion=of_run(state, leads).words,
         lines=tuple(
             line
@@ -133,8 +156,7 @@ def title(trial: Trial) -> str:
 def _source(folder: RunFolder, trial: Trial) -> Source:
     path = folder.round(trial.round, trial.index).relative_to(folder.path) / "program.py"
     name = title(trial).replace(" ", "-")
-    trusted = folder.settings.driver == "in-process"
-    return Source(name=name, path=str(path), text=trial.proposal.source, trusted=trusted)
+    return Source(name=name, path=str(path), text=trial.proposal.source, trusted=False)
 
 
 def _grid_rows(store: Store, sweeps: dict[str, Sweep]) -> list[GridRow]:

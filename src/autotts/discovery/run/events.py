@@ -256,7 +256,7 @@ class HeldOutLead:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class HeldOutResults:
     """What the held-out stores say.
 
@@ -274,6 +274,13 @@ class HeldOutResults:
     sc_tokens: tuple[float, ...]
     controllers: dict[str, HeldOutFigures]
     against: dict[str, HeldOutLead] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        areas = (
+            f"{name} {found.area:.2f} ({found.area_low:.1f} … {found.area_high:.1f})"
+            for name, found in self.controllers.items()
+        )
+        return f"<held out, area: {', '.join(areas)}>"
 
 
 @dataclass(frozen=True, slots=True)

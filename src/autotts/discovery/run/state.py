@@ -204,6 +204,15 @@ class RunState:
         scored = sum(scored.counts for scored in self.scored.values())
         return scored + sum(tried.counts for tried in self.tries)
 
+    @property
+    def why_nothing(self) -> str:
+        """Why no round brought a proposal, the last reason; "" if one did, or none was asked."""
+        proposed = any(self.proposals.values())
+        if proposed or not self.proposals:
+            return ""
+        reasons = [failure.reason for failure in self.failures.values()]
+        return reasons[-1] if reasons else "the explorer passed every round"
+
     def tried(self, number: int, program: str) -> Feedback | None:
         """What a try of a program, by its digest, in a round gave; None if there was none."""
         found = (t for t in self.tries if (t.round, t.program) == (number, program))

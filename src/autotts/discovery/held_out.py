@@ -11,9 +11,7 @@ from dataclasses import asdict
 import numpy as np
 import polars as pl
 
-from autotts import stores as stored
 from autotts.discovery.explorer import Trial
-from autotts.discovery.loop import open_stores
 from autotts.discovery.run.events import (
     Finalized,
     HeldOutFigures,
@@ -22,7 +20,8 @@ from autotts.discovery.run.events import (
     Opened,
 )
 from autotts.discovery.run.folder import OpenRun
-from autotts.discovery.run.settings import DEFAULT_ROUNDS, RunSettings, StoreRef
+from autotts.discovery.run.settings import DEFAULT_ROUNDS, RunSettings
+from autotts.discovery.run.store_refs import open_stores
 from autotts.discovery.scoring import Reference, Scorer, Sweep
 from autotts.discovery.selection import Candidate, Lead, lead
 from autotts.errors import RunError
@@ -32,26 +31,6 @@ from autotts.programs import Source
 _CURVE_NUMBERS = (
     "beta", "accuracy", "accuracy_low", "accuracy_high", "tokens", "sequential_tokens",
 )  # fmt: skip
-
-
-def references(paths: list[str]) -> tuple[StoreRef, ...]:
-    """The stores at or below the given paths, by place and content; only manifests are read.
-
-    Raises:
-        StoreError: there are none.
-    """
-    found = []
-    for path in stored.find(paths):
-        manifest = stored.read_manifest(path)
-        found.append(
-            StoreRef(
-                path=str(path.resolve()),
-                model=manifest.model,
-                dataset=manifest.dataset,
-                digest=manifest.digest,
-            )
-        )
-    return tuple(found)
 
 
 def finalize(run: OpenRun, say: Callable[[str], None]) -> HeldOutResults:
