@@ -4,6 +4,29 @@
 the scalars and the addresses of the arrays. `Env` is the same pointer as a controller program
 sees it: the names of `control/env.py`, read-only. A program calls the actions through addresses in
 the header, so that they are compiled once and not again with every program.
+
+    header, one int64 a word (`FIELDS`)            arrays, owned by `engine.memory.Memory`
+    +---------------------------------------+
+    | SCALARS  interval  probe_cost  budget |
+    |          n  spent  rounds  error ...  |
+    +---------------------------------------+
+    | ARRAYS   order_address ---------------+---> the pool's, of one question: only read
+    |          depth_address ---------------+---> by branch, by answer: written by actions
+    |          arena_address ---------------+---> scratch, given out from `arena_at` on
+    |          actions_address -------------+---> address of branch, of advance, ... (`ACTIONS`)
+    +---------------------------------------+             |
+         ^             ^                                  v
+         | State, Env: | the address of the header   machine code, compiled once a process
+         |             |                                  ^
+    env.advance(ids)   s.depth[i] in an action            |
+         |                                                |
+         +-- code = load(actions_address + 8 * _ADVANCE) -+
+             code(header, ids' address, stride, count, times' address, stride, probe) -> rule
+
+The convention: an action takes int64 alone and gives one, the rule that was broken or 0. The caller
+owns the arrays whose addresses it passes, and keeps them until the call returns. An action never
+raises; in a program a broken rule raises `ControlError`, whose message the interpreted run makes.
+Addresses are loaded as invariant: no array moves while an action or a program runs.
 """
 
 from typing import Any
@@ -62,6 +85,7 @@ _POINTERS = {
 _I64 = ir.IntType(64)
 
 
+# Both are the bare address: no reference is counted, and a program can't keep the state alive.
 class State(types.Type):  # type: ignore[misc]
     """The state as the control space works on it."""
 
@@ -206,6 +230,7 @@ def array_at(typingctx: Any, address: Any, stride: Any, size: Any) -> Any:
     return kind(types.int64, types.int64, types.int64), codegen
 
 
+# Memory of the state belongs to `Memory`, so arrays over it have no `meminfo`: Numba frees nothing.
 @intrinsic
 def _view(typingctx: Any, pointer: Any, skip: Any, size: Any) -> Any:
     """`size` elements of an array of the state from `skip` on, read-only."""

@@ -1,4 +1,16 @@
-"""The memory of one running episode: a header, and the arrays that it points to."""
+"""The memory of one running episode: a header, and the arrays that it points to.
+
+    owner           arrays                                    point()ed again
+    Memory          by branch, by answer, history, arena      never: views on them are handed out
+    Memory          log, steps, ints, floats                  for more room, or other parameters
+    the store       order, probes, lengths, totals, finals    for every episode (`episodes.aim`)
+    the process     actions                                   never
+
+The header holds bare addresses, which keep nothing alive; `arrays` holds the arrays for that. What
+an episode leaves behind is not cleared but forgotten: `control.reset` puts back what it used of
+the arrays, and `history` past a branch's depth, the arena and the log are written before they
+are read.
+"""
 
 from collections.abc import Sequence
 from typing import Any

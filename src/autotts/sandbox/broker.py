@@ -4,6 +4,28 @@ Frames come from a worker that nothing is believed of: every count, id and lengt
 before it is used, and the actions are those of `control`, which check the rest. A frame that
 can't be read ends the group with a `SandboxError`; a request that the state does not admit is
 told to the program, which raises.
+
+    worker: `guest.blind`, no data                     this side: the pools, one Memory a slot
+
+    slot 0  solve -> ask() -> its log's words -+
+    slot 1  solve -> ask() -> its log's words -+-- gather()
+    ...     suspended till the reply           |
+                                               v
+            frame  | W counts | records of slot 0 | records of slot 1 | ...
+                                               |  ASK
+                                               v
+            answer_frame(): for each slot whose episode goes on
+                unpack_head()  is it a record, with room, for this state? else the group ends
+                perform()      control's own action: charges, reveals, writes this side's log
+                _write_reply() what the request revealed, and no more
+                                               |
+            reply  | slot 0 | slot 1 | ...     |  REPLY; none for a slot that has answered
+                                               v
+            absorb(): into the states of the slots, which go on
+
+A slot sends PRUNEs and NOTEs, which reveal nothing, and then at most one record of another kind.
+Its reply is `rule, branch, value` where a rule was broken; after that it may only ANSWER.
+Nothing is ever read from the worker's memory, and no address crosses: ids and counts do.
 """
 
 # Numba's decorators and array functions have no types.
