@@ -624,6 +624,28 @@ def test_bad_submissions_say_why(tmp_path: Path, store: Path) -> None:
 # The commands.
 
 
+def test_scores_only_means_no_questions(tmp_path: Path, store: Path) -> None:
+    """Under `--no-traces` a try says how far a program is from the best, not on which question."""
+    told = []
+    for traces in (True, False):
+        run = new_run(tmp_path / f"run-{traces}", store, traces=traces)
+
+        def work(run: Path = run) -> None:
+            deadline = time.monotonic() + 60
+            while not (run / scorer_client.SOCKET).exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            told.append(scorer_client.ask(run / scorer_client.SOCKET, toy.program(13, 4)))
+            (run / "program.py").write_text(toy.program(13, 4))
+            submit(run, run / "program.py", None)
+
+        person = threading.Thread(target=work)
+        person.start()
+        go(run, "60")
+        person.join()
+    assert [bool(reply["questions"]) for reply in told] == [True, False]
+    assert all(reply["lead"] for reply in told)
+
+
 def test_try_waits_while_a_round_is_scored(tmp_path: Path, store: Path) -> None:
     """The scorer is away then; whoever asks is told, and answered when it is back."""
     run = new_run(tmp_path / "run", store)
@@ -677,7 +699,13 @@ def test_the_commands_work_together(
     reply = json.loads(tried.stdout.splitlines()[0])
     assert list(reply["shares"]) == ["0.1", "0.15", "0.2", "0.3", "0.4", "0.5", "0.6"]
     assert np.mean(list(reply["store_areas"].values())) == pytest.approx(reply["area"])
-    for words in ("best so far: area", "95 %", "accuracy by share", "lost against it", "tried on"):
+    for words in (
+        "best so far: area",
+        "95 %",
+        "accuracy by share",
+        "against it, in points",
+        "tried on",
+    ):
         assert words in shown.stdout
     assert exported.exit_code == 0
     assert (tmp_path / "task/optimize.py").exists()

@@ -180,7 +180,8 @@ class Feedback:
     shares: accuracy of its frontier in percent, by share of SC@64's tokens.
     store_areas: its area by store.
     lead: how far its area is from the best so far, paired by question, with its interval, in words.
-    questions: by store and question, points above the best so far; the equal ones are left out.
+    questions: by store and question, points above the best so far; the equal ones are left out, and
+        all under `--no-traces`.
     draws: those that it was tried on; `noise`: standard error of its area by these, in points.
     """
 

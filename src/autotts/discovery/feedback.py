@@ -26,6 +26,7 @@ def feedback(
     baseline_areas: Mapping[str, float],
     draws: str,
     seed: int,
+    by_question: bool,
 ) -> Feedback:
     """Of a program's quick sweep.
 
@@ -33,6 +34,7 @@ def feedback(
         best: what it is held against; with all its draws, so only the questions are paired.
         draws: those of the sweep.
         seed: of the resamples.
+        by_question: whether more than scores may be shown.
     """
     curve = sweep.curve
     return Feedback(
@@ -44,7 +46,7 @@ def feedback(
         shares=reference.at_fractions(curve),
         store_areas=_store_areas(curve, reference),
         lead=lead(Candidate("", curve), best, reference, seed=seed).words,
-        questions=_question_gains(curve, best.curve, reference),
+        questions=_question_gains(curve, best.curve, reference) if by_question else {},
         draws=draws,
         noise=_noise(curve, reference),
     )

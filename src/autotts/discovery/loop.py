@@ -232,6 +232,7 @@ class Discovery:
             baseline_areas=areas,
             draws=self.settings.try_draws,
             seed=self.settings.seed,
+            by_question=self.settings.traces,
         )
 
     def _baseline_areas(self) -> dict[str, float]:

@@ -168,7 +168,8 @@ def _details(reply: dict[str, Any]) -> list[str]:
     ):
         named = ", ".join(f"{question} {gain:+.0f}" for question, gain in found[:_MOST_QUESTIONS])
         more = f" and {len(found) - _MOST_QUESTIONS} more" if len(found) > _MOST_QUESTIONS else ""
-        lines.append(f"{word} against it, in points: {named or 'no question'}{more}")
+        if named:
+            lines.append(f"{word} against it, in points: {named}{more}")
     lines.append(
         f"tried on {reply['draws']}; by these draws alone the area may be off by"
         f" {2 * reply['noise']:.2f}"
