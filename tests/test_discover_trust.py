@@ -15,10 +15,14 @@ from typer.testing import CliRunner
 from autotts.cli.app import app
 from autotts.discovery import finalize, resume
 from autotts.discovery.explorer import Proposal
+from autotts.discovery.run import kept
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import ExplorerRef, RunLimits
+from autotts.discovery.run.store_refs import open_stores
 from autotts.discovery.run.trust import demands, is_ours
+from autotts.discovery.scoring import Scorer
 from autotts.errors import RunError, SpecError
+from autotts.programs import Source
 from discover_toy import program, session, settings, store_folder
 
 
@@ -258,3 +262,56 @@ def test_settings_that_are_somebody_else_s_are_shown_without_control_characters(
     options = {"command": "\x1b[2Jtouch x"}
     path = theirs(explorer=ExplorerRef(name="agent", options=options))
     assert "\x1b" not in call("discover", "--resume", path, "--rounds", 2).output
+
+
+def test_a_sweep_that_somebody_else_kept_is_not_believed(theirs, honest, monkeypatch, tmp_path):
+    """Not another's, not one under another name; this user's own saves the replay."""
+    path = theirs()
+    folder = RunFolder(path)
+    kept.keep(tmp_path / "kept", "a.sweep", b"content")
+    assert kept.find(tmp_path / "kept", "a.sweep") == b"content"
+    (tmp_path / "kept/a.sweep").rename(tmp_path / "kept/b.sweep")
+    assert kept.find(tmp_path / "kept", "b.sweep") is None
+
+    settings_, source = folder.settings, Source("round-1", "p.py", program(11), False)
+
+    def sweep():
+        stores = open_stores(settings_.stores)
+        with Scorer(stores, settings_, path / "evaluations") as scorer:
+            return scorer.sweep(source).curve
+
+    sweep()
+    (mine,) = (path / "evaluations").iterdir()
+    written = mine.stat().st_mtime_ns
+    sweep()
+    assert mine.stat().st_mtime_ns == written
+    monkeypatch.setattr(kept, "_secret", lambda: b"of another user")
+    sweep()
+    assert mine.stat().st_mtime_ns > written
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", os.urandom(500)])
+def test_what_is_no_sweep_is_made_again(tmp_path, content):
+    (tmp_path / "a.sweep").write_bytes(content)
+    assert kept.find(tmp_path, "a.sweep") is None
+
+
+def test_a_report_keeps_nothing_in_the_run(theirs, tmp_path):
+    path = theirs()
+    assert call("report", path, "--out", tmp_path / "report.html").exit_code == 0
+    assert not (path / "evaluations").exists()
+
+
+@pytest.mark.parametrize("named", ["reference:{evil}:Evil", "evilpackage.inner", "evilmod"])
+def test_a_results_file_that_names_code(stores, evil, tmp_path, named):
+    results, store = tmp_path / "results.json", stores[0]
+    assert call("evaluate", store, "-c", "sc:width=4", "--json", results).exit_code == 0
+    text = results.read_text().replace("sc:width=4", named.format(evil=evil))
+    results.write_text(text)
+    for command in ("report", "plot"):
+        done = call(command, results, "--stores", store, "--out", tmp_path / "out")
+        assert "allow it: --yes" in str(done.exception) or "not known" in str(done.exception)
+
+
+def test_help_says_that_references_run_with_your_rights():
+    assert "which runs with your rights" in " ".join(call("evaluate", "--help").output.split())

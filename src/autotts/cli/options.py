@@ -26,7 +26,12 @@ StoresOption = Annotated[
 ]
 Controllers = Annotated[
     list[str],
-    typer.Option("--controller", "-c", help="SPEC: NAME[:key=value,...] or path/program.py[:...]."),
+    typer.Option(
+        "--controller",
+        "-c",
+        help="SPEC: NAME[:key=value,...], path/program.py[:...], which runs sealed, or"
+        " reference:path/method.py:CLASS[:...], which runs with your rights.",
+    ),
 ]
 Draws = Annotated[str, typer.Option(help="reference:N or subsets:N.")]
 Budget = Annotated[int | None, typer.Option(min=1, help="Tokens an episode may spend.")]

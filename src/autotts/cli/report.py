@@ -22,6 +22,14 @@ Stores = Annotated[
 Replay = Annotated[
     bool, typer.Option(help="For a run: replay some episodes, or show its log alone.")
 ]
+Yes = Annotated[
+    bool,
+    typer.Option(
+        "--yes",
+        help="Allow a results file to name code that runs with your rights: reference:PATH"
+        " and modules by import path.",
+    ),
+]
 
 
 def report(
@@ -29,6 +37,7 @@ def report(
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
     stores: Stores = None,
     replay: Replay = True,
+    yes: Yes = False,
 ) -> None:
     """Write a report: one HTML file that opens anywhere, without a network."""
     from autotts.files import write_text
@@ -36,7 +45,7 @@ def report(
 
     options.check_file("--out", out)
     with options.parts() as on_part:
-        made = load(target, stores, replay=replay, on_part=on_part)
+        made = load(target, stores, replay=replay, trust=yes, on_part=on_part)
         on_part("writing the page")
         page = build(made)
     write_text(out, page)
@@ -47,6 +56,7 @@ def view(
     target: Target,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
     stores: Stores = None,
+    yes: Yes = False,
 ) -> None:
     """Serve a report to this machine's browser, following a run that goes on."""
     from autotts.reports.model import unheard
@@ -61,7 +71,7 @@ def view(
         return f"{state.st_mtime_ns:x}-{state.st_size:x}"
 
     # What is live is read from the log alone, so that looking costs the run nothing.
-    source = Source(lambda: load(target, stores, replay=False, on_part=unheard), version)
+    source = Source(lambda: load(target, stores, replay=False, trust=yes, on_part=unheard), version)
     source.current()
     with Server(source, port=port) as server:
         say(f"{server.url}   (Ctrl-C ends it)")
@@ -80,13 +90,14 @@ def plot(
     theme: Annotated[
         Literal["light", "dark"], typer.Option(help="For paper or for a dark slide.")
     ] = "light",
+    yes: Yes = False,
 ) -> None:
     """Write figures for a paper: curves, latency, trajectory, questions, waste, an episode."""
     from autotts.reports.plots import draw_all
 
     options.check_folder("--out", out)
     with options.parts() as on_part:
-        drawn = load(target, stores, replay=replay, on_part=on_part)
+        drawn = load(target, stores, replay=replay, trust=yes, on_part=on_part)
         known = list(dict.fromkeys(line.store for line in drawn.lines))
         if store is not None and store not in known:
             raise SpecError(f"--store {store}: there are {', '.join(known)}")
@@ -145,8 +156,18 @@ def compare(
         screen.print(best.words)
 
 
-def load(target: Path, stores: list[Path] | None, *, replay: bool, on_part: "OnPart") -> "Report":
+def load(
+    target: Path,
+    stores: list[Path] | None,
+    *,
+    replay: bool,
+    trust: bool,
+    on_part: "OnPart",
+) -> "Report":
     """The report of a run's folder or of a results file.
+
+    Args:
+        trust: whether a results file may name code that runs in this process.
 
     Raises:
         AutottsError: it is neither, or the stores don't belong to it.
@@ -165,5 +186,7 @@ def load(target: Path, stores: list[Path] | None, *, replay: bool, on_part: "OnP
 
     if not stores:
         return evaluations.from_results(target)
-    again = evaluations.evaluate_again(target, options.load_stores(stores), on_part=on_part)
+    again = evaluations.evaluate_again(
+        target, options.load_stores(stores), trust=trust, on_part=on_part
+    )
     return evaluations.from_evaluation(again, title=target.stem, on_part=on_part)

@@ -5,6 +5,7 @@ run, so it is kept under the digest of all these and never run twice in a run.
 """
 
 import hashlib
+import io
 import json
 import time
 from collections.abc import Sequence
@@ -16,8 +17,9 @@ import numpy as np
 
 from autotts import __version__, programs
 from autotts.discovery.explorer import Record, SweepPoint
+from autotts.discovery.run import kept
 from autotts.discovery.run.settings import RunSettings
-from autotts.errors import RunError, SandboxError
+from autotts.errors import SandboxError
 from autotts.evaluation import Execution, Experiment, Local
 from autotts.evaluation.compare import AREA_RANGE
 from autotts.evaluation.frontiers import (
@@ -28,7 +30,6 @@ from autotts.evaluation.frontiers import (
     frontier_area,
 )
 from autotts.evaluation.result import curves_of
-from autotts.files import whole
 from autotts.programs import Source, Spec
 from autotts.replay.driver import Driver, How, Ran
 from autotts.replay.episodes import Episodes
@@ -128,15 +129,22 @@ class Scorer:
     """Scores programs on stores under a run's settings. A context manager."""
 
     def __init__(
-        self, stores: Sequence[Store], settings: RunSettings, cache: Path | None = None
+        self,
+        stores: Sequence[Store],
+        settings: RunSettings,
+        cache: Path | None = None,
+        *,
+        keep: bool = True,
     ) -> None:
         """
         Args:
-            cache: folder for sweeps by content; none are kept if not given.
+            cache: folder of sweeps by content; none are found there or kept if not given.
+            keep: whether to keep more there.
         """
         self.stores = tuple(stores)
         self._settings = settings
         self._cache = cache
+        self._keep = keep
         self._local = Local(Execution(unsafe=settings.unsafe))
         blind = Blind(self._local.sandbox)
         drivers: dict[str, Driver] = {"sealed": self._local, "blind": blind, "in-process": _TRUSTED}
@@ -217,7 +225,8 @@ class Scorer:
         began = time.monotonic()
         ran = driver.run(cells, audit=audit)
         sweep = Sweep.of(ran, round(time.monotonic() - began, 3))
-        _write(self._cache, key, sweep)
+        if self._cache is not None and self._keep:
+            _write(self._cache, key, sweep)
         return sweep
 
     def smoke(self, source: Source) -> tuple[dict[str, float], ...]:
@@ -275,10 +284,8 @@ def _key(
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 
-def _write(cache: Path | None, key: str, sweep: Sweep) -> None:
+def _write(cache: Path, key: str, sweep: Sweep) -> None:
     """Keep a sweep, whole or not at all."""
-    if cache is None:
-        return
     header = {
         "parameters": [dict(one.parameters) for one in sweep.ran],
         "how": sweep.how.record(),
@@ -286,21 +293,17 @@ def _write(cache: Path | None, key: str, sweep: Sweep) -> None:
     }
     arrays = {f"results_{c}": one.episodes.results for c, one in enumerate(sweep.ran)}
     arrays["header"] = np.array(json.dumps(header))
-    try:
-        cache.mkdir(exist_ok=True)
-        with whole(cache / f"{key}.npz") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    except OSError as error:
-        raise RunError(
-            f"{cache}: {error.strerror}; the run stops here and can be resumed"
-        ) from error
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+    kept.keep(cache, f"{key}.sweep", content.getvalue())
 
 
 def _read(cache: Path | None, key: str, cells: Sequence[Cell]) -> Sweep | None:
-    """A sweep that was kept; None if there is none."""
-    if cache is None or not (cache / f"{key}.npz").is_file():
+    """A sweep that this user's run has kept; None if there is none."""
+    content = None if cache is None else kept.find(cache, f"{key}.sweep")
+    if content is None:
         return None
-    with np.load(cache / f"{key}.npz", allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         header = json.loads(str(arrays["header"]))
         how = How.of(header["how"])
         ran = [

@@ -12,6 +12,7 @@ import polars as pl
 
 from autotts import programs
 from autotts.diagnosis import findings
+from autotts.discovery.run.trust import runs_with_our_rights
 from autotts.errors import SpecError
 from autotts.evaluation import Evaluation, Experiment, Local
 from autotts.evaluation import evaluate as run
@@ -115,11 +116,17 @@ def read_results(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any], Winn
     return rows, made_by, best
 
 
-def evaluate_again(path: Path, stores: Sequence[Store], *, on_part: OnPart = unheard) -> Evaluation:
+def evaluate_again(
+    path: Path, stores: Sequence[Store], *, trust: bool = False, on_part: OnPart = unheard
+) -> Evaluation:
     """The evaluation that a results file came from, replayed, for what the file doesn't hold.
 
+    Args:
+        trust: whether the file may name code that runs in this process.
+
     Raises:
-        SpecError: the stores or the programs are not those that the file was made from.
+        SpecError: the stores or the programs are not those that the file was made from, or it
+            names code that wants `trust`.
     """
     rows, made_by, _ = read_results(path)
     wanted = {(s["model"], s["dataset"]): s["digest"] for s in made_by["stores"]}
@@ -132,6 +139,11 @@ def evaluate_again(path: Path, stores: Sequence[Store], *, on_part: OnPart = unh
     for text, beta, digest in dict.fromkeys(
         (row["controller"], row["beta"], row["program_digest"]) for row in rows
     ):
+        if not trust and runs_with_our_rights(text):
+            raise SpecError(
+                f"{path} names {text}, which would run in this process with your rights; if you"
+                " made this file, or trust who did, allow it: --yes, or trust=True in Python"
+            )
         spec = programs.parse(text).at(beta)
         if spec.source.digest != digest:
             raise SpecError(f"{text} has changed since {path} was made: evaluate it again")

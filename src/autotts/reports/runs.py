@@ -96,7 +96,7 @@ def _replayed(
     stores = open_stores(settings.stores)
     experiment = settings.experiment()
     sources = {title(trial): _source(folder, trial) for trial in trials}
-    with Scorer(stores, settings, folder.path / "evaluations") as scorer:
+    with Scorer(stores, settings, folder.path / "evaluations", keep=False) as scorer:
         sweeps = {}
         for name, source in sources.items():
             on_part(f"replaying {name}")

@@ -6,7 +6,7 @@ best.py             the leading program so far
 rounds/0003/        program.py, proposal.md, sweep.json, sweep.csv, digest.md, traces.md,
                     errors.txt, cost.json; further proposals of the round in 2/, 3/, ...
 rounds/0003/explorer/   the explorer's own files
-evaluations/        replayed sweeps by content; can be made again
+evaluations/        replayed sweeps by content; can be made again, and are where another made them
 finalize/           the held-out results, once
 lock                held by the process that writes
 

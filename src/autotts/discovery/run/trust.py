@@ -66,6 +66,17 @@ def is_ours(spec: str) -> bool:
     return name in programs.built_in() or bool(published)
 
 
+def runs_with_our_rights(spec: str) -> bool:
+    """Whether a SPEC that somebody else wrote names code that would run in this process.
+
+    A program given by path runs sealed; ours and installed ones are the user's own.
+    """
+    if spec.startswith("reference:"):
+        return True
+    by_path = ".py:" in spec or spec.endswith(".py")
+    return not by_path and not is_ours(spec)
+
+
 def _of_explorer(explorer: ExplorerRef) -> Iterable[Demand]:
     name = explorer.name
     if name not in HARMLESS:
