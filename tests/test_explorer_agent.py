@@ -328,10 +328,10 @@ def test_killing_us_ends_the_agent(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from autotts.discovery.agents.process import run_agent
-from autotts.discovery.agents.scorer_server import Allowance, ScorerSocket
+from autotts.discovery.agents.scorer_server import ScorerSocket, TryAllowance
 here = Path({str(tmp_path)!r})
 loop = "setsid sh -c 'while :; do sleep 0.1; done # {mark}' & while :; do sleep 0.1; done # {mark}"
-with ScorerSocket(here / "s", lambda source: None, Allowance()) as scorer:
+with ScorerSocket(here / "s", lambda source: None, TryAllowance()) as scorer:
     run_agent(["sh", "-c", loop], folder=here, stdin=here / "task", environment={{}},
               timeout_seconds=60, jail=None, scorer=scorer)
 """

@@ -20,7 +20,7 @@ from autotts.errors import ProposalError, RunError
 from autotts.reports.model import HELD_OUT, MEAN, Report
 from autotts.reports.page import build
 from autotts.reports.runs import from_run
-from autotts.reports.server import Server, Source
+from autotts.reports.server import Followed, Server
 
 SPENT = Usage(1, 900, 100, 0.25)
 
@@ -151,7 +151,7 @@ class Counted:
 @pytest.fixture
 def served() -> Iterator[tuple[Counted, Server]]:
     counted = Counted()
-    with Server(Source(counted.make, lambda: counted.version)) as server:
+    with Server(Followed(counted.make, lambda: counted.version)) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield counted, server

@@ -110,3 +110,16 @@ def test_imports_go_one_way():
     command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
     linted = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+def test_a_class_name_means_one_thing(tracked: list[Path]) -> None:
+    """`Env` is what programs see, compiled and interpreted; every other name stands once."""
+    modules = [file for file in tracked if file.suffix == ".py" and "src" in file.parts]
+    names = [
+        name
+        for file in modules
+        for name in re.findall(r"^class ([A-Z]\w*)", file.read_text(), re.MULTILINE)
+        if name != "Env"
+    ]
+    assert len(names) > 100
+    assert sorted({name for name in names if names.count(name) > 1}) == []

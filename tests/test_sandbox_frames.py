@@ -19,7 +19,7 @@ from autotts.replay.episodes import aim, make_memory
 from autotts.sandbox.broker import Broker
 from autotts.sandbox.compiled_run import checked_parameters
 from autotts.sandbox.wire import channel
-from autotts.sandbox.wire.channel import HEADER, Ended, Flooded, Inbox, Stalled
+from autotts.sandbox.wire.channel import HEADER, Closed, Flooded, Inbox, Stalled
 
 SLOTS = 4
 FRAMES = 20_000
@@ -265,7 +265,7 @@ def test_any_bytes_are_a_frame_or_an_error(data):
         theirs.sendall(data)
         theirs.close()
         kind, payload = made.receive({channel.ASK: 16}, time.monotonic() + 1)
-    except (AutottsError, Ended, Stalled):
+    except (AutottsError, Closed, Stalled):
         return
     finally:
         made.close()

@@ -130,7 +130,7 @@ WORK = """
 import json, os
 from pathlib import Path
 from autotts.discovery.agents.process import run_agent
-from autotts.discovery.agents.scorer_server import Allowance, ScorerSocket
+from autotts.discovery.agents.scorer_server import ScorerSocket, TryAllowance
 from autotts.sandbox.confine import jail
 here = Path(sys.argv[3])
 (here / "tmp").mkdir()
@@ -138,7 +138,7 @@ environment = {"PATH": os.environ["PATH"], "HOME": str(here), "TMPDIR": str(here
 opened = jail.Jail(
     (*jail.SYSTEM, sys.prefix, sys.base_prefix, *os.environ["PATH"].split(":"), *sys.argv[5:]),
     (str(here),), False)
-with ScorerSocket(here / "s", lambda source: None, Allowance()) as scorer:
+with ScorerSocket(here / "s", lambda source: None, TryAllowance()) as scorer:
     ended = run_agent(["sh", "-ec", sys.argv[4]], folder=here, stdin=Path("/dev/null"),
                       environment=environment, timeout_seconds=60, jail=opened, scorer=scorer)
 print(json.dumps([ended.exit, ended.output, ended.left]))

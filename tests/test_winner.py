@@ -8,7 +8,7 @@ import pytest
 
 from autotts import programs, stores
 from autotts.evaluation import Execution, Experiment, evaluate, run_cells
-from autotts.evaluation.compare import Choice, area
+from autotts.evaluation.compare import Pick, area
 from autotts.evaluation.frontiers import Curve, curve
 from autotts.evaluation.result import curves_of
 from autotts.evaluation.winner import Rerun, Winner, run_afresh, winner, winner_of
@@ -44,9 +44,9 @@ def test_fresh_draws_show_what_the_choice_added() -> None:
     """The best of many equal controllers, chosen on few draws, falls back to where all are."""
     rng = np.random.default_rng(0)
     many = [coins(f"c{k}", rng, draws=2) for k in range(100)]
-    chosen: list[Choice] = []
+    chosen: list[Pick] = []
 
-    def rerun(choice: Choice) -> Rerun:
+    def rerun(choice: Pick) -> Rerun:
         chosen.append(choice)
         return coins(choice.controller, rng, draws=64), ""
 

@@ -18,7 +18,7 @@ import discover_toy as toy
 from autotts.cli.app import app
 from autotts.discovery.agents import scorer_client, scorer_server, workspace
 from autotts.discovery.agents.emptying import Emptying
-from autotts.discovery.agents.scorer_server import Allowance, ScorerSocket
+from autotts.discovery.agents.scorer_server import ScorerSocket, TryAllowance
 from autotts.discovery.explorer import (
     Feedback,
     History,
@@ -83,7 +83,9 @@ class Answering:
     """A scorer socket in a thread."""
 
     def __init__(self, path: Path, try_program: Any = feedback, **allowed: Any) -> None:
-        self.socket = ScorerSocket(path, try_program, Allowance(**{"pause_seconds": 0.0} | allowed))
+        self.socket = ScorerSocket(
+            path, try_program, TryAllowance(**{"pause_seconds": 0.0} | allowed)
+        )
         self.path = path
         self._go = True
         self._thread = threading.Thread(target=self._serve)
@@ -391,7 +393,7 @@ def test_a_client_that_takes_too_long_is_let_go(
 
 def test_clients_without_end_do_not_stop_the_clock(tmp_path: Path) -> None:
     """Whoever waits for so long is done by then, however many knock."""
-    with ScorerSocket(tmp_path / "s", feedback, Allowance(pause_seconds=0.0)) as scorer:
+    with ScorerSocket(tmp_path / "s", feedback, TryAllowance(pause_seconds=0.0)) as scorer:
         knocking = threading.Event()
 
         def knock() -> None:
@@ -413,7 +415,7 @@ def test_clients_without_end_do_not_stop_the_clock(tmp_path: Path) -> None:
 
 def test_what_stands_in_the_socket_s_place_is_left(tmp_path: Path) -> None:
     """A folder put there ends nothing and is not removed."""
-    with ScorerSocket(tmp_path / "s", feedback, Allowance()):
+    with ScorerSocket(tmp_path / "s", feedback, TryAllowance()):
         (tmp_path / "s").unlink()
         (tmp_path / "s/x").mkdir(parents=True)
     assert (tmp_path / "s/x").is_dir()
@@ -505,7 +507,7 @@ def test_a_missing_scorer_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixt
     assert scorer_client.try_program(program, tmp_path / "none", as_json=False) == 2
     assert "no answer from the scorer" in capsys.readouterr().err
     with pytest.raises(RunError, match="the scorer needs it"):
-        ScorerSocket(tmp_path / "no" / "folder", feedback, Allowance())
+        ScorerSocket(tmp_path / "no" / "folder", feedback, TryAllowance())
 
 
 # The files explorer.
@@ -618,7 +620,7 @@ def test_bad_submissions_say_why(tmp_path: Path, store: Path) -> None:
         submit(tmp_path, run / "program.py", None)
     with pytest.raises(SpecError, match="need a number"):
         make({"wait": "long"})
-    assert Files(None, Allowance()).estimate(5, 1).usd == 0
+    assert Files(None, TryAllowance()).estimate(5, 1).usd == 0
 
 
 # The commands.
@@ -657,7 +659,7 @@ def test_try_waits_while_a_round_is_scored(tmp_path: Path, store: Path) -> None:
         with RunFolder(run).open():
             began.set()
             time.sleep(0.5)
-            with ScorerSocket(run / scorer_client.SOCKET, feedback, Allowance()) as scorer:
+            with ScorerSocket(run / scorer_client.SOCKET, feedback, TryAllowance()) as scorer:
                 while not answered.is_set():
                     scorer.wait(0.05)
 

@@ -60,7 +60,7 @@ def view(
 ) -> None:
     """Serve a report to this machine's browser, following a run that goes on."""
     from autotts.reports.model import unheard
-    from autotts.reports.server import Server, Source
+    from autotts.reports.server import Followed, Server
 
     followed = target / "events.jsonl" if target.is_dir() else target
 
@@ -71,7 +71,9 @@ def view(
         return f"{state.st_mtime_ns:x}-{state.st_size:x}"
 
     # What is live is read from the log alone, so that looking costs the run nothing.
-    source = Source(lambda: load(target, stores, replay=False, trust=yes, on_part=unheard), version)
+    source = Followed(
+        lambda: load(target, stores, replay=False, trust=yes, on_part=unheard), version
+    )
     source.current()
     with Server(source, port=port) as server:
         say(f"{server.url}   (Ctrl-C ends it)")

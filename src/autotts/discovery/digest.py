@@ -55,7 +55,7 @@ def describe(source: Source, sweep: Sweep, parent: Curve, scorer: Scorer) -> Dia
 
 def _store_lines(sweep: Sweep, parent: Curve, store: Store) -> list[str]:
     """Per-question means over the whole sweep on one store."""
-    key = (store.model, store.dataset)
+    key = store.key
     own = 100 * sweep.curve.correct[key].mean(axis=(0, 2))
     other = 100 * parent.correct[key].mean(axis=(0, 2))
     tokens = sweep.curve.tokens[key].mean(axis=(0, 2))

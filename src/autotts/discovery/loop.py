@@ -37,7 +37,7 @@ from autotts.discovery.run.store_refs import open_stores
 from autotts.discovery.scoring import Reference, Scorer, Sweep
 from autotts.discovery.selection import Candidate, choose, lead
 from autotts.errors import ProposalError, RunError
-from autotts.evaluation.compare import Choice
+from autotts.evaluation.compare import Pick
 from autotts.evaluation.winner import Rerun, winner
 from autotts.programs import Source
 
@@ -356,7 +356,7 @@ class Discovery:
         sources = [self._source(t.proposal.source, t.round, t.index) for t in trials]
         by_name = {source.name: source for source in sources}
 
-        def rerun(choice: Choice) -> Rerun:
+        def rerun(choice: Pick) -> Rerun:
             self._say(f"replaying {choice.controller} on fresh draws")
             sweep = self._scorer.sweep_afresh(by_name[choice.controller])
             return sweep.curve, sweep.how.words

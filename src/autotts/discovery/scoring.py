@@ -25,7 +25,6 @@ from autotts.evaluation.compare import AREA_RANGE
 from autotts.evaluation.frontiers import (
     BUDGET_FRACTIONS,
     Curve,
-    StoreKey,
     accuracy_at_fractions,
     frontier_area,
 )
@@ -37,7 +36,7 @@ from autotts.replay.in_process import InProcess
 from autotts.replay.task import Cell, cells_of
 from autotts.sandbox.confine.tier import reach
 from autotts.sandbox.sandbox import Blind
-from autotts.stores import Store
+from autotts.stores import Store, StoreKey
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +70,7 @@ class Sweep:
                 [
                     one.episodes.column("sequential_tokens").mean()
                     for one in self.ran
-                    if (one.store.model, one.store.dataset) == store
+                    if one.store.key == store
                 ]
             )
             for store in self.curve.stores
@@ -117,8 +116,8 @@ class Reference:
                 sequential_tokens=float(sequential[b]),
                 fraction=float(shares[:, b].mean()),
                 stores={
-                    f"{model}/{dataset}": (float(accuracy[s, b]), float(means.tokens[s, b]))
-                    for s, (model, dataset) in enumerate(curve.stores)
+                    "/".join(store): (float(accuracy[s, b]), float(means.tokens[s, b]))
+                    for s, store in enumerate(curve.stores)
                 },
             )
             for b, beta in enumerate(curve.betas)

@@ -41,7 +41,7 @@ class Acceptance:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Pick:
     """The best of many curves or settings; `beta` is None where whole curves were ranked."""
 
     controller: str
@@ -311,7 +311,7 @@ def best(
     reference: Curve | None = None,
     span: tuple[float, float] = AREA_RANGE,
     resamples: int = RESAMPLES,
-) -> Choice:
+) -> Pick:
     """The best of many curves (or of all their settings), less what choosing it adds by luck.
 
     Args:
@@ -334,7 +334,7 @@ def best(
         means = [c.points(weights).accuracy.mean(axis=1) for c in curves]
         scores = np.concatenate(means, axis=1)
     found = statistics.best_of(scores[0], scores[1:])
-    return Choice(*names[found.index], found)
+    return Pick(*names[found.index], found)
 
 
 _COUNTS = ("better", "worse", "equal")

@@ -30,9 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from autotts.errors import StoreError
 from autotts.evaluation.statistics import FloatArray, Values
-
-StoreKey = tuple[str, str]
-"""(model, dataset)."""
+from autotts.stores import StoreKey
 
 BUDGET_FRACTIONS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 """Shares of SC@64's tokens at which frontiers are compared."""

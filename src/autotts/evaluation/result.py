@@ -13,10 +13,11 @@ import polars as pl
 
 from autotts import __version__
 from autotts.evaluation import statistics
-from autotts.evaluation.frontiers import Curve, StoreKey, curve
+from autotts.evaluation.frontiers import Curve, curve
 from autotts.evaluation.settings import Execution, Experiment
 from autotts.files import write_text
 from autotts.replay.driver import Ran
+from autotts.stores import StoreKey
 
 MEANS = ("tokens", "sequential_tokens", "probe_tokens", "width", "rounds", "overrun")
 """Columns of an episode beside its identity and whether it was right."""
@@ -127,7 +128,7 @@ def curves_of(ran: Iterable[Ran]) -> dict[str, Curve]:
     """
     found: dict[str, dict[tuple[StoreKey, float], tuple[np.ndarray, np.ndarray]]] = {}
     for one in ran:
-        place = (one.store.model, one.store.dataset), one.spec.beta
+        place = one.store.key, one.spec.beta
         values = one.task.by_question(one.correct), one.task.by_question(one.tokens)
         found.setdefault(one.spec.text, {})[place] = values
     return {name: curve(name, points) for name, points in found.items()}

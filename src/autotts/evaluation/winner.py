@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autotts.errors import StoreError
-from autotts.evaluation.compare import AREA_RANGE, By, Choice, area, best
+from autotts.evaluation.compare import AREA_RANGE, By, Pick, area, best
 from autotts.evaluation.frontiers import Curve
 from autotts.evaluation.result import Evaluation, curves_of
 from autotts.evaluation.run import run_cells
@@ -71,7 +71,7 @@ class Winner:
 
 def winner(
     curves: Sequence[Curve],
-    rerun: Callable[[Choice], Rerun],
+    rerun: Callable[[Pick], Rerun],
     *,
     rng: np.random.Generator,
     by: By = "accuracy",
@@ -138,7 +138,7 @@ def winner_of(
     except StoreError:
         return None
 
-    def rerun(choice: Choice) -> Rerun:
+    def rerun(choice: Pick) -> Rerun:
         own = [beta for text, beta in specs if text == choice.controller]
         betas = own if choice.beta is None else [choice.beta]
         again = run_afresh(evaluation, choice.controller, betas, driver=driver)

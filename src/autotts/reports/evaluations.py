@@ -17,7 +17,7 @@ from autotts.errors import SpecError
 from autotts.evaluation import Evaluation, Experiment, Local
 from autotts.evaluation import evaluate as run
 from autotts.evaluation.compare import curve_intervals
-from autotts.evaluation.frontiers import Curve, StoreKey
+from autotts.evaluation.frontiers import Curve
 from autotts.evaluation.winner import Winner, winner_of
 from autotts.programs import Spec
 from autotts.replay.driver import Driver, Ran
@@ -39,7 +39,7 @@ from autotts.reports.model import (
 )
 from autotts.reports.recordings import facts_of
 from autotts.reports.tables import by_store, store_means
-from autotts.stores import Store
+from autotts.stores import Store, StoreKey
 
 SHOWN_BETAS = (0.5, 1.0)
 """Betas whose episodes a report shows step by step: the nearest that were run."""
@@ -130,7 +130,7 @@ def evaluate_again(
     """
     rows, made_by, _ = read_results(path)
     wanted = {(s["model"], s["dataset"]): s["digest"] for s in made_by["stores"]}
-    found = {(store.model, store.dataset): store for store in stores}
+    found = {store.key: store for store in stores}
     for key, digest in wanted.items():
         if key not in found or found[key].digest != digest:
             what = "is another" if key in found else "is missing; it takes all of its stores"
@@ -268,7 +268,7 @@ def lines_of(curve: Curve, sequential: Mapping[StoreKey, np.ndarray], *, seed: i
         sequential: per store, `[B]` mean sequential tokens.
         seed: of the bootstrap.
     """
-    parts = {f"{model}/{dataset}": [(model, dataset)] for model, dataset in curve.stores}
+    parts = {"/".join(store): [store] for store in curve.stores}
     if len(parts) > 1:
         parts = {MEAN: list(curve.stores)} | parts
     lines = []

@@ -160,7 +160,7 @@ def _source(folder: RunFolder, trial: Trial) -> Source:
 
 
 def _grid_rows(store: Store, sweeps: dict[str, Sweep]) -> list[GridRow]:
-    key = (store.model, store.dataset)
+    key = store.key
     return [
         grid_row(name, float(beta), sweep.curve.correct[key][b], sweep.curve.tokens[key][b])
         for name, sweep in sweeps.items()

@@ -21,7 +21,7 @@ _HEADERS = {
 
 
 @dataclass
-class Source:
+class Followed:
     """A report and how to tell that it has changed. Built when asked for, once per version.
 
     version: cheap; another string whenever `make` would give another report.
@@ -46,7 +46,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, source: Source, *, port: int = 0) -> None:
+    def __init__(self, source: Followed, *, port: int = 0) -> None:
         """
         Args:
             port: 0 for any that is free.

@@ -24,7 +24,7 @@ from autotts.sandbox.broker import Broker, answer_frame
 from autotts.sandbox.confine import seal
 from autotts.sandbox.confine.tier import Tier
 from autotts.sandbox.wire import channel
-from autotts.sandbox.wire.channel import Ended, Flooded, Poll, Stalled
+from autotts.sandbox.wire.channel import Closed, Flooded, Poll, Stalled
 from autotts.sandbox.worker import ANSWER_SECONDS, Worker, Zygote, source_payload
 
 MAX_GROUP = 120
@@ -227,7 +227,7 @@ class _Blind:
                             break
                 elif now >= min(group.deadline, self._deadline):
                     raise Stalled
-            except (Stalled, Ended, Flooded) as error:
+            except (Stalled, Closed, Flooded) as error:
                 if not group.doing:
                     raise group.worker.unsealed() from error
                 raise group.worker.failed(error, self._source, group.doing) from error

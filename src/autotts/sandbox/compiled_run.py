@@ -168,7 +168,7 @@ class CodeWorker:
 
 
 @dataclass(slots=True)
-class Asked:
+class Schedules:
     """What a program says of itself: kinds of parameters, and their values in each cell."""
 
     kinds: dict[str, type]
@@ -178,7 +178,7 @@ class Asked:
 
 def ask(
     zygote: Zygote, source: Source, cells: Sequence[Cell], allowance: Allowance, **how: Any
-) -> Asked:
+) -> Schedules:
     """Load a program in a worker of its own, and ask what its schedule gives for each cell.
 
     Raises:
@@ -197,7 +197,7 @@ def ask(
             if {name: type(value) for name, value in told.items()} != kinds:
                 raise SandboxError("a worker names other parameters than those of its program")
         worker.end()
-        return Asked(kinds, parameters, worker.inbox.text)
+        return Schedules(kinds, parameters, worker.inbox.text)
 
 
 class Talk:

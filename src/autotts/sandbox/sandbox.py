@@ -17,11 +17,11 @@ from autotts.sandbox import audit as audits
 from autotts.sandbox.allowance import Allowance
 from autotts.sandbox.blind_run import BlindRun, Place, run_blind
 from autotts.sandbox.compiled_run import (
-    Asked,
     CodeWorker,
     CompiledRun,
     EpisodeFailed,
     NotCompiled,
+    Schedules,
     ask,
 )
 from autotts.sandbox.shared_memory import lay_out
@@ -155,7 +155,7 @@ class Sandbox:
         return self._run_compiled(cells, asked, keep)
 
     def _run_compiled(
-        self, cells: Sequence[Cell], asked: Asked, keep: Sequence[np.ndarray]
+        self, cells: Sequence[Cell], asked: Schedules, keep: Sequence[np.ndarray]
     ) -> CompiledRun:
         source = program_of(cells)
         layout = lay_out(cells)
@@ -184,7 +184,7 @@ class Sandbox:
     def _judge_compiled(
         self,
         cells: Sequence[Cell],
-        asked: Asked,
+        asked: Schedules,
         sampled: list[Place],
         keep: list[np.ndarray],
         run: CompiledRun,
@@ -208,7 +208,7 @@ class Sandbox:
     def _judge_blind(
         self,
         cells: Sequence[Cell],
-        asked: Asked,
+        asked: Schedules,
         sampled: list[Place],
         keep: list[np.ndarray],
         reason: str,
@@ -252,7 +252,7 @@ class Sandbox:
     def _blind(
         self,
         cells: Sequence[Cell],
-        asked: Asked,
+        asked: Schedules,
         places: Sequence[Place],
         keep: np.ndarray | None = None,
     ) -> BlindRun:

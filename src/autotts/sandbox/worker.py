@@ -21,7 +21,7 @@ from autotts.programs import Source
 from autotts.sandbox.confine import seal
 from autotts.sandbox.confine.tier import Tier, import_path
 from autotts.sandbox.wire import channel
-from autotts.sandbox.wire.channel import Ended, Flooded, Inbox, Stalled
+from autotts.sandbox.wire.channel import Closed, Flooded, Inbox, Stalled
 
 _START_SECONDS = 120.0
 ANSWER_SECONDS = 20.0
@@ -213,7 +213,7 @@ class Worker:
         kind = {channel.HELLO: channel.MAX_HELLO}
         try:
             _, payload = self.inbox.receive(kind, time.monotonic() + ANSWER_SECONDS)
-        except (Ended, Stalled) as error:
+        except (Closed, Stalled) as error:
             raise self.unsealed() from error
         return self.check_hello(payload)
 
@@ -243,7 +243,7 @@ class Worker:
         """
         try:
             yield
-        except (Stalled, Ended, Flooded) as error:
+        except (Stalled, Closed, Flooded) as error:
             raise self.failed(error, source, what) from error
 
     def failed(self, error: Exception, source: Source, what: str) -> ControllerError:

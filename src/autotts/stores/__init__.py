@@ -3,7 +3,7 @@
 from autotts.stores.importing import import_released
 from autotts.stores.loading import check, find, load, read_manifest
 from autotts.stores.recordings import Branch, Recording, build
-from autotts.stores.schema import Manifest, Pool, Store
+from autotts.stores.schema import Manifest, Pool, Store, StoreKey
 from autotts.stores.writing import store_folder, write
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Pool",
     "Recording",
     "Store",
+    "StoreKey",
     "build",
     "check",
     "find",

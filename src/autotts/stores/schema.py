@@ -25,6 +25,9 @@ BRANCHES = "branches.parquet"
 
 Billing = Literal["reference", "exact"]
 
+StoreKey = tuple[str, str]
+"""(model, dataset): how a store is known inside. Text for people and files is `Store.name`."""
+
 
 class Manifest(BaseModel):
     """The text of `manifest.json`: what was recorded, how, and the digests that seal it."""
@@ -168,9 +171,13 @@ class Store:
         return self.manifest.digest
 
     @property
+    def key(self) -> StoreKey:
+        return self.model, self.dataset
+
+    @property
     def name(self) -> str:
         """`model/dataset`, as tables and errors call it."""
-        return f"{self.model}/{self.dataset}"
+        return "/".join(self.key)
 
     @property
     def correct(self) -> np.ndarray:

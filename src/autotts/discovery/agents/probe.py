@@ -11,7 +11,7 @@ from pathlib import Path
 
 from autotts.discovery.agents import attempts
 from autotts.discovery.agents.process import run_agent
-from autotts.discovery.agents.scorer_server import Allowance, ScorerSocket
+from autotts.discovery.agents.scorer_server import ScorerSocket, TryAllowance
 from autotts.discovery.explorer import Feedback, OutOfBudget
 from autotts.errors import SandboxError
 from autotts.sandbox.confine import jail
@@ -52,7 +52,7 @@ def reach(*, network: bool = False) -> Reached:
     with tempfile.TemporaryDirectory(prefix="autotts-probe-") as name, contextlib.ExitStack() as on:
         base = Path(name).resolve()
         there = _set_up(base, on)
-        scorer = on.enter_context(ScorerSocket(base / "own/s", _nothing, Allowance()))
+        scorer = on.enter_context(ScorerSocket(base / "own/s", _nothing, TryAllowance()))
         ended = run_agent(
             [
                 sys.executable,

@@ -23,7 +23,7 @@ _GRACE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class AgentEnd:
     """How an agent ended.
 
     exit: its exit code, negative for a signal; None if it was killed.
@@ -52,7 +52,7 @@ def run_agent(
     timeout_seconds: float,
     jail: Jail | None,
     scorer: ScorerSocket,
-) -> Ended:
+) -> AgentEnd:
     """Run an agent to its end, answering what it tries meanwhile.
 
     Raises:
@@ -91,7 +91,7 @@ def run_agent(
         raise SandboxError(f"the agent's keeper ended without a report: {output[-500:]}")
     if told["error"]:
         raise SandboxError(f"the agent could not be started: {told['error']}")
-    return Ended(
+    return AgentEnd(
         exit=told["exit"],
         why=told["why"],
         left=told["left"],

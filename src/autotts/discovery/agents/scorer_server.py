@@ -30,7 +30,7 @@ _MOST_CLIENTS = 16
 
 
 @dataclass(slots=True)
-class Allowance:
+class TryAllowance:
     """How much may be tried.
 
     tries: how many more; None for as many as the run's budget has.
@@ -73,7 +73,7 @@ class ScorerSocket:
     """
 
     def __init__(
-        self, path: Path, try_program: Callable[[str], Feedback], allowance: Allowance
+        self, path: Path, try_program: Callable[[str], Feedback], allowance: TryAllowance
     ) -> None:
         """
         Raises:

@@ -37,12 +37,12 @@ _KILL_SECONDS = 10.0
 CANNOT_START = 126
 
 
-class Ended(Exception):
+class ToldToEnd(Exception):
     """We were told to end."""
 
 
 @dataclass(slots=True)
-class Report:
+class KeeperReport:
     """How an agent ended.
 
     exit: its exit code, negative for a signal; None if the keeper ended it.
@@ -60,7 +60,7 @@ class Report:
     error: str
 
 
-def keep(orders: dict[str, Any]) -> Report:
+def keep(orders: dict[str, Any]) -> KeeperReport:
     """Run an agent to its end.
 
     Args:
@@ -69,7 +69,7 @@ def keep(orders: dict[str, Any]) -> Report:
             None.
 
     Raises:
-        Ended: there is nobody left to report to.
+        ToldToEnd: there is nobody left to report to.
     """
     signal.signal(signal.SIGTERM, _end)
     if sys.platform.startswith("linux"):
@@ -77,7 +77,7 @@ def keep(orders: dict[str, Any]) -> Report:
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != orders["parent"]:
-            raise Ended  # before the kernel was asked to tell
+            raise ToldToEnd  # before the kernel was asked to tell
     began = time.monotonic()
     room = _find_room(orders)
     reader, writer = os.pipe()
@@ -86,10 +86,10 @@ def keep(orders: dict[str, Any]) -> Report:
         os.close(reader)
         _be_first(orders, room, writer)
     os.close(writer)
-    report = Report(None, "", 0, 0.0, {}, "")
+    report = KeeperReport(None, "", 0, 0.0, {}, "")
     try:
         _wait(first, reader, began, orders, report)
-    except Ended:
+    except ToldToEnd:
         report.why = "told to"
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -101,7 +101,7 @@ def keep(orders: dict[str, Any]) -> Report:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    raise Ended
+    raise ToldToEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,9 @@ def _tell(writer: int, fields: dict[str, Any]) -> None:
     os.write(writer, json.dumps(fields).encode() + b"\n")
 
 
-def _wait(first: int, reader: int, began: float, orders: dict[str, Any], report: Report) -> None:
+def _wait(
+    first: int, reader: int, began: float, orders: dict[str, Any], report: KeeperReport
+) -> None:
     """Wait for the agent to end, by itself or because it must."""
     deadline = began + orders["timeout_seconds"]
     count_at = began
@@ -204,7 +206,7 @@ def _wait(first: int, reader: int, began: float, orders: dict[str, Any], report:
                     return
 
 
-def _hear(told: dict[str, Any], report: Report) -> None:
+def _hear(told: dict[str, Any], report: KeeperReport) -> None:
     report.layers = told.get("layers", report.layers)
     report.error = told.get("error", report.error)
     report.exit = told.get("exit", report.exit)
@@ -276,7 +278,7 @@ def main() -> None:
     os.set_inheritable(orders["report"], False)
     report = keep(orders)
     with os.fdopen(orders["report"], "w") as file:
-        json.dump({name: getattr(report, name) for name in Report.__slots__}, file)
+        json.dump({name: getattr(report, name) for name in KeeperReport.__slots__}, file)
 
 
 if __name__ == "__main__":

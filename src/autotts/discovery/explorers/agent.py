@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from autotts.discovery.agents import claims
-from autotts.discovery.agents.process import Ended, run_agent
+from autotts.discovery.agents.process import AgentEnd, run_agent
 from autotts.discovery.agents.scorer_client import ENVIRONMENT
-from autotts.discovery.agents.scorer_server import Allowance, ScorerSocket
+from autotts.discovery.agents.scorer_server import ScorerSocket, TryAllowance
 from autotts.discovery.agents.workspace import Workspace, proposal_of
 from autotts.discovery.explorer import CallFailed, Proposal, Record, Turn, Usage
 from autotts.discovery.explorers import take_options
@@ -207,7 +207,7 @@ class Agent:
         if opened is not None:
             opened = replace(opened, write=(*opened.write, str(workspace.folder)))
         blanks = {**_BLANKS, "workspace": str(workspace.folder)}
-        allowance = Allowance(terms.tries, terms.pause)
+        allowance = TryAllowance(terms.tries, terms.pause)
         with ScorerSocket(workspace.socket, turn.try_program, allowance) as scorer:
             try:
                 ended = run_agent(
@@ -304,7 +304,7 @@ def _ending(found: Mapping[str, Any]) -> str:
     return f"ended: {found['why']}" if found["why"] else f"exit code {found['exit']}"
 
 
-def _keep_transcript(turn: Turn, ended: Ended, output: str, tries: int) -> None:
+def _keep_transcript(turn: Turn, ended: AgentEnd, output: str, tries: int) -> None:
     """Write what the agent printed, and how it ended.
 
     Raises:

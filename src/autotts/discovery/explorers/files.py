@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from autotts.discovery.agents import scorer_client
-from autotts.discovery.agents.scorer_server import Allowance, ScorerSocket
+from autotts.discovery.agents.scorer_server import ScorerSocket, TryAllowance
 from autotts.discovery.agents.workspace import (
     proposal_of,
     read_plain,
@@ -38,7 +38,7 @@ class Files:
     name = "files"
     deterministic = False
 
-    def __init__(self, wait_seconds: float | None, allowance: Allowance) -> None:
+    def __init__(self, wait_seconds: float | None, allowance: TryAllowance) -> None:
         """
         Args:
             wait_seconds: for a submission; None for as long as it takes.
@@ -207,4 +207,4 @@ def make(options: Mapping[str, str]) -> Files:
     """
     taken = take_options("files", options, {"wait": "forever", "pause": "0"})
     wait = None if taken["wait"] == "forever" else number("files", taken, "wait")
-    return Files(wait, Allowance(None, number("files", taken, "pause")))
+    return Files(wait, TryAllowance(None, number("files", taken, "pause")))

@@ -42,7 +42,7 @@ class Stalled(Exception):
     """Nothing came, or could be sent, in time."""
 
 
-class Ended(Exception):
+class Closed(Exception):
     """The worker is gone."""
 
 
@@ -86,7 +86,7 @@ class Inbox:
         """Send a frame; the worker may refuse to read.
 
         Raises:
-            Stalled, Ended
+            Stalled, Closed
         """
         rest = memoryview(HEADER.pack(kind, len(payload)) + payload)
         while rest:
@@ -96,13 +96,13 @@ class Inbox:
                 if not select.select([], [self.channel], [], _left(deadline))[1]:
                     raise Stalled from None
             except OSError:
-                raise Ended from None
+                raise Closed from None
 
     def receive(self, accept: Mapping[int, int], deadline: float) -> tuple[int, bytes]:
         """The next frame, which must be of a kind in `accept` and no larger than it says.
 
         Raises:
-            Stalled, Ended, Flooded
+            Stalled, Closed, Flooded
             SandboxError: the worker sent something else.
         """
         while True:
@@ -130,7 +130,7 @@ class Inbox:
         return kind, payload
 
     def fill(self) -> None:
-        """Read what has come, without waiting. Raises Ended, Flooded."""
+        """Read what has come, without waiting. Raises Closed, Flooded."""
         if self._has_printed:
             self.drain()
         try:
@@ -138,9 +138,9 @@ class Inbox:
         except BlockingIOError:
             return
         except OSError:
-            raise Ended from None
+            raise Closed from None
         if not received:
-            raise Ended
+            raise Closed
         self._buffer += received
 
     def drain(self) -> None:
