@@ -229,7 +229,7 @@ DAMAGE = {
     "files unlisted": (lambda s: edit(s, files={}), "manifest.json says none"),
     "digest changed": (lambda s: edit(s, digest="0" * 64), "manifest.json: its digest is 0000"),
     "model renamed": (lambda s: edit(s, model="other"), "manifest.json: its digest is"),
-    "questions miscounted": (lambda s: edit(s, questions=4), "manifest says 4 x 2 branches"),
+    "questions miscounted": (lambda s: edit(s, questions=4), "3 rows; the manifest says 4"),
 }
 
 

@@ -15,14 +15,24 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     """A file to write, which stands at `path` once the block has ended well.
 
     Until then, and if the block fails, what was at `path` stays.
+
+    Raises:
+        OSError: it can't be written; names `path`.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
         temporary.chmod(0o644)
         temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        # Of a write that failed the system names no file, and of others the temporary one.
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -34,16 +44,19 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def read_regular(path: Path, *, most_bytes: int) -> bytes:
+def read_regular(path: Path, *, most_bytes: int, follow: bool = False) -> bytes:
     """The content of a plain file of a bounded size.
 
-    A link, a pipe or a device in its place is not followed: it may lead to what whoever put it
-    there can't read, or never end.
+    A pipe or a device in its place is not read, for it may never end. Nor is a link followed: it
+    may lead to what whoever put it there can't read.
+
+    Args:
+        follow: whether a link to a plain file will do, as for what the user's own command names.
 
     Raises:
         OSError: it can't be read, is no plain file, or is larger.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     with os.fdopen(os.open(path, flags), "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):

@@ -18,7 +18,8 @@ DEEPEST = 64
 _LARGEST = 2**63 - 1
 
 # A string is skipped whole, closed or not, so that each byte is looked at once.
-_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.S)
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.S)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -47,15 +48,14 @@ def _depth(data: bytes) -> int:
     """How deep arrays and objects are nested, at most."""
     if data.count(b"[") + data.count(b"{") <= DEEPEST:
         return 0
-    depth = deepest = 0
-    for match in _STRING_OR_BRACKET.finditer(data):
-        found = match[0]
-        if found in (b"[", b"{"):
-            depth += 1
-            deepest = max(deepest, depth)
-        elif found in (b"]", b"}"):
-            depth -= 1
-    return deepest
+    brackets = _STRING.sub(b"", data).translate(None, _NO_BRACKETS)
+    # What is innermost is taken out, level by level; a file that was cut short leaves a rest.
+    for level in range(DEEPEST + 1):
+        rest = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if len(rest) == len(brackets):
+            return level + rest.count(b"[") + rest.count(b"{")
+        brackets = rest
+    return DEEPEST + 1
 
 
 def _integer(digits: str) -> int:

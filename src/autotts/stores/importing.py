@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from autotts.errors import StoreError
+from autotts.files import read_regular
 from autotts.stores.recordings import Branch, Recording, build
 from autotts.stores.schema import Store
 from autotts.stores.writing import file_digest, store_folder, write_all
 from autotts.text import shorten
+from autotts.untrusted import parse_json
 
+_MOST_BYTES = 1 << 28
 _KEYS = ("question", "gold_answer", "probe_freq", "final_answers_trace", "each_branch")
 
 
@@ -65,10 +68,12 @@ def _released_files(path: Path) -> list[Path]:
 
 
 def _read(file: Path, model: str, dataset: str) -> Store:
-    content = file.read_bytes()
     try:
-        released = json.loads(content)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        content = read_regular(file, most_bytes=_MOST_BYTES, follow=True)
+        released: Any = parse_json(content, most_bytes=_MOST_BYTES)
+    except OSError as error:
+        raise StoreError(f"{file}: {error.strerror}") from error
+    except ValueError as error:
         raise StoreError(f"{file}: not JSON, perhaps cut short ({error})") from error
     try:
         if not isinstance(released, list) or not released:

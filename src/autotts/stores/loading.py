@@ -2,7 +2,6 @@
 
 import glob
 import io
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from autotts.errors import StoreError
-from autotts.stores.recordings import describe, failed_codes
+from autotts.files import read_regular
+from autotts.stores import parquet
+from autotts.stores.recordings import MOST_CODES, MOST_TOKENS, describe, failed_codes
 from autotts.stores.schema import (
     BRANCHES,
     MANIFEST,
@@ -25,11 +26,19 @@ from autotts.stores.schema import (
     header_of,
 )
 from autotts.stores.writing import file_digest
+from autotts.untrusted import parse_json
 
 if TYPE_CHECKING:
     import polars as pl
 
 AnyPath = str | os.PathLike[str]
+
+_MOST_MANIFEST_BYTES = 1 << 20
+_MOST_TABLE_BYTES = 1 << 28
+_MOST_TEXT_BYTES = 1 << 26
+_MOST_BRANCHES = 1 << 22
+_MOST_CELLS = 1 << 26
+"""Branches times the probes of the longest: what lies in memory, some 10 bytes each at worst."""
 
 
 def load(path: AnyPath) -> Store:
@@ -40,6 +49,7 @@ def load(path: AnyPath) -> Store:
     """
     folder = Path(path)
     manifest = read_manifest(folder)
+    _require_possible(folder, manifest)
     questions = _read_table(folder, QUESTIONS, manifest)
     branches = _read_table(folder, BRANCHES, manifest)
     try:
@@ -116,11 +126,15 @@ def _hidden(path: Path) -> bool:
 def read_manifest(folder: AnyPath) -> Manifest:
     """The manifest of a store folder, without looking at the recordings."""
     path = Path(folder) / MANIFEST
-    if not path.is_file():
-        raise StoreError(f"{folder}: no store here (it has no {MANIFEST})")
     try:
-        fields = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        content = read_regular(path, most_bytes=_MOST_MANIFEST_BYTES, follow=True)
+    except FileNotFoundError as error:
+        raise StoreError(f"{folder}: no store here (it has no {MANIFEST})") from error
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    try:
+        fields = parse_json(content, most_bytes=_MOST_MANIFEST_BYTES)
+    except ValueError as error:
         raise StoreError(f"{path}: not JSON ({error})") from error
     if not isinstance(fields, dict) or "schema_version" not in fields:
         raise StoreError(f"{path}: no schema_version; this is no manifest of a store")
@@ -139,9 +153,12 @@ def _read_table(folder: Path, name: str, manifest: Manifest) -> "pl.DataFrame":
     import polars as pl
 
     path = folder / name
-    if not path.is_file():
-        raise StoreError(f"{path} is missing")
-    content = path.read_bytes()
+    try:
+        content = read_regular(path, most_bytes=_MOST_TABLE_BYTES, follow=True)
+    except FileNotFoundError as error:
+        raise StoreError(f"{path} is missing") from error
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
     digest = file_digest(content)
     if digest != manifest.files.get(name):
         raise StoreError(
@@ -150,12 +167,49 @@ def _read_table(folder: Path, name: str, manifest: Manifest) -> "pl.DataFrame":
         )
     schema = _question_schema() if name == QUESTIONS else _branch_schema()
     try:
+        _require_bounded(parquet.unpacked(content), name, manifest)
         table = pl.read_parquet(io.BytesIO(content))
-    except pl.exceptions.PolarsError as error:
-        raise StoreError(f"{path}: not Parquet ({error})") from error
+    except (
+        ValueError,
+        OSError,
+        OverflowError,
+        pl.exceptions.PolarsError,
+        pl.exceptions.PanicException,
+    ) as error:
+        raise StoreError(f"{path}: {error}") from error
     if dict(table.schema) != schema or table.null_count().row(0) != (0,) * len(schema):
         raise StoreError(f"{path}: columns {dict(table.schema)}; a store has {schema}, no nulls")
     return table
+
+
+def _require_possible(folder: Path, manifest: Manifest) -> None:
+    """Numbers that a store can have, before anything is allocated by them."""
+    counts = manifest.questions, manifest.branches
+    if max(counts) > MOST_CODES or counts[0] * counts[1] > _MOST_BRANCHES:
+        raise StoreError(
+            f"{folder / MANIFEST}: {counts[0]:,} questions x {counts[1]:,} branches; a store has at"
+            f" most {MOST_CODES:,} of each and {_MOST_BRANCHES:,} branches in all"
+        )
+    if manifest.interval_tokens > MOST_TOKENS:
+        raise StoreError(f"{folder / MANIFEST}: intervals of {manifest.interval_tokens:,} tokens")
+
+
+def _require_bounded(said: parquet.Unpacked, name: str, manifest: Manifest) -> None:
+    """What a table would unpack to, against the manifest and what fits into memory.
+
+    Raises:
+        ValueError: it is something else, or too much.
+    """
+    rows = manifest.questions * (1 if name == QUESTIONS else manifest.branches)
+    lists = "answers" if name == QUESTIONS else "probes"
+    most = dict.fromkeys(said.values, rows) | {lists: min(_MOST_CELLS, rows * (2 + MOST_CODES))}
+    if said.rows != rows:
+        raise ValueError(f"{said.rows:,} rows; the manifest says {rows:,}")
+    for column, count in said.values.items():
+        if count > most[column]:
+            raise ValueError(f"{count:,} values of {column}; at most {most[column]:,} are read")
+    if said.size > _MOST_TABLE_BYTES:
+        raise ValueError(f"{said.size:,} bytes unpacked; at most {_MOST_TABLE_BYTES:,} are read")
 
 
 def _question_schema() -> "dict[str, pl.DataType]":
@@ -177,6 +231,17 @@ def _branch_schema() -> "dict[str, pl.DataType]":
     }
 
 
+def _require_short_text(questions: "pl.DataFrame") -> None:
+    """Texts that fit into memory: a dictionary of Parquet can repeat a long one without end."""
+    answers = questions["answers"].explode(empty_as_null=False)
+    size = sum(
+        int(column.str.len_bytes().sum() or 0)
+        for column in (questions["question"], questions["gold"], answers)
+    )
+    if size > _MOST_TEXT_BYTES:
+        raise StoreError(f"{QUESTIONS}: {size:,} bytes of text; at most {_MOST_TEXT_BYTES:,}")
+
+
 def _assemble(
     folder: Path, manifest: Manifest, questions: "pl.DataFrame", branches: "pl.DataFrame"
 ) -> Store:
@@ -193,6 +258,13 @@ def _assemble(
     lengths = branches["probes"].list.len().to_numpy()
     if lengths.min() < 1:
         raise StoreError(f"{BRANCHES}: branch {int(lengths.argmin())} has no probes")
+    longest = int(lengths.max())
+    if longest > MOST_CODES or len(rows) * longest > _MOST_CELLS:
+        raise StoreError(
+            f"{BRANCHES}: {len(rows):,} branches of up to {longest:,} probes; at most"
+            f" {MOST_CODES:,} a branch and {_MOST_CELLS:,} in all fit into memory"
+        )
+    _require_short_text(questions)
     probes = np.full((*shape, int(lengths.max())), -1, np.int16)
     lengths = lengths.astype(np.int16).reshape(shape)
     inside = np.arange(probes.shape[2]) < lengths[:, :, None]

@@ -10,8 +10,8 @@ from autotts.answers import FAILED
 from autotts.errors import StoreError
 from autotts.stores.schema import Billing, Manifest, Pool, Store, content_digest, header_of
 
-_MOST_CODES = 2**15 - 1
-_MOST_TOKENS = 2**31 - 1
+MOST_CODES = 2**15 - 1
+MOST_TOKENS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +146,18 @@ def _require_sound(recordings: Sequence[Recording]) -> None:
         for i, branch in enumerate(recording.branches):
             _require_sound_branch(branch, f"question {q}, branch {i}")
         strings = {a for b in recording.branches for a in (*b.probes, b.final)} | {recording.gold}
-        if len(strings) > _MOST_CODES:
+        if len(strings) > MOST_CODES:
             raise StoreError(
-                f"question {q}: {len(strings)} different answers; at most {_MOST_CODES}"
+                f"question {q}: {len(strings)} different answers; at most {MOST_CODES}"
             )
         _require_text("".join((recording.question, *sorted(strings))), f"question {q}")
 
 
 def _require_sound_branch(branch: Branch, where: str) -> None:
-    if not 1 <= len(branch.probes) <= _MOST_CODES:
-        raise StoreError(f"{where}: {len(branch.probes)} probes; between 1 and {_MOST_CODES}")
-    if not 1 <= branch.tokens <= _MOST_TOKENS:
-        raise StoreError(f"{where}: {branch.tokens} tokens; between 1 and {_MOST_TOKENS}")
+    if not 1 <= len(branch.probes) <= MOST_CODES:
+        raise StoreError(f"{where}: {len(branch.probes)} probes; between 1 and {MOST_CODES}")
+    if not 1 <= branch.tokens <= MOST_TOKENS:
+        raise StoreError(f"{where}: {branch.tokens} tokens; between 1 and {MOST_TOKENS}")
 
 
 def _require_text(text: str, where: str) -> None:

@@ -96,8 +96,10 @@ class Pool:
         _require_range(self.finals, "final answer code", 0, codes - 1)
         _require_range(self.failed, "code of the failed answer", -1, self.n_codes - 1)
         inside = np.arange(depth) < self.lengths[:, :, None]
-        low = np.where(inside, 0, -1)
-        _require_range(self.probes, "probe code", low, np.where(inside, codes[:, :, None] - 1, -1))
+        low = np.where(inside, np.int16(0), np.int16(-1))
+        _require_range(
+            self.probes, "probe code", low, np.where(inside, codes[:, :, None] - 1, np.int16(-1))
+        )
         if self.interval < 1:
             raise StoreError(f"an interval is at least one token, got {self.interval}")
 

@@ -1,0 +1,160 @@
+"""Stores that others made to exhaust this machine: refused before anything is allocated."""
+
+import contextlib
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from autotts.errors import StoreError
+from autotts.simulation import simulate
+from autotts.stores import load
+from autotts.stores.parquet import unpacked
+from autotts.stores.writing import file_digest
+
+MUTANTS = 150
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return simulate(tmp_path, questions=2, branches=4, seed=1)
+
+
+def edit(folder: Path, **fields: object) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def put(folder: Path, name: str, content: bytes) -> None:
+    """A table in place of the store's, with its digest in the manifest."""
+    (folder / name).write_bytes(content)
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    edit(folder, files={**files, name: file_digest(content)})
+
+
+def as_parquet(frame: pl.DataFrame) -> bytes:
+    file = io.BytesIO()
+    frame.write_parquet(file, compression="zstd")
+    return file.getvalue()
+
+
+def long_answer(folder: Path) -> None:
+    """One string of a dictionary, named again and again."""
+    frame = pl.read_parquet(folder / "questions.parquet")
+    answers = pl.Series([["x" * 1_000_000] * 2000, ["1"]], dtype=pl.List(pl.String))
+    put(folder, "questions.parquet", as_parquet(frame.with_columns(answers=answers)))
+
+
+def endless_branch(folder: Path) -> None:
+    """A run of equal probes: a count and one value."""
+    frame = pl.read_parquet(folder / "branches.parquet")
+    lists = [np.zeros(80_000_000 if i == 0 else 1, np.int16) for i in range(len(frame))]
+    probes = pl.Series(lists, dtype=pl.List(pl.Int16))
+    put(folder, "branches.parquet", as_parquet(frame.with_columns(probes=probes)))
+
+
+def padded(folder: Path) -> None:
+    """Few values in the file, and one branch so long that the array of all is gigabytes."""
+    edit(folder, questions=2, branches=2048)
+    count = 2 * 2048
+    frame = pl.DataFrame(
+        {
+            "question": np.repeat(np.arange(2, dtype=np.int16), 2048),
+            "branch": np.tile(np.arange(2048, dtype=np.int16), 2),
+            "tokens": np.ones(count, np.int32),
+            "final": np.zeros(count, np.int16),
+            "probes": pl.Series(
+                [[0] * (32_000 if i == 0 else 1) for i in range(count)], dtype=pl.List(pl.Int16)
+            ),
+        }
+    )
+    put(folder, "branches.parquet", as_parquet(frame))
+
+
+BOMBS = {
+    "questions beyond number": lambda folder: edit(folder, questions=10**15),
+    "branches beyond number": lambda folder: edit(folder, questions=32_000, branches=32_000),
+    "intervals beyond number": lambda folder: edit(folder, interval_tokens=2**40),
+    "deep JSON": lambda folder: (folder / "manifest.json").write_text("[" * 100_000),
+    "a large manifest": lambda folder: edit(folder, source="x" * (2 << 20)),
+    "one long answer": long_answer,
+    "one endless branch": endless_branch,
+    "one long branch of many": padded,
+    "a pipe": lambda folder: (
+        (folder / "questions.parquet").unlink(),
+        os.mkfifo(folder / "questions.parquet"),
+    ),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_is_refused_within_a_gibibyte_and_five_seconds(store: Path, bomb: str) -> None:
+    BOMBS[bomb](store)
+    code = (
+        "import resource, sys\n"
+        "from autotts import stores\n"
+        "from autotts.errors import StoreError\n"
+        "import polars\n"
+        "before = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (before + (1 << 30),) * 2)\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (10, 10))\n"
+        "try:\n"
+        "    stores.load(sys.argv[1])\n"
+        "except StoreError as error:\n"
+        "    print('refused:', error)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(store)], capture_output=True, text=True, timeout=60
+    )
+    assert ran.stdout.startswith("refused: "), ran.stderr[-2000:]
+
+
+def test_headers_say_what_a_table_unpacks_to(store: Path) -> None:
+    for name in ("questions.parquet", "branches.parquet"):
+        frame = pl.read_parquet(store / name)
+        said = unpacked((store / name).read_bytes())
+        assert said.rows == len(frame)
+        for column in frame.columns:
+            lists = isinstance(frame.schema[column], pl.List)
+            count = frame[column].list.len().sum() if lists else len(frame)
+            assert said.values[column] == count
+
+
+def mutant(content: bytes, rng: random.Random) -> bytes:
+    """Bytes changed, cut out or doubled; ends of a file matter most."""
+    data = bytearray(content)
+    for _ in range(rng.randint(1, 4)):
+        at = rng.choice([rng.randrange(len(data)), max(0, len(data) - rng.randint(1, 600))])
+        kind = rng.randrange(4)
+        if kind == 0:
+            data[at] = rng.randrange(256)
+        elif kind == 1:
+            data[at] ^= 1 << rng.randrange(8)
+        elif kind == 2:
+            del data[at : at + rng.randint(1, 8)]
+        else:
+            data[at:at] = data[at : at + rng.randint(1, 40)]
+    return bytes(data) or b"x"
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "questions.parquet", "branches.parquet"])
+def test_mutants_load_or_are_refused(store: Path, name: str) -> None:
+    """Digests are made right, so that what reads the content is what is tried."""
+    original = (store / name).read_bytes()
+    manifest = (store / "manifest.json").read_bytes()
+    for seed in range(MUTANTS):
+        content = mutant(original, random.Random(seed))
+        (store / "manifest.json").write_bytes(manifest)
+        if name == "manifest.json":
+            (store / name).write_bytes(content)
+        else:
+            put(store, name, content)
+        with contextlib.suppress(StoreError):
+            load(store)
