@@ -538,6 +538,10 @@ def test_files_are_handed_in_and_scored(tmp_path: Path, store: Path) -> None:
     assert "nothing was submitted for round 1" in go(run).stopped
     (run / "program.py").write_text(toy.program(11, 4))
     (run / "proposal.md").write_text("## Idea\nBy hand.\n")
+    place = run / "rounds/0001/explorer/submitted"
+    place.mkdir()
+    (place / "7").write_text("no folder")
+    assert "nothing was submitted for round 1" in go(run).stopped
     assert submit(run, find_submission(run), run / "proposal.md")[0] == 1
     best = go(run).best
     assert best is not None

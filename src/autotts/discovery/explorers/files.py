@@ -100,7 +100,10 @@ def _submissions(folder: Path) -> list[Proposal]:
     place = folder / _SUBMITTED
     numbers = sorted(int(p.name) for p in place.glob("*") if p.name.isdecimal())
     for entry in numbers:
-        handle = os.open(place / str(entry), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            handle = os.open(place / str(entry), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue  # Somebody's file or link: what `submit` makes is a folder of ours.
         try:
             source = read_plain(handle, "program.py")
             found.append(proposal_of(source, read_plain(handle, "proposal.md")))
