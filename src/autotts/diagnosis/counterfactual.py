@@ -17,7 +17,6 @@ from numba import types
 from numba.extending import register_jitable
 
 from autotts import control, votes
-from autotts.engine import compiled
 from autotts.engine.cache import compile_cached
 
 FINISHED_VOTE, LATEST_VOTE = range(2)
@@ -439,6 +438,13 @@ def own_digest() -> str:
     return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
+POOL = tuple(
+    types.Array(getattr(types, dtype), dimensions, "C", readonly=True)
+    for dtype, dimensions in (
+        ("int16", 3), ("int16", 3), ("int16", 2), ("int32", 2), ("int16", 2),
+    )
+)  # fmt: skip
+"""Types of orders, probes, lengths, totals and finals."""
 INTS = types.Array(types.int64, 1, "C", readonly=True)
 PAIRS = types.Array(types.int64, 2, "C", readonly=True)
 BYTES = types.Array(types.int8, 2, "C", readonly=True)
@@ -448,7 +454,7 @@ BYTES = types.Array(types.int8, 2, "C", readonly=True)
 def walk() -> Any:
     """`_walk`, compiled."""
     signature = types.void(
-        PAIRS, PAIRS, INTS, INTS, INTS, *compiled.POOL_TYPES, BYTES, INTS, INTS,
+        PAIRS, PAIRS, INTS, INTS, INTS, *POOL, BYTES, INTS, INTS,
         types.int64[:, ::1],
     )  # fmt: skip
     return compile_cached(
@@ -459,7 +465,7 @@ def walk() -> Any:
 @functools.cache
 def check() -> Any:
     """`_check`, compiled."""
-    orders, probes = compiled.POOL_TYPES[:2]
+    orders, probes = POOL[:2]
     signature = types.void(
         PAIRS, PAIRS, INTS, orders, probes, INTS, INTS, INTS, types.float64[:, :, ::1]
     )

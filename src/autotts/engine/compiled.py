@@ -30,18 +30,6 @@ RESULTS = (
 ANSWERED, RAISED, NO_SUCH_ANSWER, LOG_FULL = range(4)
 """Values of `status`."""
 
-POOL_TYPES = tuple(
-    types.Array(dtype, dimensions, "C", readonly=True)
-    for dtype, dimensions in (
-        (types.int16, 3),
-        (types.int16, 3),
-        (types.int16, 2),
-        (types.int32, 2),
-        (types.int16, 2),
-    )
-)
-"""Types of orders, probes, lengths, totals and finals."""
-
 _I64 = types.int64
 _FAST = {"error_model": "numpy", "nogil": True}
 
@@ -113,14 +101,28 @@ def action_addresses() -> np.ndarray:
     return np.array([address(action) for action in actions().values()], np.int64)
 
 
-def _begin(header: int) -> None:
-    control.reset(jit.state_at(header))
+@register_jitable
+def aim(s: Any, pool: Any, q: int, d: int) -> None:
+    """Point the state at draw d of question q of a pool's header."""
+    s.order_address = pool.orders_address + q * pool.orders_stride + d * pool.draw_stride
+    s.probes_address = pool.probes_address + q * pool.probes_stride
+    s.lengths_address = pool.lengths_address + q * pool.lengths_stride
+    s.totals_address = pool.totals_address + q * pool.totals_stride
+    s.finals_address = pool.finals_address + q * pool.finals_stride
+    s.failed = jit.array_at(pool.failed_address, pool.failed_stride, q + 1)[q]
+
+
+def _begin(header: int, pool: int, q: int, d: int) -> None:
+    s = jit.state_at(header)
+    control.reset(s)
+    aim(s, jit.pool_at(pool), q, d)
+    s.log_at = s.log_full = 0
 
 
 @functools.cache
 def begin() -> Any:
-    """Forget the episode of the header at an address."""
-    return compile_cached(_begin, types.void(_I64), key="begin", **_FAST)
+    """Begin an episode in the header at an address: (header, pool's header, question, draw)."""
+    return compile_cached(_begin, types.void(_I64, _I64, _I64, _I64), key="begin", **_FAST)
 
 
 @register_jitable
@@ -175,42 +177,17 @@ def end() -> Any:
     return compile_cached(_end_at, signature, key="end", **_FAST)
 
 
-@register_jitable
-def aim(
-    s: Any, q: int, d: int, orders: Any, probes: Any, lengths: Any, totals: Any, finals: Any
-) -> None:
-    """Point the state at draw d of question q."""
-    s.order_address = orders[q, d].ctypes.data
-    s.probes_address = probes[q].ctypes.data
-    s.lengths_address = lengths[q].ctypes.data
-    s.totals_address = totals[q].ctypes.data
-    s.finals_address = finals[q].ctypes.data
-
-
 def _run(
-    program: int,
-    header: int,
-    episodes: Any,
-    first: int,
-    failed: Any,
-    orders: Any,
-    probes: Any,
-    lengths: Any,
-    totals: Any,
-    finals: Any,
-    log_ends: Any,
-    out: Any,
+    program: int, header: int, pool_header: int, episodes: Any, first: int, log_ends: Any, out: Any
 ) -> int:
     """Run `episodes` `[E, 2]` (question, draw) from `first` on.
 
     Returns how many are done: all, or those before the one that didn't fit the log, which has
     status `LOG_FULL`.
     """
-    s = jit.state_at(header)
+    s, pool = jit.state_at(header), jit.pool_at(pool_header)
     for e in range(first, len(episodes)):
-        q, d = episodes[e]
-        aim(s, q, d, orders, probes, lengths, totals, finals)
-        s.failed = failed[q]
+        aim(s, pool, episodes[e, 0], episodes[e, 1])
         s.episode = e
         raised, answer = jit.call_program(program, (header,))
         conclude(s, raised, answer, out[e])
@@ -224,10 +201,8 @@ def _run(
 @functools.cache
 def run() -> Any:
     """The compiled loop over episodes; see `_run`."""
-    signature = _I64(
-        _I64, _I64, types.int64[:, ::1], _I64, types.int64[::1], *POOL_TYPES,
-        types.int64[::1], types.int64[:, ::1],
-    )  # fmt: skip
+    pairs, words = types.int64[:, ::1], types.int64[::1]
+    signature = _I64(_I64, _I64, _I64, pairs, _I64, words, types.int64[:, ::1])
     return compile_cached(_run, signature, key="run", **_FAST)
 
 

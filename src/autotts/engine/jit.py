@@ -57,6 +57,20 @@ _NAMES = (*control.SCALARS, *(f"{name}_address" for name in control.ARRAYS))
 FIELDS = {name: at for at, name in enumerate(_NAMES)}
 """Word of the header in which each scalar, or `NAME_address` of an array, lies."""
 
+COLUMNS = {
+    "orders": "int16", "probes": "int16", "lengths": "int16", "totals": "int32", "finals": "int16",
+    "failed": "int64",
+}  # fmt: skip
+"""Columns of a pool, question by question; see `engine.pool`."""
+
+POOL_FIELDS = {
+    name: at
+    for at, name in enumerate(
+        ("draw_stride", *(f"{name}_{what}" for name in COLUMNS for what in ("address", "stride")))
+    )
+}
+"""Word of a pool's header in which each of these lies."""
+
 ACTIONS = {
     "branch": 3,
     "advance": 7,
@@ -100,7 +114,14 @@ class Env(types.Type):  # type: ignore[misc]
         super().__init__(name="autotts.Env")
 
 
-STATE, ENV = State(), Env()
+class PoolHeader(types.Type):  # type: ignore[misc]
+    """The header of `engine.pool`, read-only."""
+
+    def __init__(self) -> None:
+        super().__init__(name="autotts.PoolHeader")
+
+
+STATE, ENV, POOL = State(), Env(), PoolHeader()
 
 
 class _Address(models.PrimitiveModel):  # type: ignore[misc]
@@ -110,15 +131,16 @@ class _Address(models.PrimitiveModel):  # type: ignore[misc]
 
 register_model(State)(_Address)
 register_model(Env)(_Address)
+register_model(PoolHeader)(_Address)
 
 
-def _word(builder: Any, header: Any, field: str) -> Any:
+def _word(builder: Any, header: Any, at: int) -> Any:
     base = builder.inttoptr(header, _I64.as_pointer())
-    return builder.gep(base, [ir.Constant(_I64, FIELDS[field])])
+    return builder.gep(base, [ir.Constant(_I64, at)])
 
 
 def _load(builder: Any, header: Any, field: str) -> Any:
-    return builder.load(_word(builder, header, field))
+    return builder.load(_word(builder, header, FIELDS[field]))
 
 
 def _load_address(builder: Any, header: Any, name: str) -> Any:
@@ -165,7 +187,20 @@ def _get_state_field(context: Any, builder: Any, typ: Any, value: Any, attr: str
 @lower_setattr_generic(State)
 def _set_state_field(context: Any, builder: Any, sig: Any, args: Any, attr: str) -> None:
     value = context.cast(builder, args[1], sig.args[1], types.int64)
-    builder.store(value, _word(builder, args[0], attr))
+    builder.store(value, _word(builder, args[0], FIELDS[attr]))
+
+
+@infer_getattr
+class _PoolFields(AttributeTemplate):  # type: ignore[misc]
+    key = PoolHeader
+
+    def generic_resolve(self, typ: Any, attr: str) -> Any:
+        return types.int64 if attr in POOL_FIELDS else None
+
+
+@lower_getattr_generic(PoolHeader)
+def _get_pool_field(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> Any:
+    return builder.load(_word(builder, value, POOL_FIELDS[attr]))
 
 
 @infer_getattr
@@ -192,6 +227,12 @@ def _get_env_field(context: Any, builder: Any, typ: Any, value: Any, attr: str) 
 def state_at(typingctx: Any, header: Any) -> Any:
     """The state whose header lies at an address."""
     return STATE(types.int64), lambda context, builder, sig, args: args[0]
+
+
+@intrinsic
+def pool_at(typingctx: Any, header: Any) -> Any:
+    """The pool whose header lies at an address."""
+    return POOL(types.int64), lambda context, builder, sig, args: args[0]
 
 
 @intrinsic

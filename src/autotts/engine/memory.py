@@ -3,7 +3,7 @@
     owner           arrays                                    point()ed again
     Memory          by branch, by answer, history, arena      never: views on them are handed out
     Memory          log, steps, ints, floats                  for more room, or other parameters
-    the store       order, probes, lengths, totals, finals    for every episode (`episodes.aim`)
+    `PoolHeader`    order, probes, lengths, totals, finals    for every episode (`compiled.aim`)
     the process     actions                                   never
 
 The header holds bare addresses, which keep nothing alive; `arrays` holds the arrays for that. What
@@ -33,6 +33,7 @@ class Memory:
 
     header: `[len(jit.FIELDS)]` int64, by name through `memory["spent"]`.
     arrays: the arrays of `control.ARRAYS` that belong to the episode, by name.
+    pool: the `PoolHeader` whose columns the episode reads, which holds them.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Memory:
         self.header = np.zeros(len(jit.FIELDS), np.int64)
         self.address = address_of(self.header)
         self.arrays: dict[str, np.ndarray] = {}
+        self.pool: object = None
         for name, dtype in control.ARRAYS.items():
             if name not in _POOL:
                 make = np.empty if name in _WRITTEN_FIRST else np.zeros
@@ -90,7 +92,6 @@ class Memory:
         self["failed"] = -1
         self["log_size"] = log_words
         self["arena_size"] = arena
-        compiled.begin()(self.address)
 
     def __getitem__(self, name: str) -> int:
         return int(self.header[jit.FIELDS[name]])

@@ -7,6 +7,7 @@ import numpy as np
 from autotts.control import Log
 from autotts.engine import compiled
 from autotts.engine.memory import Memory
+from autotts.engine.pool import PoolHeader
 from autotts.replay.task import Task
 
 
@@ -49,15 +50,26 @@ def failed_codes(task: Task) -> np.ndarray:
     return np.full(len(failed), -1, np.int64)
 
 
+def pool_columns(task: Task) -> dict[str, np.ndarray]:
+    """What `PoolHeader` takes: the pool in the task's orders, with what its rules make of it."""
+    pool = task.pool
+    return {
+        "orders": task.orders,
+        "probes": pool.probes,
+        "lengths": pool.lengths,
+        "totals": pool.tokens,
+        "finals": pool.finals,
+        "failed": failed_codes(task),
+    }
+
+
+def pool_header(task: Task) -> PoolHeader:
+    """The task's pool, for compiled code."""
+    return PoolHeader(**pool_columns(task))
+
+
 def aim(memory: Memory, task: Task, q: int, d: int) -> None:
     """Begin an episode of draw d of question q in `memory`."""
-    pool = task.pool
-    compiled.begin()(memory.address)
-    memory.point("order", task.orders[q, d])
-    memory.point("probes", pool.probes[q])
-    memory.point("lengths", pool.lengths[q])
-    memory.point("totals", pool.tokens[q])
-    memory.point("finals", pool.finals[q])
-    memory["failed"] = int(failed_codes(task)[q])
-    memory["log_at"] = 0
-    memory["log_full"] = 0
+    header = pool_header(task)
+    memory.pool = header
+    compiled.begin()(memory.address, header.address, q, d)

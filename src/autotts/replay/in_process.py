@@ -16,7 +16,7 @@ from autotts.engine.cache import address
 from autotts.errors import ControlError, ControllerError, ProgramError, SandboxError
 from autotts.programs import Program, check_named, load_trusted
 from autotts.replay.driver import How, OnRan, Ran
-from autotts.replay.episodes import Episodes, aim, failed_codes, make_memory
+from autotts.replay.episodes import Episodes, aim, make_memory, pool_header
 from autotts.replay.task import Cell, Task, program_of
 
 _CHUNKS_A_THREAD = 4
@@ -177,22 +177,17 @@ def run_compiled(
 
     An episode may have failed: see the column `status`.
     """
-    pool, orders = task.pool, task.orders
     pairs = np.ascontiguousarray(task.pairs, np.int64)
     log_words = _FIRST_LOG_WORDS if keep_log else 0
-    memory = make_memory(task, log_words)
+    memory, pool = make_memory(task, log_words), pool_header(task)
     memory.set_parameters(values)
     results = np.zeros((len(pairs), len(compiled.RESULTS)), np.int64)
     ends = np.zeros(len(pairs), np.int64)
-    failed = failed_codes(task)
     words = np.empty(0, np.int64)
     kept = done = 0
     while done < len(pairs):
         first = done
-        done = compiled.run()(
-            entry, memory.address, pairs, first, failed, orders,
-            pool.probes, pool.lengths, pool.tokens, pool.finals, ends, results,
-        )  # fmt: skip
+        done = compiled.run()(entry, memory.address, pool.address, pairs, first, ends, results)
         if keep_log and done > first:
             used = int(ends[done - 1])
             if kept + used > len(words):

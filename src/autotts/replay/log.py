@@ -15,7 +15,7 @@ from autotts import control
 from autotts.control import Log
 from autotts.engine import compiled, jit
 from autotts.engine.cache import compile_cached
-from autotts.replay.episodes import Episodes, failed_codes, make_memory
+from autotts.replay.episodes import Episodes, make_memory, pool_header
 from autotts.replay.task import Task
 
 NOT_ADMITTED = 100
@@ -36,26 +36,12 @@ def _replay_episode(s: Any, at: int, end: int) -> bool:
     return True
 
 
-def _replay(
-    header: int,
-    pairs: Any,
-    ends: Any,
-    codes: Any,
-    failed: Any,
-    orders: Any,
-    probes: Any,
-    lengths: Any,
-    totals: Any,
-    finals: Any,
-    out: Any,
-) -> None:
+def _replay(header: int, pool_header: int, pairs: Any, ends: Any, codes: Any, out: Any) -> None:
     """Replay the log of `pairs` `[E, 2]`, which answered `codes` `[E]`, into `out`."""
-    s = jit.state_at(header)
+    s, pool = jit.state_at(header), jit.pool_at(pool_header)
     first = 0
     for e in range(len(pairs)):
-        q, d = pairs[e]
-        compiled.aim(s, q, d, orders, probes, lengths, totals, finals)
-        s.failed = failed[q]
+        compiled.aim(s, pool, pairs[e, 0], pairs[e, 1])
         s.episode = e
         admitted = _replay_episode(s, first, ends[e])
         answer = s.id_of[codes[e]] if codes[e] >= 0 else -1
@@ -70,10 +56,8 @@ def _replay(
 
 @functools.cache
 def _compiled_replay() -> Any:
-    signature = types.void(
-        types.int64, types.int64[:, ::1], types.int64[::1], types.int64[::1], types.int64[::1],
-        *compiled.POOL_TYPES, types.int64[:, ::1],
-    )  # fmt: skip
+    pairs, words = types.int64[:, ::1], types.int64[::1]
+    signature = types.void(types.int64, types.int64, pairs, words, words, types.int64[:, ::1])
     return compile_cached(_replay, signature, key="replay", error_model="numpy", nogil=True)
 
 
@@ -107,16 +91,19 @@ def replay(
     limits = pool.n_codes[pairs[:, 0]]
     if np.any(codes < -1) or np.any(codes >= limits):
         raise ValueError("an answer is not a code of its question's pool")
-    memory = make_memory(task)
+    memory, header = make_memory(task), pool_header(task)
     # Read there, and not written: `log_size` is 0.
     memory.point("log", np.ascontiguousarray(log.words, np.int64))
     results = np.zeros((len(pairs), len(compiled.RESULTS)), np.int64)
     arguments = (
-        np.ascontiguousarray(pairs, np.int64), ends,
-        np.ascontiguousarray(codes, np.int64), failed_codes(task), task.orders,
-        pool.probes, pool.lengths, pool.tokens, pool.finals, results,
-    )  # fmt: skip
-    _compiled_replay()(memory.address, *arguments)
+        memory.address,
+        header.address,
+        np.ascontiguousarray(pairs, np.int64),
+        ends,
+        np.ascontiguousarray(codes, np.int64),
+        results,
+    )
+    _compiled_replay()(*arguments)
     episodes = Episodes(results, log)
     if not trace:
         return episodes, np.empty((0, len(control.STEP)), np.int64)
@@ -128,6 +115,6 @@ def replay(
     )
     memory.point("steps", np.zeros(room * len(control.STEP), np.int64))
     memory["steps_size"] = room
-    _compiled_replay()(memory.address, *arguments)
+    _compiled_replay()(*arguments)
     steps = memory.arrays["steps"].reshape(room, len(control.STEP))
     return episodes, steps[: memory["steps_at"]]

@@ -192,7 +192,7 @@ def ask(
         _, kinds = talk.load(source)
         for cell in cells:
             check_named(cell.spec, kinds)
-        parameters = [talk.begin(cell, [], cell.spec.named) for cell in cells]
+        parameters = [talk.begin(cell, {}, cell.spec.named) for cell in cells]
         for told in parameters:
             if {name: type(value) for name, value in told.items()} != kinds:
                 raise SandboxError("a worker names other parameters than those of its program")
@@ -241,19 +241,19 @@ class Talk:
             raise NotCompiled(str(self._worker.failure(self._source, payload)[1]))
 
     def begin(
-        self, cell: Cell, names: Sequence[str], named: Mapping[str, float]
+        self, cell: Cell, names: Mapping[str, str], named: Mapping[str, float]
     ) -> dict[str, float]:
         """Let the worker get ready for a cell; what its parameters are, as it says.
 
         Args:
-            names: of the cell's arrays, where the worker has data.
+            names: of the columns of the cell's pool, where the worker has data.
             named: parameters in place of what the schedule gives.
         """
         pool, rules = cell.task.pool, cell.task.rules
         asked = {
             "beta": cell.spec.beta,
             "named": dict(named),
-            "arrays": list(names),
+            "arrays": dict(names),
             "memory": {
                 **sizes(cell.task),
                 "interval": pool.interval,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autotts.errors import SandboxError
-from autotts.replay.episodes import failed_codes
+from autotts.replay.episodes import pool_columns
 from autotts.replay.task import Cell, Task
 from autotts.sandbox.allowance import LOG_WORDS
 from autotts.sandbox.wire.frames import half_bytes, halves
@@ -24,11 +24,11 @@ MAX_CHUNK = 1024
 class Layout:
     """What the driver needs for cells.
 
-    names: for each cell those of its arrays, in the driver's order.
+    names: for each cell those of its pool's columns, by column.
     arrays: by name; what is equal is there once.
     """
 
-    names: list[list[str]]
+    names: list[dict[str, str]]
     arrays: dict[str, np.ndarray]
 
 
@@ -45,23 +45,14 @@ def lay_out(cells: Sequence[Cell]) -> Layout:
     return Layout([named[key] for key in shared], arrays)
 
 
-def _name_arrays(task: Task, arrays: dict[str, np.ndarray]) -> list[str]:
-    """Names of what the driver needs for a task; what is equal is in `arrays` once."""
-    pool = task.pool
-    needed = {
-        "failed": failed_codes(task),
-        "orders": task.orders,
-        "probes": pool.probes,
-        "lengths": pool.lengths,
-        "tokens": pool.tokens,
-        "finals": pool.finals,
-    }
-    names = []
-    for name, array in needed.items():
+def _name_arrays(task: Task, arrays: dict[str, np.ndarray]) -> dict[str, str]:
+    """Names of a task's columns; what is equal is in `arrays` once."""
+    names = {}
+    for column, array in pool_columns(task).items():
         content = np.ascontiguousarray(array)
         digest = hashlib.blake2b(content.data, digest_size=12).hexdigest()
-        names.append(f"{name} {content.shape} {digest}")
-        arrays.setdefault(names[-1], content)
+        names[column] = f"{column} {content.shape} {digest}"
+        arrays.setdefault(names[column], content)
     return names
 
 

@@ -17,6 +17,7 @@ from numba.core.errors import NumbaError
 from autotts.engine import compiled
 from autotts.engine.cache import address
 from autotts.engine.memory import Memory
+from autotts.engine.pool import PoolHeader
 from autotts.errors import AutottsError
 from autotts.programs import Program, Source, load
 from autotts.sandbox.guest import blind
@@ -81,8 +82,7 @@ class Shared:
             layout: for each array its place in the data; and how large the results are.
         """
         data_file, results_file = files
-        # A copy of our own on write, as the driver wants arrays that it could write to.
-        data = mmap.mmap(data_file, 0, access=mmap.ACCESS_COPY)
+        data = mmap.mmap(data_file, 0, access=mmap.ACCESS_READ)
         results = mmap.mmap(results_file, 0)
         self.data = {
             name: np.ndarray(shape, dtype, data, offset)
@@ -100,25 +100,26 @@ class _Compiled:
         self._code = code
         self._entry = address(code)
         self._memory: Memory | None = None
-        self._arrays: list[np.ndarray] = []
+        self._pool: PoolHeader | None = None
 
     def begin_cell(self, cell: dict[str, Any], values: dict[str, float]) -> None:
         self._memory = Memory(**cell["memory"])
         self._memory.set_parameters(list(values.values()))
-        self._arrays = [self._shared.data[name] for name in cell["arrays"]]
+        columns = {column: self._shared.data[name] for column, name in cell["arrays"].items()}
+        self._pool = PoolHeader(**columns)
 
     def run(self, half: int, pairs: np.ndarray) -> int:
         """Run episodes `[n, 2]`; returns how many fitted the log."""
         assert self._memory is not None
+        assert self._pool is not None
         place = self._shared.halves[half]
         memory = self._memory
         memory.point("log", place["log"])
         memory["log_size"] = len(place["log"])
         memory["log_at"] = memory["log_full"] = 0
-        failed, *arrays = self._arrays
         done: int = compiled.run()(
-            self._entry, memory.address, pairs, 0, failed, *arrays,
-            place["ends"], place["results"],
+            self._entry, memory.address, self._pool.address, pairs, 0, place["ends"],
+            place["results"],
         )  # fmt: skip
         return done
 

@@ -1,0 +1,48 @@
+"""A pool as compiled code finds it: a header with the addresses and strides of its columns.
+
+    header, one int64 a word (`jit.POOL_FIELDS`)
+    +---------------------------------------------+
+    | draw_stride   bytes from one draw to the next |
+    | orders_address   orders_stride  ------------+---> int16 [Q, D, W]
+    | probes_address   probes_stride  ------------+---> int16 [Q, N, K]
+    | ...              bytes from one question on   |
+    +---------------------------------------------+
+
+`compiled.aim` points a state at one question and draw by it. A column that not every store has gets
+a line in `jit.COLUMNS`, and address 0 where it is absent. Each process makes its own header, over
+arrays that it holds itself: an address means nothing elsewhere, and none is taken from a worker.
+"""
+
+import numpy as np
+
+from autotts.engine import jit
+from autotts.engine.memory import address_of
+
+
+class PoolHeader:
+    """The columns of a pool, dealt in some orders, as one value.
+
+    address: of the header; it and the columns live as long as this object does.
+    """
+
+    def __init__(self, **columns: np.ndarray) -> None:
+        """
+        Args:
+            columns: by the names of `jit.COLUMNS`, a question a row:
+                orders `[Q, D, W]` int16, probes `[Q, N, K]` int16, lengths `[Q, N]` int16,
+                totals `[Q, N]` int32, finals `[Q, N]` int16, failed `[Q]` int64, -1 for none.
+
+        Raises:
+            TypeError: a column is missing, of another type, or not contiguous.
+        """
+        if columns.keys() != jit.COLUMNS.keys():
+            raise TypeError(f"a pool has {list(jit.COLUMNS)}, got {list(columns)}")
+        self._columns = columns  # an address keeps nothing alive
+        self._words = np.zeros(len(jit.POOL_FIELDS), np.int64)
+        for name, array in columns.items():
+            if array.dtype != jit.COLUMNS[name] or not array.flags.c_contiguous:
+                raise TypeError(f"{name} must be contiguous {jit.COLUMNS[name]}, got {array.dtype}")
+            self._words[jit.POOL_FIELDS[f"{name}_address"]] = address_of(array)
+            self._words[jit.POOL_FIELDS[f"{name}_stride"]] = array.strides[0]
+        self._words[jit.POOL_FIELDS["draw_stride"]] = columns["orders"].strides[1]
+        self.address = address_of(self._words)
