@@ -1,5 +1,6 @@
 """The environment as an interpreted program sees it, over the same compiled actions."""
 
+import reprlib
 import struct
 from collections import namedtuple
 from collections.abc import Callable, Mapping
@@ -207,6 +208,12 @@ def parameters(values: Mapping[str, float]) -> Any:
     return namedtuple("Parameters", values)(**values)
 
 
+def _begins(solve: Callable[..., Any]) -> str:
+    """Where `solve` stands: no line is running any more when it has returned."""
+    code = getattr(solve, "__code__", None)
+    return f" (solve begins on line {code.co_firstlineno})" if code else ""
+
+
 def run_episode(solve: Callable[..., Any], p: Any, env: Env, out: np.ndarray) -> None:
     """Run one episode of the question that the memory of `env` points to.
 
@@ -226,10 +233,13 @@ def run_episode(solve: Callable[..., Any], p: Any, env: Env, out: np.ndarray) ->
             answer, raised = -1, 1
     if not raised:
         if not isinstance(answer, int | np.integer) or isinstance(answer, bool):
-            raise ControlError(f"solve returned {answer!r}; an answer is an integer id, or -1")
+            raise ControlError(
+                f"solve returned {reprlib.repr(answer)}; an answer is an integer id, such as"
+                f" `return env.vote()`, or -1 for none{_begins(solve)}"
+            )
         if not -1 <= answer < env.n_answers:
             raise ControlError(
                 f"solve returned {answer}; {env.n_answers} answers were revealed, so ids go from"
-                f" 0 to {env.n_answers - 1}, and -1 is no answer"
+                f" 0 to {env.n_answers - 1}, and -1 is no answer{_begins(solve)}"
             )
     compiled.end()(env._address, raised, int(answer), out)
