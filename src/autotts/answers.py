@@ -1,125 +1,293 @@
-"""Answers to mathematical questions: reading one in a text, telling whether two are the same.
+r"""Answers to mathematical questions: reading one in a text, telling whether two are the same.
 
-The math-verify library decides equality where it is installed (`pip install "autotts[math]"`); a
-small normaliser of our own, for numbers, fractions and the usual LaTeX wrappers, does otherwise.
+Two answers are the same if their normal forms are, if they are the same number, or if they are
+lists of the same kind with the same items. For other formulas math-verify decides, where it is
+installed (`pip install "autotts[math]"`) and can be trusted. It takes words for products of
+letters (`evil` for `vile`), drops units (5 cm, 5 m), and tells neither capital letters nor kinds of
+brackets apart. What is exact is not the same as what is rounded: `\pi` is not 3.14159.
 """
 
-import logging
 import re
-import threading
+import unicodedata
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
-from importlib.util import find_spec
+from itertools import pairwise
+
+from autotts.algebra import has_math_verify, same_formula
 
 FAILED = "ERR"
 """What stands in a store for an answer that could not be extracted."""
 
-_BOXED = re.compile(r"\\(?:boxed|fbox)\s*(?=\{)")
-_SAID = re.compile(
-    r"(?:final answer|answer)\s*(?:is|:|=)\s*:?\s*\$?([^\n$]+?)\$?\s*(?:\.(?:\s|$)|\n|$)", re.I
+_LONGEST = 400
+"""Characters of an answer that is read as mathematics; a longer one is a text."""
+_LONGEST_SAID = 1_000
+_MOST_ITEMS = 30
+_BOXED = re.compile(r"\\(?:boxed|fbox)\s*+(?=\{)")
+_SAID = re.compile(r"answer[*_`]*+[ \t]*+(?:is\b|:|=)[ \t]*+:?", re.I)
+_STATED = re.compile(r"answer[*_`]*+[ \t]*+:", re.I)
+_EMPHASIS = re.compile(r"(\*\*|__|\*|`)(?=\S)([^*`]+)(?<=\S)\1")
+_WRAPPER = re.compile(
+    r"\\(?:text(?:bf|it|rm|tt)?|math(?:rm|bf|it|sf|tt)|operatorname|mbox|boxed|fbox)\s*"
+    r"\{([^{}]*)\}"
 )
-_WRAPPER = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mathit|boxed|fbox|mbox)\s*\{([^{}]*)\}")
-_FRACTION = re.compile(r"\\[dtc]?frac\s*(?:\{([^{}]+)\}|(\d))\s*(?:\{([^{}]+)\}|(\d))")
-_NOISE = re.compile(r"\\(?:left|right|[,;:! ]|quad|displaystyle)|[\s$]|\\\(|\\\)|\\\[|\\\]")
-_THOUSANDS = re.compile(r"(?<=\d)(?:,|\{,\})(?=\d{3}(?!\d))")
-_UNIT = re.compile(r"(?:\^\{?\\circ\}?|\\degree|°|\\%|%)$")
-_SECONDS = 5
-_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:/[+-]?\d+(?:\.\d+)?)?")
+_SPACING = re.compile(
+    r"\\(?:left|right|q?quad|displaystyle|textstyle)(?![A-Za-z])|\\[,;:> ()\[\]]|[$~\s]"
+)
+_FRACTION = re.compile(r"\\[dtc]?frac\s*(?:\{([^{}]*)\}|([0-9]))\s*(?:\{([^{}]*)\}|([0-9A-Za-z]))")
+_SEPARATOR = re.compile(r"(?<=[0-9])(?:\{,\}|\\,|\u2009|\u202f)(?=[0-9]{3}(?![0-9]))")
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?")
+_DEGREES = re.compile(r"(?<=[0-9])\s*(?:\^\{?\\circ\}?|\\degree|°|\\?%)$")
+_PLAIN = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
+_NUMBER = re.compile(rf"([+-]?{_PLAIN})(?:/([+-]?{_PLAIN}))?")
+_QUOTIENT = re.compile(rf"([+-]?)\\frac\{{([+-]?{_PLAIN})\}}\{{([+-]?{_PLAIN})\}}")
+_MIXED = re.compile(r"([+-]?)([0-9]+) ?(?:\\frac\{([0-9]+)\}\{([0-9]+)\}|(?<= )([0-9]+)/([0-9]+))")
+_UNIT = re.compile(
+    r"(?:[munckM]?m|[munk]?g|[munk]?s|[mc]?[lL]|min|minutes?|h|hrs?|hours?|seconds?|days?|weeks?"
+    r"|months?|years?|inch(?:es)?|in|ft|feet|foot|yards?|miles?|mph|kph|meters?|metres?|centimeters?"
+    r"|kilometers?|grams?|kilograms?|liters?|litres?|dollars?|cents?|euros?|USD|degrees?|radians?"
+    r"|units?|percent|people|apples)(?:\^\{?[23]\}?)?"
+)
+_FUNCTIONS = re.compile(r"\\[A-Za-z]+|(?:arc)?(?:sin|cos|tan)|log|ln|exp|sqrt|max|min|gcd")
+_OPENED = {"(": ")", "[": "]", "\\{": "\\}", "\\langle": "\\rangle"}
+_TOKEN = re.compile(r"\\(?:langle|rangle|[{}])|[()\[\]{},]")
 
 
 def extract(text: str) -> str:
     r"""The answer that a text gives: what its last `\boxed{}` holds, else what it says it is.
 
-    `FAILED` if there is none.
+    A text that ends on `Answer: X` gives X, whatever was boxed before. `FAILED` if there is none.
 
     >>> extract(r"so the sum is \boxed{\frac{1}{2}}.")
     '\\frac{1}{2}'
     >>> extract("Thus the final answer is 204.")
     '204'
+    >>> extract(r"From \boxed{x > 2} we choose. **Answer: D**")
+    'D'
     """
-    for opened in reversed(list(_BOXED.finditer(text))):
-        inside = _braced(text, opened.end())
-        if inside is not None and inside.strip():
-            return inside.strip()
-    said = _SAID.findall(text)
-    return said[-1].strip() if said else FAILED
+    partners = _partners(text)
+    boxes = [(m.end(), partners[m.end()]) for m in _BOXED.finditer(text) if m.end() in partners]
+    box, after = "", 0
+    for start, end in reversed(boxes):
+        if box := text[start + 1 : end].strip():
+            after = end
+            break
+    said, last = _said(text)
+    stated = _STATED.match(text, last) if last > after else None
+    if box and not (stated and text[stated.end() :].strip(" \t*_`.$\n") == said):
+        return box
+    return said or box or FAILED
 
 
-def _braced(text: str, start: int) -> str | None:
-    """What stands between the brace at `start` and its partner, None if that is missing."""
-    depth = 0
-    for k in range(start, len(text)):
-        if text[k - 1 : k] == "\\":
-            continue
-        depth += (text[k] == "{") - (text[k] == "}")
-        if depth == 0:
-            return text[start + 1 : k]
-    return None
+def _partners(text: str) -> dict[int, int]:
+    """The closing brace of every opening one, by their places."""
+    found: dict[int, int] = {}
+    opened: list[int] = []
+    for match in re.finditer(r"\\.|[{}]", text, re.S):
+        if match[0] == "{":
+            opened.append(match.start())
+        elif match[0] == "}" and opened:
+            found[opened.pop()] = match.start()
+    return found
+
+
+def _said(text: str) -> tuple[str, int]:
+    """What a text says last that its answer is, and where it begins to; "" and 0 if nowhere."""
+    for match in reversed(list(_SAID.finditer(text))):
+        # The rest of its sentence, or of the next line where that says it.
+        rest = text[match.end() : match.end() + _LONGEST_SAID].lstrip("*_` \t\n")
+        line = rest.partition("\n")[0]
+        sentence = re.split(r"\.(?:\s|[*_`]*$)", line, maxsplit=1)[0]
+        if answer := _bare(sentence.strip().rstrip("*_`. \t")):
+            return answer, match.start()
+    return "", 0
+
+
+def _bare(text: str) -> str:
+    """An answer without emphasis, and without dollar signs around the whole of it."""
+    text = _EMPHASIS.sub(r"\2", text).strip()
+    inside = text.removeprefix("$").removesuffix("$").strip()
+    return inside if "$" not in inside else text
 
 
 @lru_cache(maxsize=65_536)
 def normalise(answer: str) -> str:
-    r"""A form in which equal answers of the common kinds are equal strings.
+    r"""A form in which equal answers of the common kinds are equal strings, and no others are.
 
-    Wrappers, spaces, units of degree and percent and thousands separators go; fractions become
-    `a/b`; numbers become exact fractions in lowest terms.
+    Wrappers, emphasis, spaces, degrees, percent and thousands separators go; numbers, mixed numbers
+    and fractions of numbers become exact fractions in lowest terms.
 
     >>> normalise(r"\text{ 1,024 }"), normalise(r"\dfrac{2}{4}"), normalise("0.50")
     ('1024', '1/2', '1/2')
-    >>> normalise(r"$x^2 + 1$")
-    'x^2+1'
+    >>> normalise(r"$x^2 + 1$"), normalise(r"5\frac{1}{2}"), normalise("(100,200)")
+    ('x^2+1', '11/2', '(100,200)')
     """
-    text = answer
-    while (plain := _WRAPPER.sub(r"\1", text)) != text:
-        text = plain
-    text = _NOISE.sub("", text)
-    text = _THOUSANDS.sub("", text)
-    text = _UNIT.sub("", text)
-    text = _FRACTION.sub(lambda m: _quotient(m[1] or m[2], m[3] or m[4]), text)
+    text = _squeeze(_ascii(answer))
+    # What is inside of a wrapper may be wrapped again; an answer that is never done stays a text.
+    for _ in range(_LONGEST):
+        if len(text) > _LONGEST or (simpler := _simpler(text)) == text:
+            break
+        text = simpler
+    return text
+
+
+def _ascii(text: str) -> str:
+    """Digits, signs and letters of full width as the usual ones."""
+    if text.isascii():
+        return text
+    table = {"\u2212": "-", "\u2013": "-", "\ufe63": "-", "\u2044": "/", "\u3000": " "}
+    made = []
+    for c in text:
+        if (digit := unicodedata.decimal(c, None)) is not None:
+            c = str(digit)
+        elif "\uff01" <= c <= "\uff5e":
+            c = chr(ord(c) - 0xFEE0)
+        made.append(table.get(c, c))
+    return "".join(made)
+
+
+def _squeeze(text: str) -> str:
+    """A text without spaces, but where they keep two numbers apart."""
+    text = re.sub(r"\s++", " ", text.strip())
+    return re.sub(r"(?<![0-9.]) | (?![0-9.])", "", text)
+
+
+def _simpler(text: str) -> str:
+    """A step towards the normal form."""
+    text = _SEPARATOR.sub(",", text.replace("\\!", ""))
+    text = _squeeze(_SPACING.sub(" ", text.replace("\\$", "")))
+    text = _WRAPPER.sub(r" \1 ", text)
+    text = _squeeze(_EMPHASIS.sub(r"\2", text))
+    text = _FRACTION.sub(lambda m: rf"\frac{{{m[1] or m[2]}}}{{{m[3] or m[4]}}}", text)
+    text = _DEGREES.sub("", text)
+    if text.endswith(".") and not text.endswith(".."):
+        text = text[:-1]
+    if re.fullmatch(r"\{[^{}]*\}", text):
+        text = text[1:-1]
+    if choice := re.fullmatch(r"\(([A-Ja-j])\)|([A-Da-d])", text):
+        return (choice[1] or choice[2]).upper()
     name, equals, value = text.partition("=")
-    if equals and len(name) == 1 and name.isalpha():
+    if equals and len(name) == 1 and name.isalpha() and "=" not in value:
         text = value
-    text = text.rstrip(".")
-    if not _NUMBER.fullmatch(text):
-        return text
-    above, _, below = text.partition("/")
-    if below and not Fraction(below):
-        return text
-    return str(Fraction(above) / Fraction(below or 1))
+    if _THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
+    if letters := re.fullmatch(r"([0-9]+|[A-Za-z])/([0-9]+|[A-Za-z])", text):
+        text = rf"\frac{{{letters[1]}}}{{{letters[2]}}}"
+    number = _number(text)
+    return text if number is None else str(number)
 
 
-def _quotient(above: str, below: str) -> str:
-    parts = (part if part.isalnum() else f"({part})" for part in (above, below))
-    return "/".join(parts)
+def _number(text: str) -> Fraction | None:
+    """The number that a text is, None if it is none."""
+    if len(text) > _LONGEST:
+        return None
+    if found := _NUMBER.fullmatch(text):
+        sign, above, below = "", found[1], found[2] or "1"
+    elif found := _QUOTIENT.fullmatch(text):
+        sign, above, below = found[1], found[2], found[3]
+    elif found := _MIXED.fullmatch(text):
+        sign, whole = found[1], int(found[2])
+        above, below = found[3] or found[5], found[4] or found[6]
+        if int(above) >= int(below):
+            return None
+        above = str(whole * int(below) + int(above))
+    else:
+        return None
+    if not Fraction(below):
+        return None
+    size = Fraction(above) / Fraction(below)
+    return -size if sign == "-" else size
 
 
 @lru_cache(maxsize=65_536)
 def equal(a: str, b: str) -> bool:
     r"""Whether two answers are mathematically the same. A failed extraction equals nothing.
 
+    Equal either way round; safe in threads and under asyncio, and bounded in time.
+
     >>> equal(r"\frac12", "0.5"), equal("x", "y"), equal("ERR", "ERR")
     (True, False, False)
     """
     if FAILED in (a, b):
         return False
-    plain = normalise(a), normalise(b)
-    if plain[0] == plain[1]:
-        return True
-    if all(_NUMBER.fullmatch(text) for text in plain):
+    # One order, so that the outcome doesn't depend on it.
+    first, second = sorted((normalise(a), normalise(b)))
+    return first == second or _equal(first, second)
+
+
+@lru_cache(maxsize=65_536)
+def _equal(a: str, b: str) -> bool:
+    """Whether two normal forms that differ are of the same answer."""
+    if max(len(a), len(b)) > _LONGEST:
         return False
-    return has_math_verify() and _verify(a, b)
+    (x, x_unit), (y, y_unit) = _quantity(a), _quantity(b)
+    if x is not None and y is not None:
+        return x == y and (x_unit == y_unit or "" in (x_unit, y_unit))
+    (brackets, items), (other_brackets, others) = _items(a), _items(b)
+    if items or others:
+        return brackets == other_brackets and _same_items(items, others, brackets in ("", "\\{"))
+    return _comparable(a, b) and has_math_verify() and same_formula(a, b)
 
 
-def has_math_verify() -> bool:
-    """Whether the math-verify library is there to decide the harder cases."""
-    return find_spec("math_verify") is not None
+def _quantity(text: str) -> tuple[Fraction | None, str]:
+    """A number and its unit, "" if it has none; None where a text is no such thing."""
+    found = re.fullmatch(r"(.*[0-9.}])((?:[A-Za-z]+)(?:\^\{?[23]\}?)?)", text, re.S)
+    if found and _UNIT.fullmatch(found[2]):
+        return _number(normalise(found[1])), found[2]
+    return _number(text), ""
 
 
-def _verify(a: str, b: str) -> bool:
-    from math_verify import parse, verify
+def _items(text: str) -> tuple[str, list[str]]:
+    """The opening bracket of a list and its items; none where a text is no list."""
+    opened: list[str] = []
+    commas: list[int] = []
+    outer_end = -1
+    for token in _TOKEN.finditer(text):
+        mark = token[0]
+        if mark in _OPENED or mark == "{":
+            opened.append(mark)
+        elif mark == ",":
+            if len(opened) <= 1:
+                commas.append(token.start())
+        elif opened:
+            opened.pop()
+            if not opened and outer_end < 0:
+                outer_end = token.end()
+    start = next((mark for mark in _OPENED if text.startswith(mark)), "")
+    # A half-open interval begins and ends in different brackets, and both are its kind.
+    if start and outer_end == len(text):
+        end = next(mark for mark in (")", "]", "\\}", "\\rangle", "") if text.endswith(mark))
+        cuts = [len(start) - 1, *commas, len(text) - len(end)]
+        kind = start if _OPENED[start] == end else start + end
+    elif start:
+        return "", []
+    else:
+        kind, cuts = "", [-1, *commas, len(text)]
+    if not commas:
+        return kind, []
+    return kind, [text[i + 1 : j] for i, j in pairwise(cuts)]
 
-    # Its time-outs use signals, which only the main thread can have; it warns where there are none.
-    logging.getLogger("math_verify").setLevel(logging.ERROR)
-    seconds = _SECONDS if threading.current_thread() is threading.main_thread() else None
-    parsed = [parse(f"${text}$", parsing_timeout=seconds) for text in (a, b)]
-    return bool(verify(*parsed, timeout_seconds=seconds))
+
+def _same_items(first: Sequence[str], second: Sequence[str], unordered: bool) -> bool:
+    """Whether two lists have equal items, in the same order unless they are sets or bare."""
+    if len(first) != len(second) or len(first) > _MOST_ITEMS:
+        return False
+    left = list(second)
+    for item in first:
+        partners = left if unordered else left[:1]
+        match = next((k for k, other in enumerate(partners) if equal(item, other)), None)
+        if match is None:
+            return False
+        del left[match]
+    return True
+
+
+def _comparable(a: str, b: str) -> bool:
+    """Whether math-verify can be trusted with two formulas: of the same letters, and no words."""
+    symbols = []
+    for text in (a, b):
+        plain = _FUNCTIONS.sub(" ", text)
+        if not text or re.search(r"[A-Za-z]{3}|[A-Z]{2}|\.\.|[^\x00-\x7f]|['\"#&@?!|]", plain):
+            return False
+        symbols.append(set(re.findall(r"[A-Za-z]", plain)))
+    return symbols[0] == symbols[1]
