@@ -306,10 +306,27 @@ def test_parts_add_up_and_verdicts_agree_with_the_evidence(rows, moves, billing)
         assert row["early_intervals"] or row["early_branches"]
 
 
-@given(branches, a_few_moves, billings, st.booleans())
-def test_going_on_does_what_a_controller_that_goes_on_does(rows, moves, billing, open_more):
-    """The control space itself, asked to go on, gives the same vote for the same tokens."""
-    store, horizon = pool(*rows, billing=billing), 4
+rules = st.builds(Rules, probe_cost=st.integers(0, 9), abstain=st.booleans())
+some_fail = st.lists(
+    st.tuples(st.text("RXE", min_size=1, max_size=5), st.sampled_from("RXE")),
+    min_size=2,
+    max_size=6,
+)
+"""Branches of which an E is a failed extraction."""
+
+
+def pool_with_failures(rows: list[Row], billing: str) -> Store:
+    named = [([{"E": "ERR"}.get(a, a) for a in (*probes, final)]) for probes, final in rows]
+    return pool(*((answers[:-1], answers[-1]) for answers in named), billing=billing)
+
+
+@given(some_fail, a_few_moves, billings, rules, st.booleans())
+def test_going_on_does_what_a_controller_that_goes_on_does(rows, moves, billing, rules, open_more):
+    """The control space itself, asked to go on, gives the same vote for the same tokens.
+
+    Going on is counted without the probes it would need.
+    """
+    store, horizon = pool_with_failures(rows, billing), 4
 
     def after(k: int) -> Ran:
         def solve(env, p):
@@ -323,7 +340,7 @@ def test_going_on_does_what_a_controller_that_goes_on_does(rows, moves, billing,
                     env.advance(env.active())
             return env.vote()
 
-        return play(store, solve)
+        return play(store, solve, rules=rules)
 
     row = diagnose([after(0)], horizon=horizon).row(0, named=True)
     name = "early_branches" if open_more else "early_intervals"
@@ -332,8 +349,40 @@ def test_going_on_does_what_a_controller_that_goes_on_does(rows, moves, billing,
     expected = 0 if row["correct"] or not right else right[0]
     assert row[name] == expected
     if expected:
-        spent = [one.episodes.column("tokens")[0] for one in gone_on]
+        columns = [one.episodes.column for one in gone_on]
+        spent = [column("tokens")[0] - column("probe_tokens")[0] for column in columns]
         assert row[f"{name}_tokens"] == spent[expected] - spent[0]
+
+
+@given(some_fail, a_few_moves, billings, rules)
+def test_pruning_is_taken_back_as_the_control_space_would(rows, moves, billing, rules):
+    """On a state in which no branch was pruned, `finish` and `vote` give the same."""
+    store = pool_with_failures(rows, billing)
+    taken_back = []
+
+    def solve(env, p):
+        make(env, moves)
+        return env.vote()
+
+    def without(env, p):
+        make(env, moves)
+        arrays = env._memory.arrays
+        pruned, spent = np.flatnonzero(env.pruned), env.spent
+        arrays["pruned"][pruned] = False
+        arrays["seen"][pruned] = 0
+        if len(pruned):
+            env.finish(pruned)
+        vote = env.vote()
+        code = arrays["code_of"][vote] if vote >= 0 else -1
+        taken_back.extend([len(pruned), env.spent - spent, code == store.gold[0]])
+        return vote
+
+    ran = play(store, solve, rules=rules)
+    task = ran.task
+    run_interpreted(without, {}, task)
+    row = diagnose([ran]).row(0, named=True)
+    right = bool(row["correct"]) - row["pruning"]
+    assert [row["n_pruned"], row["unpruned_tokens"], right] == taken_back
 
 
 def test_summaries_by_any_column():

@@ -5,6 +5,24 @@ let it go on, open further branches, or take its prunings back, and see what the
 
 Tokens are counted in the order of the trace: round by round, and within a round branch by branch
 in the order of the batch, the order in which finished branches get their place in the vote.
+
+    steps [M, 7] of the log, replayed     rows [W, 4] by branch      tally [A + 2, 2] by answer
+    (by `control`, through its actions)   state, latest answer,      votes, place of the first;
+        |                                 depth, tokens              then (leader, votes cast)
+        |  apply_step(), one at a time         ^         ^           and (finished, 0)
+        +--------------------------------------+---------+
+                                               |
+        at the end of the episode: _copy() to `work` and `cast`, from which start, each afresh,
+            _take_back()  pruned branches read to their ends
+            _go_on()      active branches, an interval at a time
+            _open_more()  further branches of the draw, each to its end
+
+`walk` owns rows, tally and their copies, and uses them for every episode; the pool is only read.
+Decoding, billing and voting stand here a second time, beside `control.actions`:
+`tests/test_diagnose_findings.py` holds both to the same votes and tokens over random stores.
+Known to differ: a branch whose `finish` a budget cut short inside an interval goes on from the
+interval's start here; and where failed answers abstain, one that was passed without a probe counts
+as shown.
 """
 
 import functools
