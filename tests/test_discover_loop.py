@@ -1,10 +1,13 @@
 """The loop: rounds, budgets, refusals, selection, finalizing."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
+from autotts.cli.app import app
 from autotts.discovery import scoring
 from autotts.discovery.explorer import FREE, Proposal
 from autotts.discovery.explorers import make
@@ -17,6 +20,7 @@ from autotts.discovery.scoring import Scorer
 from autotts.errors import ControllerError, ProposalError, RunError, SandboxError, SpecError
 from autotts.reports.runs import from_run
 from autotts.sandbox.confine.tier import Tier
+from autotts.simulation import simulate
 from discover_toy import Scripted, lines, program, result, session, settings, store_folder
 
 
@@ -266,6 +270,28 @@ def test_held_out_stores_are_opened_once_and_end_the_run(tmp_path, store):
     with folder.open() as run:
         again = finalize(run, lambda text: None)
     assert again == final
+
+
+def test_one_question_has_no_interval_and_is_read_again(tmp_path):
+    """Where questions can't be resampled a bound is unknown, in the log as on the screen."""
+    stores = [
+        simulate(tmp_path / name, questions=1, branches=16, model="m", dataset=name, seed=seed)
+        for name, seed in (("search", 0), ("held", 1))
+    ]
+    folder = RunFolder.create(tmp_path / "run", settings(*stores, limits=RunLimits(rounds=2)))
+    session(folder.path, Proposes(program(), program(9)))
+    with folder.open() as run:
+        results = finalize(run, lambda text: None)
+    (lead,) = results.against.values()
+    assert math.isnan(lead.low)
+    assert repr(folder.state.finalized.results) == repr(results)
+    assert from_run(folder.path, replay=False).conclusion
+    assert finalized_shown(folder.path)
+
+
+def finalized_shown(path):
+    done = CliRunner().invoke(app, ["finalize", str(path)])
+    return done.exit_code == 0 and "held out" in done.output
 
 
 def test_finalizing_needs_a_program_and_stores(begin):

@@ -11,6 +11,7 @@ believed to be well-formed.
 
 import functools
 import json
+import math
 import os
 import threading
 import time
@@ -20,7 +21,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+)
 
 from autotts.discovery.explorer import Feedback, Proposal, Record, SweepPoint, Usage
 from autotts.discovery.run.settings import RunLimits, StoreRef
@@ -35,6 +44,13 @@ VERSION = 2
 
 _MOST_BYTES = 2**30
 _MOST_LINE_BYTES = 2**26
+
+Bound = Annotated[
+    float,
+    Field(allow_inf_nan=True),
+    BeforeValidator(lambda bound: math.nan if bound is None else bound),
+]
+"""Of an interval; NaN, and null in a line, where nothing was there to resample."""
 
 RoundNumber = Annotated[int, Field(ge=1, le=1_000_000)]
 Index = Annotated[int, Field(ge=0, le=10_000)]
@@ -236,12 +252,12 @@ class HeldOutFigures:
     """
 
     area: float
-    area_low: float
-    area_high: float
+    area_low: Bound
+    area_high: Bound
     fractions: dict[str, float]
     points: tuple[SweepPoint, ...]
     notes: dict[str, JsonValue]
-    bands: tuple[tuple[float, float], ...] = ()
+    bands: tuple[tuple[Bound, Bound], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +266,8 @@ class HeldOutLead:
 
     other: str
     difference: float
-    low: float
-    high: float
+    low: Bound
+    high: Bound
     probability: float
     words: str
 
@@ -456,10 +472,19 @@ def first_problem(error: ValidationError | RecursionError) -> str:
 
 
 def _line(event: Event) -> bytes:
-    record: Record = {"event": name_of(event), "version": VERSION, **asdict(event)}
+    record: Record = {"event": name_of(event), "version": VERSION, **_finite(asdict(event))}
     # What a model says may be no text that UTF-8 can hold.
     text = json.dumps(record, ensure_ascii=False, default=_plain)
     return text.encode(errors="replace") + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    """A value with null for every number that JSON has no form for."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: object) -> Any:

@@ -131,6 +131,8 @@ class RunState:
             case Opened():
                 self.opened = event
             case Finalized():
+                name = f"round {event.trial}"
+                self._known(name in event.results.controllers, event, name)
                 self.finalized = event
         self.last = event
 
