@@ -1,0 +1,21 @@
+"""Run folders that anybody may have written: named errors only, and nothing hangs."""
+
+import shutil
+
+from discover_toy import store_folder
+from fuzz_runs import fuzz
+from test_discover_events import VERSION_1
+
+
+def original(folder):
+    """The recorded run, among its stores."""
+    store_folder(folder / "stores")
+    store_folder(folder / "held", name="held", seed=5)
+    shutil.copytree(VERSION_1, folder / "original")
+    for path in (folder / "original").iterdir():
+        path.write_text(path.read_text().replace("STORES", str(folder)))
+    return folder / "original"
+
+
+def test_mutated_run_folders_end_in_an_answer_or_a_named_error(tmp_path):
+    assert fuzz(tmp_path, original(tmp_path), 300) == {}
