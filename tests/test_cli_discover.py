@@ -1,12 +1,18 @@
 """The commands of a search: what they print in 80 columns, and what they say when it goes wrong."""
 
 import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
 import tomllib
 
 import pytest
 from typer.testing import CliRunner
 
 from autotts.cli.app import app
+from autotts.cli.discover import NOTHING_PROPOSED
 from autotts.discovery.run.folder import RunFolder
 from autotts.programs import find
 from discover_toy import Scripted, session, settings, store_folder
@@ -81,6 +87,101 @@ def test_what_the_client_calls_model_and_base_url_are_options(recorded, monkeypa
     assert made[0]["explorer"]["options"] == {"model": "m", "base_url": url}
 
 
-def test_init_gives_a_controller_to_begin_with(tmp_path):
-    assert call("init", tmp_path / "new").exit_code == 0
+def test_init_makes_what_it_says(tmp_path):
+    """A controller, and stores for the commands that it prints, which are there to be run."""
+    made = call("init", tmp_path / "new")
+    assert made.exit_code == 0, made.output
     assert (tmp_path / "new/controller.py").read_text() == find("race-beta").text
+    said = "".join(made.output.split("next:")[1].split("\n")[:2])
+    evaluate = said.replace("autotts", "", 1).split()
+    assert call(*evaluate, "--draws", "reference:2").exit_code == 0
+    stores = [path.parent.name for path in (tmp_path / "new/stores").glob("*/*/*/manifest.json")]
+    assert len(stores) == 2
+
+
+def test_a_search_begins_with_a_line_and_not_with_its_settings(begin):
+    done = begin()
+    assert "recorded on 1 stores, 2 rounds; all settings are in" in " ".join(done.output.split())
+    assert "[explorer]" not in done.output
+
+
+def test_all_settings_are_shown_if_asked_for(begin, tmp_path):
+    done = begin("--show-settings")
+    assert (tmp_path / "run/run.toml").read_text().strip() in done.output
+
+
+def test_a_run_whose_rounds_are_done_says_so(begin, tmp_path):
+    begin()
+    done = call("discover", "--resume", tmp_path / "run", "--yes")
+    assert done.exit_code == 0
+    assert "all 2 rounds of this run are done; --rounds says" in " ".join(done.output.split())
+
+
+def test_a_search_in_which_nothing_was_proposed_ends_with_the_reason(recorded, tmp_path):
+    """Here the run that is played again has no rounds left to give."""
+    run, store, _ = recorded
+    empty = tmp_path / "empty"
+    shutil.copytree(run, empty)
+    (empty / "events.jsonl").write_text("")
+    done = call(
+        "discover", "--stores", store, "--out", tmp_path / "run", "--explorer", "recorded",
+        "--option", f"run={empty}", "--rounds", 2, "--driver", "in-process",
+        "--draws", "reference:3",
+    )  # fmt: skip
+    assert done.exit_code == NOTHING_PROPOSED
+    said = " ".join(done.output.split())
+    assert f"nothing was proposed in 2 rounds: {empty} has no round 2" in said
+    assert f"autotts discover --resume {tmp_path / 'run'} --rounds 4" in said
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_search_told_to_end_says_what_is_kept_and_how_to_go_on(tmp_path, number, code):
+    """Its log ends with the signal, `runs` shows it as interrupted, and it can be resumed."""
+    store, path = store_folder(tmp_path / "stores"), tmp_path / "runs" / "a run"
+    command = [
+        sys.executable, "-m", "autotts", "discover", "--stores", store, "--out", path,
+        "--rounds", "1", "--explorer", "files", "--draws", "reference:2",
+    ]  # fmt: skip
+
+    def take_interrupts():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    process = subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, preexec_fn=take_interrupts,
+    )  # fmt: skip
+    task = path / "rounds/0001/explorer/TASK.md"
+    deadline = time.monotonic() + 120
+    while not task.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == code, said
+    assert f"stopped by {number.name}: 0 rounds are kept in {path}" in said
+    assert said.rstrip().endswith(f"go on with: autotts discover --resume '{path}'")
+    state = RunFolder(path).state
+    assert state.last.signal == number.name
+    assert "interrupted" in call("runs", path.parent).output
+
+
+def test_a_run_that_was_killed_is_shown_as_interrupted(recorded, tmp_path):
+    run, _, _ = recorded
+    killed = tmp_path / "runs/killed"
+    shutil.copytree(run, killed)
+    lines = (killed / "events.jsonl").read_text().splitlines(keepends=True)
+    (killed / "events.jsonl").write_text("".join(lines[:-3]))
+    assert "interrupted" in call("runs", killed.parent).output
+    with RunFolder(killed).open():
+        assert "at work" in call("runs", killed.parent).output
+
+
+def test_a_damaged_run_is_listed_beside_the_others(recorded, tmp_path):
+    run, _, _ = recorded
+    for name in ("good", "bad"):
+        shutil.copytree(run, tmp_path / "runs" / name)
+    (tmp_path / "runs/bad/events.jsonl").write_text("nonsense\n")
+    done = call("runs", tmp_path / "runs")
+    assert done.exit_code == 0
+    assert re.search(r"\ngood .* ended", done.output)
+    assert re.search(r"\nbad .*damaged", done.output)
+    assert "events.jsonl:1: damaged" in "".join(done.output.split("\n"))
