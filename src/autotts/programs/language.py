@@ -533,8 +533,10 @@ class _Checker:
                 if value is not None:
                     self.visit(value, scope)
                 return
-            case ast.AugAssign(target=target):
+            case ast.AugAssign(target=target, op=op):
                 self.targets([target])
+                if isinstance(op, ast.Pow | ast.LShift | ast.RShift):
+                    self.say(node, "write powers and shifts out: x = x ** 2, x = x << 1")
             case ast.While():
                 self.loop(node)
             case ast.Subscript(value=ast.Name(id="env" | "p" as name)):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autotts.errors import ProgramError
+from autotts.programs import whole
 from autotts.programs.source import Source
 
 DEFAULT_BETA = 0.5
@@ -50,8 +51,12 @@ class Program:
         }
 
 
-def load(source: Source) -> Program:
+def load(source: Source, *, whole_numbers: bool = False) -> Program:
     """Run a program's module level and take its two functions.
+
+    Args:
+        whole_numbers: let whole numbers that leave 64 bits be an error, see `programs.whole`; for
+            programs of others where they run interpreted.
 
     Raises:
         ProgramError: it doesn't parse, its module level raises, or a function is missing.
@@ -65,7 +70,10 @@ def load(source: Source) -> Program:
         source.path,
     )
     try:
-        exec(compile(source.text, source.path, "exec", dont_inherit=True), namespace)
+        text = whole.checked(source.text) if whole_numbers else source.text
+        if whole_numbers:
+            namespace |= whole.NAMES
+        exec(compile(text, source.path, "exec", dont_inherit=True), namespace)
     except SyntaxError as error:
         raise ProgramError(f"{source.path}:{error.lineno}: {error.msg}") from error
     except Exception as error:

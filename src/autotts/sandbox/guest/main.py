@@ -135,7 +135,7 @@ def serve(outbox: Outbox, shared: Shared | None) -> None:
     try:
         source = Source(**json.loads(payload), trusted=False)
         path = source.path
-        program = load(source)
+        program = load(source, whole_numbers=shared is None)
         kinds = {name: kind.__name__ for name, kind in program.kinds.items()}
         outbox.send(LOADED, json.dumps(kinds).encode())
         _serve_program(outbox, program, shared)
