@@ -4,6 +4,9 @@ import polars as pl
 import pytest
 from rich.console import Console, RenderableType
 
+from autotts import stores
+from autotts.diagnosis import pools
+from autotts.reports.frames import LEGENDS, FrameTable, markdown
 from autotts.reports.tables import (
     comparison_table,
     evaluation_table,
@@ -30,12 +33,12 @@ def row(**changes: object) -> dict[str, object]:
     } | changes
 
 
-def shown(table: RenderableType) -> list[str]:
-    console = Console(width=80, force_terminal=False, color_system=None)
+def shown(table: RenderableType, width: int = 80) -> list[str]:
+    console = Console(width=width, force_terminal=False, color_system=None)
     with console.capture() as capture:
         console.print(table)
     lines = capture.get().splitlines()
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines)) <= width
     return lines
 
 
@@ -54,11 +57,31 @@ def test_a_row_has_everything_with_its_interval():
     ]
 
 
-def test_a_long_spec_is_folded_and_no_number_is_cut():
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_long_spec_has_a_line_of_its_own_and_no_number_is_cut(width):
     spec = "runs/2026-11-22/rounds/0003/program.py:width=64,threshold=0.95,beta=0.5"
-    lines = shown(evaluation_table([row(controller=spec)]))
-    assert any("612,639" in line and "33.1 … 64.2" in line for line in lines)
-    assert spec in "".join(line.split()[0] for line in lines if line.startswith("  "))
+    lines = shown(evaluation_table([row(controller=spec), row(controller=spec, beta=0)]), width)
+    figures = [line.split() for line in lines if "612,639" in line]
+    assert [cells[0] for cells in figures] == ["1.00", "0.00"]
+    assert all(cells[2:5] == ["33.1", "…", "64.2"] for cells in figures)
+    assert "".join(line.strip() for line in lines).count(spec) == 1
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_tables_explain_their_columns(width):
+    tables = {
+        evaluation_table([row()]): ["accuracy in %", "sequential tokens", "branches opened"],
+        comparison_table(pl.DataFrame(COMPARED), a="cmc", b="asc"): ["budget:", "wins:", "A − B:"],
+    }
+    for table, words in tables.items():
+        text = " ".join(" ".join(shown(table, width)).split())
+        assert all(word in text for word in words)
+
+
+def test_an_interval_that_spans_everything_is_none():
+    lines = shown(evaluation_table([row(accuracy_low=0.0, accuracy_high=100.0)]))
+    assert any(line.split()[3:4] == ["none"] for line in lines)
+    assert "none: so few questions" in " ".join(" ".join(lines).split())
 
 
 def test_several_stores_are_averaged_with_equal_weights():
@@ -120,3 +143,49 @@ def test_a_target_that_is_never_reached_says_so():
 
 def test_an_interval_of_one_question_has_no_ends():
     assert span(float("-inf"), float("inf")) == "? … ?"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_frame_is_told_in_blocks_that_fit_and_its_columns_are_explained(width):
+    frame = pl.DataFrame(
+        {"race": [8], "first": [1], "accuracy": [0.5], "tokens": [123456.7]}
+        | {f"more_{k}": [k] for k in range(9)}
+    )
+    lines = shown(FrameTable(frame, "first_finishers"), width)
+    assert any(line.split()[:1] == ["race"] for line in lines)
+    assert (
+        sum(line.startswith("race") for line in lines)
+        == sum(line.strip() == "" for line in lines) + 1
+    )
+    assert "123,457" in " ".join(lines)
+    for name, words in LEGENDS["first_finishers"].items():
+        assert f"{name}: {words}" in " ".join(" ".join(line.split()) for line in lines)
+
+
+def test_every_legend_is_of_columns_that_there_are(simulated):
+    store = stores.load(simulated)
+    for name, frame in pools.describe(store).items():
+        assert set(LEGENDS[name]) <= set(frame.columns), name
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_digest_s_tables_lose_nothing_in_a_terminal(width):
+    heads = ["store", "question", *(f"column {letter}" for letter in "abcdefghijkl")]
+    cells = ["Qwen3-1.7B/aime24", "7", *(f"{k}.5k" for k in range(110, 122))]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in (heads, ["---"] * 14, cells))
+    lines = [
+        line.strip()
+        for part in markdown(f"# Diagnosis\n\nSome *words*.\n\n{table}\n\n- one\n")
+        for line in shown(part, width)
+    ]
+    assert "Diagnosis" in lines
+    assert "Some words." in lines
+    assert "• one" in lines
+    text = " ".join(lines)
+    assert all(text.count(word) == 1 for word in (*heads[2:], *cells[2:]))
+    assert text.count(cells[0]) == text.count("question") > 1
+
+
+def test_a_table_in_markdown_need_not_be_whole():
+    parts = [shown(part) for part in markdown("| a | b |\n|---|---|")]
+    assert ["a  b"] in parts

@@ -108,8 +108,11 @@ def test_words_say_all_of_it() -> None:
     found = Winner("cmc at beta 1", "9 settings", "accuracy", 65.4167, 64.875, 0.498)
     assert found.words == (
         "Most accurate of 9 settings: cmc at beta 1, 65.42 % as found, 64.88 % on fresh draws of"
-        " the same questions; choosing by these flatters by some 0.50 points."
+        " the same questions; picking the best of 9 overstates it by about 0.50 points."
     )
+    for luck in (0.0, -0.001, 0.0049):
+        words = replace(found, luck=luck).words
+        assert words.endswith("picking the best of 9 overstates it by less than 0.01 points.")
     unknown = Winner("cmc", "2 controllers", "area", 51.5, 51.06)
     assert unknown.words == (
         "Largest frontier area of 2 controllers: cmc, 51.50 as found, 51.06 on fresh draws of the"

@@ -2,14 +2,14 @@
 
 import shutil
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from autotts.cli import options
-from autotts.cli.screen import say
+from autotts.cli.screen import console, say
 from autotts.errors import SpecError
 from autotts.text import shorten
 
@@ -25,6 +25,11 @@ Place = Annotated[list[Path], typer.Argument(help="Stores, or folders of them; o
 Stored = Annotated[Path | None, typer.Option("--out", help="Write the whole table here, as CSV.")]
 _FRONTIER_ROWS = 12
 _KEY_WIDTH = 36
+_NONE = {
+    "first_finishers": "a race takes 8 branches per question or more",
+    "features": "it takes two questions or more that have right and wrong branches",
+}
+"""Why a table of a pool is empty."""
 _SEARCHED = (
     "The frontier was run again for these figures, on the draws of the search and on fresh ones."
     " All other settings are unaudited."
@@ -59,6 +64,7 @@ def diagnose(
     from autotts import programs
     from autotts.diagnosis import digest, findings
     from autotts.evaluation import Experiment
+    from autotts.reports.frames import FrameTable
 
     options.check_file("--out", out)
     if draw is not None and question is None:
@@ -80,13 +86,26 @@ def diagnose(
     elif question is not None:
         keys = ["model", "dataset", "beta"]
         table = findings.summarise(found, keys).drop("episodes", "reproduced")
-        _print_frame(table[[s.name for s in table if s.null_count() < s.len()]], keys=len(keys))
+        told = table[[s.name for s in table if s.null_count() < s.len()]]
+        console().print(FrameTable(told, "verdicts", keys=len(keys)))
     else:
         other = None
         if against is not None:
             theirs = _run(loaded, programs.parse(against), beta, experiment, None)
             other = findings.diagnose(theirs, horizon=horizon)
-        say(digest.digest(found, ran, parent=other, more=more))
+        _print_markdown(digest.digest(found, ran, parent=other, more=more))
+
+
+def _print_markdown(text: str) -> None:
+    """Set where somebody looks on, as it is where it goes to a file or to another program."""
+    screen = console()
+    if not screen.is_terminal:
+        say(text)
+        return
+    from autotts.reports.frames import markdown
+
+    for part in markdown(text):
+        screen.print(part)
 
 
 def _of_stores(place: Sequence[Path], controller: str | None, number: int | None) -> "Spec":
@@ -155,12 +174,17 @@ def _print_episodes(
 def pool(stores: options.Stores, seed: options.Seed = 0) -> None:
     """Print what the recordings of stores are like, whatever controller plays on them."""
     from autotts.diagnosis import pools
+    from autotts.reports.frames import FrameTable, side
 
+    screen = console()
     for store in options.load_stores(stores):
         say(store.name)
         for name, frame in pools.describe(store, seed=seed).items():
             say(f"\n{name.replace('_', ' ')}")
-            _print_frame(frame.transpose(include_header=True) if len(frame) == 1 else frame)
+            if frame.is_empty():
+                say(f"  none: {_NONE[name]}")
+                continue
+            screen.print(FrameTable(side(frame) if name == "summary" else frame, name))
 
 
 def tune(
@@ -197,19 +221,25 @@ def _print_tuning(found: "Tuning") -> None:
     import polars as pl
 
     from autotts.evaluation.study.tuning import PREFIX
+    from autotts.reports.frames import FrameTable
 
+    screen = console()
     on = len(found.confirmed)
     rows = np.unique(np.linspace(0, on - 1, _FRONTIER_ROWS).round().astype(int))
     say(f"{len(found.trials)} settings, {found.per_minute:.0f} a minute, {on} of them on")
     say(f"the frontier. {len(rows)} of these, and the same on fresh draws (--out has all):")
     first = ["trial", "beta", "accuracy", "fresh_accuracy", "tokens", "fresh_tokens"]
-    _print_frame(found.confirmed[rows].select(*first, pl.col(f"^{PREFIX}.*$")))
+    screen.print(
+        FrameTable(found.confirmed[rows].select(*first, pl.col(f"^{PREFIX}.*$")), "tuning")
+    )
     say("\n".join(["", *textwrap.wrap(found.winner.words, _width())]))
     if not found.spec.source.trusted:
         say("\n".join(textwrap.wrap(_SEARCHED, _width())))
     say("\nMean distance from the frontier in points, by value and by tokens per question;")
     say("what matters most first:")
-    _print_frame(*_by_cost(found.residuals()))
+    say("a column is a range of tokens, 0 is on the frontier, less is below it.")
+    table, heads = _by_cost(found.residuals())
+    screen.print(FrameTable(table, "residuals", heads=heads))
 
 
 def _by_cost(residuals: "pl.DataFrame") -> "tuple[pl.DataFrame, dict[str, str]]":
@@ -247,6 +277,7 @@ def ablate(
     from autotts.evaluation import Experiment
     from autotts.evaluation.study.ablation import SEED
     from autotts.evaluation.study.ablation import ablate as run
+    from autotts.reports.frames import FrameTable
 
     options.check_file("--out", out)
     with options.progress() as progress:
@@ -270,69 +301,10 @@ def ablate(
     shown = table.drop("audit")
     if table["failure"].is_null().all():
         shown = shown.drop("failure")
-    _print_frame(
-        shown.with_columns(
-            pl.col(pl.Float64).round(3),
-            pl.col("variant").map_elements(lambda name: shorten(name, _KEY_WIDTH), pl.String),
-        )
-    )
+    variant = pl.col("variant").map_elements(lambda name: shorten(name, _KEY_WIDTH), pl.String)
+    rounded = shown.with_columns(pl.col(pl.Float64).round(3), variant)
+    console().print(FrameTable(rounded, "ablation"))
 
 
 def _width() -> int:
     return shutil.get_terminal_size().columns
-
-
-def _print_frame(
-    frame: "pl.DataFrame", heads: Mapping[str, str] | None = None, *, keys: int = 1
-) -> None:
-    """A table in aligned columns; NAME_low and NAME_high join NAME.
-
-    Columns that don't fit side by side follow below, with the first ones again.
-
-    Args:
-        heads: what stands above columns in place of their names.
-        keys: how many columns say which row it is.
-    """
-    columns = _columns(frame, heads or {})
-    block = columns[:keys]
-    for column in columns[keys:]:
-        if sum(len(c[0]) + 2 for c in (*block, column)) - 2 > _width() and len(block) > keys:
-            _print_columns(block)
-            say()
-            block = columns[:keys]
-        block.append(column)
-    _print_columns(block)
-
-
-def _print_columns(columns: Sequence[Sequence[str]]) -> None:
-    for row in zip(*columns, strict=True):
-        say("  ".join(row).rstrip())
-
-
-def _columns(frame: "pl.DataFrame", heads: Mapping[str, str]) -> list[list[str]]:
-    """Each column's name and cells in words, all of one width."""
-    columns = []
-    for name, kind in frame.schema.items():
-        if name.removesuffix("_low") in frame.columns and name.endswith("_low"):
-            continue
-        if name.removesuffix("_high") in frame.columns and name.endswith("_high"):
-            continue
-        cells = [_shown(value) for value in frame[name]]
-        if f"{name}_low" in frame.columns:
-            ends = zip(cells, frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
-            cells = [
-                f"{cell} [{_shown(low)}, {_shown(high)}]" if cell else ""
-                for cell, low, high in ends
-            ]
-        cells = [heads.get(name, name), *cells]
-        width = max(map(len, cells))
-        justify = str.rjust if kind.is_numeric() else str.ljust
-        columns.append([justify(cell, width) for cell in cells])
-    return columns
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        # Adding 0 turns -0 into 0.
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value + 0.0:.3g}"
-    return "" if value is None else str(value)

@@ -27,6 +27,12 @@ _WORDS = {
     "unopened": "right only among unopened branches",
     "hopeless": "hopeless: right nowhere in the draw",
 }
+_PART_WORDS = {
+    "needed": "what the answer took",
+    "after_settled": "after the vote was what it stayed",
+    "on_pruned": "on branches pruned later",
+    "on_hopeless": "in hopeless episodes",
+}
 
 
 def digest(
@@ -112,6 +118,11 @@ def _headline(found: pl.DataFrame) -> str:
             ["beta", "right", "tokens", *VERDICTS[1:], *PARTS],
             rows,
         )
+        + "; ".join(
+            f"{name}: {words.removeprefix(f'{name}: ')}"
+            for name, words in (_WORDS | _PART_WORDS).items()
+        )
+        + ".\n\n"
     )
 
 

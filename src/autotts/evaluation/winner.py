@@ -63,7 +63,10 @@ class Winner:
             ("on fresh draws of the same questions", f"{self.fresh:.2f}{unit}"),
         ]
         if self.luck is not None:
-            facts.append(("choosing by these flatters by", f"some {self.luck:.2f} points"))
+            count = self.candidates.partition(" ")[0]
+            # Resampling may find a hair below zero: picking the best can't understate it.
+            luck = f"about {self.luck:.2f}" if self.luck >= 0.005 else "less than 0.01"
+            facts.append((f"picking the best of {count} overstates it by", f"{luck} points"))
         if self.audit:
             facts.append(("the fresh run was", self.audit))
         return facts

@@ -1,13 +1,12 @@
-"""Tables for the terminal, 80 columns wide: every accuracy and difference with its interval."""
+"""Tables for terminals of 60 columns or more: accuracies and differences with their intervals."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 from rich import box
-from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -15,30 +14,85 @@ from autotts.evaluation.compare import Acceptance
 
 Row = Mapping[str, Any]
 
+_NARROW = 80
+"""Columns of a terminal from which on there is room for everything."""
+
 _MEANS = ("accuracy", "tokens", "sequential_tokens", "width")
+
+
+class Fitted:
+    """A table that is made for the width it is given."""
+
+    def __init__(self, make: Callable[[int], RenderableType]) -> None:
+        """
+        Args:
+            make: the table for a terminal of so many columns.
+        """
+        self._make = make
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._make(options.max_width)
+
+
+_HEADS = ("β", "accuracy", "95 %", "tokens", "sequential", "width")
 
 
 def evaluation_table(results: Sequence[Row]) -> RenderableType:
     """What an evaluation found, store by store; with several stores their mean last.
 
+    SPECs that leave the figures no room stand on lines of their own.
+
     Args:
         results: `Evaluation.results()`, or the `results` of a file it wrote.
     """
-    table = plain_table("controller", "β", "accuracy", "95 %", "tokens", "sequential", "width")
-    stores = by_store(results)
-    for store, rows in stores.items():
-        table.add_section()
-        table.add_row(Text(store, style="bold"))
-        for row in rows:
-            interval = span(row["accuracy_low"], row["accuracy_high"])
-            table.add_row(*_cells(row, interval))
-    if len(stores) > 1:
-        table.add_section()
-        table.add_row(Text(f"mean of {len(stores)} stores", style="bold"))
-        for row in store_means(results):
-            table.add_row(*_cells(row, ""))
-    note = "accuracy in %; per question: total tokens, sequential tokens, branches"
-    return Group(table, Text(note, style="dim"))
+    groups: dict[str, list[tuple[Row, str]]] = {
+        name: [(row, _interval(row)) for row in rows] for name, rows in by_store(results).items()
+    }
+    if len(groups) > 1:
+        groups[f"mean of {len(groups)} stores"] = [(row, "") for row in store_means(results)]
+    return Fitted(lambda width: _evaluation_table(groups, width))
+
+
+def _evaluation_table(
+    groups: Mapping[str, Sequence[tuple[Row, str]]], width: int
+) -> RenderableType:
+    rows = [row for group in groups.values() for row in group]
+    cells = [_HEADS, *(_figures(row, interval) for row, interval in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    names = max(len("controller"), *(2 + len(row["controller"]) for row, _ in rows))
+    apart = names + sum(widths) + 2 * len(widths) <= width
+    first, gap = (names, 2) if apart else (2, 1)
+
+    def line(head: str, figures: Sequence[str]) -> Text:
+        right = (f"{text:>{most}}" for text, most in zip(figures, widths, strict=True))
+        return Text((" " * gap).join([f"{head:<{first}}", *right]).rstrip())
+
+    lines = [line("controller" if apart else "", _HEADS)]
+    lines.append(Text("─" * (first + sum(widths) + gap * len(widths))))
+    for name, group in groups.items():
+        lines.append(Text(name, style="bold", overflow="fold"))
+        told = None
+        for row, interval in group:
+            # A program's name is somebody's text: never read as markup.
+            if not apart and row["controller"] != told:
+                told = row["controller"]
+                lines.append(Text(f"  {told}", overflow="fold"))
+            lines.append(line(f"  {row['controller']}" if apart else "", _figures(row, interval)))
+    notes = (
+        "accuracy in % with its 95 % interval; per question: total tokens, sequential tokens (the"
+        " longest decode of each round, so latency), branches opened"
+    )
+    if any(interval == _NONE for _, interval in rows):
+        notes += f"; {_NONE}: so few questions say nothing about others"
+    return Group(*lines, Text(notes, style="dim"))
+
+
+_NONE = "none"
+
+
+def _interval(row: Row) -> str:
+    low, high = row["accuracy_low"], row["accuracy_high"]
+    return _NONE if low <= 0 and high >= 100 else span(low, high)
 
 
 def by_store(results: Sequence[Row]) -> dict[str, list[Row]]:
@@ -78,13 +132,20 @@ def comparison_table(
         a, b: their names.
         reference: the name of what budgets are shares of; b if not given.
     """
+    return Fitted(lambda width: _comparison_table(frame, a, b, reference or b, width))
+
+
+def _comparison_table(
+    frame: pl.DataFrame, a: str, b: str, reference: str, width: int
+) -> RenderableType:
     table = plain_table(
-        "budget", "tokens", "A", "B", "A − B", "95 %", "wins", "verdict", text=(0, 7)
-    )
+        "budget", "tokens", "A", "B", "A − B", "95 %", "wins", "verdict", text=(0, 7),
+        narrow=width < _NARROW,
+    )  # fmt: skip
     for row in frame.iter_rows(named=True):
         table.add_row(
             f"{row['fraction']:.0%}",
-            f"{row['budget']:,.0f}",
+            _thousands(row["budget"]) if width < _NARROW else f"{row['budget']:,.0f}",
             f"{100 * row['accuracy_a']:.2f}",
             f"{100 * row['accuracy_b']:.2f}",
             f"{100 * row['difference']:+.2f}",
@@ -94,8 +155,10 @@ def comparison_table(
         )
     detectable = [value for value in frame["detectable"].to_list() if math.isfinite(value)]
     notes = [
-        f"budget: share of the most that {reference or b} spends",
+        f"budget: share of the most that {reference} spends, and as tokens per question",
+        "A, B: accuracy in %; A − B: in points, with its 95 % interval",
         "wins: questions that A, that B gets right more often",
+        "verdict: can't tell, where the interval has both signs in it",
     ]
     if detectable:
         notes.append(f"differences below {100 * min(detectable):.1f} points are hard to show")
@@ -111,9 +174,14 @@ def saving_table(frame: pl.DataFrame, *, a: str, b: str) -> RenderableType:
         frame: as `autotts.evaluation.compare.compare_tokens` gives it.
         a, b: their names.
     """
+    return Fitted(lambda width: _saving_table(frame, a, b, width))
+
+
+def _saving_table(frame: pl.DataFrame, a: str, b: str, width: int) -> RenderableType:
     table = plain_table(
-        "accuracy", "tokens A", "tokens B", "A saves", "95 %", "wins", "verdict", text=(6,)
-    )
+        "accuracy", "tokens A", "tokens B", "A saves", "95 %", "wins", "verdict", text=(6,),
+        narrow=width < _NARROW,
+    )  # fmt: skip
     for row in frame.iter_rows(named=True):
         table.add_row(
             f"{100 * row['accuracy']:.2f}",
@@ -127,7 +195,12 @@ def saving_table(frame: pl.DataFrame, *, a: str, b: str) -> RenderableType:
     return Group(
         _heading("Tokens at equal accuracy", a, b),
         table,
-        Text("wins: questions on which A, on which B spends less", style="dim"),
+        Text(
+            "accuracy: in %, that both must reach; tokens: per question to get there\n"
+            "A saves: share of B's tokens, with its 95 % interval\n"
+            "wins: questions on which A, on which B spends less",
+            style="dim",
+        ),
     )
 
 
@@ -148,13 +221,17 @@ def span(low: float, high: float, *, signed: bool = False) -> str:
     return " … ".join(form.format(end) if math.isfinite(end) else "?" for end in (low, high))
 
 
-def plain_table(*columns: str, text: Sequence[int] = (0,)) -> Table:
+def plain_table(*columns: str, text: Sequence[int] = (0,), narrow: bool = False) -> Table:
     """An empty table.
 
     Args:
         text: which columns hold words.
+        narrow: whether to keep its columns closer together.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True,
+        padding=(0, 0) if narrow else (0, 1),
+    )  # fmt: skip
     for k, name in enumerate(columns):
         words = k in text
         # Words fold where the terminal is narrow; a number is never cut.
@@ -168,17 +245,19 @@ def _heading(title: str, a: str, b: str) -> Text:
     return Text.assemble((title, "bold"), "\nA: ", a, "\nB: ", b)
 
 
-def _cells(row: Row, interval: str) -> list[RenderableType]:
-    # A program's name is somebody's text: never read as markup.
-    return [
-        Padding(Text(row["controller"]), (0, 0, 0, 2)),
+def _figures(row: Row, interval: str) -> tuple[str, ...]:
+    return (
         f"{row['beta']:.2f}",
         f"{row['accuracy']:.2f}",
         interval,
         f"{row['tokens']:,.0f}",
         f"{row['sequential_tokens']:,.0f}",
         f"{row['width']:.1f}",
-    ]
+    )
+
+
+def _thousands(tokens: float) -> str:
+    return f"{tokens / 1000:,.0f}k" if tokens >= 1000 else f"{tokens:.0f}"
 
 
 def _count(tokens: float) -> str:
