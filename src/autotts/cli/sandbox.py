@@ -30,7 +30,16 @@ def doctor() -> None:
     say(f"  {'compiled code':13} {cache_folder()}")
     tier = reach()
     say(f"sandbox: {tier.explain()}")
-    say(f"jail of agents: {probe.reach().explain()}")
+    jail = probe.reach()
+    say(f"jail of agents: {jail.explain()}")
+    say()
+    whole = tier.sealed and not jail.missing and not jail.breaches
+    programs = "run sealed" if tier.sealed else "can't be run safely and are refused"
+    agents = "can't be jailed" if jail.missing else "are jailed"
+    if jail.breaches:
+        agents += ", though not in all ways"
+    say("All is well." if whole else "Something is missing; see above.")
+    say(f"On this machine programs that others wrote {programs}; coding agents {agents}.")
     if not tier.sealed:
         raise typer.Exit(1)
 
