@@ -310,7 +310,9 @@ def test_a_sealed_sweep_is_the_same_as_ours(tmp_path, store):
     assert figures[0]["points"] == figures[1]["points"]
     assert figures[1]["notes"]["audit"]["status"] == "clean"
     assert figures[1]["notes"]["tier"] == "sealed"
-    assert dict(from_run(folder, replay=False).facts)["programs that ran sealed"] == "1"
+    facts = dict(from_run(folder, replay=False).facts)
+    assert facts["programs that ran sealed"] == "1"
+    assert facts["programs audited, with nothing found"] == "1"
 
 
 def test_it_is_said_before_the_start_how_programs_run(store, monkeypatch):

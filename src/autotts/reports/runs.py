@@ -16,6 +16,7 @@ from autotts.discovery.scoring import Scorer, Sweep
 from autotts.discovery.selection import Candidate, lead
 from autotts.evaluation import Execution, Local
 from autotts.programs import Source, Spec, parse
+from autotts.replay.driver import UNAUDITED
 from autotts.reports.conclusion import of_run
 from autotts.reports.evaluations import (
     grid_of,
@@ -260,6 +261,7 @@ def _facts(state: RunState) -> list[tuple[str, str]]:
             interval = f"{found.area:.2f} ({found.area_low:.1f} … {found.area_high:.1f})"
             facts.append((f"frontier area of {name} on held-out questions", interval))
     facts += [(f"programs that ran {tier}", str(count)) for tier, count in _tiers(state)]
+    facts += [(f"programs {audit}", str(count)) for audit, count in _audits(state)]
     facts.append(("time", f"{state.seconds / 60:.1f} min"))
     usd = state.usage.usd
     dollars = "unpriced" if usd is None else f"${usd:.2f}"
@@ -270,6 +272,20 @@ def _tiers(state: RunState) -> list[tuple[str, int]]:
     """How well proposed programs were sealed, and how many were so."""
     tiers = (scored.notes.get("tier") for scored in state.scored.values())
     return sorted(Counter(tier for tier in tiers if isinstance(tier, str)).items())
+
+
+def _audits(state: RunState) -> list[tuple[str, int]]:
+    """What vouches for the figures of sealed programs, and for how many of them."""
+    found: Counter[str] = Counter()
+    for notes in (scored.notes for scored in state.scored.values()):
+        if not notes.get("tier"):
+            continue
+        audit = notes.get("audit")
+        # Runs of earlier versions have the status alone.
+        status = audit.get("status") if isinstance(audit, dict) else audit
+        clean = "audited, with nothing found" if status == "clean" else UNAUDITED
+        found["replayed blind" if notes.get("driver") == "blind" else clean] += 1
+    return sorted(found.items())
 
 
 def _made_by(settings: RunSettings) -> dict[str, Any]:
