@@ -132,6 +132,17 @@ def test_fields_that_the_server_refuses_are_left_out_from_then_on() -> None:
     assert first.left_out == ("seed", "stream_options", "stream")
 
 
+def test_a_server_that_names_one_of_the_fields_it_refuses_is_understood() -> None:
+    def step(handler: served.Handler) -> None:
+        unknown = {"seed", "stream_options"} & set(handler.server.requests[-1][1])
+        refusal = served.fails(422, "stream_options: Extra inputs are not permitted")
+        (refusal if unknown else served.completes("Yes."))(handler)
+
+    outcome, bodies = ask(step)
+    assert (outcome.kind, outcome.left_out) == ("answered", ("stream_options", "seed"))
+    assert len(bodies) == 3
+
+
 @pytest.mark.parametrize(
     ("words", "left_out"),
     [

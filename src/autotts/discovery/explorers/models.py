@@ -32,6 +32,8 @@ Kind = Literal[
 FINAL: frozenset[str] = frozenset({"answered", "cut", "filtered", "refused"})
 LEFT_OUT = ("seed", "stream", "stream_options", "temperature", "max_tokens")
 """Fields of a request that a server can do without."""
+_UNCHOSEN = ("seed", "stream_options")
+"""Those that nobody asked for."""
 _OPENAI, _ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com"
 _DETAIL_BYTES = 500
 _BYTES_PER_TOKEN = 3
@@ -288,7 +290,10 @@ class ServerModel:
             response = self._server.post(
                 self._path, self._headers, fields, most_bytes=most_bytes, seconds=asked.seconds
             )
-            refused = [name for name in _refused_fields(response) if name in fields]
+            named = _refused_fields(response)
+            # A server may name one field and mean all that it doesn't know.
+            others = _UNCHOSEN if named else ()
+            refused = [n for n in named if n in fields] or [n for n in others if n in fields]
             if not refused:
                 return replace(self._outcome(response, asked), left_out=tuple(left_out))
             # A request that was refused cost nothing.
@@ -436,7 +441,7 @@ def _refused_fields(response: Response) -> list[str]:
     for name in sorted(limits, key=found.__getitem__)[1:]:
         del found[name]
     unknown = _UNKNOWN.search(words)
-    return [n for n in found if unknown or n in ("seed", "stream", "stream_options")]
+    return [n for n in found if unknown or n in (*_UNCHOSEN, "stream")]
 
 
 def _words(body: bytes) -> str:
