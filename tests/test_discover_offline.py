@@ -1,6 +1,7 @@
 """The offline explorer: its sources do what was measured, and its search is repeatable."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from autotts import programs, stores
+from autotts.discovery.explorer import ProgramRules
 from autotts.discovery.explorers import make
 from autotts.discovery.explorers.offline.mechanisms import (
     EVERYTHING,
@@ -21,9 +23,10 @@ from autotts.discovery.explorers.offline.mechanisms import (
     source,
     through,
 )
-from autotts.discovery.explorers.offline.search import _changed
+from autotts.discovery.explorers.offline.search import _changed, _kept
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import RunLimits
+from autotts.errors import RunError
 from autotts.programs.language import problems
 from autotts.replay.in_process import run_interpreted
 from discover_toy import result, session, settings, store_folder
@@ -111,3 +114,39 @@ def test_a_search_is_repeatable_and_learns_in_words(tmp_path):
     proposed = [e for e in found[0] if e["event"] == "proposed"]
     assert "worth" in proposed[0]["proposals"][0]["learned"]
     assert "Round 1" in proposed[1]["proposals"][0]["learned"]
+
+
+def test_nothing_is_handed_in_that_the_rules_refuse(tmp_path):
+    """On a store so small that no frontier reaches, the rounds say so and score nothing."""
+    store = store_folder(tmp_path / "stores")
+    for name, rules in (("strict", ProgramRules(ceiling=16)), ("lenient", None)):
+        changes = {} if rules is None else {"rules": rules}
+        made = settings(store, limits=RunLimits(rounds=2), traces=False, **changes)
+        folder = RunFolder.create(tmp_path / name, made)
+        session(folder.path, make("offline", {"trials": "40"}))
+        state = folder.state
+        assert not any(trial.errors for trial in state.trials)
+        if rules is not None:
+            assert "no composition keeps to the rules" in state.why_nothing
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[",
+        "7",
+        '[{"used": 3}]',
+        '[{"used": ["no mechanism"], "values": {}}]',
+        '[{"used": [], "values": {"start": ["4", 4, 4]}}]',
+        '[{"used": [], "values": {"start": [4]}}]',
+    ],
+)
+def test_what_an_earlier_round_kept_may_be_anything(tmp_path, content):
+    made = settings(store_folder(tmp_path / "stores"), limits=RunLimits(rounds=2), traces=False)
+    folder = RunFolder.create(tmp_path / "run", made)
+    kept = folder.round(1) / "explorer" / "search.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(content)
+    turn = SimpleNamespace(folder=folder.round(2) / "explorer", round=2)
+    with pytest.raises(RunError, match=r"search.json: .*; delete it"):
+        _kept(turn)

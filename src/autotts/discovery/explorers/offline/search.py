@@ -47,7 +47,7 @@ from autotts.discovery.explorers.offline.mechanisms import (
     source,
     through,
 )
-from autotts.errors import ProposalError, SpecError
+from autotts.errors import ProposalError, RunError, SpecError
 from autotts.evaluation import Experiment
 from autotts.evaluation.compare import AREA_RANGE
 from autotts.evaluation.frontiers import (
@@ -57,6 +57,7 @@ from autotts.evaluation.frontiers import (
     frontier_area,
     isotonic_violation,
 )
+from autotts.files import read_regular
 from autotts.replay.in_process import InProcess
 from autotts.replay.task import Task, cells_of
 
@@ -78,6 +79,8 @@ In this order, each from what was found before.
 """
 _CROSSED = 3  # best settings of a target that are tried elsewhere, and combined
 _SETTINGS = 4  # trials of single settings to one of a composition
+_MOST_KEPT_BYTES = 2**20
+_MORE_CANDIDATES = 4  # looked at beyond the proposals asked for, where the rules refuse the first
 _AWAY = 3.0  # points of accuracy that a setting costs per factor e away from its target
 
 
@@ -431,14 +434,12 @@ class Offline:
         )
         told = {trial.proposal.source for trial in turn.history.trials}
         new = [(score, c) for score, c in found if source(c) not in told]
-        chosen = [
-            _pruned(bench, composition) for _, composition in _distinct(new)[: turn.proposals]
-        ]
-        if not chosen:
+        if not new:
             raise ProposalError(
                 f"none of {len(search.found)} compositions could be measured to the end; give more"
                 " trials (--option trials=N) or more seconds"
             )
+        chosen = _admissible(turn, bench, [c for _, c in _distinct(new)])
         _keep(turn, [c for c, _, _ in chosen] + [c for _, c in found[:_POOL]])
         return [_proposal(turn, *parts) for parts in chosen]
 
@@ -454,6 +455,42 @@ class Offline:
             return now is None or at_start.seconds is None or at_start.seconds - now < share
 
         return left
+
+
+def _admissible(
+    turn: Turn, bench: Bench, candidates: Sequence[Composition]
+) -> list[tuple[Composition, Score, dict[str, float]]]:
+    """The first candidates that the rules of the run would not refuse, pruned.
+
+    Raises:
+        ProposalError: none is admissible, and why.
+    """
+    chosen: list[tuple[Composition, Score, dict[str, float]]] = []
+    rules = turn.rules
+    why = (
+        f"none reaches from at most {rules.cheapest:.0%} to at least {rules.dearest:.0%} of"
+        " SC@64's tokens on these stores"
+    )
+    for candidate in candidates[: turn.proposals + _MORE_CANDIDATES]:
+        composition, score, brings = _pruned(bench, candidate)
+        refusals = _refusals(turn, source(composition)) if score.admitted else ()
+        if score.admitted and not refusals:
+            chosen.append((composition, score, brings))
+        why = refusals[0] if refusals else why
+        if len(chosen) == turn.proposals:
+            break
+    if not chosen:
+        raise ProposalError(
+            f"no composition keeps to the rules: {why}; give more trials (--option trials=N)"
+        )
+    return chosen
+
+
+def _refusals(turn: Turn, text: str) -> tuple[str, ...]:
+    """Why a program would be refused; by a try, where the budget has room for it and the round."""
+    left = turn.remaining().evaluations
+    affordable = left is None or left > turn.proposals
+    return turn.try_program(text).errors if affordable else turn.check(text)
 
 
 def _distinct(
@@ -533,10 +570,20 @@ def _kept(turn: Turn) -> list[Composition]:
     if not path.is_file():
         return []
     found = []
-    for record in json.loads(path.read_text(encoding="utf-8")):
-        values = record["values"]
-        ordered = {name: tuple(values[name]) for name in PARAMETERS if name in values}
-        found.append(Composition(frozenset(record["used"]), ordered))
+    try:
+        for record in json.loads(read_regular(path, most_bytes=_MOST_KEPT_BYTES)):
+            values, used = record["values"], frozenset(record["used"])
+            ordered = {name: tuple(values[name]) for name in PARAMETERS if name in values}
+            plain = all(type(x) in (int, float) for numbers in ordered.values() for x in numbers)
+            if (
+                not plain
+                or not used <= set(MECHANISMS)
+                or any(len(n) != 3 for n in ordered.values())
+            ):
+                raise ValueError("it is no composition")
+            found.append(Composition(used, ordered))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise RunError(f"{path}: {error}; delete it, and the search begins without it") from error
     return found
 
 
