@@ -2,6 +2,11 @@
 
 import shutil
 
+import pytest
+
+from autotts.discovery.run.settings import StoreRef
+from autotts.discovery.run.store_refs import open_stores
+from autotts.errors import RunError
 from discover_toy import store_folder
 from fuzz_runs import fuzz
 from test_discover_events import VERSION_1
@@ -19,3 +24,10 @@ def original(folder):
 
 def test_mutated_run_folders_end_in_an_answer_or_a_named_error(tmp_path):
     assert fuzz(tmp_path, original(tmp_path), 300) == {}
+
+
+@pytest.mark.parametrize("path", ["x" * 5_000, "a\0b", ""])
+def test_a_path_that_no_system_takes_is_named(path):
+    ref = StoreRef(path=path, model="m", dataset="toy", digest="")
+    with pytest.raises(RunError, match="the run needs m/toy"):
+        open_stores([ref])

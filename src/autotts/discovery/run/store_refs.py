@@ -39,7 +39,8 @@ def open_stores(refs: Sequence[StoreRef]) -> list[Store]:
     for ref in refs:
         try:
             store = stored.load(ref.path)
-        except StoreError as error:
+        except (StoreError, OSError, ValueError) as error:
+            # A path of somebody else's may be none that the system takes.
             raise RunError(f"the run needs {ref.model}/{ref.dataset}: {error}") from error
         if store.digest != ref.digest:
             raise RunError(
