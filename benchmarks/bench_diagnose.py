@@ -28,7 +28,7 @@ def test_diagnosing_12_000_episodes(aime24, benchmark):
     spec = programs.parse("cmc:beta=1")
     ran = run_cells(aime24, spec, experiment=Experiment(), execution=Execution(traces=True))
     counterfactual.walk()
-    found = benchmark.pedantic(findings.diagnose, args=[ran], rounds=3, warmup_rounds=1)
+    found = benchmark.pedantic(findings.findings_of, args=[ran], rounds=3, warmup_rounds=1)
     assert found.height == 12_000
     if benchmark.enabled:
         assert benchmark.stats.stats.min <= MOST_SECONDS

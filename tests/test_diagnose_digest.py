@@ -7,7 +7,7 @@ import pytest
 from autotts import programs
 from autotts.diagnosis.digest import LIMIT_BYTES, digest
 from autotts.diagnosis.episode_text import show
-from autotts.diagnosis.findings import diagnose
+from autotts.diagnosis.findings import findings_of
 from autotts.evaluation import run_cells
 from secret_questions import EXECUTION, EXPERIMENT, assert_told_nothing, make_store
 
@@ -22,7 +22,7 @@ def found():
         runs[name] = run_cells(
             made, programs.parse(name), (0.0, 1.0), experiment=EXPERIMENT, execution=EXECUTION
         )
-    return {name: (diagnose(ran), ran) for name, ran in runs.items()}
+    return {name: (findings_of(ran), ran) for name, ran in runs.items()}
 
 
 def test_everything_is_there_and_fits(found):

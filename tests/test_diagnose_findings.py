@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotts import programs, stores
-from autotts.diagnosis.findings import PARTS, diagnose, summarise
+from autotts.diagnosis.findings import PARTS, findings_of, summarise
 from autotts.errors import SpecError
 from autotts.evaluation import Execution, Experiment, run_cells
 from autotts.replay.driver import How, Ran
@@ -47,7 +47,7 @@ def play(store: Store, solve: Callable[..., Any], *, rules: Rules | None = None)
 def finding(store: Store, solve: Callable[..., Any], **settings: Any) -> dict[str, Any]:
     """The one finding of one episode."""
     horizon = settings.pop("horizon", 16)
-    return diagnose([play(store, solve, **settings)], horizon=horizon).row(0, named=True)
+    return findings_of([play(store, solve, **settings)], horizon=horizon).row(0, named=True)
 
 
 def read(env: Any, branches: int) -> None:
@@ -257,7 +257,7 @@ def test_without_a_log_there_is_no_diagnosis():
     ran = play(pool(("RR", "R"), ("RR", "R")), prune_first)
     bare = replace(ran, episodes=replace(ran.episodes, log=None))
     with pytest.raises(SpecError, match="without traces"):
-        diagnose([bare])
+        findings_of([bare])
 
 
 def make(env: Any, moves: list[str]) -> None:
@@ -293,7 +293,7 @@ def test_parts_add_up_and_verdicts_agree_with_the_evidence(rows, moves, billing)
         return env.vote()
 
     ran = play(pool(*rows, billing=billing), solve)
-    found = diagnose([ran])
+    found = findings_of([ran])
     row = found.row(0, named=True)
     assert sum(row[part] for part in PARTS) == row["tokens"]
     assert row["tokens"] == ran.episodes.column("tokens")[0]
@@ -342,7 +342,7 @@ def test_going_on_does_what_a_controller_that_goes_on_does(rows, moves, billing,
 
         return play(store, solve, rules=rules)
 
-    row = diagnose([after(0)], horizon=horizon).row(0, named=True)
+    row = findings_of([after(0)], horizon=horizon).row(0, named=True)
     name = "early_branches" if open_more else "early_intervals"
     gone_on = [after(k) for k in range(horizon + 1)]
     right = [k for k in range(1, horizon + 1) if gone_on[k].correct[0]]
@@ -380,14 +380,14 @@ def test_pruning_is_taken_back_as_the_control_space_would(rows, moves, billing, 
     ran = play(store, solve, rules=rules)
     task = ran.task
     run_interpreted(without, {}, task)
-    row = diagnose([ran]).row(0, named=True)
+    row = findings_of([ran]).row(0, named=True)
     right = bool(row["correct"]) - row["pruning"]
     assert [row["n_pruned"], row["unpruned_tokens"], right] == taken_back
 
 
 def test_summaries_by_any_column():
     store = pool(("XX", "X"), ("RR", "R"), ("RR", "R"))
-    one = diagnose([play(store, prune_first)])
+    one = findings_of([play(store, prune_first)])
     table = summarise(pl.concat([one, one.with_columns(beta=1.0)]), by=["beta"])
     assert table["beta"].to_list() == [0.5, 1.0]
     assert table["episodes"].to_list() == [1, 1]
@@ -402,7 +402,7 @@ def test_episodes_of_a_cell(recorded, tmp_path):
         [store], programs.parse("asc"),
         experiment=Experiment(draws="reference:3"), execution=Execution(traces=True),
     )  # fmt: skip
-    found = diagnose(ran)
+    found = findings_of(ran)
     assert found["correct"].to_list() == ran[0].correct.tolist()
     assert found["tokens"].to_list() == ran[0].tokens.tolist()
     assert found["reproduced"].all()

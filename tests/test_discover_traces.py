@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autotts import programs
-from autotts.diagnosis import VERDICTS, diagnose
+from autotts.diagnosis import VERDICTS, findings_of
 from autotts.discovery import traces
 from autotts.evaluation import run_cells
 from secret_questions import EXECUTION, EXPERIMENT, assert_told_nothing, make_store
@@ -26,7 +26,7 @@ def episodes(text):
 
 
 def test_some_of_every_kind_are_shown_at_every_beta(ran):
-    found = diagnose(ran)
+    found = findings_of(ran)
     text = traces.sample(ran, found)
     shown = episodes(text)
     kinds = found.filter(found["verdict"] != VERDICTS[-1]).select("verdict", "beta").unique()
@@ -37,16 +37,16 @@ def test_some_of_every_kind_are_shown_at_every_beta(ran):
 
 
 def test_the_same_episodes_give_the_same_text(ran):
-    assert traces.sample(ran, diagnose(ran)) == traces.sample(ran, diagnose(ran))
+    assert traces.sample(ran, findings_of(ran)) == traces.sample(ran, findings_of(ran))
 
 
 def test_no_answer_and_no_question_is_told(ran):
-    assert_told_nothing(traces.sample(ran, diagnose(ran)))
+    assert_told_nothing(traces.sample(ran, findings_of(ran)))
 
 
 @pytest.mark.parametrize("limit_bytes", [1_000, 4_000])
 def test_only_whole_episodes_are_shown_and_within_the_limit(ran, limit_bytes):
-    text = traces.sample(ran, diagnose(ran), limit_bytes=limit_bytes)
+    text = traces.sample(ran, findings_of(ran), limit_bytes=limit_bytes)
     assert len(text.encode()) <= limit_bytes
     assert text.count("```text\n") * 2 == text.count("```")
-    assert traces.sample(ran, diagnose(ran)).startswith(text)
+    assert traces.sample(ran, findings_of(ran)).startswith(text)

@@ -61,6 +61,19 @@ def test_the_commands_of_the_readme_run_in_order(tmp_path):
         assert ran.returncode == 0, f"{command}\n{ran.stderr}"
 
 
+def test_the_tutorial_runs(tmp_path):
+    """As a script, to its end; what it writes goes to a folder for temporary files."""
+    ran = subprocess.run(
+        [sys.executable, ROOT / "examples" / "tutorial.py"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert list(tmp_path.glob("*/report.html"))
+
+
 def programs_shown():
     shown = [(page, body) for page in PAGES for body in blocks(page, "python")]
     return [

@@ -67,7 +67,7 @@ def test_what_does_not_exist_is_named(results, tmp_path):
         run("plot", results, "--out", tmp_path, "--formats", "gif")
     with pytest.raises(SpecError, match="there are"):
         run("plot", results, "--store", "other/store", "--out", tmp_path)
-    with pytest.raises(SpecError, match="name two controllers"):
+    with pytest.raises(SpecError, match="named twice"):
         run("compare", "cmc", "cmc", "--stores", tmp_path)
 
 

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from autotts import __version__
 from autotts.cli import (
     data,
     demo,
@@ -21,6 +20,7 @@ from autotts.cli import (
 )
 from autotts.cli.screen import accept_any_text, say
 from autotts.errors import AutottsError
+from autotts.version import __version__
 
 INTERRUPTED = 130
 

@@ -78,7 +78,7 @@ def diagnose(
         loaded, more = options.load_stores(place), f"autotts diagnose STORE -c {controller}"
     ran = _run(loaded, spec, beta, experiment, question)
     options.print_audits(ran)
-    found = findings.diagnose(ran, horizon=horizon)
+    found = findings.findings_of(ran, horizon=horizon)
     if out is not None:
         options.write_csv(found, out)
     if draw is not None:
@@ -92,7 +92,7 @@ def diagnose(
         other = None
         if against is not None:
             theirs = _run(loaded, programs.parse(against), beta, experiment, None)
-            other = findings.diagnose(theirs, horizon=horizon)
+            other = findings.findings_of(theirs, horizon=horizon)
         _print_markdown(digest.digest(found, ran, parent=other, more=more))
 
 

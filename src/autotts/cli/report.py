@@ -1,16 +1,12 @@
 """`autotts report`, `view`, `plot` and `compare`: results that a person can look at."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from autotts.cli import options
 from autotts.cli.screen import console, say
-from autotts.errors import SpecError
-
-if TYPE_CHECKING:
-    from autotts.reports.model import OnPart, Report
 
 Target = Annotated[
     Path, typer.Argument(help="A run's folder, or a file of `autotts evaluate --json`.")
@@ -40,16 +36,12 @@ def report(
     yes: Yes = False,
 ) -> None:
     """Write a report: one HTML file that opens anywhere, without a network."""
-    from autotts.files import write_text
-    from autotts.reports.page import build
+    from autotts.reports import report as write
 
     options.check_file("--out", out)
     with options.parts() as on_part:
-        made = load(target, stores, replay=replay, trust=yes, on_part=on_part)
-        on_part("writing the page")
-        page = build(made)
-    write_text(out, page)
-    say(f"wrote {out}, {len(page.encode()) / 1e6:.1f} MB")
+        write(target, out, stores=stores, replay=replay, trust=yes, on_part=on_part)
+    say(f"wrote {out}, {out.stat().st_size / 1e6:.1f} MB")
 
 
 def view(
@@ -59,7 +51,7 @@ def view(
     yes: Yes = False,
 ) -> None:
     """Serve a report to this machine's browser, following a run that goes on."""
-    from autotts.reports.model import unheard
+    from autotts.reports import report_on
     from autotts.reports.server import Followed, Server
 
     followed = target / "events.jsonl" if target.is_dir() else target
@@ -71,9 +63,7 @@ def view(
         return f"{state.st_mtime_ns:x}-{state.st_size:x}"
 
     # What is live is read from the log alone, so that looking costs the run nothing.
-    source = Followed(
-        lambda: load(target, stores, replay=False, trust=yes, on_part=unheard), version
-    )
+    source = Followed(lambda: report_on(target, stores, replay=False, trust=yes), version)
     source.current()
     with Server(source, port=port) as server:
         say(f"{server.url}   (Ctrl-C ends it)")
@@ -95,17 +85,14 @@ def plot(
     yes: Yes = False,
 ) -> None:
     """Write figures for a paper: curves, latency, trajectory, questions, waste, an episode."""
-    from autotts.reports.plots import draw_all
+    from autotts.reports import plot as draw
 
     options.check_folder("--out", out)
     with options.parts() as on_part:
-        drawn = load(target, stores, replay=replay, trust=yes, on_part=on_part)
-        known = list(dict.fromkeys(line.store for line in drawn.lines))
-        if store is not None and store not in known:
-            raise SpecError(f"--store {store}: there are {', '.join(known)}")
-        written = draw_all(
-            drawn, out, store=store, formats=formats.split(","), theme=theme, on_part=on_part
-        )
+        written = draw(
+            target, out, stores=stores, replay=replay, store=store, formats=formats.split(","),
+            theme=theme, trust=yes, on_part=on_part,
+        )  # fmt: skip
     for path in written:
         say(f"wrote {path}")
 
@@ -123,72 +110,20 @@ def compare(
     jobs: options.Jobs = None,
 ) -> None:
     """Compare two controllers at equal tokens and at equal accuracy, question by question."""
-    import numpy as np
-
-    from autotts.evaluation import Execution, Experiment, Local
-    from autotts.evaluation import compare as comparisons
-    from autotts.evaluation import evaluate as run
-    from autotts.evaluation.winner import winner_of
+    from autotts.evaluation import Execution, Experiment
+    from autotts.evaluation.study.comparison import compare as run
     from autotts.reports.tables import acceptance_line, comparison_table, saving_table
 
-    if a == b:
-        raise SpecError(f"{a} against itself: name two controllers")
-    reference = "sc:beta=1"
-    loaded, specs = options.load_stores(stores), list(dict.fromkeys([a, b, reference]))
-    experiment, execution = Experiment(draws, failed=failed, seed=seed), Execution(jobs)
-    with Local(execution) as driver:
-        evaluation = run(
-            loaded, specs, betas=options.parse_betas(beta), experiment=experiment,
-            execution=execution, driver=driver,
-        )  # fmt: skip
-        best = winner_of(evaluation, by="area", among=[a, b], reference=reference, driver=driver)
-    found = evaluation.curves()
-    pair, base = (found[a], found[b]), found[reference]
-    at_tokens = comparisons.compare(*pair, reference=base, rng=np.random.default_rng(seed))
-    at_accuracy = comparisons.compare_tokens(*pair, reference=base, rng=np.random.default_rng(seed))
-    whole = comparisons.clears_noise(*pair, reference=base, rng=np.random.default_rng(seed))
+    found = run(
+        a, b, stores, betas=options.parse_betas(beta) or (),
+        experiment=Experiment(draws, failed=failed, seed=seed), execution=Execution(jobs),
+    )  # fmt: skip
     screen = console()
-    screen.print(comparison_table(at_tokens, a=a, b=b, reference="SC@64"))
+    screen.print(comparison_table(found.at_tokens, a=a, b=b, reference="SC@64"))
     screen.print()
-    screen.print(saving_table(at_accuracy, a=a, b=b))
+    screen.print(saving_table(found.at_accuracy, a=a, b=b))
     screen.print()
-    screen.print(acceptance_line(whole))
-    options.print_audits(evaluation.ran)
-    if best is not None:
-        screen.print(best.words)
-
-
-def load(
-    target: Path,
-    stores: list[Path] | None,
-    *,
-    replay: bool,
-    trust: bool,
-    on_part: "OnPart",
-) -> "Report":
-    """The report of a run's folder or of a results file.
-
-    Args:
-        trust: whether a results file may name code that runs in this process.
-
-    Raises:
-        AutottsError: it is neither, or the stores don't belong to it.
-    """
-    if not target.exists():
-        raise SpecError(
-            f"{target}: no such file or folder; name a run, or a file of `autotts evaluate --json`"
-        )
-    if target.is_dir():
-        if stores:
-            raise SpecError("--stores: a run knows its stores; leave the option out")
-        from autotts.reports.runs import from_run
-
-        return from_run(target, replay=replay, on_part=on_part)
-    from autotts.reports import evaluations
-
-    if not stores:
-        return evaluations.from_results(target)
-    again = evaluations.evaluate_again(
-        target, options.load_stores(stores), trust=trust, on_part=on_part
-    )
-    return evaluations.from_evaluation(again, title=target.stem, on_part=on_part)
+    screen.print(acceptance_line(found.area))
+    options.print_audits(found.evaluation.ran)
+    if found.winner is not None:
+        screen.print(found.winner.words)

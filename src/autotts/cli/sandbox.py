@@ -18,10 +18,10 @@ def doctor() -> None:
     import os
     import platform
 
-    from autotts import __version__
     from autotts.discovery.agents import probe
     from autotts.engine.cache import cache_folder
     from autotts.sandbox.confine.tier import reach
+    from autotts.version import __version__
 
     say(f"autotts {__version__}, Python {platform.python_version()}, {platform.system()}")
     for name in ("numpy", "numba", "polars"):

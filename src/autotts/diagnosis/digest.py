@@ -46,7 +46,7 @@ def digest(
     """Findings, marginal value and pool statistics in Markdown.
 
     Args:
-        found: what `findings.diagnose` gives for the controller at all its betas.
+        found: what `findings.findings_of` gives for the controller at all its betas.
         ran: its episodes; those at the largest beta show the marginal value of going on.
         parent: findings of another controller on the same stores and draws, to compare with.
         more: the command that tells more, `--question` and `--draw` are added to it.

@@ -55,7 +55,7 @@ _EVIDENCE = (
 CHUNK = 500  # episodes whose steps are held at a time: some 40 MB
 
 
-def diagnose(ran: Sequence[Ran], *, horizon: int = HORIZON) -> pl.DataFrame:
+def findings_of(ran: Sequence[Ran], *, horizon: int = HORIZON) -> pl.DataFrame:
     """The findings of every episode, one row each; see the head of this module.
 
     Args:

@@ -34,7 +34,7 @@ def states(
     """The state of every episode at every checkpoint it reaches before its end.
 
     Args:
-        vote_rule: how the episodes vote, as `findings.diagnose` says.
+        vote_rule: how the episodes vote, as `findings.findings_of` says.
 
     Returns:
         Columns model, dataset, controller, beta, question, draw, checkpoint, the features, right

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from autotts import __version__
 from autotts.discovery import held_out as held_out_stores
 from autotts.discovery.explorer import Explorer, Trial, Usage
 from autotts.discovery.explorers import make
@@ -26,6 +25,7 @@ from autotts.discovery.run.store_refs import references
 from autotts.discovery.run.trust import Demand, demands
 from autotts.errors import RunError, SpecError
 from autotts.evaluation.winner import Winner
+from autotts.version import __version__
 
 if TYPE_CHECKING:
     import polars as pl

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autotts.diagnosis import diagnose
+from autotts.diagnosis import findings_of
 from autotts.diagnosis.digest import digest
 from autotts.discovery import traces
 from autotts.discovery.scoring import Scorer, Sweep
@@ -43,7 +43,7 @@ def describe(source: Source, sweep: Sweep, parent: Curve, scorer: Scorer) -> Dia
         lines += _store_lines(sweep, parent, store)
     text = "\n".join(lines) + "\n"
     ran = scorer.diagnosed(source, BETAS, DRAWS)
-    found = diagnose(ran)
+    found = findings_of(ran)
     text += digest(
         found,
         ran,

@@ -15,7 +15,7 @@ from types import TracebackType
 
 import numpy as np
 
-from autotts import __version__, programs
+from autotts import programs
 from autotts.discovery.explorer import Record, SweepPoint
 from autotts.discovery.run import kept
 from autotts.discovery.run.settings import RunSettings
@@ -37,6 +37,7 @@ from autotts.replay.task import Cell, cells_of
 from autotts.sandbox.confine.tier import reach
 from autotts.sandbox.sandbox import Blind
 from autotts.stores import Store, StoreKey
+from autotts.version import __version__
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,21 +11,24 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from autotts import __version__
 from autotts.evaluation import statistics
 from autotts.evaluation.frontiers import Curve, curve
 from autotts.evaluation.settings import Execution, Experiment
 from autotts.files import write_text
 from autotts.replay.driver import Ran
 from autotts.stores import StoreKey
+from autotts.version import __version__
 
 MEANS = ("tokens", "sequential_tokens", "probe_tokens", "width", "rounds", "overrun")
 """Columns of an episode beside its identity and whether it was right."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Evaluation:
-    """What ran, in the order in which it was asked for, and under what."""
+    """What ran, in the order in which it was asked for, and under what.
+
+    In a notebook it shows as the table of its settings, `frame()`.
+    """
 
     ran: list[Ran]
     experiment: Experiment
@@ -35,6 +38,44 @@ class Evaluation:
     def episodes(self) -> pl.DataFrame:
         """One row per episode: model, dataset, controller, beta, question, draw, correct, ..."""
         return pl.concat([episode_frame(one) for one in self.ran])
+
+    def frame(self) -> pl.DataFrame:
+        """One row per store, controller and beta.
+
+        Columns store, controller, beta, accuracy with accuracy_low and accuracy_high (percent),
+        and per question: tokens, sequential_tokens, width.
+        """
+        shown = (
+            "accuracy",
+            "accuracy_low",
+            "accuracy_high",
+            "tokens",
+            "sequential_tokens",
+            "width",
+        )
+        return pl.DataFrame(
+            [
+                {
+                    "store": f"{row['model']}/{row['dataset']}",
+                    "controller": row["controller"],
+                    "beta": row["beta"],
+                    **{name: round(row[name], 2) for name in shown},
+                }
+                for row in self.results()
+            ]
+        )
+
+    def __repr__(self) -> str:
+        controllers = {one.spec.text for one in self.ran}
+        stores = {one.store.name for one in self.ran}
+        head = (
+            f"<Evaluation of {', '.join(sorted(controllers))} on {', '.join(sorted(stores))}:"
+            f" {len(self.ran)} settings of {self.experiment.draws}>"
+        )
+        return f"{head}\n{self.frame()}"
+
+    def _repr_html_(self) -> str:
+        return self.frame()._repr_html_()
 
     def curves(self) -> dict[str, Curve]:
         """Each controller's sweep over beta, by its SPEC; see `curves_of`."""

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 from autotts import programs
+from autotts.errors import SpecError
 from autotts.evaluation.result import Evaluation
 from autotts.evaluation.settings import Execution, Experiment
-from autotts.programs import Spec
+from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver, OnRan, Ran
 from autotts.replay.in_process import InProcess
 from autotts.replay.released import Released
 from autotts.replay.task import Cell, cells_of, program_of
 from autotts.sandbox.allowance import Allowance
 from autotts.sandbox.sandbox import Sandbox
-from autotts.stores import Store
+from autotts.stores import AnyStores, gather
 
 
 class Local:
@@ -73,29 +74,40 @@ def opened(driver: Driver | None, execution: Execution) -> Iterator[Driver]:
             yield own
 
 
-def at_betas(spec: Spec, betas: Sequence[float] | None) -> list[Spec]:
-    """A SPEC at each beta; one that names a beta of its own stays at it."""
+def at_betas(spec: Spec, betas: Sequence[float] | float | None) -> list[Spec]:
+    """A SPEC at each beta; one that names a beta of its own stays at it.
+
+    Raises:
+        SpecError: a beta is no number from 0 to 1, or is named twice.
+    """
     if betas is None or spec.fixed:
         return [spec]
-    return [spec.at(float(beta)) for beta in betas]
+    several = [betas] if isinstance(betas, int | float) else list(betas)
+    found = [programs.parse_beta(str(beta)) for beta in several]
+    if len(set(found)) != len(found):
+        raise SpecError(f"betas {several}: one is named twice")
+    return [spec.at(beta) for beta in found]
 
 
 def evaluate(
-    stores: Sequence[Store],
-    specs: Sequence[Spec | str],
+    stores: AnyStores,
+    controllers: AnyController | Sequence[AnyController],
     *,
-    betas: Sequence[float] | None = None,
+    betas: Sequence[float] | float | None = None,
     experiment: Experiment | None = None,
     execution: Execution | None = None,
     driver: Driver | None = None,
     pairs: np.ndarray | None = None,
     on_ran: OnRan | None = None,
 ) -> Evaluation:
-    """Evaluate controllers on stores.
+    """Evaluate controllers on stores: every question in every draw, by table look-up.
 
     Args:
-        specs: SPECs, as text or parsed.
-        betas: sweep over these, for SPECs that name none.
+        stores: loaded stores, their folders, or patterns such as `"stores/*/aime24"`.
+        controllers: SPECs such as `"cmc"` or `"asc:threshold=0.9"`, or paths of programs.
+        betas: sweep over these, for SPECs that name none; 0.5 if not given.
+        experiment: draws, budget and whatever else results depend on.
+        execution: jobs, time-outs, audit.
         driver: runs the programs; this machine if not given.
         pairs: `[E, 2]` int64 (question, draw) of the episodes; all by default.
         on_ran: called with what came out of each cell, for progress.
@@ -107,11 +119,11 @@ def evaluate(
         AutottsError: a store, a SPEC, a program or an episode fails; the message says which.
     """
     experiment, execution = experiment or Experiment(), execution or Execution()
-    parsed = [programs.parse(spec) if isinstance(spec, str) else spec for spec in specs]
-    tasks = [experiment.task(store, pairs) for store in stores]
+    loaded, specs = gather(stores), programs.as_specs(controllers)
+    tasks = [experiment.task(store, pairs) for store in loaded]
     ran: list[Ran] = []
     with opened(driver, execution) as chosen:
-        for spec in parsed if tasks else ():
+        for spec in specs:
             ran += chosen.run(
                 cells_of(tasks, at_betas(spec, betas)),
                 audit=execution.audit, keep_log=execution.traces, on_ran=on_ran,
@@ -120,7 +132,7 @@ def evaluate(
 
 
 def run_cells(
-    stores: Sequence[Store], spec: Spec, betas: Sequence[float] | None = None, **how: Any
+    stores: AnyStores, spec: Spec, betas: Sequence[float] | float | None = None, **how: Any
 ) -> list[Ran]:
     """One controller at several betas on several stores; `how` is as in `evaluate`."""
     return evaluate(stores, [spec], betas=betas, **how).ran

@@ -2,14 +2,25 @@
 
 from autotts.programs.loading import DEFAULT_BETA, Program, load, load_trusted
 from autotts.programs.source import GROUP, Source, built_in, find, read
-from autotts.programs.spec import Spec, check_named, parse, parse_beta
+from autotts.programs.spec import (
+    AnyController,
+    Spec,
+    as_spec,
+    as_specs,
+    check_named,
+    parse,
+    parse_beta,
+)
 
 __all__ = [
     "DEFAULT_BETA",
     "GROUP",
+    "AnyController",
     "Program",
     "Source",
     "Spec",
+    "as_spec",
+    "as_specs",
     "built_in",
     "check_named",
     "find",

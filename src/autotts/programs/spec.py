@@ -2,7 +2,8 @@
 
 import difflib
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from autotts.errors import SpecError
@@ -34,6 +35,10 @@ class Spec:
         return replace(self, beta=beta)
 
 
+AnyController = Spec | str | os.PathLike[str]
+"""A controller as people name it: a SPEC, as text or parsed, or the path of a program."""
+
+
 def parse(text: str) -> Spec:
     """Read a SPEC: `name`, `name:key=value,...`, `path/program.py[:beta=...]`, or
     `reference:PATH/method.py:Class[:beta=...]` for a program of the released research code.
@@ -43,15 +48,15 @@ def parse(text: str) -> Spec:
         ProgramError: the program's file can't be read.
     """
     if text.startswith("reference:"):
-        path, _, rest = text.removeprefix("reference:").partition(".py:")
+        path, in_file, rest = text.removeprefix("reference:").rpartition(".py:")
         entry, _, options = rest.partition(":")
-        if not entry:
+        if not in_file or not entry:
             raise SpecError(f"{text!r}: need reference:PATH/method.py:Class[:beta=...]")
         source = find(f"{path}.py")
     else:
         entry = ""
-        name, _, options = text.partition(".py:") if ".py:" in text else text.partition(":")
-        source = find(f"{name}.py" if ".py:" in text else name)
+        name, options = _apart(text)
+        source = find(name)
     beta: float | None = None
     named: dict[str, float] = {}
     for option in filter(None, options.split(",")):
@@ -66,6 +71,58 @@ def parse(text: str) -> Spec:
             named[key] = _number(text, key, value)
     fixed = beta is not None
     return Spec(text, source, DEFAULT_BETA if beta is None else beta, named, entry, fixed)
+
+
+def _apart(text: str) -> tuple[str, str]:
+    """The program and the options of a SPEC. A path may have colons and commas in it."""
+    if text.endswith(".py"):
+        return text, ""
+    path, in_file, options = text.rpartition(".py:")
+    if in_file:
+        return f"{path}.py", options
+    name, _, options = text.partition(":")
+    return name, options
+
+
+def as_spec(controller: AnyController) -> Spec:
+    """The controller that is meant: a SPEC as text or parsed, or the path of a program.
+
+    Raises:
+        SpecError: it is none of these; `parse` says what is wrong with a text.
+        ProgramError: the program's file can't be read.
+    """
+    if isinstance(controller, Spec):
+        return controller
+    if isinstance(controller, os.PathLike):
+        text = os.fspath(controller)
+        return Spec(text, find(text), DEFAULT_BETA, {})
+    if isinstance(controller, str):
+        return parse(controller)
+    what = f"the function {controller.__name__}" if callable(controller) else repr(controller)[:60]
+    raise SpecError(
+        f"a controller is a name such as 'cmc', NAME:key=value, or the path of a file with"
+        f" schedule(beta) and solve(env, p); got {what}"
+    )
+
+
+def as_specs(controllers: AnyController | Iterable[AnyController]) -> list[Spec]:
+    """One controller or several; see `as_spec`.
+
+    Raises:
+        SpecError: none is given, or one is given twice.
+    """
+    if isinstance(controllers, Spec | str | os.PathLike):
+        controllers = [controllers]
+    elif not isinstance(controllers, Iterable):
+        as_spec(controllers)
+    specs = [as_spec(controller) for controller in controllers]
+    if not specs:
+        raise SpecError("no controller was named")
+    settings = [(spec.text, spec.beta) for spec in specs]
+    for text, beta in settings:
+        if settings.count((text, beta)) > 1:
+            raise SpecError(f"controller {text} is named twice")
+    return specs
 
 
 def parse_beta(text: str) -> float:

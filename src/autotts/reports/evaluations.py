@@ -441,7 +441,7 @@ def waste_of(ran: Sequence[Ran]) -> list[Waste]:
     """
     found = []
     for one in ran:
-        row = findings.summarise(findings.diagnose([one])).row(0, named=True)
+        row = findings.summarise(findings.findings_of([one])).row(0, named=True)
         found.append(
             Waste(
                 one.spec.text,

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 AnyPath = str | os.PathLike[str]
+AnyStores = Store | AnyPath | Iterable[Store | AnyPath]
+"""Stores as people name them: loaded ones, folders, patterns, or several of these."""
 
 _MOST_MANIFEST_BYTES = 1 << 20
 _MOST_TABLE_BYTES = 1 << 28
@@ -110,6 +112,37 @@ def find(paths: AnyPath | Iterable[AnyPath]) -> list[Path]:
         for folder in below:
             found.setdefault(folder.resolve(), folder)
     return list(found.values())
+
+
+def gather(given: AnyStores) -> list[Store]:
+    """The stores that are meant: loaded ones, folders of them, patterns, or several of these.
+
+    Raises:
+        StoreError: as `find` and `load`; or what is given is none of these.
+    """
+    several = [given] if isinstance(given, Store | str | os.PathLike) else given
+    if not isinstance(several, Iterable):
+        raise StoreError(f"stores are named by folder or are loaded ones, got {_short(given)}")
+    found: dict[object, Store] = {}
+    for one in several:
+        if isinstance(one, Store):
+            found.setdefault(id(one), one)
+        elif isinstance(one, str | os.PathLike):
+            for folder in find(one):
+                key = folder.resolve()
+                found[key] = found.get(key) or load(folder)
+        else:
+            raise StoreError(
+                f"a store is a loaded one or is named by its folder, got {_short(one)}"
+            )
+    if not found:
+        raise StoreError("no store was named: give a folder, a pattern or a loaded store")
+    return list(found.values())
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
 def _matching(path: Path) -> list[Path]:

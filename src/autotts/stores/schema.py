@@ -126,7 +126,7 @@ def _require_range(
         raise StoreError(f"{where}: {name} {array[at]} is outside {lowest}..{highest}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Store:
     """The pools of one (model, dataset), with what only the trusted side may hold.
 
@@ -185,6 +185,14 @@ class Store:
     def correct(self) -> np.ndarray:
         """bool `[Q, N]` whether the final answer of each branch is the true one."""
         return np.asarray(self.pool.finals == self.gold[:, None])
+
+    def __repr__(self) -> str:
+        questions, branches = self.pool.finals.shape
+        return (
+            f"<Store {self.name}: {questions} questions x {branches} branches, "
+            f"{self.correct.mean():.0%} of branches right, intervals of {self.pool.interval} "
+            f"tokens, digest {self.digest[:12]}>"
+        )
 
     def questions(self) -> list[str]:
         """The text of each question."""

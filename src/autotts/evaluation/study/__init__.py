@@ -1,1 +1,1 @@
-"""Questions asked of many evaluations: constants, mechanisms, the paper's table."""
+"""Questions asked of many evaluations: two controllers, constants, mechanisms, Table 1."""

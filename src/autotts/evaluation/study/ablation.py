@@ -24,9 +24,9 @@ from autotts.evaluation.result import curves_of
 from autotts.evaluation.run import opened, run_cells
 from autotts.evaluation.settings import Execution, Experiment
 from autotts.evaluation.statistics import FloatArray
-from autotts.programs import DEFAULT_BETA, Source, Spec
+from autotts.programs import DEFAULT_BETA, AnyController, Source, Spec, as_spec
 from autotts.replay.driver import Driver, Ran
-from autotts.stores import Store
+from autotts.stores import AnyStores, gather
 from autotts.text import shorten
 
 BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -50,8 +50,8 @@ class Variant:
 
 
 def ablate(
-    stores: Sequence[Store],
-    spec: Spec,
+    stores: AnyStores,
+    controller: AnyController,
     *,
     betas: Sequence[float] = BETAS,
     experiment: Experiment | None = None,
@@ -64,6 +64,8 @@ def ablate(
     """What taking out each parameter and mechanism of a program does.
 
     Args:
+        stores: loaded stores, their folders, or patterns such as `"stores/*/aime24"`.
+        controller: a SPEC such as `"cmc"`, or the path of a program.
         betas: swept; the more, the better equal tokens can be compared.
         experiment: `subsets:20` draws of their own seed by default.
         execution: a minute a cell by default.
@@ -86,13 +88,13 @@ def ablate(
     experiment = experiment or Experiment(draws=DRAWS, seed=SEED)
     execution = execution or Execution(timeout_seconds=PATIENCE_SECONDS)
     rng = rng or np.random.default_rng(0)
-    spec = replace(spec, fixed=False)
+    loaded, spec = gather(stores), replace(as_spec(controller), fixed=False)
     # What is taken out of a program of ours leaves one that means no harm.
     allowed = replace(execution, audit=0) if spec.source.trusted else execution
     rows = []
     with opened(driver, execution) as chosen:
         base = run_cells(
-            stores, spec, betas, experiment=experiment, execution=execution, driver=chosen
+            loaded, spec, betas, experiment=experiment, execution=execution, driver=chosen
         )
         for kind, variant in _variants(spec, base, mechanisms):
             if on_variant:
@@ -100,7 +102,7 @@ def ablate(
             row: dict[str, object] = {"variant": variant.name, "kind": kind}
             try:
                 ran = run_cells(
-                    stores, variant.spec, betas,
+                    loaded, variant.spec, betas,
                     experiment=experiment, execution=allowed, driver=chosen,
                 )  # fmt: skip
             except (ControllerError, ProgramError) as error:

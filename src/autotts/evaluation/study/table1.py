@@ -60,13 +60,14 @@ def compare_table1(stores: Sequence[Store], *, jobs: int | None = None) -> list[
     models = {row["model"] for row in rows}
     datasets = [name for name in rows[0] if name not in ("model", "method", "heldout")]
     known = [s for s in stores if s.model in models and s.dataset in datasets]
-    evaluation = evaluate(known, list(SPECS.values()), execution=Execution(jobs=jobs))
+    specs, execution = list(SPECS.values()), Execution(jobs=jobs)
+    ran = evaluate(known, specs, execution=execution).ran if known else []
     replayed = {
-        (ran.store.model, ran.store.dataset, ran.spec.text): (
-            100 * float(ran.correct.mean()),
-            float(ran.tokens.mean()) / 1000,
+        (one.store.model, one.store.dataset, one.spec.text): (
+            100 * float(one.correct.mean()),
+            float(one.tokens.mean()) / 1000,
         )
-        for ran in evaluation.ran
+        for one in ran
     }
     return [
         TableCell(

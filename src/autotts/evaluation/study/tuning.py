@@ -21,10 +21,10 @@ from autotts.evaluation.frontiers import Points, accuracy_at, frontier
 from autotts.evaluation.run import opened
 from autotts.evaluation.settings import Execution, Experiment
 from autotts.evaluation.winner import Winner
-from autotts.programs import Spec
+from autotts.programs import AnyController, Spec, as_spec
 from autotts.replay.driver import UNAUDITED, Driver, How, Ran
 from autotts.replay.task import Task, cells_of
-from autotts.stores import Store
+from autotts.stores import AnyStores, Store, gather
 
 BETAS = tuple(k / 10 for k in range(11))
 DRAWS = "subsets:20"
@@ -77,7 +77,7 @@ class Range:
         return (value - self.low) / (self.high - self.low)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Tuning:
     """What a search found.
 
@@ -98,6 +98,12 @@ class Tuning:
     confirmed: pl.DataFrame
     how: How
     per_minute: float
+
+    def __repr__(self) -> str:
+        return f"<Tuning of {self.spec.text}: {len(self.trials)} settings. {self.winner.words}>"
+
+    def _repr_html_(self) -> str:
+        return self.confirmed._repr_html_()
 
     @property
     def winner(self) -> Winner:
@@ -184,8 +190,8 @@ class Tuning:
 
 
 def tune(
-    stores: Sequence[Store],
-    spec: Spec,
+    stores: AnyStores,
+    controller: AnyController,
     *,
     trials: int = 500,
     experiment: Experiment | None = None,
@@ -198,7 +204,8 @@ def tune(
     """Search over the constants of a program's schedule.
 
     Args:
-        spec: the program; parameters that it names stay as they are.
+        stores: loaded stores, their folders, or patterns such as `"stores/*/aime24"`.
+        controller: a SPEC or the path of a program; parameters that it names stay as they are.
         trials: settings to try beside the schedule's own at 11 betas.
         experiment: `subsets:20` draws by default.
         driver: runs the program; this machine if not given.
@@ -212,7 +219,7 @@ def tune(
     """
     experiment, execution = experiment or Experiment(draws=DRAWS), execution or Execution()
     with opened(driver, execution) as chosen:
-        tuner = _Tuner(spec, experiment, stores, chosen, execution.audit)
+        tuner = _Tuner(as_spec(controller), experiment, gather(stores), chosen, execution.audit)
         return tuner.tune(trials, ranges or {}, np.random.default_rng(seed), on_batch)
 
 

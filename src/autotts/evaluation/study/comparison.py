@@ -1,0 +1,102 @@
+"""Two controllers against each other: at equal tokens, at equal accuracy, over all budgets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from autotts.evaluation import compare as curves
+from autotts.evaluation.compare import Acceptance
+from autotts.evaluation.result import Evaluation
+from autotts.evaluation.run import evaluate, opened
+from autotts.evaluation.settings import Execution, Experiment
+from autotts.evaluation.winner import Winner, winner_of
+from autotts.programs import AnyController, as_specs, parse
+from autotts.replay.driver import Driver, OnRan
+from autotts.stores import AnyStores
+
+BETAS = tuple(k / 10 for k in range(11))
+REFERENCE = "sc:beta=1"
+"""What budgets are shares of: a vote of all 64 branches."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison:
+    """What is known of two controllers on the same stores.
+
+    a, b: their SPECs.
+    at_tokens: a row per budget, see `evaluation.compare.compare`; accuracies are shares.
+    at_accuracy: a row per accuracy, see `evaluation.compare.compare_tokens`.
+    area: whether the frontier area of a is above that of b, and by how much, in shares.
+    winner: the one with the larger area, run again on fresh draws.
+    evaluation: every episode, of the reference too.
+    """
+
+    a: str
+    b: str
+    at_tokens: pl.DataFrame
+    at_accuracy: pl.DataFrame
+    area: Acceptance
+    winner: Winner | None
+    evaluation: Evaluation
+
+    def __repr__(self) -> str:
+        gap = self.area.difference
+        return (
+            f"<Comparison {self.a} with {self.b}: frontier area {100 * gap.estimate:+.2f} points,"
+            f" 95 % {100 * gap.low:+.1f} to {100 * gap.high:+.1f}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"{self.at_tokens._repr_html_()}{self.at_accuracy._repr_html_()}"
+
+
+def compare(
+    a: AnyController,
+    b: AnyController,
+    stores: AnyStores,
+    *,
+    betas: Sequence[float] = BETAS,
+    experiment: Experiment | None = None,
+    execution: Execution | None = None,
+    driver: Driver | None = None,
+    on_ran: OnRan | None = None,
+) -> Comparison:
+    """Compare two controllers at equal tokens and at equal accuracy, question by question.
+
+    Args:
+        a, b: SPECs such as `"cmc"`, or paths of programs.
+        stores: loaded stores, their folders, or patterns such as `"stores/*/aime24"`.
+        betas: swept; the more there are, the better equal tokens can be compared.
+        experiment, execution, driver, on_ran: as in `evaluate`.
+
+    Raises:
+        SpecError: a and b are the same.
+    """
+    experiment, execution = experiment or Experiment(), execution or Execution()
+    specs = as_specs([a, b])
+    named = [spec.text for spec in specs]
+    if REFERENCE not in named:
+        specs.append(parse(REFERENCE))
+    with opened(driver, execution) as chosen:
+        evaluation = evaluate(
+            stores, specs, betas=betas, experiment=experiment, execution=execution,
+            driver=chosen, on_ran=on_ran,
+        )  # fmt: skip
+        best = winner_of(evaluation, by="area", among=named, reference=REFERENCE, driver=chosen)
+    found = evaluation.curves()
+    pair, base = (found[named[0]], found[named[1]]), found[REFERENCE]
+
+    def rng() -> np.random.Generator:
+        return np.random.default_rng(experiment.seed)
+
+    return Comparison(
+        a=named[0],
+        b=named[1],
+        at_tokens=curves.compare(*pair, reference=base, rng=rng()),
+        at_accuracy=curves.compare_tokens(*pair, reference=base, rng=rng()),
+        area=curves.clears_noise(*pair, reference=base, rng=rng()),
+        winner=best,
+        evaluation=evaluation,
+    )
