@@ -21,7 +21,7 @@ _SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Described:
     """What is said of a program's episodes; neither text holds an answer.
 
     digest: Markdown, at most `LIMIT_BYTES` bytes.
@@ -32,7 +32,7 @@ class Diagnosis:
     traces: str
 
 
-def describe(source: Source, sweep: Sweep, parent: Curve, scorer: Scorer) -> Diagnosis:
+def describe(source: Source, sweep: Sweep, parent: Curve, scorer: Scorer) -> Described:
     """Where a program won and lost against its parent, and what went wrong in its episodes.
 
     Args:
@@ -50,7 +50,7 @@ def describe(source: Source, sweep: Sweep, parent: Curve, scorer: Scorer) -> Dia
         more=f"autotts diagnose STORE -c {source.path}",
         limit_bytes=max(0, LIMIT_BYTES - len(text.encode())),
     )
-    return Diagnosis(text, traces.sample(ran, found))
+    return Described(text, traces.sample(ran, found))
 
 
 def _store_lines(sweep: Sweep, parent: Curve, store: Store) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from autotts.discovery import rules as rule_checks
 from autotts.discovery.admission import REFUSED, Admission
-from autotts.discovery.digest import Diagnosis, describe
+from autotts.discovery.digest import Described, describe
 from autotts.discovery.explorer import (
     Explorer,
     Feedback,
@@ -259,7 +259,7 @@ class Discovery:
         points: tuple[SweepPoint, ...] = ()
         area: float | None = None
         fractions: dict[str, float] = {}
-        said = Diagnosis("", "")
+        said = Described("", "")
         notes: Record = {}
         admitted = self._admission.admit(proposal.source)
         errors, breaches = list(admitted.errors), list(admitted.breaches)
