@@ -127,6 +127,14 @@ def test_headers_say_what_a_table_unpacks_to(store: Path) -> None:
             assert said.values[column] == count
 
 
+def test_a_page_of_no_known_kind_is_refused(store: Path) -> None:
+    """The first header's fields are renumbered one up, so that none of them says its kind."""
+    content = bytearray((store / "branches.parquet").read_bytes())
+    content[4] += 0x10
+    with pytest.raises(ValueError, match="not Parquet"):
+        unpacked(bytes(content))
+
+
 def mutant(content: bytes, rng: random.Random) -> bytes:
     """Bytes changed, cut out or doubled; ends of a file matter most."""
     data = bytearray(content)

@@ -81,7 +81,10 @@ def _add_up(content: bytes) -> Unpacked:
                 if min(page[_UNPACKED_SIZE], page[_PACKED_SIZE]) < 0:
                     raise ValueError("not Parquet: a page of negative size")
                 size += page[_UNPACKED_SIZE]
-                kind = next(k for k in (_DATA_PAGE, _DATA_PAGE_V2, _DICTIONARY_PAGE) if k in page)
+                known = [k for k in (_DATA_PAGE, _DATA_PAGE_V2, _DICTIONARY_PAGE) if k in page]
+                if len(known) != 1:
+                    raise ValueError("not Parquet: a page of no known kind")
+                kind = known[0]
                 if page[kind][_VALUES] < 0:
                     raise ValueError("not Parquet: a page of negatively many values")
                 if kind != _DICTIONARY_PAGE:
