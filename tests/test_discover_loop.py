@@ -17,7 +17,14 @@ from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import RunLimits, parse_settings
 from autotts.discovery.run.store_refs import open_stores
 from autotts.discovery.scoring import Scorer
-from autotts.errors import ControllerError, ProposalError, RunError, SandboxError, SpecError
+from autotts.errors import (
+    ControllerError,
+    ProposalError,
+    RunError,
+    SandboxError,
+    ServerError,
+    SpecError,
+)
 from autotts.reports.runs import from_run
 from autotts.sandbox.confine.tier import Tier
 from autotts.simulation import simulate
@@ -135,6 +142,17 @@ def test_an_explorer_without_a_proposal_loses_its_round_only(begin):
     session(folder, Proposes(ProposalError("the reply was empty"), program()))
     assert of(folder, "failed")[0]["reason"] == "the reply was empty"
     assert of(folder, "selected")[-1]["best"] == "2"
+
+
+def test_a_server_that_refuses_stops_the_run_and_costs_no_round(begin):
+    """It would refuse in every round; once it doesn't, the run goes on where it was."""
+    folder = begin(limits=RunLimits(rounds=3))
+    refused = session(folder, Proposes(ServerError("no such model: m")))
+    assert refused.stopped == "no such model: m"
+    assert not of(folder, "failed")
+    again = session(folder, Proposes(program(4), program(8), program(12)))
+    assert again.stopped == ""
+    assert len(of(folder, "scored")) == 3
 
 
 def test_several_proposals_a_round_and_one_that_repeats(begin):

@@ -36,7 +36,7 @@ from autotts.discovery.run.settings import RunLimits
 from autotts.discovery.run.store_refs import open_stores
 from autotts.discovery.scoring import Reference, Scorer, Sweep
 from autotts.discovery.selection import Candidate, choose, lead
-from autotts.errors import ProposalError, RunError
+from autotts.errors import ProposalError, RunError, ServerError
 from autotts.evaluation.compare import Pick
 from autotts.evaluation.winner import Rerun, winner
 from autotts.programs import Source
@@ -119,7 +119,8 @@ class Discovery:
             stopped = ""
             try:
                 self._rounds()
-            except OutOfBudget as out:
+            # What a server refuses it would refuse in every round that is left.
+            except (OutOfBudget, ServerError) as out:
                 stopped = str(out)
                 self.run.append(events.Stopped(stopped))
             except KeyboardInterrupt as interrupt:
@@ -168,6 +169,8 @@ class Discovery:
         began = time.monotonic()
         try:
             proposals = self._explorer.propose(self._turn(number))
+        except ServerError:
+            raise
         except ProposalError as error:
             self.run.append(events.NothingProposed(number, str(error), _since(began)))
             self._say(f"round {number}: no proposal: {error}")
