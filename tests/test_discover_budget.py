@@ -64,7 +64,8 @@ def test_the_time_of_a_run_is_that_of_all_its_sessions():
     """A session that was killed, and one that only opened the held-out stores, count too."""
     limits = RunLimits()
     store = {"trial": "1", "program": "", "stores": (), "rounds": 1}
-    results = events.HeldOutResults("1", "", True, "", (), (), {})
+    figures = events.HeldOutFigures(50.0, 40.0, 60.0, {}, (), {})
+    results = events.HeldOutResults("1", "", True, "", (), (), {"round 1": figures})
     log = [
         events.Started(limits, {}, clock=0.1),
         events.Ended(1, clock=60.0),
