@@ -238,6 +238,15 @@ def test_help(figures, benchmark):
     assert "Usage:" in printed
 
 
+def test_evaluating_one_store_as_one_command(folder, figures, benchmark):
+    """A new process, its cache of compiled code warm: nearly all of it is imports."""
+    command = ("evaluate", str(stores.find(folder)[0]), "-c", "cmc")
+    run_command(*command)
+    printed, _ = benchmark.pedantic(run_command, args=command, rounds=5 if benchmark.enabled else 1)
+    figures.seconds("autotts evaluate STORE -c cmc", benchmark, 1.2)
+    assert "cmc" in printed
+
+
 def run_command(*arguments: str) -> tuple[str, int]:
     """A command of autotts in a process of its own: what it prints, and its peak memory in MB."""
     code = (

@@ -17,7 +17,7 @@ from autotts.evaluation import Experiment
 from autotts.replay import in_process
 from autotts.replay.task import Cell, cells_of
 from autotts.sandbox import audit
-from autotts.sandbox.allowance import Allowance
+from autotts.sandbox.allowance import SAMPLE, Allowance
 from autotts.sandbox.blind_run import run_blind
 from autotts.sandbox.confine import seal
 from autotts.sandbox.sandbox import Sandbox
@@ -158,7 +158,7 @@ def test_an_audit(sandbox, cell, benchmark):
     pairs = cell.task.pairs[cell.task.pairs[:, 1] < 10]
     specs = [programs.parse("cmc").at(beta / 10) for beta in range(11)]
     cells = cells_of([cell.task.some(pairs)], specs)
-    size = audit.SAMPLE if benchmark.enabled else 30
+    size = SAMPLE if benchmark.enabled else 30
     tasks = audit.draw_sample(cells, size, np.random.default_rng(0))
     keep = [np.zeros(len(pairs), np.bool_) for _ in cells]
     for c, e in tasks:

@@ -80,6 +80,21 @@ def test_help_waits_for_no_heavy_import():
     assert ran.stdout == "set()\n"
 
 
+def test_evaluating_what_is_ours_imports_nothing_for_others(simulated):
+    """One store takes a tenth of a second: the command is to take little more than its imports."""
+    arguments = ["evaluate", str(simulated), "-c", "cmc", "--draws", "reference:1"]
+    code = (
+        f"import sys; sys.argv = ['autotts', *{arguments}]\nfrom autotts.cli import main; main()\n"
+    )
+    unneeded = {"autotts.sandbox.sandbox", "rich.progress", "scipy.special"}
+    watch = f"import atexit, sys; atexit.register(lambda: print({unneeded} & set(sys.modules)))\n"
+    ran = subprocess.run(
+        [sys.executable, "-c", watch + code], capture_output=True, text=True, check=True
+    )
+    assert "cmc" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "set()"
+
+
 def test_the_module_is_the_command():
     ran = subprocess.run(
         [sys.executable, "-m", "autotts", "--version"], capture_output=True, text=True, check=True

@@ -8,11 +8,12 @@ import pytest
 from attacks import HONEST, toy
 from autotts.errors import ControllerError
 from autotts.sandbox import audit
+from autotts.sandbox.allowance import SAMPLE
 
 
 def test_the_bound_is_the_rule_of_three():
     """600 clean episodes: with 95 % confidence at most 0.5 % of all differ."""
-    assert audit.bound(audit.SAMPLE) == pytest.approx(0.00498, abs=1e-5)
+    assert audit.bound(SAMPLE) == pytest.approx(0.00498, abs=1e-5)
     assert audit.bound(100) == pytest.approx(3 / 100, rel=0.02)
     assert audit.bound(0) == 1.0
     for n in (1, 30, 600):

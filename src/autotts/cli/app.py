@@ -1,5 +1,6 @@
 """The application: its commands, and how an error leaves it."""
 
+import gc
 import sys
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from autotts.errors import AutottsError
 from autotts.version import __version__
 
 INTERRUPTED = 130
+_OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 app = typer.Typer(
     name="autotts",
@@ -75,6 +77,9 @@ def _options(
 
 def main() -> None:
     """Run a command; an error of ours is one message and exit code 1."""
+    # What a command imports lives as long as it does. By default Python would look through all of
+    # it for garbage again and again meanwhile.
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     accept_any_text()
     try:
         app()

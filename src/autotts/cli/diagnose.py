@@ -201,15 +201,14 @@ def tune(
     from autotts.evaluation.study.tuning import tune as search
 
     options.check_file("--out", out)
-    with options.progress() as progress:
-        task = progress.add_task("settings", total=trials)
+    with options.progress("settings", trials) as progress:
         found = search(
             options.load_stores(stores),
             programs.parse(controller),
             trials=trials,
             experiment=Experiment(draws=draws, seed=seed),
             seed=seed,
-            on_batch=lambda count: progress.update(task, completed=count),
+            on_batch=lambda count: progress(completed=count),
         )
     _print_tuning(found)
     if out is not None:
@@ -280,15 +279,14 @@ def ablate(
     from autotts.reports.frames import FrameTable
 
     options.check_file("--out", out)
-    with options.progress() as progress:
-        task = progress.add_task("variants", total=None)
+    with options.progress("variants", None) as progress:
         table = run(
             options.load_stores(stores),
             programs.parse(controller),
             betas=options.parse_betas(beta) or (),
             experiment=Experiment(draws=draws, seed=SEED),
             mechanisms=not frozen_only,
-            on_variant=lambda name: progress.update(task, description=name),
+            on_variant=lambda name: progress(description=name),
         )
     if out is not None:
         options.write_csv(table, out)

@@ -85,14 +85,12 @@ def _run(
     from autotts.evaluation.run import at_betas
 
     total = len(stores) * sum(len(at_betas(spec, betas)) for spec in specs)
-    with options.progress() as progress:
-        cells = progress.add_task("episodes", total=total)
+    with options.progress("episodes", total) as progress:
 
         def show(ran: "Ran") -> None:
             if traces is not None:
                 write_trace(traces, ran)
-            progress.advance(cells)
-            progress.update(cells, description=f"{ran.spec.text} on {ran.store.model}")
+            progress(advance=1, description=f"{ran.spec.text} on {ran.store.model}")
 
         return run(
             stores, specs, betas=betas, experiment=experiment, execution=execution, driver=driver,

@@ -1,8 +1,9 @@
 """Options that several commands share."""
 
 import contextlib
+import functools
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,6 @@ from autotts.files import whole
 
 if TYPE_CHECKING:
     import polars as pl
-    from rich.progress import Progress
 
     from autotts.evaluation import Ran
     from autotts.reports.model import OnPart
@@ -87,20 +87,27 @@ def write_csv(frame: "pl.DataFrame", path: Path) -> None:
         frame.write_csv(file)
 
 
-def progress() -> "Progress":
-    """A bar for whoever looks on at a terminal, gone at the end."""
+@contextlib.contextmanager
+def progress(description: str, total: int | None) -> Iterator[Callable[..., None]]:
+    """A bar for whoever looks on at a terminal, gone at the end.
+
+    Gives what moves it: called with `advance`, `completed` or `description`, as rich's `update`.
+    """
+    screen = console(err=True)
+    if not screen.is_terminal:
+        yield lambda **_: None
+        return
     from rich.progress import Progress
 
-    screen = console(err=True)
-    return Progress(console=screen, transient=True, disable=not screen.is_terminal)
+    with Progress(console=screen, transient=True) as shown:
+        yield functools.partial(shown.update, shown.add_task(description, total=total))
 
 
 @contextlib.contextmanager
 def parts() -> "Iterator[OnPart]":
     """Shows, to whoever looks on at a terminal, what is being computed."""
-    with progress() as shown:
-        task = shown.add_task("reading", total=None)
-        yield lambda part: shown.update(task, description=part)
+    with progress("reading", None) as show:
+        yield lambda part: show(description=part)
 
 
 def load_stores(folders: Sequence[Path]) -> "list[Store]":

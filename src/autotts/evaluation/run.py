@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,9 +16,10 @@ from autotts.replay.driver import Driver, OnRan, Ran
 from autotts.replay.in_process import InProcess
 from autotts.replay.released import Released
 from autotts.replay.task import Cell, cells_of, program_of
-from autotts.sandbox.allowance import Allowance
-from autotts.sandbox.sandbox import Sandbox
 from autotts.stores import AnyStores, gather
+
+if TYPE_CHECKING:
+    from autotts.sandbox.sandbox import Sandbox
 
 
 class Local:
@@ -38,8 +39,11 @@ class Local:
             self.sandbox.close()
 
     @cached_property
-    def sandbox(self) -> Sandbox:
-        """Where others' programs run; there from the first of them on."""
+    def sandbox(self) -> "Sandbox":
+        """Where others' programs run; there, and imported, from the first of them on."""
+        from autotts.sandbox.allowance import Allowance
+        from autotts.sandbox.sandbox import Sandbox
+
         execution = self._execution
         allowance = Allowance(cell_seconds=execution.timeout_seconds)
         return Sandbox(allowance, unsafe=execution.unsafe, jobs=execution.jobs)

@@ -8,7 +8,7 @@ import numpy as np
 from autotts.errors import SpecError
 from autotts.replay import draws
 from autotts.replay.task import Rules, Task, all_pairs
-from autotts.sandbox.audit import SAMPLE
+from autotts.sandbox.allowance import SAMPLE
 from autotts.stores import Store
 
 

@@ -13,8 +13,6 @@ from autotts import control
 from autotts.replay.task import Cell
 from autotts.sandbox.blind_run import BlindRun, Place
 
-SAMPLE = 600
-"""Episodes of an audit: if all agree, at most 0.5 % of all differ, at 95 % confidence."""
 _CONFIDENCE = 0.95
 
 

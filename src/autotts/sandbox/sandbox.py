@@ -14,7 +14,7 @@ from autotts.replay.driver import How, OnRan, Ran, Verdict
 from autotts.replay.episodes import Episodes
 from autotts.replay.task import Cell, program_of
 from autotts.sandbox import audit as audits
-from autotts.sandbox.allowance import Allowance
+from autotts.sandbox.allowance import SAMPLE, Allowance
 from autotts.sandbox.blind_run import BlindRun, Place, run_blind
 from autotts.sandbox.compiled_run import (
     CodeWorker,
@@ -93,7 +93,7 @@ class Sandbox:
         """Run a program over cells, compiled in one worker, or blind in many; see `Driver.run`.
 
         Args:
-            audit: episodes to audit, see `audit.SAMPLE`; 0 for none.
+            audit: episodes to audit, see `allowance.SAMPLE`; 0 for none.
             mode: "auto" is compiled, and blind for what doesn't compile.
 
         Raises:
@@ -111,7 +111,7 @@ class Sandbox:
                 on_ran(one)
         return ran
 
-    def audit(self, cells: Sequence[Cell], sample: int = audits.SAMPLE) -> Verdict:
+    def audit(self, cells: Sequence[Cell], sample: int = SAMPLE) -> Verdict:
         """Run a program over cells and say only what the audit found; see `run`."""
         return self._judge(cells, "auto", sample, False)[0].how.audit
 
