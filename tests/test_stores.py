@@ -1,7 +1,9 @@
 """Stores on disk and in memory: round trips, digests, and every way a folder can be damaged."""
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import timeit
@@ -14,7 +16,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autotts.errors import StoreError
-from autotts.stores import Branch, Recording, Store, build, check, find, load, store_folder, write
+from autotts.stores import (
+    Branch,
+    Recording,
+    Store,
+    build,
+    check,
+    find,
+    import_released,
+    load,
+    store_folder,
+    write,
+)
 from autotts.stores.schema import content_digest, header_of
 
 answers = st.one_of(
@@ -156,10 +169,67 @@ def test_a_failing_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     def full_disk(self: Path, *args: object, **kwargs: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(StoreError, match=r"s/questions\.parquet: No space left on device"):
         write(toy(), tmp_path / "s")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_is_told_with_the_file_and_old_stores_stay(tmp_path: Path) -> None:
+    """The second store's branches find no room: neither is written, by whichever limit."""
+    write(toy(), tmp_path / "old")
+    before = (tmp_path / "old" / "manifest.json").read_bytes()
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from autotts.errors import StoreError\n"
+        "from autotts.stores import Branch, Recording, build\n"
+        "from autotts.stores.writing import write_all\n"
+        "def store(count):\n"
+        "    branches = [Branch([str(i * i % 9973)], i + 1, str(i)) for i in range(count)]\n"
+        "    recordings = [Recording('q', '1', branches)]\n"
+        "    return build(recordings, model='m', dataset='d', interval_tokens=5000)\n"
+        "small, large = store(2), store(4000)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"
+        "folder = Path(sys.argv[1])\n"
+        "try:\n"
+        "    write_all([(small, folder / 'old'), (large, folder / 'new')], overwrite=True)\n"
+        "except StoreError as error:\n"
+        "    print(error)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
+    )
+    assert ran.stdout == f"{tmp_path / 'new' / 'questions.parquet'}: File too large\n", ran.stderr
+    assert os.listdir(tmp_path) == ["old"]
+    assert (tmp_path / "old" / "manifest.json").read_bytes() == before
+
+
+ODD_PATHS = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["x" * 300, "a\0b", "\ud800", "a/" * 3000, "[", "**/*", "~", "file/below", ""]),
+)
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(name=ODD_PATHS)
+def test_of_any_path_only_store_errors_come(name: str, tmp_path: Path) -> None:
+    """Whatever is named, it is a store, or the error says why it is none."""
+    inside = tmp_path / "inside"
+    inside.mkdir(exist_ok=True)
+    (inside / "file").write_text("[]")
+    odd = inside / name.lstrip("/").replace("..", "__")
+    for use in (
+        lambda: find(odd),
+        lambda: load(odd),
+        lambda: import_released(odd, inside / "out"),
+        lambda: write(toy(), odd),
+    ):
+        with contextlib.suppress(StoreError):
+            use()
+    shutil.rmtree(inside)
 
 
 def test_a_store_that_appears_meanwhile_is_kept(

@@ -13,7 +13,7 @@ from autotts.errors import StoreError
 from autotts.files import read_regular
 from autotts.stores.recordings import Branch, Recording, build
 from autotts.stores.schema import Store
-from autotts.stores.writing import file_digest, store_folder, write_all
+from autotts.stores.writing import file_digest, store_folder, telling_of, write_all
 from autotts.text import shorten
 from autotts.untrusted import parse_json
 
@@ -43,7 +43,8 @@ def import_released(
     Raises:
         StoreError: names the file, the question and what is wrong.
     """
-    files = _released_files(Path(path))
+    with telling_of(Path(path)):
+        files = _released_files(Path(path))
     if Path(path).is_dir() and (model or dataset):
         raise StoreError(f"{path} is a folder: its stores are named after its files, not by hand")
     stores = [
@@ -68,11 +69,10 @@ def _released_files(path: Path) -> list[Path]:
 
 
 def _read(file: Path, model: str, dataset: str) -> Store:
-    try:
+    with telling_of(file):
         content = read_regular(file, most_bytes=_MOST_BYTES, follow=True)
+    try:
         released: Any = parse_json(content, most_bytes=_MOST_BYTES)
-    except OSError as error:
-        raise StoreError(f"{file}: {error.strerror}") from error
     except ValueError as error:
         raise StoreError(f"{file}: not JSON, perhaps cut short ({error})") from error
     try:

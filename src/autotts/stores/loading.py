@@ -25,7 +25,7 @@ from autotts.stores.schema import (
     content_digest,
     header_of,
 )
-from autotts.stores.writing import file_digest
+from autotts.stores.writing import file_digest, telling_of
 from autotts.untrusted import parse_json
 
 if TYPE_CHECKING:
@@ -100,18 +100,25 @@ def find(paths: AnyPath | Iterable[AnyPath]) -> list[Path]:
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found: dict[Path, Path] = {}
-    for path in (path for each in given for path in _matching(Path(each))):
-        if not path.exists():
-            raise StoreError(f"{path}: no such file or folder")
-        below = sorted(m.parent for m in path.rglob(MANIFEST) if not _hidden(m.relative_to(path)))
-        if not below:
-            hint = ""
-            if path.suffix == ".json" or any(path.glob("*/*.json")):
-                hint = "; JSON recordings become stores by `autotts data import`"
-            raise StoreError(f"{path}: no store here (a folder with {MANIFEST}) nor below{hint}")
-        for folder in below:
-            found.setdefault(folder.resolve(), folder)
+    for each in map(Path, given):
+        with telling_of(each):
+            for path in _matching(each):
+                for folder in _below(path):
+                    found.setdefault(folder.resolve(), folder)
     return list(found.values())
+
+
+def _below(path: Path) -> list[Path]:
+    """The stores at or below a path, at least one."""
+    if not path.exists():
+        raise StoreError(f"{path}: no such file or folder")
+    below = sorted(m.parent for m in path.rglob(MANIFEST) if not _hidden(m.relative_to(path)))
+    if not below:
+        hint = ""
+        if path.suffix == ".json" or any(path.glob("*/*.json")):
+            hint = "; JSON recordings become stores by `autotts data import`"
+        raise StoreError(f"{path}: no store here (a folder with {MANIFEST}) nor below{hint}")
+    return below
 
 
 def gather(given: AnyStores) -> list[Store]:
@@ -159,12 +166,11 @@ def _hidden(path: Path) -> bool:
 def read_manifest(folder: AnyPath) -> Manifest:
     """The manifest of a store folder, without looking at the recordings."""
     path = Path(folder) / MANIFEST
-    try:
-        content = read_regular(path, most_bytes=_MOST_MANIFEST_BYTES, follow=True)
-    except FileNotFoundError as error:
-        raise StoreError(f"{folder}: no store here (it has no {MANIFEST})") from error
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}") from error
+    with telling_of(path):
+        try:
+            content = read_regular(path, most_bytes=_MOST_MANIFEST_BYTES, follow=True)
+        except FileNotFoundError as error:
+            raise StoreError(f"{folder}: no store here (it has no {MANIFEST})") from error
     try:
         fields = parse_json(content, most_bytes=_MOST_MANIFEST_BYTES)
     except ValueError as error:
@@ -186,12 +192,11 @@ def _read_table(folder: Path, name: str, manifest: Manifest) -> "pl.DataFrame":
     import polars as pl
 
     path = folder / name
-    try:
-        content = read_regular(path, most_bytes=_MOST_TABLE_BYTES, follow=True)
-    except FileNotFoundError as error:
-        raise StoreError(f"{path} is missing") from error
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}") from error
+    with telling_of(path):
+        try:
+            content = read_regular(path, most_bytes=_MOST_TABLE_BYTES, follow=True)
+        except FileNotFoundError as error:
+            raise StoreError(f"{path} is missing") from error
     digest = file_digest(content)
     if digest != manifest.files.get(name):
         raise StoreError(

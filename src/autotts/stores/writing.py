@@ -1,16 +1,21 @@
 """Stores onto the disk: whole or not at all."""
 
 import hashlib
+import io
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autotts.errors import StoreError
 from autotts.stores.schema import BRANCHES, MANIFEST, QUESTIONS, Manifest, Store
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def store_folder(out: str | os.PathLike[str], model: str, dataset: str) -> Path:
@@ -28,7 +33,7 @@ def write(store: Store, path: str | os.PathLike[str], *, overwrite: bool = False
 
     Raises:
         StoreError: something is there already, and `overwrite` was not asked for, or it is no
-            store.
+            store; or a file can't be written, which is named as it would stand there.
     """
     return write_all([(store, Path(path))], overwrite=overwrite)[0]
 
@@ -38,44 +43,68 @@ def write_all(stores: Sequence[tuple[Store, Path]], *, overwrite: bool = False) 
 
     Each is written to a hidden folder beside its place and renamed at the end, so what can fail
     (a full disk, a folder that can't be written) fails before any store changes.
+
+    Raises:
+        StoreError: as `write`.
     """
     for _, path in stores:
         _require_free(path, overwrite=overwrite)
     with ExitStack() as cleanup:
         staged: list[tuple[Path, Store]] = []
         for store, path in stores:
-            path.parent.mkdir(parents=True, exist_ok=True)
             folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
-            folder.mkdir()
+            with telling_of(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                folder.mkdir()
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
-            staged.append((folder, replace(store, path=path, manifest=_write_files(store, folder))))
+            contents, manifest = _contents(store)
+            for name, content in contents.items():
+                with telling_of(path / name):
+                    (folder / name).write_bytes(content)
+            staged.append((folder, replace(store, path=path, manifest=manifest)))
         for (folder, _), (_, path) in zip(staged, stores, strict=True):
             _publish(folder, path, overwrite=overwrite)
     return [store for _, store in staged]
 
 
+@contextmanager
+def telling_of(path: Path) -> Iterator[None]:
+    """What the system refuses in the block, a name that can't be one included, is a `StoreError`.
+
+    It names `path`, what people know, and not the hidden folder that the block may work in.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise StoreError(f"{str(path)!r} can't name a file: {error}") from error
+
+
 def _require_free(path: Path, *, overwrite: bool) -> None:
-    if not path.exists():
-        return
+    with telling_of(path):
+        if not path.exists():
+            return
     if not overwrite:
         raise StoreError(f"{path} is there already; ask to overwrite it, or write elsewhere")
     if not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
         raise StoreError(f"{path} is no store (it has no {MANIFEST}), so it is not overwritten")
 
 
-def _write_files(store: Store, folder: Path) -> Manifest:
+def _contents(store: Store) -> tuple[dict[str, bytes], Manifest]:
+    """The files of a store, by name, and its manifest, which seals the others."""
     import polars as pl
 
     pool = store.pool
     branches = pool.finals.shape[1]
-    pl.DataFrame(
+    questions = pl.DataFrame(
         {
             "question": store.texts,
             "gold": [store.answers[q][code] for q, code in enumerate(store.gold)],
             "answers": store.answers,
         },
         schema={"question": pl.String, "gold": pl.String, "answers": pl.List(pl.String)},
-    ).write_parquet(folder / QUESTIONS)
+    )
     lengths = pool.lengths.ravel().astype("i8")
     rows = pl.Series(range(len(lengths)), dtype=pl.Int64)
     probes = (
@@ -85,7 +114,7 @@ def _write_files(store: Store, folder: Path) -> Manifest:
         .group_by("row", maintain_order=True)
         .agg("probes")
     )["probes"]
-    pl.DataFrame(
+    by_branch = pl.DataFrame(
         {
             "question": (rows // branches).cast(pl.Int16),
             "branch": (rows % branches).cast(pl.Int16),
@@ -93,11 +122,19 @@ def _write_files(store: Store, folder: Path) -> Manifest:
             "final": pool.finals.ravel(),
             "probes": probes,
         }
-    ).write_parquet(folder / BRANCHES)
-    files = {name: file_digest((folder / name).read_bytes()) for name in (QUESTIONS, BRANCHES)}
+    )
+    tables = {QUESTIONS: _as_parquet(questions), BRANCHES: _as_parquet(by_branch)}
+    files = {name: file_digest(content) for name, content in tables.items()}
     manifest = store.manifest.model_copy(update={"files": files})
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return manifest
+    text = manifest.model_dump_json(indent=2) + "\n"
+    return {**tables, MANIFEST: text.encode()}, manifest
+
+
+def _as_parquet(table: "pl.DataFrame") -> bytes:
+    # Not to the disk itself: of one that is full, Polars says so in words of its own, or panics.
+    content = io.BytesIO()
+    table.write_parquet(content)
+    return content.getvalue()
 
 
 def file_digest(content: bytes) -> str:
@@ -109,7 +146,8 @@ def _publish(folder: Path, path: Path, *, overwrite: bool) -> None:
     """Move a finished folder to its place; what it replaces is gone only afterwards."""
     old = path.with_name(f"{folder.name.removesuffix('.new')}.old")
     if overwrite and path.exists():
-        path.rename(old)
+        with telling_of(path):
+            path.rename(old)
     try:
         folder.rename(path)
     except OSError as error:
