@@ -107,7 +107,7 @@ print(run.frame().select("name", "area", "accepted"))
 
 # %%
 print(autotts.finalize(work / "run"))
-program = work / "run" / "best" / "program.py"
+print((work / "run" / "best.py").read_text())
 
 # %% [markdown]
 # ## Look
