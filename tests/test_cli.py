@@ -221,7 +221,7 @@ def test_a_program_by_path_is_evaluated_and_audited(autotts, save, simulated, tm
 
 
 def test_audit_says_what_it_bounds(autotts, save, simulated):
-    ran = autotts("audit", save(READ_THREE), "--stores", simulated, "--draws", "reference:2")
+    ran = autotts("audit", save(READ_THREE), simulated, "--draws", "reference:2")
     assert ran.code == 0
     assert "clean: 0 of 8 sampled episodes" in ran.out
     assert "could (95 %)" in ran.out
@@ -236,7 +236,7 @@ def test_doctor_says_what_this_machine_reaches(autotts):
 
 
 def test_table_1_says_where_data_are_absent(autotts, simulated):
-    ran = autotts("reproduce", "table1", "--stores", simulated)
+    ran = autotts("reproduce", "table1", simulated)
     assert ran.code == 0
     assert "data absent" in ran.out
     assert "equal" not in ran.out
@@ -454,6 +454,6 @@ def test_only_an_episode_that_is_there_can_be_followed(autotts, simulated, argum
 
 
 def test_only_programs_given_by_path_are_audited(autotts, simulated):
-    ran = autotts("audit", "asc", "--stores", simulated)
+    ran = autotts("audit", "asc", simulated)
     assert ran.code == 1
     assert "only a program given by path is audited" in ran.err

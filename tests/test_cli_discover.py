@@ -40,7 +40,7 @@ def begin(recorded, tmp_path):
 
     def new(*more):
         return call(
-            "discover", "--stores", store, "--held-out", held_out, "--out", tmp_path / "run",
+            "discover", store, "--held-out", held_out, "--out", tmp_path / "run",
             "--explorer", "recorded", "--option", f"run={run}", "--rounds", 2,
             "--driver", "in-process", "--draws", "reference:3", *more,
         )  # fmt: skip

@@ -41,6 +41,8 @@ def test_with_its_stores_the_page_has_questions(results, simulated, tmp_path):
     alone = page.stat().st_size
     run("report", results, "--out", page, "--stores", simulated)
     assert page.stat().st_size > alone + 1000
+    run("report", results, simulated, "--out", page)
+    assert page.stat().st_size > alone + 1000
 
 
 def test_figures_are_written_in_the_formats_asked_for(results, tmp_path):
@@ -50,7 +52,7 @@ def test_figures_are_written_in_the_formats_asked_for(results, tmp_path):
 
 
 def test_a_comparison_says_what_fresh_draws_leave_of_the_better(simulated):
-    words = ("--stores", simulated, "--draws", "reference:2", "--beta", "0,1")
+    words = (simulated, "--draws", "reference:2", "--beta", "0,1")
     told = " ".join(run("compare", "cmc", "asc", *words).output.split())
     assert "Largest frontier area of 2 controllers" in told
     assert "on fresh draws of the same questions" in told
@@ -68,7 +70,9 @@ def test_what_does_not_exist_is_named(results, tmp_path):
     with pytest.raises(SpecError, match="there are"):
         run("plot", results, "--store", "other/store", "--out", tmp_path)
     with pytest.raises(SpecError, match="named twice"):
-        run("compare", "cmc", "cmc", "--stores", tmp_path)
+        run("compare", "cmc", "cmc", tmp_path)
+    with pytest.raises(SpecError, match="no store was named"):
+        run("compare", "cmc", "asc")
 
 
 def test_two_controllers_are_compared(simulated):

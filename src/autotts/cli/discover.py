@@ -41,10 +41,6 @@ _SETTINGS = (
 _STARTER = "race-beta"
 """What `init` gives to begin with."""
 
-Search = Annotated[
-    list[Path] | None,
-    typer.Option("--stores", help="Search stores, folders of them, or a quoted pattern."),
-]
 HeldOut = Annotated[list[Path] | None, typer.Option(help="Stores that only `finalize` opens.")]
 Out = Annotated[Path | None, typer.Option(help="Folder of the new run.")]
 Resume = Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")]
@@ -97,7 +93,8 @@ Yes = Annotated[
 
 
 def discover(
-    stores: Search = None,
+    stores: options.SomeStores = None,
+    stores_option: options.StoresOption = None,
     out: Out = None,
     resume: Resume = None,
     held_out: HeldOut = None,
@@ -130,22 +127,28 @@ def discover(
 ) -> None:
     """Search for a controller: propose, replay over the sweep, diagnose, select; round by round."""
     given = locals()
+    search = [*(stores or ()), *(stores_option or ())]
     limits = {name: given[name] for name in _LIMITS if given[name] is not None}
     told = _explorer_options(option or [], model=model, base_url=base_url)
     if resume is not None:
-        if stores or out or held_out:
-            raise SpecError("--resume takes its stores from the run; leave them out")
+        if search or out or held_out:
+            raise SpecError(
+                "--resume reads stores and settings from the run: leave out STORES, --held-out"
+                " and --out"
+            )
         named = {("driver", driver), ("unsafe", "yes" if unsafe else ""), ("explorer", explorer)}
         named |= {(f"option {key}", value) for key, value in told.items()}
         _ask(resume, "resume", named, yes)
         _resume(resume, limits, finalize_)
         return
-    if not stores or (out is None and not (estimate or dry_run)):
-        raise SpecError("need --stores and --out for a new run, or --resume RUN")
+    if not search or (out is None and not (estimate or dry_run)):
+        raise SpecError(
+            "a new run needs STORES and --out FOLDER; an old one goes on with --resume RUN"
+        )
     from autotts.discovery.assembly import plan
 
     settings, who = plan(
-        stores,
+        search,
         held_out=held_out or (),
         explorer=explorer,
         options=told,
@@ -359,7 +362,7 @@ def init(folder: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
     say("next:")
     say(f"  autotts evaluate {at}/stores/search -c {at}/controller.py -c cmc --beta 0,0.5,1")
     say(
-        f"  autotts discover --stores {at}/stores/search --held-out {at}/stores/held-out"
+        f"  autotts discover {at}/stores/search --held-out {at}/stores/held-out"
         f" --out {at}/runs/first"
     )
     say(f"  autotts finalize {at}/runs/first")

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from autotts.reports.model import OnPart
     from autotts.stores import Store
 
-Stores = Annotated[list[Path], typer.Argument(help="Stores, folders of them, or a quoted pattern.")]
+_STORES = "Store folders, folders that hold stores, or a quoted pattern."
+Stores = Annotated[list[Path], typer.Argument(help=_STORES)]
+SomeStores = Annotated[list[Path] | None, typer.Argument(help=_STORES, metavar="STORES")]
 StoresOption = Annotated[
-    list[Path], typer.Option("--stores", help="Stores, folders of them, or a quoted pattern.")
+    list[Path] | None, typer.Option("--stores", help="The same as naming STORES as arguments.")
 ]
 Controllers = Annotated[
     list[str],
@@ -108,6 +110,18 @@ def parts() -> "Iterator[OnPart]":
     """Shows, to whoever looks on at a terminal, what is being computed."""
     with progress("reading", None) as show:
         yield lambda part: show(description=part)
+
+
+def named_stores(stores: Sequence[Path] | None, option: Sequence[Path] | None) -> list[Path]:
+    """The stores that a command was given, as arguments and by `--stores`.
+
+    Raises:
+        SpecError: none was given.
+    """
+    named = [*(stores or ()), *(option or ())]
+    if not named:
+        raise SpecError("no store was named: give a store folder, a folder of stores or a pattern")
+    return named
 
 
 def load_stores(folders: Sequence[Path]) -> "list[Store]":

@@ -13,7 +13,10 @@ Target = Annotated[
 ]
 Stores = Annotated[
     list[Path] | None,
-    typer.Option("--stores", help="For a results file: its stores, to add questions and episodes."),
+    typer.Argument(
+        help="Stores of a results file, from which questions and episodes are added.",
+        metavar="STORES",
+    ),
 ]
 Replay = Annotated[
     bool, typer.Option(help="For a run: replay some episodes, or show its log alone.")
@@ -28,10 +31,16 @@ Yes = Annotated[
 ]
 
 
+def _beside(stores: list[Path] | None, option: list[Path] | None) -> list[Path] | None:
+    """The stores to read beside a results file, None where none was named."""
+    return options.named_stores(stores, option) if stores or option else None
+
+
 def report(
     target: Target,
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
     stores: Stores = None,
+    stores_option: options.StoresOption = None,
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
     replay: Replay = True,
     yes: Yes = False,
 ) -> None:
@@ -39,15 +48,17 @@ def report(
     from autotts.reports import report as write
 
     options.check_file("--out", out)
+    found = _beside(stores, stores_option)
     with options.parts() as on_part:
-        write(target, out, stores=stores, replay=replay, trust=yes, on_part=on_part)
+        write(target, out, stores=found, replay=replay, trust=yes, on_part=on_part)
     say(f"wrote {out}, {out.stat().st_size / 1e6:.1f} MB")
 
 
 def view(
     target: Target,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
     stores: Stores = None,
+    stores_option: options.StoresOption = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
     yes: Yes = False,
 ) -> None:
     """Serve a report to this machine's browser, following a run that goes on."""
@@ -62,8 +73,9 @@ def view(
         state = followed.stat()
         return f"{state.st_mtime_ns:x}-{state.st_size:x}"
 
+    found = _beside(stores, stores_option)
     # What is live is read from the log alone, so that looking costs the run nothing.
-    source = Followed(lambda: report_on(target, stores, replay=False, trust=yes), version)
+    source = Followed(lambda: report_on(target, found, replay=False, trust=yes), version)
     source.current()
     with Server(source, port=port) as server:
         say(f"{server.url}   (Ctrl-C ends it)")
@@ -72,8 +84,9 @@ def view(
 
 def plot(
     target: Target,
-    out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("figures"),
     stores: Stores = None,
+    stores_option: options.StoresOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("figures"),
     replay: Replay = True,
     store: Annotated[
         str | None, typer.Option(help="MODEL/DATASET of the curves; their mean by default.")
@@ -88,9 +101,10 @@ def plot(
     from autotts.reports import plot as draw
 
     options.check_folder("--out", out)
+    found = _beside(stores, stores_option)
     with options.parts() as on_part:
         written = draw(
-            target, out, stores=stores, replay=replay, store=store, formats=formats.split(","),
+            target, out, stores=found, replay=replay, store=store, formats=formats.split(","),
             theme=theme, trust=yes, on_part=on_part,
         )  # fmt: skip
     for path in written:
@@ -100,7 +114,8 @@ def plot(
 def compare(
     a: Annotated[str, typer.Argument(help="SPEC of one controller.")],
     b: Annotated[str, typer.Argument(help="SPEC of the other.")],
-    stores: options.StoresOption,
+    stores: options.SomeStores = None,
+    stores_option: options.StoresOption = None,
     beta: Annotated[
         str, typer.Option(help="Betas to sweep.")
     ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
@@ -115,7 +130,7 @@ def compare(
     from autotts.reports.tables import acceptance_line, comparison_table, saving_table
 
     found = run(
-        a, b, stores, betas=options.parse_betas(beta) or (),
+        a, b, options.named_stores(stores, stores_option), betas=options.parse_betas(beta) or (),
         experiment=Experiment(draws, failed=failed, seed=seed), execution=Execution(jobs),
     )  # fmt: skip
     screen = console()

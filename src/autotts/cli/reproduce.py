@@ -17,7 +17,8 @@ def _reproduce() -> None:
 
 @app.command()
 def table1(
-    stores: options.StoresOption,
+    stores: options.SomeStores = None,
+    stores_option: options.StoresOption = None,
     jobs: options.Jobs = None,
 ) -> None:
     """Table 1 of arXiv 2605.08083, cell by cell."""
@@ -25,7 +26,9 @@ def table1(
 
     from autotts.evaluation.study.table1 import NOTES, compare_table1
 
-    cells = compare_table1(options.load_stores(stores), jobs=jobs)
+    cells = compare_table1(
+        options.load_stores(options.named_stores(stores, stores_option)), jobs=jobs
+    )
     table = Table(box=None, pad_edge=False)
     for column in ("model", "dataset", "method", "paper", "replayed", ""):
         table.add_column(column, justify="right" if column in ("paper", "replayed") else "left")

@@ -46,7 +46,8 @@ def doctor() -> None:
 
 def audit(
     program: Annotated[str, typer.Argument(help="The program's file, such as mine.py[:beta=...].")],
-    stores: options.StoresOption,
+    stores: options.SomeStores = None,
+    stores_option: options.StoresOption = None,
     beta: Annotated[str | None, typer.Option(help="Betas to sweep, such as 0,0.5,1.")] = None,
     draws: options.Draws = "reference:100",
     max_branches: options.MaxBranches = 64,
@@ -63,7 +64,7 @@ def audit(
     if spec.source.trusted or spec.entry:
         raise SpecError(f"audit {program}: only a program given by path is audited")
     experiment = Experiment(draws=draws, max_branches=max_branches)
-    tasks = experiment.tasks(options.load_stores(stores))
+    tasks = experiment.tasks(options.load_stores(options.named_stores(stores, stores_option)))
     with Local(Execution(unsafe=unsafe_no_sandbox)) as driver:
         cells = cells_of(tasks, at_betas(spec, options.parse_betas(beta)))
         verdict = driver.sandbox.audit(cells, sample)

@@ -47,7 +47,7 @@ def report_on(
         )
     if path.is_dir():
         if stores is not None:
-            raise SpecError("--stores: a run knows its stores; leave the option out")
+            raise SpecError("a run's folder names its own stores: leave STORES out")
         from autotts.reports.runs import from_run
 
         return from_run(path, replay=replay, on_part=on_part)
