@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
-from autotts import programs
+from autotts import control, programs
 from autotts.diagnosis import findings
 from autotts.discovery.run.trust import runs_with_our_rights
 from autotts.errors import SpecError
@@ -369,30 +368,32 @@ def episodes_of(ran: Ran, *, draw: int = 0) -> list[Episode]:
     Args:
         ran: with logs.
     """
-    steps = ran.trace().filter(pl.col("draw") == draw)
-    parts = steps.partition_by("question", as_dict=True, maintain_order=True)
-    pairs = ran.task.pairs
+    chosen = np.flatnonzero(ran.task.pairs[:, 1] == draw)
+    steps = ran.steps()
+    # By episode, in order; a table of them all would take longer than all else in a report.
+    first, last = (np.searchsorted(steps[:, 0], chosen, side) for side in ("left", "right"))
     return [
-        _episode(ran, int(e), parts.get((int(pairs[e, 0]),)))
-        for e in np.flatnonzero(pairs[:, 1] == draw)
+        _episode(ran, e, steps[a:b])
+        for e, a, b in zip(chosen.tolist(), first.tolist(), last.tolist(), strict=True)
     ]
 
 
-def _episode(ran: Ran, e: int, steps: pl.DataFrame | None) -> Episode:
+def _episode(ran: Ran, e: int, steps: np.ndarray) -> Episode:
+    """One episode, of steps `[M, len(control.STEP)]`."""
     q, draw = ran.task.pairs[e].tolist()
     code = int(ran.codes[e])
     width, rounds = (int(ran.episodes.column(name)[e]) for name in ("width", "rounds"))
     reads: list[list[int]] = [[] for _ in range(width)]
-    ends = {"finish": [0] * width, "prune": [0] * width}
+    ends = {control.FINISH: [0] * width, control.PRUNE: [0] * width}
     spent = [0] * (rounds + 1)
-    if steps is not None:
-        columns = steps.select("round", "action", "branch", "tokens").iter_rows()
-        for round_, action, branch, tokens in columns:
-            spent[round_] += tokens
-            if action in ends:
-                ends[action][branch] = round_
-            if action in ("branch", "continue"):
-                reads[branch].append(round_)
+    for _, round_, kind, branch, _, _, tokens in steps.tolist():
+        if kind == control.NOTE:
+            continue
+        spent[round_] += tokens
+        if kind in ends:
+            ends[kind][branch] = round_
+        if kind in (control.BRANCH, control.CONTINUE):
+            reads[branch].append(round_)
     return Episode(
         store=ran.store.name,
         question=q,
@@ -405,8 +406,8 @@ def _episode(ran: Ran, e: int, steps: pl.DataFrame | None) -> Episode:
         sequential_tokens=int(ran.episodes.column("sequential_tokens")[e]),
         rounds=rounds,
         reads=tuple(_read_runs(rounds_) for rounds_ in reads),
-        finished=tuple(ends["finish"]),
-        pruned=tuple(ends["prune"]),
+        finished=tuple(ends[control.FINISH]),
+        pruned=tuple(ends[control.PRUNE]),
         spent=_runs(spent[1:]),
     )
 
