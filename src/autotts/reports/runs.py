@@ -80,7 +80,9 @@ def from_run(path: Path, *, replay: bool = True, on_part: OnPart = unheard) -> R
     if not tier.sealed:
         why = f"as the run's log says; nothing was replayed: no process can be sealed: {tier.name}"
         return replace(report, facts=(*report.facts, ("figures", why)))
-    return _replayed(report, folder, state, evaluated, on_part)
+    with Local(Execution()) as driver:
+        driver.sandbox.warm_up()
+        return _replayed(report, folder, state, evaluated, driver, on_part)
 
 
 def _sealed(settings: RunSettings) -> RunSettings:
@@ -91,7 +93,12 @@ def _sealed(settings: RunSettings) -> RunSettings:
 
 
 def _replayed(
-    report: Report, folder: RunFolder, state: RunState, trials: Sequence[Trial], on_part: OnPart
+    report: Report,
+    folder: RunFolder,
+    state: RunState,
+    trials: Sequence[Trial],
+    driver: Local,
+    on_part: OnPart,
 ) -> Report:
     settings = _sealed(folder.settings)
     stores = open_stores(settings.stores)
@@ -124,8 +131,7 @@ def _replayed(
         for name in (first + latest)[:SHOWN_PROGRAMS]
     ]
     baselines = [[parse(name).at(beta) for beta in settings.betas] for name in settings.baselines]
-    with Local(Execution()) as driver:
-        shown = replay_shown(stores, programs + baselines, experiment, driver, on_part=on_part)
+    shown = replay_shown(stores, programs + baselines, experiment, driver, on_part=on_part)
     on_part("drawing intervals")
     marks = (
         ("figures of rounds and of held-out stores", "as the run's log says"),

@@ -81,6 +81,10 @@ class Sandbox:
             self._zygote = Zygote()
         return self._zygote
 
+    def warm_up(self) -> None:
+        """Start the fork server, which gets ready beside whatever is done meanwhile."""
+        self.zygote  # noqa: B018  a property that starts it
+
     def run(
         self,
         cells: Sequence[Cell],

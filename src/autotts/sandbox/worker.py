@@ -29,9 +29,13 @@ ANSWER_SECONDS = 20.0
 
 
 class Zygote:
-    """A process that forks sealed workers; see `autotts.sandbox.guest.fork_server`."""
+    """A process that forks sealed workers; see `autotts.sandbox.guest.fork_server`.
+
+    It imports for a second before it is ready, which whoever asks it first waits for.
+    """
 
     def __init__(self) -> None:
+        self._ready = False
         self._control, theirs = socket.socketpair()
         self._told = b""
         self._forking: deque[Worker] = deque()
@@ -62,11 +66,6 @@ class Zygote:
                 stderr=self._said,
                 start_new_session=True,
             )
-        try:
-            self._answer(_START_SECONDS)
-        except SandboxError:
-            self.close()
-            raise
 
     @property
     def alive(self) -> bool:
@@ -124,11 +123,22 @@ class Zygote:
 
     def _ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         body = json.dumps(request).encode()
+        self._wait_until_ready()
         try:
             socket.send_fds(self._control, [channel.LENGTH.pack(len(body))], descriptors)
             self._control.sendall(body)
         except OSError as error:
             raise SandboxError(f"the fork server is gone: {error}") from error
+
+    def _wait_until_ready(self) -> None:
+        if self._ready:
+            return
+        try:
+            self._answer(_START_SECONDS)
+        except SandboxError:
+            self.close()
+            raise
+        self._ready = True
 
     def _answer(self, seconds: float) -> dict[str, Any]:
         """The next answer, a line; they come in the order of the requests."""
