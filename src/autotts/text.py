@@ -40,6 +40,15 @@ def shorten(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def head(text: str, most_bytes: int) -> str:
+    """The beginning of a text, in at most so many bytes of UTF-8; no character is cut in two.
+
+    >>> head("naïve", 3)
+    'na'
+    """
+    return text.encode()[: max(0, most_bytes)].decode(errors="ignore")
+
+
 def letters(answers: Iterable[T]) -> dict[T, str]:
     """A letter for each answer, in order of first appearance; "?" when there are no more.
 

@@ -13,6 +13,7 @@ from autotts.diagnosis import marginal, pools
 from autotts.diagnosis.findings import PARTS, VERDICTS, summarise
 from autotts.replay.driver import Ran
 from autotts.stores import Store
+from autotts.text import head
 
 LIMIT_BYTES = 16 * 1024
 _QUESTIONS = 12
@@ -77,7 +78,7 @@ def digest(
 def _cut(text: str, limit_bytes: int, more: str) -> str:
     """As many whole lines as fit, and where to find the rest."""
     end = f"\n(cut here; `{more}` tells the rest)\n"
-    kept = text.encode()[: limit_bytes - len(end.encode())].decode(errors="ignore")
+    kept = head(text, limit_bytes - len(end.encode()))
     return kept[: kept.rfind("\n")] + end
 
 

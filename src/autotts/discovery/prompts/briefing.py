@@ -14,6 +14,7 @@ from autotts import votes
 from autotts.control import env
 from autotts.discovery.explorer import History, ProgramRules, SweepPoint, Trial, Turn
 from autotts.evaluation.compare import AREA_RANGE
+from autotts.text import head
 
 HISTORY_BYTES = 24_000
 _WORDS_BYTES = 1_200
@@ -102,7 +103,7 @@ def _within(parts: Sequence[str], max_bytes: int) -> str:
         longer = f"{text}{part}\n" if text else f"{part}\n"
         if len(longer.encode()) > max_bytes:
             room = max(0, max_bytes - len(notice.encode()))
-            return longer.encode()[:room].decode(errors="ignore") + notice[: max_bytes - room]
+            return head(longer, room) + notice[: max_bytes - room]
         text = longer
     return text
 
@@ -166,9 +167,7 @@ def _demoted(digest: str) -> str:
 
 
 def _cut(text: str, max_bytes: int) -> str:
-    if len(text.encode()) <= max_bytes:
-        return text
-    return text.encode()[: max_bytes - 4].decode(errors="ignore") + " ..."
+    return text if len(text.encode()) <= max_bytes else head(text, max_bytes - 4) + " ..."
 
 
 def briefing(turn: Turn, *, max_bytes: int = HISTORY_BYTES) -> str:
@@ -183,8 +182,8 @@ def briefing(turn: Turn, *, max_bytes: int = HISTORY_BYTES) -> str:
 def _whole_episodes(traces: str, max_bytes: int) -> str:
     """As many episodes of a round's traces as fit, none of them cut."""
     end = "\n```\n"
-    head = traces.encode()[: max(0, max_bytes)].decode(errors="ignore")
-    return head[: head.rfind(end) + len(end)] if end in head else ""
+    whole = head(traces, max_bytes)
+    return whole[: whole.rfind(end) + len(end)] if end in whole else ""
 
 
 def sweep_length(history: History) -> int:
