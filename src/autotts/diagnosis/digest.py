@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import polars as pl
 
-from autotts.diagnosis import marginal, pools
+from autotts.diagnosis import lesson_text, marginal, pools
 from autotts.diagnosis.findings import PARTS, VERDICTS, summarise
+from autotts.diagnosis.lessons import hindsight_of
+from autotts.diagnosis.markdown import percent, table, thousands
 from autotts.replay.driver import Ran
 from autotts.stores import Store
 from autotts.text import head
@@ -56,12 +58,18 @@ def digest(
     stores = list({id(one.store): one.store for one in ran}.values())
     highest = max(one.spec.beta for one in ran)
     last = [one for one in ran if one.spec.beta == highest]
+    looked = hindsight_of(found, ran)
     sections: list[Callable[[], str]] = [
         lambda: _headline(found),
         lambda: _losses(found),
         lambda: _waste(found),
         lambda: _against(found, parent) if parent is not None else "",
         lambda: _questions(found, more),
+        lambda: lesson_text.winnable(found, ran),
+        lambda: lesson_text.revotes(looked),
+        lambda: lesson_text.held(looked),
+        lambda: lesson_text.streaks(looked),
+        lambda: lesson_text.stops(looked),
         lambda: _marginal(found, last),
         lambda: _ceilings(found, stores),
         lambda: _episodes(found, more),
@@ -82,40 +90,26 @@ def _cut(text: str, limit_bytes: int, more: str) -> str:
     return kept[: kept.rfind("\n")] + end
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
-    lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
-    return "\n".join(lines) + "\n\n"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
-
-
-def _thousands(tokens: float) -> str:
-    return f"{tokens / 1000:.1f}k"
-
-
 def _headline(found: pl.DataFrame) -> str:
     """Accuracy, tokens and shares of verdicts, beta by beta."""
     name = found["controller"][0]
-    table = summarise(found, ["beta"])
+    means = summarise(found, ["beta"])
     stores = found.select("model", "dataset").unique().height
     rule = found["vote_rule"].mode()[0]
     rows = [
         [
-            f"{row['beta']:g}", _percent(row["accuracy"]), _thousands(row["tokens"]),
-            *(_percent(row[verdict]) for verdict in VERDICTS[1:]),
-            *(_percent(row[part] / row["tokens"]) for part in PARTS),
+            f"{row['beta']:g}", percent(row["accuracy"]), thousands(row["tokens"]),
+            *(percent(row[verdict]) for verdict in VERDICTS[1:]),
+            *(percent(row[part] / row["tokens"]) for part in PARTS),
         ]
-        for row in table.iter_rows(named=True)
+        for row in means.iter_rows(named=True)
     ]  # fmt: skip
     return (
         f"# Diagnosis of {name}\n\n"
         f"{found.height:,} episodes on {stores} store{'s' * (stores > 1)}. Percent of episodes by"
         " verdict, the first that holds; then percent of tokens by what they were for. The vote"
         f" is that of {'finished branches' if rule == 'finished' else 'the latest answers'}.\n\n"
-        + _table(
+        + table(
             ["beta", "right", "tokens", *VERDICTS[1:], *PARTS],
             rows,
         )
@@ -137,7 +131,7 @@ def _losses(found: pl.DataFrame) -> str:
         part = wrong.filter(pl.col("verdict") == verdict)
         if part.height:
             share = part.height / found.height
-            text = f"- {_WORDS[verdict]}: {_percent(share)} % of episodes. {_evidence(part)}"
+            text = f"- {_WORDS[verdict]}: {percent(share)} % of episodes. {_evidence(part)}"
             lines.append((share, text))
     hopeless = wrong.filter(pl.col("verdict") == VERDICTS[-1]).height / found.height
     ordered = [text for _, text in sorted(lines, reverse=True)]
@@ -148,11 +142,11 @@ def _losses(found: pl.DataFrame) -> str:
     ).row(0)
     if found["n_pruned"].sum():
         ordered.append(
-            f"- pruning, all in all: made {_percent(pruning[0])} % of votes wrong and"
-            f" {_percent(pruning[1])} % right; {_percent(pruning[2])} % of pruned branches would"
+            f"- pruning, all in all: made {percent(pruning[0])} % of votes wrong and"
+            f" {percent(pruning[1])} % right; {percent(pruning[2])} % of pruned branches would"
             " have ended right"
         )
-    ordered.append(f"- nothing helps in {_percent(hopeless)} %: {_WORDS['hopeless']}")
+    ordered.append(f"- nothing helps in {percent(hopeless)} %: {_WORDS['hopeless']}")
     return "## Where accuracy is lost\n\n" + "\n".join(ordered) + "\n\n"
 
 
@@ -167,15 +161,15 @@ def _evidence(part: pl.DataFrame) -> str:
                 median = np.median(helped[name].to_numpy())
                 ways.append(
                     f"{median:g} more {unit} would do in"
-                    f" {_percent(helped.height / part.height)} % of them, for"
-                    f" {_thousands(_mean(helped[f'{name}_tokens']))} tokens"
+                    f" {percent(helped.height / part.height)} % of them, for"
+                    f" {thousands(_mean(helped[f'{name}_tokens']))} tokens"
                 )
         return "; ".join(ways) + "."
     if verdict == "pruned":
         return (
             f"{_mean(part['n_pruned']):.1f} branches pruned, {_mean(part['pruned_right']):.1f} of"
             " them would have ended right; reading them on costs"
-            f" {_thousands(_mean(part['unpruned_tokens']))} tokens."
+            f" {thousands(_mean(part['unpruned_tokens']))} tokens."
         )
     if verdict == "outvoted":
         opened = _mean(part["right_opened"])
@@ -203,14 +197,14 @@ def _waste(found: pl.DataFrame) -> str:
             share = settled / np.maximum(tokens, 1)
             rows.append(
                 [
-                    name, part.height, _thousands(tokens.mean()), _thousands(settled.mean()),
+                    name, part.height, thousands(tokens.mean()), thousands(settled.mean()),
                     *(f"{100 * q:.0f}" for q in np.quantile(share, [0.1, 0.5, 0.9])),
                 ]
             )  # fmt: skip
     return (
         "## When the vote was settled\n\nWith hindsight: after so many tokens the vote was what it"
         " is at the end. Percentiles are of settled over all tokens, in percent.\n\n"
-        + _table(["vote", "episodes", "tokens", "settled after", "p10", "p50", "p90"], rows)
+        + table(["vote", "episodes", "tokens", "settled after", "p10", "p50", "p90"], rows)
     )
 
 
@@ -249,7 +243,7 @@ def _against(found: pl.DataFrame, parent: pl.DataFrame) -> str:
 
 def _questions(found: pl.DataFrame, more: str) -> str:
     """Questions with most to win: wrong, but not hopeless; over all betas and draws."""
-    table = (
+    worst = (
         summarise(found, ["model", "dataset", "question"])
         .with_columns(loss=pl.sum_horizontal(VERDICTS[1:-1]))
         .filter(pl.col("loss") > 0)
@@ -258,13 +252,13 @@ def _questions(found: pl.DataFrame, more: str) -> str:
     )
     rows = [
         [
-            f"{row['model']}/{row['dataset']}", row["question"], _percent(row["accuracy"]),
-            _thousands(row["tokens"]), *(_percent(row[verdict]) for verdict in VERDICTS[1:]),
-            _percent(row["after_settled"] / row["tokens"]),
+            f"{row['model']}/{row['dataset']}", row["question"], percent(row["accuracy"]),
+            thousands(row["tokens"]), *(percent(row[verdict]) for verdict in VERDICTS[1:]),
+            percent(row["after_settled"] / row["tokens"]),
         ]
-        for row in table.iter_rows(named=True)
+        for row in worst.iter_rows(named=True)
     ]  # fmt: skip
-    return f"## Questions with most to win\n\n`{more} --question Q` tells more.\n\n" + _table(
+    return f"## Questions with most to win\n\n`{more} --question Q` tells more.\n\n" + table(
         ["store", "question", "right", "tokens", *VERDICTS[1:], "after settled"],
         rows,
     )
@@ -288,8 +282,8 @@ def _marginal(found: pl.DataFrame, ran: Sequence[Ran]) -> str:
         return ""
     gains = [
         [
-            f"{row['checkpoint'] // 1000}k", row["episodes"], _percent(row["right"]),
-            _percent(row["gained"]), _percent(row["lost"]),
+            f"{row['checkpoint'] // 1000}k", row["episodes"], percent(row["right"]),
+            percent(row["gained"]), percent(row["lost"]),
         ]
         for row in marginal.gains(states).iter_rows(named=True)
     ]  # fmt: skip
@@ -304,13 +298,13 @@ def _marginal(found: pl.DataFrame, ran: Sequence[Ran]) -> str:
     text = (
         f"## Marginal value at beta {ran[0].spec.beta:g}\n\nEpisodes that go on past a checkpoint,"
         " and percent of votes that become right, or wrong, by twice as many tokens.\n\n"
-        + _table(["tokens", "episodes", "right", "gained", "lost"], gains)
+        + table(["tokens", "episodes", "right", "gained", "lost"], gains)
     )
     if predictors:
         text += (
             "What tells at a checkpoint that going on will make the vote right: AUC with interval"
             " (below 0.5: small values do), correlation with the gain.\n\n"
-            + _table(["feature", "AUC", "correlation"], predictors)
+            + table(["feature", "AUC", "correlation"], predictors)
         )
     return text
 
@@ -327,12 +321,12 @@ def _ceilings(found: pl.DataFrame, stores: Sequence[Store]) -> str:
         means = [
             float(np.mean([f[name][k] for f in frames])) for name in ("settled", "race", "probe")
         ]
-        rows.append([_thousands(budget), _percent(shown["accuracy"][k]), *map(_percent, means)])
+        rows.append([thousands(budget), percent(shown["accuracy"][k]), *map(percent, means)])
     return (
         "## Ceilings\n\nBest accuracy for as many tokens with hindsight: stopping one-by-one"
         " reading as soon as the vote is settled; the best width and moment of a race of whole"
         " branches; reading only what first shows the right answer.\n\n"
-        + _table(["tokens", "controller", "settled", "race", "any probe"], rows)
+        + table(["tokens", "controller", "settled", "race", "any probe"], rows)
     )
 
 
@@ -357,8 +351,8 @@ def _episodes(found: pl.DataFrame, more: str) -> str:
     lines = [
         f"- {'right, late' if row['verdict'] == 'right' else _WORDS[row['verdict']]}:"
         f" {row['model']}/{row['dataset']} --beta {row['beta']:g} --question {row['question']}"
-        f" --draw {row['draw']}; {_thousands(row['tokens'])} tokens, settled after"
-        f" {_thousands(row['settled_tokens'])}, {row['n_finished']} finished,"
+        f" --draw {row['draw']}; {thousands(row['tokens'])} tokens, settled after"
+        f" {thousands(row['settled_tokens'])}, {row['n_finished']} finished,"
         f" {row['n_pruned']} pruned"
         for row in chosen.iter_rows(named=True)
     ]
@@ -375,42 +369,39 @@ def _pools(stores: Sequence[Store]) -> str:
         row = pools.summary(store, mathematical=False).row(0, named=True)
         rows.append(
             [
-                store.name, _percent(row["branch_accuracy"]), _percent(row["hopeless"]),
-                _thousands(row["tokens_mean"]), _percent(row["failed_probes"]),
-                _percent(row["failed_finals"]),
+                store.name, percent(row["branch_accuracy"]), percent(row["hopeless"]),
+                thousands(row["tokens_mean"]), percent(row["failed_probes"]),
+                percent(row["failed_finals"]),
             ]
         )  # fmt: skip
-    text += _table(
+    text += table(
         ["store", "branches right", "hopeless", "tokens", "failed probes", "failed finals"], rows
     )
     races = _mean_over(stores, pools.first_finishers, ["race", "first"])
-    text += "Vote of the first k of K branches run side by side:\n\n" + _table(
+    text += "Vote of the first k of K branches run side by side:\n\n" + table(
         ["K", "k", "right", "tokens"],
         [
-            [r["race"], r["first"], _percent(r["accuracy"]), _thousands(r["tokens"])]
+            [r["race"], r["first"], percent(r["accuracy"]), thousands(r["tokens"])]
             for r in races.iter_rows(named=True)
         ],
     )
     streaks = _mean_over(stores, pools.by_streak, ["streak"])
-    text += "Probes by how many in a row agree (up to the next row):\n\n" + _table(
+    text += "Probes by how many in a row agree (up to the next row):\n\n" + table(
         ["streak", "probes", "right", "the branch's final answer"],
-        [
-            [r["streak"], *map(_percent, list(r.values())[1:])]
-            for r in streaks.iter_rows(named=True)
-        ],
+        [[r["streak"], *map(percent, list(r.values())[1:])] for r in streaks.iter_rows(named=True)],
     )
     depths = _mean_over(stores, pools.by_depth, ["depth"])
     text += "By depth in intervals (up to the next row); hazard of ending is per interval:\n\n"
-    text += _table(
+    text += table(
         depths.columns,
-        [[r["depth"], *map(_percent, list(r.values())[1:])] for r in depths.iter_rows(named=True)],
+        [[r["depth"], *map(percent, list(r.values())[1:])] for r in depths.iter_rows(named=True)],
     )
     features = _mean_over(stores, pools.branch_features, ["feature", "known"])
     features = features.sort((pl.col("auc") - 0.5).abs(), descending=True)
     return (
         text
         + "Which branches of a question end right (AUC within it):\n\n"
-        + _table(
+        + table(
             ["feature", "known", "AUC"],
             [[r["feature"], r["known"], f"{r['auc']:.2f}"] for r in features.iter_rows(named=True)],
         )
