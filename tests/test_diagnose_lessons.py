@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from autotts.diagnosis import lessons
+from autotts.diagnosis import lessons, show
 from autotts.diagnosis.findings import findings_of
 from test_diagnose_findings import INTERVAL, play, pool
 
@@ -163,3 +163,32 @@ def test_an_episode_that_is_never_right_saves_nothing():
     _, _, past = looked(pool(*[("XX", "X")] * 5), read_all)
     (row,) = lessons.stops(past).rows(named=True)
     assert (row["stop"], row["saved"], row["best_accuracy"]) == (None, 0, 0)
+
+
+def test_a_trace_explains_its_signs():
+    found, ran, _ = looked(STORE, read_all)
+    told = show(ran[0], found, 0, 0)
+    assert "'.' no answer, or not read; '?' any answer after the first 52" in told
+    assert "~" not in told
+
+
+def test_a_trace_of_what_was_not_read_shows_what_the_store_has():
+    """Letters as read_all's are, after those that the program saw: X and R, by their ends."""
+    found, ran, _ = looked(STORE, finish_all)
+    told = show(ran[0], found, 0, 0)
+    assert "'~' the program read none of this branch's intervals" in told
+    assert [line.split()[1] for line in told.splitlines()[-5:]] == [
+        "~A", "~CAA", "~CB", "~BBBB", "~CCAAA",
+    ]  # fmt: skip
+
+
+def test_only_what_was_decoded_is_shown_of_an_unread_branch():
+    def solve(env, p):
+        env.branch(1, probe=False)
+        env.finish(env.branch(1, probe=False))
+        return env.vote()
+
+    found, ran, _ = looked(pool(("AXXX", "X"), ("RR", "R")), solve)
+    lines = show(ran[0], found, 0, 0).splitlines()
+    assert lines[-2].split() == ["0", "~B", "left", "open"]
+    assert lines[-1].split()[:2] == ["1", "~AA"]

@@ -5,16 +5,24 @@ in another one. Whether the answer given is right is said; which letter is right
 """
 
 import textwrap
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
 from autotts import control
 from autotts.replay.driver import Ran
-from autotts.text import letters
+from autotts.replay.episodes import failed_codes
+from autotts.text import LETTERS, letters
 
 _WIDTH = 88
 _STEP = {name: at for at, name in enumerate(control.STEP)}
+
+_LEGEND = (
+    "branch  a letter for the answer at each interval; how it ended",
+    f"        '.' no answer, or not read; '?' any answer after the first {len(LETTERS)}",
+)
+_UNREAD = "        '~' the program read none of this branch's intervals: what the store has there"
 
 _MEANINGS = {
     "right": "right",
@@ -44,20 +52,75 @@ def show(ran: Ran, found: pl.DataFrame, question: int, draw: int) -> str:
     if not len(at) or row.is_empty():
         raise ValueError(f"question {question}, draw {draw} was not among the episodes")
     steps = ran.steps(int(at[0]), int(at[0]) + 1)
-    letter_of = _letters(steps)
+    drawn = ran.task.orders[question, draw]
+    probes = ran.task.pool.probes[question, drawn]
+    rows = _rows(steps, np.where(probes == failed_codes(ran.task)[question], -1, probes))
+    letter_of = _letters(steps, rows)
     heading = (
         f"{ran.spec.text} at beta {ran.spec.beta:g} on {ran.store.name}, question {question},"
         f" draw {draw}"
     )
     lines = [heading, "", *_evidence(row.row(0, named=True), letter_of)]
-    lines += ["", "branch  a letter an interval, '.' not read or no answer; how it ended", ""]
-    return "\n".join([*lines, *_grid(steps, letter_of)]) + "\n"
+    lines += ["", *_LEGEND]
+    lines += [_UNREAD] if any(not row.read for row in rows.values()) else []
+    grid = [row.line(branch, letter_of) for branch, row in rows.items()]
+    return "\n".join([*lines, "", *grid]) + "\n"
 
 
-def _letters(steps: np.ndarray) -> dict[int, str]:
-    """The letter of each code, in order of appearance."""
-    codes = steps[steps[:, _STEP["kind"]] != control.NOTE, _STEP["code"]]
-    return letters(codes[codes >= 0].tolist())
+@dataclass(slots=True)
+class _Row:
+    """A branch of an episode.
+
+    codes: the answer at each interval, by depth from 1; `read`: whether the program read any.
+    """
+
+    codes: dict[int, int] = field(default_factory=dict)
+    depth: int = 0
+    read: bool = False
+    ended: int = -1
+    ending: str = "left open"
+
+    def line(self, branch: int, letter_of: dict[int, str]) -> str:
+        last = self.depth if not self.read else max(self.codes, default=0)
+        shown = "".join(letter_of.get(self.codes.get(d, -1), ".") for d in range(1, last + 1))
+        ending = self.ending.format(letter=letter_of.get(self.ended, "."))
+        return f"{branch:>6} {' ' if self.read or not shown else '~'}{shown}  {ending}"
+
+
+def _rows(steps: np.ndarray, probes: np.ndarray) -> dict[int, _Row]:
+    """What each branch showed and how it ended, by its index.
+
+    Args:
+        probes: `[W, K]` of the episode's branches, which stand in where the program read nothing.
+    """
+    rows: dict[int, _Row] = {}
+    for step in steps.tolist():
+        kind, branch, depth, code, at = (
+            step[_STEP[name]] for name in ("kind", "branch", "depth", "code", "round")
+        )
+        if kind == control.NOTE:
+            continue
+        row = rows.setdefault(branch, _Row())
+        row.depth = depth
+        if kind == control.PRUNE:
+            row.ending = f"pruned in round {at}"
+        elif kind == control.FINISH:
+            row.ended, row.ending = code, f"ended on {{letter}} in round {at}"
+        else:
+            row.codes[depth] = code
+            row.read = row.read or code >= 0
+    for branch, row in rows.items():
+        if not row.read:
+            row.codes = dict(enumerate(probes[branch, : row.depth].tolist(), 1))
+    return rows
+
+
+def _letters(steps: np.ndarray, rows: dict[int, _Row]) -> dict[int, str]:
+    """The letter of each code: those the program saw in order of appearance, then the others."""
+    codes = steps[steps[:, _STEP["kind"]] != control.NOTE, _STEP["code"]].tolist()
+    for row in rows.values():
+        codes += row.codes.values()
+    return letters(code for code in codes if code >= 0)
 
 
 def _evidence(row: dict[str, int], letters: dict[int, str]) -> list[str]:
@@ -83,26 +146,3 @@ def _evidence(row: dict[str, int], letters: dict[int, str]) -> list[str]:
             f" with them {effect[row['pruning']]}."
         )
     return textwrap.wrap(" ".join(sentences), _WIDTH)
-
-
-def _grid(steps: np.ndarray, letters: dict[int, str]) -> list[str]:
-    """A line for each branch."""
-    cells: dict[int, dict[int, str]] = {}
-    endings: dict[int, str] = {}
-    for step in steps.tolist():
-        kind, branch, depth = (step[_STEP[name]] for name in ("kind", "branch", "depth"))
-        if kind == control.NOTE:
-            continue
-        letter = letters.get(step[_STEP["code"]], ".")
-        line = cells.setdefault(branch, {})
-        if kind == control.PRUNE:
-            endings[branch] = f"pruned in round {step[_STEP['round']]}"
-        elif kind == control.FINISH:
-            endings[branch] = f"ended on {letter} in round {step[_STEP['round']]}"
-        else:
-            line[depth] = letter
-    return [
-        f"{branch:>6}  {''.join(line.get(d, '.') for d in range(1, max(line, default=0) + 1))}"
-        f"  {endings.get(branch, 'left open')}"
-        for branch, line in cells.items()
-    ]
