@@ -105,6 +105,8 @@ def _rows(steps: np.ndarray, probes: np.ndarray) -> dict[int, _Row]:
         if kind == control.PRUNE:
             row.ending = f"pruned in round {at}"
         elif kind == control.FINISH:
+            # A branch that ends in its first interval had nothing to read before.
+            row.read = row.read or not row.codes
             row.ended, row.ending = code, f"ended on {{letter}} in round {at}"
         else:
             row.codes[depth] = code

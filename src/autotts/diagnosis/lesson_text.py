@@ -42,8 +42,8 @@ def winnable(found: pl.DataFrame, ran: Sequence[Ran]) -> str:
             rows,
         )
         + "points: accuracy lost there, in percent of all episodes. winner: the answer given"
-        " in most wrong votes. Percent of the question's branches that end on each, and the interval"
-        " of their first and median finish. Hopeless questions, last:"
+        " in most wrong votes. Percent of the question's branches that end on each, and the"
+        " interval of their first and median finish. Hopeless questions, last:"
         f" {hopeless.height} of {lost.height}, {hopeless['points'].sum():.1f} points.\n\n"
     )  # fmt: skip
 
