@@ -353,7 +353,6 @@ FAILING = {
     "advances a pruned branch": ("env.prune(1); env.advance(1)", "branch 1 is pruned"),
     "opens more branches than there are": ("env.branch(40)", "3 branches are open and 13 more"),
     "answers what it never saw": ("return 77", "solve returned 77"),
-    "answers a float": ("return 0.5", "0.5"),
 }
 
 
@@ -372,6 +371,16 @@ def test_a_controller_that_fails_is_an_error_with_its_place(
     assert message in ran.err
     assert path.read_text() == "of yesterday"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.py", "out.json"]
+
+
+def test_a_controller_that_answers_a_float_is_refused_at_its_line(autotts, save, simulated):
+    """Before anything is run, and with what to do."""
+    file = save(READ_THREE.replace("    while", "    return 0.5\n    while"))
+    ran = evaluate_few(autotts, simulated, file, "--audit", 0)
+    assert (ran.code, ran.out) == (1, "")
+    line = 1 + file.read_text().splitlines().index("    return 0.5")
+    assert f"error: {file}:{line}: solve returns the id of an answer" in ran.err
+    assert "`return env.vote()`; this is 0.5" in ran.err
 
 
 def test_a_controller_that_loops_for_ever_is_stopped(autotts, save, simulated, tmp_path):

@@ -114,14 +114,14 @@ class Env(types.Type):  # type: ignore[misc]
         super().__init__(name="autotts.Env")
 
 
-class PoolHeader(types.Type):  # type: ignore[misc]
+class PoolType(types.Type):  # type: ignore[misc]
     """The header of `engine.pool`, read-only."""
 
     def __init__(self) -> None:
         super().__init__(name="autotts.PoolHeader")
 
 
-STATE, ENV, POOL = State(), Env(), PoolHeader()
+STATE, ENV, POOL = State(), Env(), PoolType()
 
 
 class _Address(models.PrimitiveModel):  # type: ignore[misc]
@@ -131,7 +131,7 @@ class _Address(models.PrimitiveModel):  # type: ignore[misc]
 
 register_model(State)(_Address)
 register_model(Env)(_Address)
-register_model(PoolHeader)(_Address)
+register_model(PoolType)(_Address)
 
 
 def _word(builder: Any, header: Any, at: int) -> Any:
@@ -192,13 +192,13 @@ def _set_state_field(context: Any, builder: Any, sig: Any, args: Any, attr: str)
 
 @infer_getattr
 class _PoolFields(AttributeTemplate):  # type: ignore[misc]
-    key = PoolHeader
+    key = PoolType
 
     def generic_resolve(self, typ: Any, attr: str) -> Any:
         return types.int64 if attr in POOL_FIELDS else None
 
 
-@lower_getattr_generic(PoolHeader)
+@lower_getattr_generic(PoolType)
 def _get_pool_field(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> Any:
     return builder.load(_word(builder, value, POOL_FIELDS[attr]))
 
