@@ -14,6 +14,8 @@ from autotts.engine import compiled
 from autotts.programs import language
 
 MOST, LEAST = 2**63 - 1, -(2**63)
+WRAPS = 3689348814741910324
+"""Five times this is 2**64 + 4, so that five times as many items seem to be four."""
 
 INDEXING = {
     "a[i]": (5, -6, MOST, LEAST),
@@ -30,8 +32,6 @@ INDEXING = {
     "a.take(x)": ([1, 9], [LEAST]),
     "np.delete(a, i)": (9, -6, LEAST),
     "np.delete(a, x)": ([1, 9], [2**40], [LEAST]),
-    "np.repeat(a, i)": (-1, 2**62),
-    "np.repeat(a, x)": ([1, 2], [1, 2, -3, 1, 1]),
     "np.bincount(x)": ([1, -9], []),
     "np.bincount(x, f)": ([1, 2], [1] * 9),
     "np.interp(f, f, f[:i])": (2, 0),
@@ -60,6 +60,37 @@ INDEXING = {
     "np.zeros((i, i))": (2**33,),
     "[1, 2, 3][i]": (3, -4, MOST),
     "[1, 2, 3].pop(i)": (3, -4, LEAST),
+    "len([1] * 5 * i)": (WRAPS, MOST, 3),
+    "len(i * ([1] * 5))": (WRAPS, MOST, 3, -1),
+    "len('abcde' * i)": (WRAPS, MOST, 3, -1),
+    "len(i * 'abcde')": (WRAPS, MOST, 3, LEAST),
+    "np.repeat(a[:5], i)": (WRAPS, MOST, 3, 0, 1),
+    "np.repeat(i, 3)": (7,),
+    "a.repeat(i)": (WRAPS, 2),
+    "np.repeat(a, x)": (
+        [1, 2],
+        [1, 2, 3, 0, 1],
+        [2],
+        [WRAPS],
+        [MOST, MOST, 1, 1, 1],
+        [1, 2, -3, 1, 1],
+    ),
+    "a[:4].reshape(i, 5)": (WRAPS, MOST),
+    "np.reshape(a[:4], (i, 5))": (WRAPS, MOST),
+    "a[:4].reshape(i, -1)": (2, 4, MOST),
+    "a[:0].reshape(2**32, 2**32)": (0,),
+    "np.resize(a[:4], i)": (-1, 3),
+    "np.zeros((i, 5))": (WRAPS, MOST),
+    "np.full((i, 5), 7)": (WRAPS, MOST),
+    "np.eye(5, i)": (WRAPS, MOST),
+    "np.linspace(0, 1, i)": (-1, MOST),
+    "np.tri(5, i)": (WRAPS, MOST),
+    "np.vander(a, i)": (WRAPS, MOST, 2),
+    "np.arange(i)": (-1, MOST),
+    "a[i + i] if i > 0 else 0": (2**62, 2**62 + 1, 2),
+    "a[np.add(i, i)] if i > 0 else 0": (2**62, 2**62 + 1, 2),
+    "a[i * 8 + i] if i >= 0 else 0": (2049638230412172352, 2049638230412172401),
+    "a[abs(i) - -5] if i > 5 else 0": (MOST, MOST - 4),
     "(1, 2, 3)[i]": (3, -4),
 }
 

@@ -12,7 +12,7 @@ from autotts.votes import beta_tail, deepest_first, dissent, mode, outliers, tal
 
 
 def schedule(beta):
-    return {"far": 40_000}
+    return {"far": 40_000, "wraps": 3689348814741910324}  # 5 * wraps = 2**64 + 4
 
 
 def solve(env, p):
@@ -29,6 +29,7 @@ READ = {
     "beta_tail": "return int(beta_tail(-p.far, 3) > 0.5)",
     "take": "return int(np.take(own, ids)[0]) % 2",
     "an array of indices": "return int(own[ids][0]) % 2",
+    "an index that wraps": "k = 2**62 + p.far\nreturn int(own[k + k]) % 2 if k > 0 else 0",
     "the history of no branch": "return int(env.history(p.far)[0])",
     "the history, negative": "return int(env.history(-p.far)[0])",
 }
@@ -41,6 +42,13 @@ WRITE = {
     "an array of indices": "own[ids] = 7",
     "a dict of arrays": "d = {0: own}\nd[0] = env.depth\nd[0][1] = p.far\nenv.history(1)",
     "a dict of tuples": "d = {0: (own, 1)}\nd[0] = (env.depth, 1)\nd[0][0][1] = p.far",
+    "a list repeated past 64 bits": "x = [7] * (5 * (p.wraps // p.wraps)) * p.wraps",
+    "a list repeated from the left": "x = p.wraps * ([7] * 5)",
+    "a list repeated in place": "x = [7] * 5\nx *= p.wraps",
+    "a text repeated past 64 bits": "x = len('abcde' * p.wraps)",
+    "items repeated past 64 bits": "x = np.repeat(np.arange(5), p.wraps)",
+    "a shape past 64 bits": "x = own.reshape(p.wraps, 5)\nx[p.far, 0] = 7",
+    "a shape past 64 bits, as a tuple": "x = np.reshape(own, (p.wraps, 5))\nx[p.far, 0] = 7",
     "a default of a dict": "d = {0: own}\nd.setdefault(1, env.depth)[1] = p.far",
 }
 

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from numba import config, njit, types
 from numba.core.errors import NumbaTypeSafetyWarning
+from numba.cpython import numbers
 from numba.extending import register_jitable
+from numba.np.math import numbers as numpy_numbers
 
 from autotts import control
 from autotts.engine import jit
@@ -228,16 +230,27 @@ def checked_throughout() -> Iterator[None]:
 
     `boundscheck` of a function is not handed down to those that Numba has for parts of NumPy, nor
     to our vocabulary; its configuration is. And Numba only warns where an array that is read-only
-    is put in a dict of those that are not.
+    is put in a dict of those that are not. It tells LLVM that whole numbers never wrap, too, and
+    LLVM then drops the checks that only a number that wrapped would fail: a[k + k] where k > 0.
     """
     before = config.BOUNDSCHECK
+    flags = [(module, module._int_arith_flags) for module in (numbers, numpy_numbers)]
     config.BOUNDSCHECK = 1
+    for module, _ in flags:
+        module._int_arith_flags = _wrapping
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", NumbaTypeSafetyWarning)
             yield
     finally:
         config.BOUNDSCHECK = before
+        for module, own in flags:
+            module._int_arith_flags = own
+
+
+def _wrapping(kind: Any) -> list[str]:
+    """What LLVM may take for granted of whole numbers: nothing."""
+    return []
 
 
 def compile_program(

@@ -29,6 +29,7 @@ raises; in a program a broken rule raises `ControlError`, whose message the inte
 Addresses are loaded as invariant: no array moves while an action or a program runs.
 """
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -37,14 +38,17 @@ from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
+from numba.cpython import listobj
 from numba.extending import (
     intrinsic,
+    lower_builtin,
     lower_getattr_generic,
     lower_setattr_generic,
     models,
     overload,
     overload_attribute,
     overload_method,
+    register_jitable,
     register_model,
 )
 from numba.np import arrayobj
@@ -595,3 +599,128 @@ def _note(env: Any, name: Any, value: Any) -> Any:
         call_action(_state(env).actions[_NOTE], (_header(env), digest, bits))
 
     return write
+
+
+# Sizes that Numba multiplies without asking whether they fit: what it then writes to, or takes to
+# be an array, is larger than its memory. No bounds check sees that. These go before Numba's own
+# (the signatures are more specific, or come later), in all that this process compiles.
+
+_MAX_TEXT = 1 << 16
+"""Characters of a repeated text."""
+_MAX_ITEMS = 1 << 40
+"""Items of an array of repeats: more than any machine holds, and far from where sizes wrap."""
+
+
+def _product(context: Any, builder: Any, sizes: Any, message: str) -> None:
+    """Raise MemoryError if the product of int64 sizes, those below 0 left out, leaves int64."""
+    total = ir.Constant(_I64, 1)
+    zero = ir.Constant(_I64, 0)
+    for size in sizes:
+        factor = builder.select(builder.icmp_signed("<", size, zero), ir.Constant(_I64, 1), size)
+        pair = builder.smul_with_overflow(total, factor)
+        total = builder.extract_value(pair, 0)
+        with builder.if_then(builder.extract_value(pair, 1), likely=False):
+            context.call_conv.return_user_exc(builder, MemoryError, (message,))
+
+
+def _check_repeat(context: Any, builder: Any, sig: Any, args: Any) -> None:
+    at = 0 if isinstance(sig.args[0], types.List) else 1
+    size = listobj.ListInstance(context, builder, sig.args[at], args[at]).size
+    _product(context, builder, (size, args[1 - at]), "the list would be too long")
+
+
+@lower_builtin(operator.mul, types.List, types.intp)
+@lower_builtin(operator.mul, types.intp, types.List)
+def _repeat_list(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    _check_repeat(context, builder, sig, args)
+    return listobj.list_mul(context, builder, sig, args)
+
+
+@lower_builtin(operator.imul, types.List, types.intp)
+def _repeat_list_in_place(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    _check_repeat(context, builder, sig, args)
+    return listobj.list_mul_inplace(context, builder, sig, args)
+
+
+@register_jitable
+def _repeated_text(text: str, times: int) -> str:
+    if times > _MAX_TEXT // max(len(text), 1):
+        raise MemoryError("the text would be too long")
+    return "".join([text for _ in range(times)])
+
+
+@overload(operator.mul, target="cpu")
+def _repeat_text(a: Any, b: Any) -> Any:
+    if isinstance(a, types.UnicodeType) and isinstance(b, types.Integer):
+
+        def text_first(a: Any, b: Any) -> Any:
+            return _repeated_text(a, b)
+
+        return text_first
+    if isinstance(a, types.Integer) and isinstance(b, types.UnicodeType):
+
+        def text_last(a: Any, b: Any) -> Any:
+            return _repeated_text(b, a)
+
+        return text_last
+    return None
+
+
+@overload(np.repeat, target="cpu")
+def _repeat_items(a: Any, repeats: Any) -> Any:
+    if isinstance(repeats, types.Integer):
+
+        def repeat_all(a: Any, repeats: Any) -> Any:
+            values = np.asarray(a).ravel()
+            if repeats < 0:
+                raise ValueError("repeats may not be negative")
+            if repeats > _MAX_ITEMS // max(len(values), 1):
+                raise MemoryError("the array would be too long")
+            out = np.empty(len(values) * repeats, values.dtype)
+            for i in range(len(out)):
+                out[i] = values[i // repeats]
+            return out
+
+        return repeat_all
+
+    def repeat_each(a: Any, repeats: Any) -> Any:
+        values = np.asarray(a).ravel()
+        times = np.asarray(repeats)
+        if len(times) == 1:
+            return np.repeat(values, np.int64(times[0]))
+        if len(times) != len(values):
+            raise ValueError("repeats must be one for each item")
+        total = 0
+        for k in times:
+            if k < 0:
+                raise ValueError("repeats may not be negative")
+            if k > _MAX_ITEMS - total:
+                raise MemoryError("the array would be too long")
+            total += k
+        out = np.empty(total, values.dtype)
+        at = 0
+        for i in range(len(values)):
+            for _ in range(times[i]):
+                out[at] = values[i]
+                at += 1
+        return out
+
+    if isinstance(repeats, types.Array | types.List) and isinstance(repeats.dtype, types.Integer):
+        return repeat_each
+    return None
+
+
+@lower_builtin("array.reshape", types.Array, types.BaseTuple)
+def _reshape(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    shape = sig.args[1]
+    sizes = [
+        context.cast(builder, size, kind, types.int64)
+        for size, kind in zip(cgutils.unpack_tuple(builder, args[1]), shape, strict=True)
+    ]
+    _product(context, builder, sizes, "the shape would be too large")
+    return arrayobj.array_reshape(context, builder, sig, args)
+
+
+@lower_builtin("array.reshape", types.Array, types.VarArg(types.Any))
+def _reshape_by_sizes(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return _reshape(context, builder, *arrayobj.vararg_to_tuple(context, builder, sig, args))
