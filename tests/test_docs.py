@@ -61,6 +61,15 @@ def test_the_commands_of_the_readme_run_in_order(tmp_path):
         assert ran.returncode == 0, f"{command}\n{ran.stderr}"
 
 
+def test_the_recording_that_is_shown_can_be_imported(tmp_path):
+    (shown,) = blocks(ROOT / "docs" / "import.md", "json")
+    file = tmp_path / "mine" / "sums.json"
+    file.parent.mkdir()
+    file.write_text(shown)
+    (folder,) = stores.import_released(file, tmp_path / "stores")
+    assert stores.check(folder).name == "mine/sums"
+
+
 def test_the_tutorial_runs(tmp_path):
     """As a script, to its end; what it writes goes to a folder for temporary files."""
     ran = subprocess.run(

@@ -147,7 +147,7 @@ def test_importing_stores_needs_no_compiler() -> None:
 
 def test_an_existing_store_is_kept_unless_asked(tmp_path: Path) -> None:
     write(toy(), tmp_path / "s")
-    with pytest.raises(StoreError, match="is there already; ask to overwrite"):
+    with pytest.raises(StoreError, match="is there already; give --overwrite"):
         write(toy(width=3), tmp_path / "s")
     assert load(tmp_path / "s").pool.finals.shape == (3, 2)
     write(toy(width=3), tmp_path / "s", overwrite=True)

@@ -86,7 +86,10 @@ def _require_free(path: Path, *, overwrite: bool) -> None:
         if not path.exists():
             return
     if not overwrite:
-        raise StoreError(f"{path} is there already; ask to overwrite it, or write elsewhere")
+        raise StoreError(
+            f"{path} is there already; give --overwrite (overwrite=True) to replace it, or write"
+            " elsewhere"
+        )
     if not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
         raise StoreError(f"{path} is no store (it has no {MANIFEST}), so it is not overwritten")
 
