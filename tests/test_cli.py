@@ -367,7 +367,6 @@ def test_a_controller_that_fails_is_an_error_with_its_place(
     ran = evaluate_few(autotts, simulated, file, "--audit", 0, "--json", path)
     assert (ran.code, ran.out) == (1, "")
     assert f"error: {file}" in ran.err
-    assert "question" in ran.err
     assert message in ran.err
     assert path.read_text() == "of yesterday"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.py", "out.json"]
@@ -466,3 +465,55 @@ def test_only_programs_given_by_path_are_audited(autotts, simulated):
     ran = autotts("audit", "asc", simulated)
     assert ran.code == 1
     assert "only a program given by path is audited" in ran.err
+
+
+# Options that commands share.
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare", "diagnose", "tune", "ablate"])
+def test_json_alone_stands_on_standard_output(autotts, simulated, command):
+    """Every command that evaluates says what its figures are and what made them."""
+    words = {
+        "evaluate": ("-c", "asc"),
+        "compare": (),
+        "diagnose": ("-c", "asc"),
+        "tune": ("-c", "asc", "--trials", 3),
+        "ablate": ("-c", "asc", "--frozen-only"),
+    }[command]
+    first = ("cmc", "asc") if command == "compare" else ()
+    options = ("--draws", "subsets:2", "--max-branches", 4, "--probe-tokens", 7, "--json", "-")
+    ran = autotts(command, *first, simulated, *words, *options)
+    assert ran.code == 0, ran.err
+    made_by = json.loads(ran.out)["made_by"]
+    assert (made_by["max_branches"], made_by["probe_tokens"]) == (4, 7)
+    assert made_by["stores"][0]["digest"] == stores.load(simulated).digest
+    assert made_by["version"] == __version__
+    assert made_by["program_digest"]
+    assert ran.err
+
+
+def test_a_pool_is_told_as_json(autotts, simulated, tmp_path):
+    path = tmp_path / "pool.json"
+    assert autotts("pool", simulated, "--json", path).code == 0
+    told = json.loads(path.read_text())
+    assert told["pools"][0]["summary"][0]["questions"] == len(stores.load(simulated).gold)
+    assert told["made_by"]["stores"][0]["digest"] == stores.load(simulated).digest
+
+
+def test_a_width_that_is_cut_is_told_with_its_reason(autotts, simulated):
+    branches = stores.load(simulated).pool.finals.shape[1]
+    ran = evaluate_few(autotts, simulated, "sc:width=1000", "--max-branches", 4, "--json", "-")
+    assert "sc:width=1000 asks for width = 1000" in ran.err
+    assert "--max-branches 4 holds it back" in ran.err
+    (cut,) = json.loads(ran.out)["cut_widths"]
+    assert (cut["parameter"], cut["asked"], cut["allowed"]) == ("width", 1000, 4)
+    ran = evaluate_few(autotts, simulated, "sc:width=1000")
+    assert f"the store has {branches} branches per question" in ran.err
+    assert "asks for" not in evaluate_few(autotts, simulated, "sc:width=2").err
+
+
+def test_a_bad_program_is_told_of_before_stores_are_read(autotts, save, tmp_path):
+    ran = autotts("evaluate", tmp_path / "no-store", "-c", save("def schedule(beta:\n"))
+    assert ran.code == 1
+    assert "mine.py:1" in ran.err
+    assert "no-store" not in ran.err

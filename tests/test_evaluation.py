@@ -101,7 +101,11 @@ def test_json_has_the_results_and_what_made_them(store, tmp_path):
     evaluation = run(store, "sc:width=3")
     evaluation.write_json(tmp_path / "out.json")
     written = json.loads((tmp_path / "out.json").read_text())
-    assert written == {"results": evaluation.results(), "made_by": evaluation.made_by()}
+    assert written == {
+        "results": evaluation.results(),
+        "made_by": evaluation.made_by(),
+        "cut_widths": [],
+    }
 
 
 # Settings.

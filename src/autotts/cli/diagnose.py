@@ -3,6 +3,7 @@
 import shutil
 import textwrap
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,9 +17,10 @@ from autotts.text import shorten
 if TYPE_CHECKING:
     import polars as pl
 
-    from autotts.evaluation import Experiment, Ran
+    from autotts.evaluation import Execution, Experiment, Ran
     from autotts.evaluation.study.tuning import Tuning
     from autotts.programs import Spec
+    from autotts.replay.driver import How
     from autotts.stores import Store
 
 Place = Annotated[list[Path], typer.Argument(help="Stores, or folders of them; or one run.")]
@@ -37,13 +39,16 @@ _SEARCHED = (
 OneController = Annotated[str, typer.Option("--controller", "-c", help="SPEC of the controller.")]
 
 
+@options.giving_json
+@options.evaluating(draws="reference:20")
 def diagnose(
     place: Place,
     controller: Annotated[
         str | None, typer.Option("--controller", "-c", help="SPEC; not with a run.")
     ] = None,
     round_: Annotated[
-        int | None, typer.Option("--round", min=1, help="Of a run: whose program.")
+        int | None,
+        typer.Option("--round", min=1, help="Diagnose the program of this round (runs only)."),
     ] = None,
     beta: Annotated[str, typer.Option(help="Betas to sweep.")] = "0,0.25,0.5,0.75,1",
     question: Annotated[int | None, typer.Option(min=0, help="This question only.")] = None,
@@ -52,33 +57,32 @@ def diagnose(
     horizon: Annotated[
         int, typer.Option(min=1, help="Intervals or branches further that an episode is let go on.")
     ] = 16,
-    draws: options.Draws = "reference:20",
-    budget: options.Budget = None,
-    probe_tokens: options.ProbeTokens = 0,
-    max_branches: options.MaxBranches = 64,
-    failed: options.Failed = "vote",
-    seed: options.Seed = 0,
     out: Stored = None,
+    *,
+    experiment: "Experiment",
+    execution: "Execution",
+    save: options.Save | None,
 ) -> None:
     """Say what went wrong in a controller's episodes, and what would have happened otherwise."""
-    from autotts import programs
     from autotts.diagnosis import digest, findings
-    from autotts.evaluation import Experiment
+    from autotts.evaluation import Evaluation
     from autotts.reports.frames import FrameTable
 
     options.check_file("--out", out)
     if draw is not None and question is None:
         raise SpecError("--draw needs --question: an episode is a draw of a question")
-    experiment = Experiment(draws, budget, probe_tokens, max_branches, failed, seed)
     if len(place) == 1 and (place[0] / "run.toml").is_file():
-        loaded, spec, experiment = _of_run(place[0], round_, draws)
+        loaded, spec, experiment = _of_run(place[0], round_, experiment.draws)
         more = f"autotts diagnose {place[0]} --round {round_}"
     else:
         spec = _of_stores(place, controller, round_)
         loaded, more = options.load_stores(place), f"autotts diagnose STORE -c {controller}"
-    ran = _run(loaded, spec, beta, experiment, question)
-    options.print_audits(ran)
+    ran = _run(loaded, spec, beta, experiment, execution, question)
     found = findings.findings_of(ran, horizon=horizon)
+    if save is not None:  # before anything is shown, which may fail
+        made_by = Evaluation(ran, experiment, execution).made_by()
+        save({"findings": options.rows(found), "made_by": made_by})
+    options.print_remarks(ran)
     if out is not None:
         options.write_csv(found, out)
     if draw is not None:
@@ -91,7 +95,7 @@ def diagnose(
     else:
         other = None
         if against is not None:
-            theirs = _run(loaded, programs.parse(against), beta, experiment, None)
+            theirs = _run(loaded, options.parse_program(against), beta, experiment, execution, None)
             other = findings.findings_of(theirs, horizon=horizon)
         _print_markdown(digest.digest(found, ran, parent=other, more=more))
 
@@ -110,13 +114,11 @@ def _print_markdown(text: str) -> None:
 
 def _of_stores(place: Sequence[Path], controller: str | None, number: int | None) -> "Spec":
     """The program to diagnose where no run was named."""
-    from autotts import programs
-
     if number is not None:
         raise SpecError(f"--round {number}: {place[0]} is no run (it has no run.toml)")
     if controller is None:
         raise SpecError("diagnose needs -c SPEC, or a run and --round N")
-    return programs.parse(controller)
+    return options.parse_program(controller)
 
 
 def _of_run(folder: Path, number: int | None, draws: str) -> "tuple[list[Store], Spec, Experiment]":
@@ -140,11 +142,12 @@ def _run(
     spec: "Spec",
     beta: str,
     experiment: "Experiment",
+    execution: "Execution",
     question: int | None,
 ) -> "list[Ran]":
     import numpy as np
 
-    from autotts.evaluation import Execution, run_cells
+    from autotts.evaluation import run_cells
 
     pairs = None
     if question is not None:
@@ -155,7 +158,7 @@ def _run(
         pairs = np.stack([np.full(draws, question), np.arange(draws)], axis=1)
     return run_cells(
         stores, spec, options.parse_betas(beta), experiment=experiment,
-        execution=Execution(traces=True), pairs=pairs,
+        execution=replace(execution, traces=True), pairs=pairs,
     )  # fmt: skip
 
 
@@ -171,15 +174,28 @@ def _print_episodes(
         say(show(one, found, question, draw))
 
 
-def pool(stores: options.Stores, seed: options.Seed = 0) -> None:
+@options.giving_json
+def pool(stores: options.Stores, seed: options.Seed = 0, *, save: options.Save | None) -> None:
     """Print what the recordings of stores are like, whatever controller plays on them."""
     from autotts.diagnosis import pools
+    from autotts.evaluation.result import store_record
     from autotts.reports.frames import FrameTable, side
+    from autotts.version import __version__
 
+    loaded = options.load_stores(stores)
+    described = [pools.describe(store, seed=seed) for store in loaded]
+    if save is not None:  # before anything is shown, which may fail
+        tables = [{name: options.rows(frame) for name, frame in of.items()} for of in described]
+        made_by = {
+            "version": __version__,
+            "stores": [store_record(store) for store in loaded],
+            "seed": seed,
+        }
+        save({"pools": tables, "made_by": made_by})
     screen = console()
-    for store in options.load_stores(stores):
+    for store, frames in zip(loaded, described, strict=True):
         say(store.name)
-        for name, frame in pools.describe(store, seed=seed).items():
+        for name, frame in frames.items():
             say(f"\n{name.replace('_', ' ')}")
             if frame.is_empty():
                 say(f"  none: {_NONE[name]}")
@@ -187,32 +203,42 @@ def pool(stores: options.Stores, seed: options.Seed = 0) -> None:
             screen.print(FrameTable(side(frame) if name == "summary" else frame, name))
 
 
+@options.giving_json
+@options.evaluating(draws="subsets:20")
 def tune(
     stores: options.Stores,
     controller: OneController,
     trials: Annotated[int, typer.Option(min=1, help="Settings to try.")] = 500,
-    draws: options.Draws = "subsets:20",
-    seed: options.Seed = 0,
     out: Stored = None,
+    *,
+    experiment: "Experiment",
+    execution: "Execution",
+    save: options.Save | None,
 ) -> None:
     """Search over the constants of a program's schedule; print the frontier and what matters."""
-    from autotts import programs
-    from autotts.evaluation import Experiment
+    from autotts.evaluation.result import made_by
     from autotts.evaluation.study.tuning import tune as search
 
     options.check_file("--out", out)
+    spec = options.parse_program(controller)
+    loaded = options.load_stores(stores)
     with options.progress("settings", trials) as progress:
         found = search(
-            options.load_stores(stores),
-            programs.parse(controller),
+            loaded,
+            spec,
             trials=trials,
-            experiment=Experiment(draws=draws, seed=seed),
-            seed=seed,
+            experiment=experiment,
+            execution=execution,
+            seed=experiment.seed,
             on_batch=lambda count: progress(completed=count),
         )
-    _print_tuning(found)
     if out is not None:
         options.write_csv(found.table, out)
+    if save is not None:  # before anything is shown, which may fail
+        made = made_by(loaded, [spec.source], [found.how], experiment, execution)
+        winner = asdict(found.winner)
+        save({"trials": options.rows(found.table), "winner": winner, "made_by": made})
+    _print_tuning(found)
 
 
 def _print_tuning(found: "Tuning") -> None:
@@ -259,37 +285,51 @@ def _short(tokens: float) -> str:
     return f"{tokens / 1000:.0f}k" if tokens >= 10_000 else f"{tokens:.0f}"
 
 
+@options.giving_json
+@options.evaluating(draws="subsets:20", timeout=60.0)
 def ablate(
     stores: options.Stores,
     controller: OneController,
     beta: Annotated[str, typer.Option(help="Betas to sweep.")] = "0,0.25,0.5,0.75,1",
-    draws: options.Draws = "subsets:20",
     frozen_only: Annotated[
         bool, typer.Option("--frozen-only", help="Parameters only; needs no sandbox.")
     ] = False,
     out: Stored = None,
+    *,
+    experiment: "Experiment",
+    execution: "Execution",
+    save: options.Save | None,
 ) -> None:
     """Take out each parameter and mechanism of a program in turn, on fresh draws."""
     import polars as pl
 
-    from autotts import programs
-    from autotts.evaluation import Experiment
+    from autotts.evaluation.result import made_by
     from autotts.evaluation.study.ablation import SEED
     from autotts.evaluation.study.ablation import ablate as run
     from autotts.reports.frames import FrameTable
 
     options.check_file("--out", out)
+    spec = options.parse_program(controller)
+    loaded = options.load_stores(stores)
+    # Fresh draws: nothing was chosen on them, whatever seed was searched with.
+    experiment = replace(experiment, seed=SEED + experiment.seed)
+    hows: list[How] = []
     with options.progress("variants", None) as progress:
         table = run(
-            options.load_stores(stores),
-            programs.parse(controller),
+            loaded,
+            spec,
             betas=options.parse_betas(beta) or (),
-            experiment=Experiment(draws=draws, seed=SEED),
+            experiment=experiment,
+            execution=execution,
+            on_ran=lambda ran: hows.append(ran.how),
             mechanisms=not frozen_only,
             on_variant=lambda name: progress(description=name),
         )
     if out is not None:
         options.write_csv(table, out)
+    if save is not None:  # before anything is shown, which may fail
+        made = made_by(loaded, [spec.source], hows, experiment, execution)
+        save({"variants": options.rows(table), "made_by": made})
     say("Without each, against the program: accuracy and frontier area (at equal tokens)")
     say("in points, tokens as a share, with 95 % intervals; the most harmful first.")
     for audit in table["audit"].drop_nulls().unique(maintain_order=True).to_list():

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,54 +21,40 @@ if TYPE_CHECKING:
     from autotts.stores import Store
 
 
+@options.giving_json
+@options.evaluating()
 def evaluate(
     stores: options.Stores,
     controller: options.Controllers,
     beta: Annotated[
         str | None, typer.Option(help="Betas to sweep, such as 0,0.5,1; default 0.5.")
     ] = None,
-    draws: options.Draws = "reference:100",
-    budget: options.Budget = None,
-    probe_tokens: options.ProbeTokens = 0,
-    max_branches: options.MaxBranches = 64,
-    failed: options.Failed = "vote",
-    seed: options.Seed = 0,
-    jobs: options.Jobs = None,
-    timeout: Annotated[
-        float, typer.Option(help="Seconds for a program given by path, per store and beta.")
-    ] = 600.0,
-    json: Annotated[Path | None, typer.Option(help="Write results here as JSON.")] = None,
     traces: Annotated[
         Path | None, typer.Option(help="Write every step of every episode here, as Parquet.")
     ] = None,
-    audit: Annotated[
-        int, typer.Option(min=0, help="Episodes of a program by path to replay blind; 0 for none.")
-    ] = 600,
-    unsafe_no_sandbox: options.Unsafe = False,
+    *,
+    experiment: "Experiment",
+    execution: "Execution",
+    save: options.Save | None,
 ) -> None:
     """Evaluate controllers on stores: accuracy with its interval, and tokens."""
-    from autotts import programs
-    from autotts.evaluation import Execution, Experiment, Local
+    from autotts.evaluation import Local
 
-    options.check_file("--json", json)
     options.check_folder("--traces", traces)
     for text in controller:
         if controller.count(text) > 1:
             raise SpecError(f"-c {text}: a controller is named twice")
-    experiment = Experiment(draws, budget, probe_tokens, max_branches, failed, seed)
-    execution = Execution(jobs, timeout, audit, traces is not None, unsafe_no_sandbox)
-    specs = [programs.parse(text) for text in controller]
+    execution = replace(execution, traces=traces is not None)
+    specs = [options.parse_program(text) for text in controller]
     loaded, betas = options.load_stores(stores), options.parse_betas(beta)
     with Local(execution) as driver:
         evaluation = _run(loaded, specs, betas, experiment, execution, driver, traces)
         best = _best(evaluation, driver)
-    if json is not None:  # before anything is shown, which may fail
-        evaluation.write_json(json, winner=best and asdict(best))
+    if save is not None:  # before anything is shown, which may fail
+        save(evaluation.record(winner=best and asdict(best)))
     _print(evaluation)
     if best is not None:
         console().print(best.words)
-    if json is not None:
-        say(f"wrote {json}", err=True)
 
 
 def _run(
@@ -102,7 +88,7 @@ def _print(evaluation: "Evaluation") -> None:
     from autotts.reports.tables import evaluation_table
 
     console().print(evaluation_table(evaluation.results()))
-    options.print_audits(evaluation.ran)
+    options.print_remarks(evaluation.ran)
     for text, how in {ran.spec.text: ran.how for ran in evaluation.ran}.items():
         if how.reason:
             say(f"{text} ran {how.driver}, slower: {how.reason}", err=True)

@@ -2,21 +2,25 @@
 
 import contextlib
 import functools
+import inspect
+import json as json_
+import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from autotts.cli.screen import console
+from autotts.cli.screen import console, say
 from autotts.errors import SpecError
-from autotts.files import whole
+from autotts.files import whole, write_text
 
 if TYPE_CHECKING:
     import polars as pl
 
     from autotts.evaluation import Ran
+    from autotts.programs import Spec
     from autotts.reports.model import OnPart
     from autotts.stores import Store
 
@@ -35,24 +39,183 @@ Controllers = Annotated[
         " reference:path/method.py:CLASS[:...], which runs with your rights.",
     ),
 ]
-Draws = Annotated[str, typer.Option(help="reference:N or subsets:N.")]
-Budget = Annotated[int | None, typer.Option(min=1, help="Tokens an episode may spend.")]
-ProbeTokens = Annotated[int, typer.Option(min=0, help="Tokens that a probe costs.")]
-MaxBranches = Annotated[int, typer.Option(min=1, help="Most branches an episode may open.")]
-Failed = Annotated[str, typer.Option(help="What a failed extraction does: vote or abstain.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of subsets draws and of the bootstrap.")]
+Draws = Annotated[
+    str,
+    typer.Option(
+        help="Branch orders per question: reference:N for the paper's N shuffles, subsets:N for N"
+        " random ones."
+    ),
+]
+Budget = Annotated[
+    int | None,
+    typer.Option(min=1, help="Most tokens that an episode may spend; no limit by default."),
+]
+ProbeTokens = Annotated[int, typer.Option(min=0, help="Tokens that each probe is charged.")]
+MaxBranches = Annotated[int, typer.Option(min=1, help="Most branches that an episode may open.")]
+Failed = Annotated[
+    str,
+    typer.Option(
+        help="How to treat an unreadable answer (ERR): vote counts it as a vote, as the paper does;"
+        " abstain ignores it."
+    ),
+]
+Seed = Annotated[
+    int, typer.Option(min=0, help="Random seed for subsets draws and for bootstrap intervals.")
+]
 Unsafe = Annotated[
     bool,
     typer.Option("--unsafe-no-sandbox", help="Run a program even where no process can be sealed."),
 ]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Threads; all cores by default.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Threads to use; all cores by default.")]
+Timeout = Annotated[
+    float,
+    typer.Option(help="Seconds that a program given by path may take per store and beta."),
+]
+Audit = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="How many episodes of a program given by path are replayed blind as a check; 0 for"
+        " none.",
+    ),
+]
+Json = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write results to this file as JSON; - writes them to standard output, and tables go"
+        " to standard error."
+    ),
+]
+Save = Callable[[Mapping[str, Any]], None]
+"""Writes results where `--json` says."""
+
+Command = Callable[..., None]
+_STANDARD_OUTPUT = Path("-")
 
 
-def print_audits(ran: "Iterable[Ran]") -> None:
-    """Say of every program that is somebody else's what its figures are worth."""
+def evaluating(**defaults: Any) -> Callable[[Command], Command]:
+    """Give a command the options that every evaluation has.
+
+    The command takes `experiment` and `execution` in their place.
+
+    Args:
+        defaults: of options for which the command has its own.
+    """
+    return lambda command: _converted(command, _settings, {"experiment", "execution"}, defaults)
+
+
+def giving_json(command: Command) -> Command:
+    """Give a command `--json`; it takes `save` in its place, None where the option is not given."""
+    return _converted(command, _saving, {"save"}, {})
+
+
+def _converted(
+    command: Command,
+    convert: Callable[..., contextlib.AbstractContextManager[dict[str, Any]]],
+    converted: Collection[str],
+    defaults: Mapping[str, Any],
+) -> Command:
+    """The command with the parameters of `convert` in place of those that it makes of them."""
+    own = inspect.signature(command).parameters.values()
+    shared = inspect.signature(convert).parameters.values()
+    parameters = [
+        *(p.replace(kind=p.KEYWORD_ONLY) for p in own if p.name not in converted),
+        *(p.replace(kind=p.KEYWORD_ONLY, default=defaults.get(p.name, p.default)) for p in shared),
+    ]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        options = {p.name: given.pop(p.name) for p in shared}
+        with convert(**options) as made:
+            command(**given, **made)
+
+    # Typer reads these, and no others.
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+@contextlib.contextmanager
+def _settings(
+    draws: Draws = "reference:100",
+    budget: Budget = None,
+    probe_tokens: ProbeTokens = 0,
+    max_branches: MaxBranches = 64,
+    failed: Failed = "vote",
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    timeout: Timeout = 600.0,
+    audit: Audit = 600,
+    unsafe_no_sandbox: Unsafe = False,
+) -> Iterator[dict[str, Any]]:
+    from autotts.evaluation import Execution, Experiment
+
+    yield {
+        "experiment": Experiment(draws, budget, probe_tokens, max_branches, failed, seed),
+        "execution": Execution(jobs, timeout, audit, unsafe=unsafe_no_sandbox),
+    }
+
+
+@contextlib.contextmanager
+def _saving(json: Json = None) -> Iterator[dict[str, Any]]:
+    if json is None:
+        yield {"save": None}
+    elif json == _STANDARD_OUTPUT:
+        results = sys.stdout
+        with contextlib.redirect_stdout(sys.stderr):
+            yield {"save": lambda content: _write_line(results, content)}
+    else:
+        check_file("--json", json)
+        yield {"save": lambda content: write_text(json, _as_json(content))}
+        say(f"wrote {json}", err=True)
+
+
+def _write_line(results: TextIO, content: Mapping[str, Any]) -> None:
+    results.write(_as_json(content))
+    results.flush()
+
+
+def _as_json(content: Mapping[str, Any]) -> str:
+    return json_.dumps(content, indent=1) + "\n"
+
+
+def rows(frame: "pl.DataFrame") -> list[dict[str, Any]]:
+    """The rows of a table for JSON, which has no nan."""
+    import polars.selectors as cs
+
+    return frame.with_columns(cs.float().fill_nan(None)).to_dicts()
+
+
+def parse_program(text: str) -> "Spec":
+    """Read a SPEC, and check a program given by path before anything is set up to run it.
+
+    Raises:
+        SpecError: the text names no program.
+        ProgramError: the program breaks the rules for programs; the message says where.
+    """
+    from autotts import programs
+    from autotts.programs.language import check_source
+
+    spec = programs.parse(text)
+    if not spec.source.trusted and not spec.entry:
+        check_source(spec.source.text, spec.source.path)
+    return spec
+
+
+def print_remarks(ran: "Sequence[Ran]") -> None:
+    """Say what a reader of the figures must know: audits, widths that were cut, what was printed.
+
+    What audits say stands with the figures; the rest goes to standard error.
+    """
+    from autotts.evaluation.result import cut_widths
+
     for text, how in {one.spec.text: one.how for one in ran}.items():
         if how.words:
             console().print(f"{text} was {how.words}")
+    for cut in cut_widths(ran):
+        say(cut.words, err=True)
+    for text, printed in {one.spec.text: one.how.printed for one in ran if one.how.printed}.items():
+        say(f"{text} printed:\n{printed.rstrip()}", err=True)
 
 
 def check_file(option: str, path: Path | None) -> None:

@@ -1,12 +1,17 @@
 """`autotts report`, `view`, `plot` and `compare`: results that a person can look at."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from autotts.cli import options
 from autotts.cli.screen import console, say
+
+if TYPE_CHECKING:
+    from autotts.evaluation import Execution, Experiment
+    from autotts.evaluation.study.comparison import Comparison
 
 Target = Annotated[
     Path, typer.Argument(help="A run's folder, or a file of `autotts evaluate --json`.")
@@ -111,6 +116,8 @@ def plot(
         say(f"wrote {path}")
 
 
+@options.giving_json
+@options.evaluating()
 def compare(
     a: Annotated[str, typer.Argument(help="SPEC of one controller.")],
     b: Annotated[str, typer.Argument(help="SPEC of the other.")],
@@ -119,26 +126,39 @@ def compare(
     beta: Annotated[
         str, typer.Option(help="Betas to sweep.")
     ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
-    draws: options.Draws = "reference:100",
-    failed: options.Failed = "vote",
-    seed: options.Seed = 0,
-    jobs: options.Jobs = None,
+    *,
+    experiment: "Experiment",
+    execution: "Execution",
+    save: options.Save | None,
 ) -> None:
     """Compare two controllers at equal tokens and at equal accuracy, question by question."""
-    from autotts.evaluation import Execution, Experiment
     from autotts.evaluation.study.comparison import compare as run
     from autotts.reports.tables import acceptance_line, comparison_table, saving_table
 
+    for text in (a, b):
+        options.parse_program(text)
     found = run(
         a, b, options.named_stores(stores, stores_option), betas=options.parse_betas(beta) or (),
-        experiment=Experiment(draws, failed=failed, seed=seed), execution=Execution(jobs),
+        experiment=experiment, execution=execution,
     )  # fmt: skip
+    if save is not None:  # before anything is shown, which may fail
+        save(_record(found))
     screen = console()
     screen.print(comparison_table(found.at_tokens, a=a, b=b, reference="SC@64"))
     screen.print()
     screen.print(saving_table(found.at_accuracy, a=a, b=b))
     screen.print()
     screen.print(acceptance_line(found.area))
-    options.print_audits(found.evaluation.ran)
+    options.print_remarks(found.evaluation.ran)
     if found.winner is not None:
         screen.print(found.winner.words)
+
+
+def _record(found: "Comparison") -> dict[str, Any]:
+    """A comparison for JSON; accuracies and areas are shares in [0, 1]."""
+    return found.evaluation.record(
+        at_tokens=options.rows(found.at_tokens),
+        at_accuracy=options.rows(found.at_accuracy),
+        area=asdict(found.area),
+        winner=found.winner and asdict(found.winner),
+    )

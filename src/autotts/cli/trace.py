@@ -5,6 +5,7 @@ It names the answers, the true one too. What an explorer may see of an episode i
 """
 
 import textwrap
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,24 +18,21 @@ from autotts.text import letters
 if TYPE_CHECKING:
     import polars as pl
 
-    from autotts.evaluation import Ran
+    from autotts.evaluation import Execution, Experiment, Ran
 
 WIDTH = 80
 _INTERVALS = 40  # of a branch on a line, which leaves room for how it ended
 
 
+@options.evaluating(audit=1)
 def trace(
     store: options.Stores,
     controller: options.Controllers,
     question: Annotated[int, typer.Option(min=0, help="Which question, from 0.")],
     draw: Annotated[int, typer.Option(min=0, help="Which draw, from 0.")] = 0,
-    draws: options.Draws = "reference:100",
-    budget: options.Budget = None,
-    probe_tokens: options.ProbeTokens = 0,
-    max_branches: options.MaxBranches = 64,
-    failed: options.Failed = "vote",
-    seed: options.Seed = 0,
-    unsafe_no_sandbox: options.Unsafe = False,
+    *,
+    experiment: "Experiment",
+    execution: "Execution",
 ) -> None:
     """Print one episode for a person: branches by depth, rounds, decision and true answer.
 
@@ -43,7 +41,7 @@ def trace(
     import numpy as np
 
     from autotts import programs
-    from autotts.evaluation import Execution, Experiment, run_cells
+    from autotts.evaluation import run_cells
 
     loaded = options.load_stores(store)
     if len(loaded) != 1 or len(controller) != 1:
@@ -52,16 +50,15 @@ def trace(
             f"trace shows one episode, so it needs one store and one -c; got {names} and"
             f" {', '.join(controller)}"
         )
-    experiment = Experiment(draws, budget, probe_tokens, max_branches, failed, seed)
     questions, n_draws, _ = experiment.task(loaded[0]).orders.shape
     if question >= questions or draw >= n_draws:
         raise SpecError(
             f"question {question}, draw {draw}: the store has questions 0 to {questions - 1} and"
-            f" {draws} has draws 0 to {n_draws - 1}"
+            f" {experiment.draws} has draws 0 to {n_draws - 1}"
         )
     (ran,) = run_cells(
         loaded, programs.parse(controller[0]), experiment=experiment,
-        execution=Execution(traces=True, audit=1, unsafe=unsafe_no_sandbox),
+        execution=replace(execution, traces=True),
         pairs=np.array([[question, draw]]),
     )  # fmt: skip
     say("\n".join(describe(ran)))

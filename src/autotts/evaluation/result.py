@@ -3,8 +3,8 @@
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,16 @@ from autotts.evaluation import statistics
 from autotts.evaluation.frontiers import Curve, curve
 from autotts.evaluation.settings import Execution, Experiment
 from autotts.files import write_text
-from autotts.replay.driver import Ran
-from autotts.stores import StoreKey
+from autotts.programs import Source
+from autotts.replay.driver import How, Ran
+from autotts.stores import Store, StoreKey
 from autotts.version import __version__
 
 MEANS = ("tokens", "sequential_tokens", "probe_tokens", "width", "rounds", "overrun")
 """Columns of an episode beside its identity and whether it was right."""
+
+WIDTHS = frozenset({"width", "max_branches"})
+"""Parameters that are a number of branches to open."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -89,34 +93,96 @@ class Evaluation:
         """What someone needs to make the same results again."""
         stores = {id(one.store): one.store for one in self.ran}.values()
         sources = {one.spec.source.path: one.spec.source for one in self.ran}.values()
-        digests = "".join(sorted(source.digest for source in sources))
-        return {
-            "version": __version__,
-            "numpy": np.__version__,
-            "numba": importlib.metadata.version("numba"),
-            "stores": [
-                {
-                    "model": store.model,
-                    "dataset": store.dataset,
-                    "digest": store.digest,
-                    "billing": store.pool.billing,
-                    "interval_tokens": store.pool.interval,
-                }
-                for store in stores
-            ],
-            **self.experiment.record(),
-            "audit": self.execution.audit,
-            "billing": sorted({store.pool.billing for store in stores}),
-            "programs": {source.name: source.digest for source in sources},
-            "program_digest": hashlib.sha256(digests.encode()).hexdigest(),
-            "drivers": sorted({one.how.driver for one in self.ran}),
-            "tiers": sorted({one.how.tier for one in self.ran if one.how.tier}),
-        }
+        hows = [one.how for one in self.ran]
+        return made_by([*stores], [*sources], hows, self.experiment, self.execution)
+
+    def record(self, **more: Any) -> dict[str, Any]:
+        """Results, widths that were cut, what made them, and more fields if given, for JSON."""
+        cut = [asdict(one) for one in cut_widths(self.ran)]
+        return {"results": self.results(), "cut_widths": cut, "made_by": self.made_by(), **more}
 
     def write_json(self, path: Path, **more: Any) -> None:
-        """Write results, what made them, and more fields if given; whole or not at all."""
-        content = {"results": self.results(), "made_by": self.made_by(), **more}
-        write_text(path, json.dumps(content, indent=1) + "\n")
+        """Write what `record` gives; whole or not at all."""
+        write_text(path, json.dumps(self.record(**more), indent=1) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class CutWidth:
+    """A parameter that asks for more branches than an episode may open.
+
+    asked: the largest value that the parameter took.
+    allowed: the most branches that an episode could open, for `--max-branches` or for the store.
+    """
+
+    controller: str
+    store: str
+    parameter: str
+    asked: float
+    allowed: int
+    recorded: int
+
+    @property
+    def words(self) -> str:
+        """The cut in a sentence that says what holds the program back."""
+        why = (
+            f"the store has {self.recorded} branches per question"
+            if self.allowed == self.recorded
+            else f"--max-branches {self.allowed} holds it back"
+        )
+        return (
+            f"{self.controller} asks for {self.parameter} = {self.asked:g} on {self.store}, and"
+            f" episodes opened at most {self.allowed} branches: {why}"
+        )
+
+
+def cut_widths(ran: Iterable[Ran]) -> list[CutWidth]:
+    """Where a controller's width was cut, each controller, store and parameter once.
+
+    Only parameters that are called as the field calls a width are known to be one.
+    """
+    found: dict[tuple[str, str, str], CutWidth] = {}
+    for one in ran:
+        for name in WIDTHS & one.parameters.keys():
+            asked, allowed = one.parameters[name], one.task.ceiling
+            key = one.spec.text, one.store.name, name
+            if asked > allowed and (key not in found or asked > found[key].asked):
+                found[key] = CutWidth(*key, asked, allowed, one.store.pool.finals.shape[1])
+    return list(found.values())
+
+
+def made_by(
+    stores: Sequence[Store],
+    sources: Sequence[Source],
+    hows: Sequence[How],
+    experiment: Experiment,
+    execution: Execution,
+) -> dict[str, Any]:
+    """What someone needs to make the same results again."""
+    digests = "".join(sorted(source.digest for source in sources))
+    return {
+        "version": __version__,
+        "numpy": np.__version__,
+        "numba": importlib.metadata.version("numba"),
+        "stores": [store_record(store) for store in stores],
+        **experiment.record(),
+        "audit": execution.audit,
+        "billing": sorted({store.pool.billing for store in stores}),
+        "programs": {source.name: source.digest for source in sources},
+        "program_digest": hashlib.sha256(digests.encode()).hexdigest(),
+        "drivers": sorted({how.driver for how in hows}),
+        "tiers": sorted({how.tier for how in hows if how.tier}),
+    }
+
+
+def store_record(store: Store) -> dict[str, Any]:
+    """What a store is known by in results."""
+    return {
+        "model": store.model,
+        "dataset": store.dataset,
+        "digest": store.digest,
+        "billing": store.pool.billing,
+        "interval_tokens": store.pool.interval,
+    }
 
 
 def episode_frame(ran: Ran) -> pl.DataFrame:

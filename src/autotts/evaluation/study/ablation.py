@@ -25,7 +25,7 @@ from autotts.evaluation.run import opened, run_cells
 from autotts.evaluation.settings import Execution, Experiment
 from autotts.evaluation.statistics import FloatArray
 from autotts.programs import DEFAULT_BETA, AnyController, Source, Spec, as_spec
-from autotts.replay.driver import Driver, Ran
+from autotts.replay.driver import Driver, OnRan, Ran
 from autotts.stores import AnyStores, gather
 from autotts.text import shorten
 
@@ -60,6 +60,7 @@ def ablate(
     mechanisms: bool = True,
     rng: np.random.Generator | None = None,
     on_variant: Callable[[str], None] | None = None,
+    on_ran: OnRan | None = None,
 ) -> pl.DataFrame:
     """What taking out each parameter and mechanism of a program does.
 
@@ -73,6 +74,7 @@ def ablate(
         mechanisms: whether to take out mechanisms too, which needs the sandbox.
         rng: of the bootstrap.
         on_variant: called with each variant's name before it runs.
+        on_ran: called with what came out of each cell, of the program and of its variants.
 
     Returns:
         A row per variant, the most harmful to leave out first: variant, kind ("frozen" or
@@ -94,7 +96,13 @@ def ablate(
     rows = []
     with opened(driver, execution) as chosen:
         base = run_cells(
-            loaded, spec, betas, experiment=experiment, execution=execution, driver=chosen
+            loaded,
+            spec,
+            betas,
+            experiment=experiment,
+            execution=execution,
+            driver=chosen,
+            on_ran=on_ran,
         )
         for kind, variant in _variants(spec, base, mechanisms):
             if on_variant:
@@ -103,7 +111,7 @@ def ablate(
             try:
                 ran = run_cells(
                     loaded, variant.spec, betas,
-                    experiment=experiment, execution=allowed, driver=chosen,
+                    experiment=experiment, execution=allowed, driver=chosen, on_ran=on_ran,
                 )  # fmt: skip
             except (ControllerError, ProgramError) as error:
                 rows.append({**row, "failure": str(error).splitlines()[0]})
