@@ -367,6 +367,7 @@ def test_a_controller_that_fails_is_an_error_with_its_place(
     ran = evaluate_few(autotts, simulated, file, "--audit", 0, "--json", path)
     assert (ran.code, ran.out) == (1, "")
     assert f"error: {file}" in ran.err
+    assert "question" in ran.err
     assert message in ran.err
     assert path.read_text() == "of yesterday"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.py", "out.json"]
