@@ -47,7 +47,8 @@ def whole(answer, tokens=1_200, probes=3):
 def test_all_controllers_are_there():
     assert NAMES == [
         "asc", "budget-forcing", "certaindex", "cmc", "dgcc", "es-cot", "esc", "ibc", "margin",
-        "parallel-probe", "race-beta", "sac", "sc", "sc-sac", "scr", "sdgv", "short-mk",
+        "parallel-probe", "race-beta", "race-prune", "sac", "sc", "sc-sac", "scr", "sdgv",
+        "short-mk",
     ]  # fmt: skip
 
 
@@ -157,6 +158,21 @@ def test_race_beta_needs_three_finishers():
     pool = [whole("a", 500 * n, n) for n in range(1, 9)]
     env, outcome = solve("race-beta", pool, named={"width": 8, "threshold": 0.5})
     assert (env.n_finished, outcome.answer) == (3, "a")
+
+
+def test_race_prune_gives_up_who_disagrees_for_long_and_keeps_two():
+    """The first to finish says "a"; of three that say "b" one is given up, when patience ends."""
+    pool = [whole("a", 500, 1), *[whole("b", 5_000, 10)] * 3]
+    env, outcome = solve("race-prune", pool, named={"width": 4, "patience": 3, "margin": 4})
+    assert env.pruned.tolist() == [False, True, False, False]
+    assert env.depth[1] == 4  # it finished, and so outvoted them, in the second round
+    assert (outcome.answer, env.n_finished) == ("b", 3)
+
+
+def test_race_prune_stops_at_its_margin():
+    pool = [whole("a", 500 * n, n) for n in range(1, 9)]
+    env, outcome = solve("race-prune", pool, named={"width": 8, "margin": 5})
+    assert (env.n_finished, outcome.answer) == (5, "a")
 
 
 def test_sac_counts_its_first_probe():
