@@ -15,13 +15,13 @@ def store_of(pool: Pool, *, dataset: str = "toy") -> Store:
     )  # fmt: skip
     answers = tuple(tuple(map(str, range(count))) for count in pool.n_codes.tolist())
     texts = tuple(f"Question {q}?" for q in range(questions))
-    return Store(None, manifest, pool, np.zeros(questions, np.int16), answers, texts)
+    return Store(None, manifest, pool, np.zeros(questions, np.int32), answers, texts)
 
 
 def one_draw(store: Store, **rules) -> Task:
     """One episode of each question, with the branches in the order of the store."""
     questions, width = store.pool.finals.shape
-    orders = np.tile(np.arange(width, dtype=np.int16), (questions, 1, 1))
+    orders = np.tile(np.arange(width, dtype=np.int32), (questions, 1, 1))
     pairs = np.stack([np.arange(questions), np.zeros(questions, np.int64)], axis=1)
     return Task(store, orders, pairs, **rules)
 

@@ -20,17 +20,17 @@ from bare_pools import one_draw, store_of
 def make_pool(billing, lengths, rests, interval=100):
     """A pool of one question: branch i has `lengths[i]` intervals and ends on answer i % 3."""
     n, deepest = len(lengths), max(lengths)
-    probes = np.full((1, n, deepest), -1, np.int16)
+    probes = np.full((1, n, deepest), -1, np.int32)
     for i, length in enumerate(lengths):
         probes[0, i, :length] = [(i + k) % 3 for k in range(length)]
     totals = [interval * (length - 1) + rest for length, rest in zip(lengths, rests, strict=True)]
     return Pool(
         probes=probes,
-        lengths=np.array([lengths], np.int16),
+        lengths=np.array([lengths], np.int32),
         tokens=np.array([totals], np.int32),
-        finals=np.array([[i % 3 for i in range(n)]], np.int16),
-        failed=np.array([2], np.int16),
-        n_codes=np.array([4], np.int16),
+        finals=np.array([[i % 3 for i in range(n)]], np.int32),
+        failed=np.array([2], np.int32),
+        n_codes=np.array([4], np.int32),
         interval=interval,
         billing=billing,
     )

@@ -30,7 +30,7 @@ def test_a_draw_names_no_branch_twice(spec, questions, branches, data):
     ceiling = data.draw(st.integers(1, branches))
     orders = draws.orders(spec, questions=questions, branches=branches, ceiling=ceiling)
     assert orders.shape == (questions, 3, ceiling)
-    assert orders.dtype == np.int16
+    assert orders.dtype == np.int32
     assert orders.flags.c_contiguous
     ascending = np.sort(orders, axis=-1)
     assert (np.diff(ascending) > 0).all()

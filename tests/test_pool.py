@@ -33,7 +33,7 @@ def test_a_state_is_pointed_at_the_question_and_the_draw(abstain):
     [
         ({"totals": None}, "a pool has"),
         ({"totals": np.zeros((6, 24), np.int64)}, "totals must be contiguous int32, got int64"),
-        ({"finals": np.zeros((24, 6), np.int16).T}, "finals must be contiguous int16"),
+        ({"finals": np.zeros((24, 6), np.int32).T}, "finals must be contiguous int32"),
     ],
 )
 def test_other_columns_are_refused(change, message):

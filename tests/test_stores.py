@@ -93,7 +93,7 @@ def test_a_store_comes_back_from_the_disk_as_it_was(
     assert back.path == written.path == folder
     for name in ("probes", "lengths", "tokens", "finals", "failed", "n_codes"):
         array = getattr(back.pool, name)
-        assert array.dtype == (np.int32 if name == "tokens" else np.int16)
+        assert array.dtype == np.int32
         assert array.flags.c_contiguous
         assert array.flags.writeable  # compiled code tells read-only arrays from others
 
@@ -320,12 +320,12 @@ def test_check_finds_codes_out_of_order(tmp_path: Path) -> None:
     store = toy()
     swapped = replace(
         store.pool,
-        probes=np.where(store.pool.probes == -1, -1, 1 - store.pool.probes).astype(np.int16),
-        finals=(1 - store.pool.finals).astype(np.int16),
-        failed=(1 - store.pool.failed).astype(np.int16),
+        probes=np.where(store.pool.probes == -1, -1, 1 - store.pool.probes).astype(np.int32),
+        finals=(1 - store.pool.finals).astype(np.int32),
+        failed=(1 - store.pool.failed).astype(np.int32),
     )
     flipped = tuple(strings[::-1] for strings in store.answers)
-    gold = (1 - store.gold).astype(np.int16)
+    gold = (1 - store.gold).astype(np.int32)
     digest = content_digest(header_of(store.manifest), swapped, gold, flipped, store.texts)
     manifest = store.manifest.model_copy(update={"digest": digest})
     write(Store(None, manifest, swapped, gold, flipped, store.texts), tmp_path / "s")

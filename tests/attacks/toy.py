@@ -34,12 +34,12 @@ def make_pool(
 ) -> Pool:  # fmt: skip
     """Random branches: answers that settle on the branch's last one."""
     rng = np.random.default_rng(seed)
-    lengths = rng.integers(1, depth + 1, (questions, branches)).astype(np.int16)
-    finals = rng.integers(0, codes, (questions, branches)).astype(np.int16)
-    guesses = rng.integers(0, codes, (questions, branches, depth)).astype(np.int16)
+    lengths = rng.integers(1, depth + 1, (questions, branches)).astype(np.int32)
+    finals = rng.integers(0, codes, (questions, branches)).astype(np.int32)
+    guesses = rng.integers(0, codes, (questions, branches, depth)).astype(np.int32)
     settled = rng.random(guesses.shape) < np.arange(depth) / depth
     probes = np.where(settled, finals[:, :, None], guesses)
-    probes = np.where(np.arange(depth) < lengths[:, :, None], probes, -1).astype(np.int16)
+    probes = np.where(np.arange(depth) < lengths[:, :, None], probes, -1).astype(np.int32)
     rest = rng.integers(1, interval + 1, lengths.shape)
     last = lengths - (billing == "exact")
     return Pool(
@@ -47,8 +47,8 @@ def make_pool(
         lengths=lengths,
         tokens=(last * interval + rest).astype(np.int32),
         finals=finals,
-        failed=np.full(questions, codes - 1, np.int16),
-        n_codes=np.full(questions, codes, np.int16),
+        failed=np.full(questions, codes - 1, np.int32),
+        n_codes=np.full(questions, codes, np.int32),
         interval=interval,
         billing=billing,  # type: ignore[arg-type]
     )

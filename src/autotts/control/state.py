@@ -28,7 +28,7 @@ SCALARS = (
 
 ARRAYS = {
     # The question's pool: by trajectory, and `probes` by trajectory and interval.
-    "order": "int16", "probes": "int16", "lengths": "int16", "totals": "int32", "finals": "int16",
+    "order": "int32", "probes": "int32", "lengths": "int32", "totals": "int32", "finals": "int32",
     # By branch. `decoded` leaves out probe tokens; `probed` is the last depth probed.
     "depth": "int64", "tokens": "int64", "decoded": "int64", "probed": "int64", "answer": "int64",
     "finished": "bool", "pruned": "bool", "seen": "int64", "finish_order": "int64",

@@ -459,7 +459,7 @@ def own_digest() -> str:
 POOL = tuple(
     types.Array(getattr(types, dtype), dimensions, "C", readonly=True)
     for dtype, dimensions in (
-        ("int16", 3), ("int16", 3), ("int16", 2), ("int32", 2), ("int16", 2),
+        ("int32", 3), ("int32", 3), ("int32", 2), ("int32", 2), ("int32", 2),
     )
 )  # fmt: skip
 """Types of orders, probes, lengths, totals and finals."""

@@ -282,9 +282,9 @@ def _compiled() -> Any:
     """`_walk`, compiled."""
     ints = types.Array(types.int64, 1, "C", readonly=True)
     table = types.Array(types.int64, 2, "C", readonly=True)
-    short = [types.Array(types.int16, dimensions, "C", readonly=True) for dimensions in (3, 3, 2)]
+    pool = [types.Array(types.int32, dimensions, "C", readonly=True) for dimensions in (3, 3, 2)]
     signature = types.void(
-        table, table, ints, ints, ints, *short, ints, types.int64[:, ::1], types.int64[::1],
+        table, table, ints, ints, ints, *pool, ints, types.int64[:, ::1], types.int64[::1],
         types.int64[:, :, ::1], types.int64[:, :, ::1],
     )  # fmt: skip
     digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()

@@ -290,7 +290,7 @@ def _features(pool: Pool, depth: int) -> dict[str, NDArray[np.generic]]:
     }
 
 
-def _agreement(latest: NDArray[np.int16]) -> Ints:
+def _agreement(latest: NDArray[np.int32]) -> Ints:
     """`[Q, N]` how many branches of the question have the same latest answer."""
     counts = [np.bincount(codes)[codes] for codes in latest]
     return np.stack(counts).astype(np.int64)

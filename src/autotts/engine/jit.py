@@ -62,7 +62,7 @@ FIELDS = {name: at for at, name in enumerate(_NAMES)}
 """Word of the header in which each scalar, or `NAME_address` of an array, lies."""
 
 COLUMNS = {
-    "orders": "int16", "probes": "int16", "lengths": "int16", "totals": "int32", "finals": "int16",
+    "orders": "int32", "probes": "int32", "lengths": "int32", "totals": "int32", "finals": "int32",
     "failed": "int64",
 }  # fmt: skip
 """Columns of a pool, question by question; see `engine.pool`."""

@@ -3,8 +3,8 @@
     header, one int64 a word (`jit.POOL_FIELDS`)
     +---------------------------------------------+
     | draw_stride   bytes from one draw to the next |
-    | orders_address   orders_stride  ------------+---> int16 [Q, D, W]
-    | probes_address   probes_stride  ------------+---> int16 [Q, N, K]
+    | orders_address   orders_stride  ------------+---> int32 [Q, D, W]
+    | probes_address   probes_stride  ------------+---> int32 [Q, N, K]
     | ...              bytes from one question on   |
     +---------------------------------------------+
 
@@ -29,8 +29,8 @@ class PoolHeader:
         """
         Args:
             columns: by the names of `jit.COLUMNS`, a question a row:
-                orders `[Q, D, W]` int16, probes `[Q, N, K]` int16, lengths `[Q, N]` int16,
-                totals `[Q, N]` int32, finals `[Q, N]` int16, failed `[Q]` int64, -1 for none.
+                orders `[Q, D, W]` int32, probes `[Q, N, K]` int32, lengths `[Q, N]` int32,
+                totals `[Q, N]` int32, finals `[Q, N]` int32, failed `[Q]` int64, -1 for none.
 
         Raises:
             TypeError: a column is missing, of another type, or not contiguous.

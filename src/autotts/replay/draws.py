@@ -22,7 +22,7 @@ def orders(spec: str, *, questions: int, branches: int, ceiling: int, seed: int 
         seed: of `subsets`; `reference` has its own.
 
     Returns:
-        `[questions, D, ceiling]` int16: trajectories in the order in which they are opened.
+        `[questions, D, ceiling]` int32: trajectories in the order in which they are opened.
 
     Raises:
         SpecError: the SPEC is not one of these.
@@ -36,18 +36,18 @@ def orders(spec: str, *, questions: int, branches: int, ceiling: int, seed: int 
     if kind == "reference":
         shuffled = _reference(draws, branches)[:, :ceiling]
         return np.ascontiguousarray(
-            np.broadcast_to(shuffled, (questions, draws, ceiling)), np.int16
+            np.broadcast_to(shuffled, (questions, draws, ceiling)), np.int32
         )
     rng = np.random.default_rng(seed)
-    everyone = np.broadcast_to(np.arange(branches, dtype=np.int16), (questions * draws, branches))
+    everyone = np.broadcast_to(np.arange(branches, dtype=np.int32), (questions * draws, branches))
     subsets = rng.permuted(everyone, axis=1)[:, :ceiling]
     return np.ascontiguousarray(subsets.reshape(questions, draws, ceiling))
 
 
 @functools.lru_cache(maxsize=8)
 def _reference(draws: int, branches: int) -> np.ndarray:
-    """`[draws, branches]` int16, as `random.Random(s)` shuffles them for s in 0..draws-1."""
-    shuffled = np.empty((draws, branches), np.int16)
+    """`[draws, branches]` int32, as `random.Random(s)` shuffles them for s in 0..draws-1."""
+    shuffled = np.empty((draws, branches), np.int32)
     for s in range(draws):
         order = list(range(branches))
         random.Random(s).shuffle(order)

@@ -27,7 +27,7 @@ class Rules:
 class Task:
     """Episodes over a store, whatever program plays them.
 
-    orders: `[Q, D, W]` int16: branches in the order an episode gets them; it may open W of them.
+    orders: `[Q, D, W]` int32: branches in the order an episode gets them; it may open W of them.
     pairs: `[E, 2]` int64: (question, draw) of each episode.
     """
 

@@ -48,12 +48,12 @@ def trace_frame(task: Task, steps: np.ndarray, source: str) -> pl.DataFrame:
     names = note_names(source)
     frame = pl.DataFrame(
         {
-            "question": question.astype(np.int16),
+            "question": question.astype(np.int32),
             "draw": draw.astype(np.int32),
             "round": round_.astype(np.int32),
             "action": kind.astype(np.uint8),
-            "branch": branch.astype(np.int16),
-            "depth": depth.astype(np.int16),
+            "branch": branch.astype(np.int32),
+            "depth": depth.astype(np.int32),
             "answer": answer,
             "tokens": np.where(is_note, 0, tokens).astype(np.int32),
             "note": np.where(is_note, code, -1),

@@ -303,8 +303,8 @@ def _assemble(
             f" {MOST_CODES:,} a branch and {_MOST_CELLS:,} in all fit into memory"
         )
     _require_short_text(questions)
-    probes = np.full((*shape, int(lengths.max())), -1, np.int16)
-    lengths = lengths.astype(np.int16).reshape(shape)
+    probes = np.full((*shape, int(lengths.max())), -1, np.int32)
+    lengths = lengths.astype(np.int32).reshape(shape)
     inside = np.arange(probes.shape[2]) < lengths[:, :, None]
     probes[inside] = branches["probes"].explode(empty_as_null=False).to_numpy()
     answers = tuple(tuple(strings) for strings in questions["answers"].to_list())
@@ -312,9 +312,9 @@ def _assemble(
         probes=probes,
         lengths=lengths,
         tokens=branches["tokens"].to_numpy(writable=True).reshape(shape),
-        finals=branches["final"].to_numpy(writable=True).reshape(shape),
+        finals=branches["final"].to_numpy().astype(np.int32).reshape(shape),
         failed=failed_codes(answers, manifest.failed_answer),
-        n_codes=np.array([len(a) for a in answers], np.int16),
+        n_codes=np.array([len(a) for a in answers], np.int32),
         interval=manifest.interval_tokens,
         billing=manifest.billing,
     )
@@ -322,5 +322,5 @@ def _assemble(
     for q, (answer, strings) in enumerate(zip(gold, answers, strict=True)):
         if answer not in strings:
             raise StoreError(f"{QUESTIONS}: question {q}: gold {answer!r} is not in its answers")
-    codes = np.array([a.index(answer) for a, answer in zip(answers, gold, strict=True)], np.int16)
+    codes = np.array([a.index(answer) for a, answer in zip(answers, gold, strict=True)], np.int32)
     return Store(folder, manifest, pool, codes, answers, tuple(questions["question"].to_list()))

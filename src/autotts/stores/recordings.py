@@ -62,11 +62,11 @@ def build(
     probes, finals, gold, answers = _coded(recordings)
     pool = Pool(
         probes=probes,
-        lengths=np.array([[len(b.probes) for b in r.branches] for r in recordings], np.int16),
+        lengths=np.array([[len(b.probes) for b in r.branches] for r in recordings], np.int32),
         tokens=np.array([[b.tokens for b in r.branches] for r in recordings], np.int32),
         finals=finals,
         failed=failed_codes(answers, failed_answer),
-        n_codes=np.array([len(a) for a in answers], np.int16),
+        n_codes=np.array([len(a) for a in answers], np.int32),
         interval=interval_tokens,
         billing=billing,
     )
@@ -97,14 +97,14 @@ def _coded(
     """Answers as codes, numbered in each question as they first occur.
 
     Returns:
-        int16 probes `[Q, N, K]`, -1 past a branch's end, finals `[Q, N]` and gold `[Q]`; and each
+        int32 probes `[Q, N, K]`, -1 past a branch's end, finals `[Q, N]` and gold `[Q]`; and each
         question's answers by code.
     """
     questions, branches = len(recordings), len(recordings[0].branches)
     depth = max(len(b.probes) for r in recordings for b in r.branches)
-    probes = np.full((questions, branches, depth), -1, np.int16)
-    finals = np.empty((questions, branches), np.int16)
-    gold = np.empty(questions, np.int16)
+    probes = np.full((questions, branches, depth), -1, np.int32)
+    finals = np.empty((questions, branches), np.int32)
+    gold = np.empty(questions, np.int32)
     answers: list[tuple[str, ...]] = []
     for q, recording in enumerate(recordings):
         codes: dict[str, int] = {}
@@ -118,8 +118,8 @@ def _coded(
 
 
 def failed_codes(answers: Sequence[Sequence[str]], failed_answer: str) -> np.ndarray:
-    """int16 `[Q]` code of the failed answer in each question, -1 where it never occurs."""
-    return np.array([a.index(failed_answer) if failed_answer in a else -1 for a in answers], "i2")
+    """int32 `[Q]` code of the failed answer in each question, -1 where it never occurs."""
+    return np.array([a.index(failed_answer) if failed_answer in a else -1 for a in answers], "i4")
 
 
 def describe(error: ValidationError) -> str:

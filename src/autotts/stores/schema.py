@@ -56,13 +56,13 @@ class Pool:
 
     Arrays are C-contiguous. Codes are per question.
 
-    probes: int16 `[Q, N, K]` answer code at the end of each interval, -1 past a branch's end.
-    lengths: int16 `[Q, N]` intervals of each branch, at least 1.
+    probes: int32 `[Q, N, K]` answer code at the end of each interval, -1 past a branch's end.
+    lengths: int32 `[Q, N]` intervals of each branch, at least 1.
     tokens: int32 `[Q, N]` tokens of each branch, at least 1; billed exactly, they reach into the
         last interval.
-    finals: int16 `[Q, N]` code of the final answer.
-    failed: int16 `[Q]` code of a failed extraction, -1 where the question has none.
-    n_codes: int16 `[Q]` codes in use, gold included: 0..n_codes-1.
+    finals: int32 `[Q, N]` code of the final answer.
+    failed: int32 `[Q]` code of a failed extraction, -1 where the question has none.
+    n_codes: int32 `[Q]` codes in use, gold included: 0..n_codes-1.
     interval: tokens per interval.
     billing: "reference" or "exact".
     """
@@ -82,13 +82,13 @@ class Pool:
                 f"probes must be a non-empty [Q, N, K] array, got shape {self.probes.shape}"
             )
         questions, branches, depth = self.probes.shape
-        _require(self.probes, "probes", (questions, branches, depth), np.int16)
-        _require(self.lengths, "lengths", (questions, branches), np.int16)
+        _require(self.probes, "probes", (questions, branches, depth), np.int32)
+        _require(self.lengths, "lengths", (questions, branches), np.int32)
         _require(self.tokens, "tokens", (questions, branches), np.int32)
-        _require(self.finals, "finals", (questions, branches), np.int16)
-        _require(self.failed, "failed", (questions,), np.int16)
-        _require(self.n_codes, "n_codes", (questions,), np.int16)
-        _require_range(self.lengths, "length", 1, np.int16(depth))
+        _require(self.finals, "finals", (questions, branches), np.int32)
+        _require(self.failed, "failed", (questions,), np.int32)
+        _require(self.n_codes, "n_codes", (questions,), np.int32)
+        _require_range(self.lengths, "length", 1, np.int32(depth))
         whole = (self.lengths.astype(np.int64) - 1) * self.interval
         least = 1 + whole if self.billing == "exact" else 1  # the last interval is the rest
         _require_range(self.tokens, "tokens", least, np.int32(2**31 - 1))
@@ -96,9 +96,9 @@ class Pool:
         _require_range(self.finals, "final answer code", 0, codes - 1)
         _require_range(self.failed, "code of the failed answer", -1, self.n_codes - 1)
         inside = np.arange(depth) < self.lengths[:, :, None]
-        low = np.where(inside, np.int16(0), np.int16(-1))
+        low = np.where(inside, np.int32(0), np.int32(-1))
         _require_range(
-            self.probes, "probe code", low, np.where(inside, codes[:, :, None] - 1, np.int16(-1))
+            self.probes, "probe code", low, np.where(inside, codes[:, :, None] - 1, np.int32(-1))
         )
         if self.interval < 1:
             raise StoreError(f"an interval is at least one token, got {self.interval}")
@@ -131,7 +131,7 @@ class Store:
     """The pools of one (model, dataset), with what only the trusted side may hold.
 
     path: its folder; None for a store that is not on disk.
-    gold: int16 `[Q]` code of the true answer.
+    gold: int32 `[Q]` code of the true answer.
     answers: per question, the answer strings by code.
     texts: per question, its text.
     """
@@ -145,7 +145,7 @@ class Store:
 
     def __post_init__(self) -> None:
         questions = len(self.pool.n_codes)
-        _require(self.gold, "gold", (questions,), np.int16)
+        _require(self.gold, "gold", (questions,), np.int32)
         _require_range(self.gold, "gold code", 0, self.pool.n_codes - 1)
         counts = [len(strings) for strings in self.answers]
         if counts != self.pool.n_codes.tolist() or len(self.texts) != questions:
@@ -215,8 +215,10 @@ def content_digest(
     words = [header, texts, gold.tolist(), answers]
     digest.update(json.dumps(words, sort_keys=True, ensure_ascii=True).encode())
     inside = pool.probes >= 0
-    for array in (pool.lengths, pool.tokens, pool.finals, pool.probes[inside]):
-        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    # Of the widths that files have, whatever those in memory are.
+    columns = (pool.lengths, "<i2"), (pool.tokens, "<i4"), (pool.finals, "<i2")
+    for array, dtype in (*columns, (pool.probes[inside], "<i2")):
+        digest.update(array.astype(dtype).tobytes())
     return digest.hexdigest()
 
 

@@ -112,7 +112,8 @@ def _contents(store: Store) -> tuple[dict[str, bytes], Manifest]:
     rows = pl.Series(range(len(lengths)), dtype=pl.Int64)
     probes = (
         pl.DataFrame(
-            {"row": rows.to_numpy().repeat(lengths), "probes": pool.probes[pool.probes >= 0]}
+            {"row": rows.to_numpy().repeat(lengths), "probes": pool.probes[pool.probes >= 0]},
+            schema_overrides={"probes": pl.Int16},
         )
         .group_by("row", maintain_order=True)
         .agg("probes")
@@ -122,7 +123,7 @@ def _contents(store: Store) -> tuple[dict[str, bytes], Manifest]:
             "question": (rows // branches).cast(pl.Int16),
             "branch": (rows % branches).cast(pl.Int16),
             "tokens": pool.tokens.ravel(),
-            "final": pool.finals.ravel(),
+            "final": pool.finals.ravel().astype("i2"),
             "probes": probes,
         }
     )
