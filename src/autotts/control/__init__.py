@@ -17,6 +17,7 @@ from autotts.control.actions import (
     fill_step,
     finish,
     fits,
+    latest_vote,
     note,
     perform,
     probe,
@@ -68,6 +69,7 @@ from autotts.control.state import (
     STEP,
     TOO_MANY,
     State,
+    copy,
     reset,
 )
 
@@ -104,6 +106,7 @@ __all__ = [
     "branch",
     "charge",
     "check_ids",
+    "copy",
     "count_finished",
     "count_intervals",
     "decisions",
@@ -115,6 +118,7 @@ __all__ = [
     "fill_step",
     "finish",
     "fits",
+    "latest_vote",
     "log_head",
     "log_ids",
     "log_note",

@@ -418,8 +418,16 @@ def vote(s: State) -> int:
         a = s.answer[s.finish_order[j]]
         if a >= 0 and (best < 0 or s.votes[a] > s.votes[best]):
             best = a
-    if best >= 0:
-        return best
+    return best if best >= 0 else latest_vote(s)
+
+
+@register_jitable
+def latest_vote(s: State) -> int:
+    """Most frequent latest answer of the unpruned branches, the lowest branch first among equals.
+
+    -1 if there is none.
+    """
+    best = -1
     for a in range(s.n_answers):
         s.counts[a] = 0
     for i in range(s.n):

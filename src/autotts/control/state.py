@@ -85,3 +85,31 @@ def reset(s: State) -> None:
     s.error = 0
     s.error_branch = s.error_value = -1
     s.arena_at = 0
+
+
+@register_jitable
+def copy(s: State, to: State) -> None:
+    """Let `to` go on from where `s` stands, under the budget and the cost of a probe of its own.
+
+    Both have room for as many branches and answers, and are aimed at one draw of one question. What
+    was revealed stays unknown to `to.history`, and the log and the trace are not copied.
+    """
+    reset(to)
+    for i in range(s.n):
+        to.depth[i] = s.depth[i]
+        to.tokens[i] = s.tokens[i]
+        to.decoded[i] = s.decoded[i]
+        to.probed[i] = s.probed[i]
+        to.answer[i] = s.answer[i]
+        to.finished[i] = s.finished[i]
+        to.pruned[i] = s.pruned[i]
+        to.seen[i] = s.seen[i]
+    for j in range(s.n_finished):
+        to.finish_order[j] = s.finish_order[j]
+    for a in range(s.n_answers):
+        to.votes[a] = s.votes[a]
+        to.code_of[a] = s.code_of[a]
+        to.id_of[s.code_of[a]] = a
+    to.n, to.n_finished, to.n_answers = s.n, s.n_finished, s.n_answers
+    to.spent, to.sequential, to.probe_spent = s.spent, s.sequential, s.probe_spent
+    to.rounds, to.overrun, to.stamp = s.rounds, s.overrun, s.stamp

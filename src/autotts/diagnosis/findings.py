@@ -40,7 +40,6 @@ import polars as pl
 
 from autotts.diagnosis import counterfactual
 from autotts.replay.driver import Ran
-from autotts.replay.episodes import failed_codes
 
 HORIZON = 16
 VERDICTS = ("right", "early", "pruned", "outvoted", "unopened", "hopeless")
@@ -52,7 +51,6 @@ _EVIDENCE = (
     "early_branches_tokens", "n_finished", "n_pruned", "pruned_right", "unpruned_tokens",
     "right_votes", "answer_votes", "right_opened", "right_shown", "right_unopened",
 )  # fmt: skip
-CHUNK = 500  # episodes whose steps are held at a time: some 40 MB
 
 
 def findings_of(ran: Sequence[Ran], *, horizon: int = HORIZON) -> pl.DataFrame:
@@ -85,28 +83,21 @@ def _diagnose_one(ran: Ran, horizon: int) -> pl.DataFrame:
     return _frame(ran, found, VOTE_RULES[rule])
 
 
-def _walk(ran: Ran, rule: int, horizon: int) -> dict[str, np.ndarray]:
-    """`[E]` of each of `counterfactual.OUT`, by name."""
-    pool, pairs, codes = ran.task.pool, ran.task.pairs, ran.codes
+def _walk(ran: Ran, rule: int, horizon: int) -> np.ndarray:
+    """`[E]` records of `counterfactual.OUT`."""
     gold = ran.store.gold.astype(np.int64)
-    right = gold[:, None]
+    right, pool = gold[:, None], ran.task.pool
     touched = (pool.finals == right) | (pool.probes == right[:, :, None]).any(axis=2)
-    settings = np.array(
-        [pool.interval, pool.billing == "exact", rule, horizon, pool.n_codes.max()], np.int64
-    )
-    out = np.zeros((len(pairs), len(counterfactual.OUT)), np.int64)
-    for first in range(0, len(pairs), CHUNK):
-        last = min(first + CHUNK, len(pairs))
-        counterfactual.walk()(
-            ran.steps(first, last), pairs[first:last], codes[first:last].copy(), gold,
-            failed_codes(ran.task), ran.task.orders, pool.probes, pool.lengths, pool.tokens,
-            pool.finals, touched.astype(np.int8), pool.n_codes.astype(np.int64), settings,
-            out[first:last],
-        )  # fmt: skip
-    return dict(zip(counterfactual.OUT, out.T, strict=True))
+    out = np.zeros(len(ran.task.pairs), counterfactual.OUT)
+    walk = counterfactual.Walk(ran)
+    counterfactual.walk()(
+        *walk.arguments, walk.free.address, ran.codes.copy(), gold, touched.astype(np.int8), rule,
+        horizon, out,
+    )  # fmt: skip
+    return out
 
 
-def _frame(ran: Ran, found: dict[str, np.ndarray], rule: str) -> pl.DataFrame:
+def _frame(ran: Ran, found: np.ndarray, rule: str) -> pl.DataFrame:
     gold = ran.store.gold[ran.task.pairs[:, 0]]
     correct = ran.correct
     reproduced = found["vote"] == ran.codes

@@ -16,7 +16,7 @@ from numba import types
 from numba.extending import register_jitable
 
 from autotts import control
-from autotts.diagnosis.findings import CHUNK, VOTE_RULES
+from autotts.diagnosis.findings import VOTE_RULES
 from autotts.engine.cache import compile_cached
 from autotts.replay.driver import Ran
 from autotts.replay.episodes import failed_codes
@@ -31,6 +31,7 @@ STREAKS = (1, 2, 4, 8, 16, 32)
 """First streak of each band."""
 AGREEMENT = ("none finished", "agrees", "disagrees")
 SEEN = ("probes", "right", "final")
+_CHUNK = 500  # episodes whose steps are held at a time: some 40 MB
 
 _EPISODE, _ROUND, _KIND, _BRANCH, _DEPTH, _CODE, _TOKENS = range(len(control.STEP))
 _ACTIVE, _FINISHED, _PRUNED = range(3)
@@ -72,8 +73,8 @@ def look_back(ran: Ran, *, vote_rule: str = "finished") -> Hindsight:
     stops = np.full(len(pairs), -1, np.int64)
     held = np.zeros((RANKS, 2, len(HELD)), np.int64)
     streaks = np.zeros((len(STREAKS), len(AGREEMENT), len(SEEN)), np.int64)
-    for first in range(0, len(pairs), CHUNK):
-        last = min(first + CHUNK, len(pairs))
+    for first in range(0, len(pairs), _CHUNK):
+        last = min(first + _CHUNK, len(pairs))
         _compiled()(
             ran.steps(first, last), pairs[first:last], ran.store.gold.astype(np.int64),
             failed_codes(ran.task), pool.failed.astype(np.int64), ran.task.orders, pool.probes,

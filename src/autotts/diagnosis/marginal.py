@@ -16,11 +16,10 @@ import numpy as np
 import polars as pl
 
 from autotts.diagnosis import counterfactual
-from autotts.diagnosis.findings import CHUNK, VOTE_RULES
+from autotts.diagnosis.findings import VOTE_RULES
 from autotts.evaluation import statistics
 from autotts.evaluation.statistics import FloatArray
 from autotts.replay.driver import Ran
-from autotts.replay.episodes import failed_codes
 
 CHECKPOINTS = tuple(10_000 * 2**k for k in range(8))
 FEATURES = counterfactual.STATE_FEATURES
@@ -40,16 +39,14 @@ def states(
         Columns model, dataset, controller, beta, question, draw, checkpoint, the features, right
         (of the vote there) and gain.
     """
-    pool, pairs = ran.task.pool, ran.task.pairs
-    settings = np.array([VOTE_RULES.index(vote_rule), pool.n_codes.max()], np.int64)
+    pairs = ran.task.pairs
     marks = np.array(sorted(checkpoints), np.int64)
     out = np.full((len(pairs), len(marks), len(FEATURES) + 2), np.nan)
-    for first in range(0, len(pairs), CHUNK):
-        last = min(first + CHUNK, len(pairs))
-        counterfactual.check()(
-            ran.steps(first, last), pairs[first:last], failed_codes(ran.task), ran.task.orders,
-            pool.probes, pool.n_codes.astype(np.int64), settings, marks, out[first:last],
-        )  # fmt: skip
+    walk = counterfactual.Walk(ran)
+    counterfactual.check()(
+        *walk.arguments, ran.task.pool.n_codes.astype(np.int64), VOTE_RULES.index(vote_rule),
+        marks, out,
+    )  # fmt: skip
     spent = ran.tokens
     # A state in which the episode ends has nowhere to go on to.
     known = ~np.isnan(out[..., -1]) & (out[..., -2] < spent[:, None])

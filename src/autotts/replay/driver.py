@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import polars as pl
 
+from autotts.control import Log
 from autotts.errors import SpecError
 from autotts.programs import Spec
 from autotts.replay.episodes import Episodes
@@ -129,6 +130,17 @@ class Ran:
         """`[E]` int64."""
         return self.episodes.column("tokens")
 
+    @property
+    def log(self) -> Log:
+        """What every episode asked for.
+
+        Raises:
+            SpecError: no log was kept.
+        """
+        if self.episodes.log is None:
+            raise SpecError(f"{self.spec.text} was run without traces, which this needs")
+        return self.episodes.log
+
     def steps(self, first: int = 0, last: int | None = None) -> np.ndarray:
         """Every step of episodes first to last - 1, of all by default.
 
@@ -138,11 +150,9 @@ class Ran:
         Raises:
             SpecError: no log was kept.
         """
-        if self.episodes.log is None:
-            raise SpecError(f"{self.spec.text} was run without traces, which this needs")
         last = len(self.task.pairs) if last is None else last
         task = self.task.some(self.task.pairs[first:last])
-        log = self.episodes.log.part(first, last)
+        log = self.log.part(first, last)
         return replay(log, self.codes[first:last], task, trace=True)[1]
 
     def trace(self) -> pl.DataFrame:

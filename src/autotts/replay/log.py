@@ -15,6 +15,7 @@ from autotts import control
 from autotts.control import Log
 from autotts.engine import compiled, jit
 from autotts.engine.cache import compile_cached
+from autotts.engine.memory import Memory
 from autotts.replay.episodes import Episodes, make_memory, pool_header
 from autotts.replay.task import Task
 
@@ -22,17 +23,29 @@ NOT_ADMITTED = 100
 """Status of an episode whose log no program could have written."""
 
 
+@register_jitable(forceinline=True)
+def ask_again(s: Any, at: int, end: int) -> Any:
+    """Make the request at word `at` of an episode's log, which ends at `end`, again.
+
+    Returns:
+        Where the next request begins, -1 if this one was not admitted; its kind and its flag.
+    """
+    kind, flag, count = control.unpack_head(s.log[at], end - at - 1, s.ceiling)
+    if count < 0:
+        return -1, kind, flag
+    words, times = compiled.read_body(s, s.log_address + 8 * (at + 1), kind, count)
+    if control.perform(s, kind, flag, words, times):
+        return -1, kind, flag
+    return at + 1 + count, kind, flag
+
+
 @register_jitable
 def _replay_episode(s: Any, at: int, end: int) -> bool:
     """Make every request of an episode's log again; whether each was admitted."""
     while at < end:
-        kind, flag, count = control.unpack_head(s.log[at], end - at - 1, s.ceiling)
-        if count < 0:
+        at, _, _ = ask_again(s, at, end)
+        if at < 0:
             return False
-        words, times = compiled.read_body(s, s.log_address + 8 * (at + 1), kind, count)
-        if control.perform(s, kind, flag, words, times):
-            return False
-        at += 1 + count
     return True
 
 
@@ -81,19 +94,8 @@ def replay(
     Raises:
         ValueError: the arrays don't belong together.
     """
-    pool, pairs = task.pool, task.pairs
-    ends = np.ascontiguousarray(log.ends, np.int64)
-    if len(ends) != len(pairs) or len(codes) != len(pairs):
-        raise ValueError(f"{len(pairs)} episodes, {len(ends)} logs and {len(codes)} answers")
-    # Compared, not subtracted: a difference of numbers that a worker made up may overflow.
-    if len(ends) and (ends[0] < 0 or np.any(ends[1:] < ends[:-1]) or ends[-1] > len(log.words)):
-        raise ValueError("the log's ends must ascend and lie within its words")
-    limits = pool.n_codes[pairs[:, 0]]
-    if np.any(codes < -1) or np.any(codes >= limits):
-        raise ValueError("an answer is not a code of its question's pool")
-    memory, header = make_memory(task), pool_header(task)
-    # Read there, and not written: `log_size` is 0.
-    memory.point("log", np.ascontiguousarray(log.words, np.int64))
+    memory, ends = lay_in(log, codes, task)
+    pairs, header = task.pairs, pool_header(task)
     results = np.zeros((len(pairs), len(compiled.RESULTS)), np.int64)
     arguments = (
         memory.address,
@@ -109,12 +111,39 @@ def replay(
         return episodes, np.empty((0, len(control.STEP)), np.int64)
     # A branch's intervals, its end, its pruning, and a word a probe or a note at the most.
     room = int(
-        episodes.column("tokens").sum() // pool.interval
+        episodes.column("tokens").sum() // task.pool.interval
         + 2 * episodes.column("width").sum()
         + len(log.words)
     )
-    memory.point("steps", np.zeros(room * len(control.STEP), np.int64))
-    memory["steps_size"] = room
+    make_room(memory, room)
     _compiled_replay()(*arguments)
     steps = memory.arrays["steps"].reshape(room, len(control.STEP))
     return episodes, steps[: memory["steps_at"]]
+
+
+def make_room(memory: Memory, steps: int) -> None:
+    """Let so many steps of a trace be written."""
+    memory.point("steps", np.zeros(steps * len(control.STEP), np.int64))
+    memory["steps_size"] = steps
+
+
+def lay_in(log: Log, codes: np.ndarray, task: Task) -> tuple[Memory, np.ndarray]:
+    """Memory in which compiled code finds the log, and `[E]` where each episode's words end.
+
+    Raises:
+        ValueError: the arrays don't belong together.
+    """
+    pool, pairs = task.pool, task.pairs
+    ends = np.ascontiguousarray(log.ends, np.int64)
+    if len(ends) != len(pairs) or len(codes) != len(pairs):
+        raise ValueError(f"{len(pairs)} episodes, {len(ends)} logs and {len(codes)} answers")
+    # Compared, not subtracted: a difference of numbers that a worker made up may overflow.
+    if len(ends) and (ends[0] < 0 or np.any(ends[1:] < ends[:-1]) or ends[-1] > len(log.words)):
+        raise ValueError("the log's ends must ascend and lie within its words")
+    limits = pool.n_codes[pairs[:, 0]]
+    if np.any(codes < -1) or np.any(codes >= limits):
+        raise ValueError("an answer is not a code of its question's pool")
+    memory = make_memory(task)
+    # Read there, and not written: `log_size` is 0.
+    memory.point("log", np.ascontiguousarray(log.words, np.int64))
+    return memory, ends
