@@ -1,5 +1,6 @@
 """Every finding, on pools made by hand where the answer is known."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from autotts import programs, stores
 from autotts.diagnosis.findings import PARTS, findings_of, summarise
+from autotts.engine.interpreted import BudgetSpent
 from autotts.errors import SpecError
 from autotts.evaluation import Execution, Experiment, run_cells
 from autotts.replay.driver import How, Ran
@@ -261,52 +263,29 @@ def test_without_a_log_there_is_no_diagnosis():
 
 
 def make(env: Any, moves: list[str]) -> None:
-    """Open a branch and make those of the moves that are possible."""
-    env.branch()
-    for move in moves:
-        active = env.active()
-        if move == "open" and env.room:
-            env.branch()
-        elif len(active) and move == "advance":
-            env.advance(active)
-        elif len(active) and move != "open":
-            (env.finish if move == "finish" else env.prune)(active[:1])
+    """Open a branch and make those of the moves that are possible, as far as a budget lets."""
+    with contextlib.suppress(BudgetSpent):
+        env.branch()
+        for move in moves:
+            active = env.active()
+            if move == "open" and env.room:
+                env.branch()
+            elif len(active) and move in ("advance", "skip"):
+                env.advance(active, probe=move == "advance")
+            elif len(active) and move != "open":
+                (env.finish if move == "finish" else env.prune)(active[:1])
 
 
-branches = st.lists(
-    st.tuples(st.text("RXY", min_size=1, max_size=5), st.sampled_from("RXY")),
-    min_size=2,
-    max_size=6,
-)
-
-
-a_few_moves = st.lists(st.sampled_from(["open", "advance", "finish", "prune"]), max_size=12)
+a_few_moves = st.lists(st.sampled_from(["open", "advance", "skip", "finish", "prune"]), max_size=12)
 billings = st.sampled_from(["exact", "reference"])
 
 
-@given(branches, a_few_moves, billings)
-def test_parts_add_up_and_verdicts_agree_with_the_evidence(rows, moves, billing):
-    """Whatever a controller does, every token has one place and every verdict its reason."""
-
-    def solve(env, p):
-        make(env, moves)
-        return env.vote()
-
-    ran = play(pool(*rows, billing=billing), solve)
-    found = findings_of([ran])
-    row = found.row(0, named=True)
-    assert sum(row[part] for part in PARTS) == row["tokens"]
-    assert row["tokens"] == ran.episodes.column("tokens")[0]
-    assert row["reproduced"]
-    assert row["correct"] == (row["verdict"] == "right") == ran.correct[0]
-    assert (row["verdict"] == "hopeless") == all("R" not in "".join(r) for r in rows)
-    assert 0 <= row["settled_tokens"] <= row["tokens"]
-    assert row["pruned_right"] <= row["n_pruned"]
-    if row["verdict"] == "early":
-        assert row["early_intervals"] or row["early_branches"]
-
-
-rules = st.builds(Rules, probe_cost=st.integers(0, 9), abstain=st.booleans())
+rules = st.builds(
+    Rules,
+    budget=st.just(-1) | st.integers(0, 120),
+    probe_cost=st.integers(0, 9),
+    abstain=st.booleans(),
+)
 some_fail = st.lists(
     st.tuples(st.text("RXE", min_size=1, max_size=5), st.sampled_from("RXE")),
     min_size=2,
@@ -320,17 +299,40 @@ def pool_with_failures(rows: list[Row], billing: str) -> Store:
     return pool(*((answers[:-1], answers[-1]) for answers in named), billing=billing)
 
 
+@given(some_fail, a_few_moves, billings, rules)
+def test_parts_add_up_and_verdicts_agree_with_the_evidence(rows, moves, billing, rules):
+    """Whatever a controller does, every token has one place and every verdict its reason."""
+
+    def solve(env, p):
+        make(env, moves)
+        return env.vote()
+
+    ran = play(pool_with_failures(rows, billing), solve, rules=rules)
+    found = findings_of([ran])
+    row = found.row(0, named=True)
+    assert sum(row[part] for part in PARTS) == row["tokens"]
+    assert row["tokens"] == ran.episodes.column("tokens")[0]
+    assert row["reproduced"]
+    assert row["correct"] == (row["verdict"] == "right") == ran.correct[0]
+    assert (row["verdict"] == "hopeless") == all("R" not in "".join(r) for r in rows)
+    assert 0 <= row["settled_tokens"] <= row["tokens"]
+    assert row["pruned_right"] <= row["n_pruned"]
+    if row["verdict"] == "early":
+        assert row["early_intervals"] or row["early_branches"]
+
+
 @given(some_fail, a_few_moves, billings, rules, st.booleans())
 def test_going_on_does_what_a_controller_that_goes_on_does(rows, moves, billing, rules, open_more):
     """The control space itself, asked to go on, gives the same vote for the same tokens.
 
-    Going on is counted without the probes it would need.
+    Going on is counted without the probes it would need, and no budget holds.
     """
     store, horizon = pool_with_failures(rows, billing), 4
 
     def after(k: int) -> Ran:
         def solve(env, p):
             make(env, moves)
+            env._memory["budget"] = -1
             for _ in range(k):
                 if open_more and env.room:
                     branch = env.branch()
@@ -366,6 +368,7 @@ def test_pruning_is_taken_back_as_the_control_space_would(rows, moves, billing, 
 
     def without(env, p):
         make(env, moves)
+        env._memory["budget"] = -1
         arrays = env._memory.arrays
         pruned, spent = np.flatnonzero(env.pruned), env.spent
         arrays["pruned"][pruned] = False
@@ -383,6 +386,32 @@ def test_pruning_is_taken_back_as_the_control_space_would(rows, moves, billing, 
     row = findings_of([ran]).row(0, named=True)
     right = bool(row["correct"]) - row["pruning"]
     assert [row["n_pruned"], row["unpruned_tokens"], right] == taken_back
+
+
+def test_a_branch_cut_inside_an_interval_goes_on_from_there():
+    """The budget pays for half of the second interval, so that much less is left at the end."""
+
+    def solve(env, p):
+        env.finish(env.branch())
+        return env.vote()
+
+    found = finding(pool(("XXXX", "R")), solve, rules=Rules(budget=15))
+    assert (found["tokens"], found["verdict"], found["early_intervals"]) == (15, "early", 3)
+    assert found["early_intervals_tokens"] == 40 - 15
+
+
+def test_an_unreadable_answer_passed_without_a_probe_hides_nothing():
+    """Read, it would: then the branch shows no answer."""
+
+    def solve(env, p):
+        env.advance(env.branch(), probe=p is None)
+        return env.vote()
+
+    store = pool_with_failures([("REX", "X"), ("X", "X")], "exact")
+    found = finding(store, lambda env, p: solve(env, ()), rules=Rules(abstain=True))
+    assert (found["vote"], found["verdict"]) == (store.gold[0], "right")
+    found = finding(store, lambda env, p: solve(env, None), rules=Rules(abstain=True))
+    assert (found["vote"], found["answer"]) == (-1, -1)
 
 
 def test_summaries_by_any_column():
