@@ -2,15 +2,28 @@
 
 import polars as pl
 import pytest
+from hypothesis import given
 
 from autotts.diagnosis import lessons, show
 from autotts.diagnosis.findings import findings_of
-from test_diagnose_findings import INTERVAL, play, pool
+from autotts.diagnosis.hindsight import WEIGHTS
+from autotts.replay.task import Rules
+from test_diagnose_findings import (
+    INTERVAL,
+    a_few_moves,
+    billings,
+    make,
+    play,
+    pool,
+    pool_with_failures,
+    rules,
+    some_fail,
+)
 
 
-def looked(store, solve):
+def looked(store, solve, rules=Rules()):  # noqa: B008
     """One episode, looked back on."""
-    ran = [play(store, solve)]
+    ran = [play(store, solve, rules=rules)]
     found = findings_of(ran)
     return found, ran, lessons.hindsight_of(found, ran)
 
@@ -141,6 +154,35 @@ def test_streaks_by_whether_a_finished_branch_agrees():
 def test_what_was_not_read_makes_no_streak():
     _, _, past = looked(STORE, finish_all)
     assert lessons.streaks(past).is_empty()
+
+
+def test_an_unreadable_answer_passed_without_reading_hides_nothing():
+    """Read, it would: then the branch has no vote, and nothing was right at the end."""
+
+    def solve(env, probe):
+        env.advance(env.branch(), probe=probe)
+        return env.vote()
+
+    store, abstain = pool_with_failures([("REX", "X"), ("X", "X")], "exact"), Rules(abstain=True)
+    for probe, vote, stop in ((False, store.gold[0], INTERVAL), (True, -1, INTERVAL)):
+        _, _, (past,) = looked(store, lambda env, p, probe=probe: solve(env, probe), abstain)
+        assert past.votes[0, WEIGHTS.index("count")] == vote
+        assert past.stops[0] == stop
+
+
+@given(some_fail, a_few_moves, billings, rules)
+def test_counted_again_the_vote_is_what_it_was(rows, moves, billing, rules):
+    """Whatever was read, skipped, pruned or cut by a budget."""
+
+    def solve(env, p):
+        make(env, moves)
+        return env.vote()
+
+    _, (ran,), (past,) = looked(pool_with_failures(rows, billing), solve, rules)
+    assert past.votes[0, WEIGHTS.index("count")] == ran.codes[0]
+    assert past.stops[0] <= ran.tokens[0]
+    if ran.codes[0] == ran.store.gold[0]:
+        assert past.stops[0] >= 0
 
 
 def test_the_best_stop_in_hindsight():

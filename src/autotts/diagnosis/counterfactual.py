@@ -105,6 +105,12 @@ def _has_vote(s: Any) -> bool:
 
 
 @register_jitable
+def step_at(s: Any, k: int) -> Any:
+    """Step k of those that the last request wrote, `[len(control.STEP)]`."""
+    return jit.array_at(s.steps_address + 8 * _STEP * k, 8, _STEP)
+
+
+@register_jitable
 def _follow(t: Any, step: Any, read: bool) -> bool:
     """Do a step to the state `t`; whether its vote may have changed by it.
 
@@ -128,7 +134,7 @@ def _follow(t: Any, step: Any, read: bool) -> bool:
 
 
 @register_jitable
-def _reads(kind: int, flag: bool) -> bool:
+def reads(kind: int, flag: bool) -> bool:
     """Whether a request reveals the answers of the branches it does not end."""
     return flag or kind == control.PROBE
 
@@ -214,9 +220,9 @@ def _play(
     while at >= 0 and at < end:
         s.steps_at = 0
         at, kind, flag = ask_again(s, at, end)
-        read = _reads(kind, flag)
+        read = reads(kind, flag)
         for k in range(s.steps_at):
-            step = jit.array_at(s.steps_address + 8 * _STEP * k, 8, _STEP)
+            step = step_at(s, k)
             if step[_KIND] == control.NOTE:
                 continue
             if step[_CODE] == right:
@@ -384,9 +390,9 @@ def _check(
                 while mark < len(checkpoints) and t.spent >= checkpoints[mark]:
                     _look(t, n_codes[q], streaks, vote, since, rounds, ballots, out[e, mark])
                     mark += 1
-            read = _reads(kind, flag)
+            read = reads(kind, flag)
             for k in range(s.steps_at):
-                step = jit.array_at(s.steps_address + 8 * _STEP * k, 8, _STEP)
+                step = step_at(s, k)
                 if step[_KIND] == control.NOTE:
                     continue
                 i = step[_BRANCH]
@@ -413,7 +419,7 @@ def own_digest() -> str:
 
 _I64 = types.int64
 _WORDS = types.int64[::1]
-_WALK = (_I64, _I64, _I64, types.int64[:, ::1], _WORDS)
+WALK = (_I64, _I64, _I64, types.int64[:, ::1], _WORDS)
 """Types of `Walk.arguments`."""
 
 
@@ -421,7 +427,7 @@ _WALK = (_I64, _I64, _I64, types.int64[:, ::1], _WORDS)
 def walk() -> Any:
     """`_walk`, compiled."""
     signature = types.void(
-        *_WALK, _I64, _WORDS, _WORDS, types.int8[:, ::1], _I64, _I64, from_dtype(OUT)[::1]
+        *WALK, _I64, _WORDS, _WORDS, types.int8[:, ::1], _I64, _I64, from_dtype(OUT)[::1]
     )
     return compile_cached(
         _walk, signature, key=f"diagnose {own_digest()}", error_model="numpy", nogil=True
@@ -431,7 +437,7 @@ def walk() -> Any:
 @functools.cache
 def check() -> Any:
     """`_check`, compiled."""
-    signature = types.void(*_WALK, _WORDS, _I64, _WORDS, types.float64[:, :, ::1])
+    signature = types.void(*WALK, _WORDS, _I64, _WORDS, types.float64[:, :, ::1])
     return compile_cached(
         _check, signature, key=f"checkpoints {own_digest()}", error_model="numpy", nogil=True
     )

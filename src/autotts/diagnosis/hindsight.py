@@ -1,8 +1,11 @@
-"""Hindsight: one compiled walk over the steps of episodes, for what branches held and votes became.
+"""Hindsight: a compiled walk over the requests of episodes: what branches held, and votes became.
 
 What a branch showed is what the store has for each interval that was decoded, whether the program
 read it or not. Failed extractions show nothing. Answers are ranked, from 0, in the order in which
 an episode showed them. `diagnosis.lessons` makes tables of it.
+
+Each request is made again on a state of `control` (`replay.log.ask_again`), which writes its steps.
+They are walked through one by one: branches of a batch show their answers one after the other.
 """
 
 import functools
@@ -16,10 +19,12 @@ from numba import types
 from numba.extending import register_jitable
 
 from autotts import control
+from autotts.diagnosis.counterfactual import WALK, Walk, reads, step_at
 from autotts.diagnosis.findings import VOTE_RULES
+from autotts.engine import compiled, jit
 from autotts.engine.cache import compile_cached
 from autotts.replay.driver import Ran
-from autotts.replay.episodes import failed_codes
+from autotts.replay.log import ask_again
 
 FIRST = (1, 3, 5, 9, 17)
 WEIGHTS = ("count", *(f"first {k} finished" for k in FIRST), "1/length", "kept", "first halved")
@@ -31,7 +36,6 @@ STREAKS = (1, 2, 4, 8, 16, 32)
 """First streak of each band."""
 AGREEMENT = ("none finished", "agrees", "disagrees")
 SEEN = ("probes", "right", "final")
-_CHUNK = 500  # episodes whose steps are held at a time: some 40 MB
 
 _EPISODE, _ROUND, _KIND, _BRANCH, _DEPTH, _CODE, _TOKENS = range(len(control.STEP))
 _ACTIVE, _FINISHED, _PRUNED = range(3)
@@ -67,19 +71,18 @@ def look_back(ran: Ran, *, vote_rule: str = "finished") -> Hindsight:
     Raises:
         SpecError: no log was kept.
     """
-    pool, pairs = ran.task.pool, ran.task.pairs
+    task = ran.task
+    pool, pairs = task.pool, task.pairs
     settings = np.array([VOTE_RULES.index(vote_rule), pool.n_codes.max()], np.int64)
     votes = np.full((len(pairs), len(WEIGHTS)), -1, np.int64)
     stops = np.full(len(pairs), -1, np.int64)
     held = np.zeros((RANKS, 2, len(HELD)), np.int64)
     streaks = np.zeros((len(STREAKS), len(AGREEMENT), len(SEEN)), np.int64)
-    for first in range(0, len(pairs), _CHUNK):
-        last = min(first + _CHUNK, len(pairs))
-        _compiled()(
-            ran.steps(first, last), pairs[first:last], ran.store.gold.astype(np.int64),
-            failed_codes(ran.task), pool.failed.astype(np.int64), ran.task.orders, pool.probes,
-            pool.finals, settings, votes[first:last], stops[first:last], held, streaks,
-        )  # fmt: skip
+    walk = Walk(ran)
+    _compiled()(
+        *walk.arguments, ran.store.gold.astype(np.int64), pool.failed.astype(np.int64),
+        task.orders, pool.probes, pool.finals, settings, votes, stops, held, streaks,
+    )  # fmt: skip
     return Hindsight(ran, votes, stops, held, streaks)
 
 
@@ -197,17 +200,19 @@ def _vote_again(
 
 
 def _walk(
-    steps: Any, pairs: Any, gold: Any, failed: Any, unreadable: Any, orders: Any, probes: Any,
-    finals: Any, settings: Any, votes: Any, stops: Any, held: Any, streaks: Any,
+    played: int, followed: int, pool_header: int, pairs: Any, ends: Any, gold: Any,
+    unreadable: Any, orders: Any, probes: Any, finals: Any, settings: Any, votes: Any, stops: Any,
+    held: Any, streaks: Any,
 ) -> None:  # fmt: skip
-    """Look back on the episodes `pairs` `[E, 2]` with these `steps`.
+    """Look back on the episodes `pairs` `[E, 2]`, whose logs end at `ends` `[E]`.
 
     Args:
-        failed: `[Q]` the code that is no answer to the program, -1 where there is none.
+        played, pool_header: addresses; see `counterfactual.Walk`, whose `followed` stays as it is.
         unreadable: `[Q]` the code of failed extractions.
         settings: vote rule, and the most codes of a question.
         votes, stops, held, streaks: as in `Hindsight`; written, or added to.
     """
+    s, pool = jit.state_at(played), jit.pool_at(pool_header)
     width, rule, most = orders.shape[2], settings[0], settings[1]
     state, answer = np.zeros(width, np.int64), np.zeros(width, np.int64)
     depth, streak = np.zeros(width, np.int64), np.zeros(width, np.int64)
@@ -216,10 +221,11 @@ def _walk(
     weight, sums = np.ones(width, np.float64), np.zeros(most, np.float64)
     rank, ranked = np.zeros(most, np.int64), np.zeros(most, np.int64)
     has = np.zeros((width, most), np.bool_)
-    m = 0
+    at = 0
     for e in range(len(pairs)):
-        q = pairs[e, 0]
-        order, right, unread = orders[q, pairs[e, 1]], gold[q], unreadable[q]
+        q, draw = pairs[e]
+        order, right, unread = orders[q, draw], gold[q], unreadable[q]
+        compiled.aim(s, pool, q, draw)
         state[:] = _ACTIVE
         depth[:] = 0
         streak[:] = 0
@@ -230,10 +236,20 @@ def _walk(
         weight[:] = 1.0
         n = n_ended = n_ranked = spent = 0
         changed = False
-        while m < len(steps) and steps[m, _EPISODE] == e:
-            step = steps[m]
-            m += 1
-            if step[_KIND] != control.NOTE:
+        while at >= 0 and at < ends[e]:
+            s.steps_at = 0
+            rounds = s.rounds
+            at, kind, flag = ask_again(s, at, ends[e])
+            # What is pruned after a round belongs to it, so a round is over when another begins.
+            if changed and stops[e] < 0 and s.rounds > rounds:
+                size = _electorate(rule, n, state, answer, ended, n_ended, who)
+                if _elect(who, size, answer, weight, sums) == right:
+                    stops[e] = spent
+                changed = False
+            for k in range(s.steps_at):
+                step = step_at(s, k)
+                if step[_KIND] == control.NOTE:
+                    continue
                 i, code = step[_BRANCH], step[_CODE]
                 b = order[i]
                 n = max(n, i + 1)
@@ -254,38 +270,34 @@ def _walk(
                     changed = True
                     if code >= 0 and code != unread:
                         n_ranked = _show(i, code, last, first, has, rank, ranked, n_ranked)
-                elif code >= 0:
+                elif reads(kind, flag):
                     answer[i] = code
-                    streak[i] = streak[i] + 1 if code == before else 1
-                    _count_streak(
-                        streak[i], code, right, finals[q, b], answer, ended, n_ended, streaks
-                    )
-                elif failed[q] >= 0 and depth[i] > 0 and probes[q, b, depth[i] - 1] == failed[q]:
-                    answer[i] = -1
+                    if code >= 0:
+                        streak[i] = streak[i] + 1 if code == before else 1
+                        _count_streak(
+                            streak[i], code, right, finals[q, b], answer, ended, n_ended, streaks
+                        )
                 changed = changed or answer[i] != before
-            over = m == len(steps) or steps[m, _EPISODE] != e
-            if changed and stops[e] < 0 and (over or steps[m, _ROUND] != step[_ROUND]):
-                size = _electorate(rule, n, state, answer, ended, n_ended, who)
-                if _elect(who, size, answer, weight, sums) == right:
-                    stops[e] = spent
-                changed = False
-        _count_held(n, n_ranked, right, last, has, ranked, held)
         size = _electorate(rule, n, state, answer, ended, n_ended, who)
+        if changed and stops[e] < 0 and _elect(who, size, answer, weight, sums) == right:
+            stops[e] = spent
+        _count_held(n, n_ranked, right, last, has, ranked, held)
         _vote_again(
             who, size, answer, depth, first, order, probes[q], unread, ended, n_ended, weight,
             sums, votes[e],
         )  # fmt: skip
         has[:n, :n_ranked] = False
+        control.reset(s)
+        at = ends[e]
 
 
 @functools.cache
 def _compiled() -> Any:
     """`_walk`, compiled."""
     ints = types.Array(types.int64, 1, "C", readonly=True)
-    table = types.Array(types.int64, 2, "C", readonly=True)
     pool = [types.Array(types.int32, dimensions, "C", readonly=True) for dimensions in (3, 3, 2)]
     signature = types.void(
-        table, table, ints, ints, ints, *pool, ints, types.int64[:, ::1], types.int64[::1],
+        *WALK, ints, ints, *pool, ints, types.int64[:, ::1], types.int64[::1],
         types.int64[:, :, ::1], types.int64[:, :, ::1],
     )  # fmt: skip
     digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
