@@ -59,7 +59,7 @@ _EPISODE, _ROUND, _KIND, _BRANCH, _DEPTH, _CODE, _TOKENS = range(len(control.STE
 _STEP = len(control.STEP)
 
 
-class Walk:
+class WalkMemory:
     """The memory in which the episodes of `ran` are walked through: keep it while they are.
 
     arguments: what `walk` and `check` take first: addresses of the states `played` and `followed`
@@ -419,15 +419,15 @@ def own_digest() -> str:
 
 _I64 = types.int64
 _WORDS = types.int64[::1]
-WALK = (_I64, _I64, _I64, types.int64[:, ::1], _WORDS)
-"""Types of `Walk.arguments`."""
+WALK_TYPES = (_I64, _I64, _I64, types.int64[:, ::1], _WORDS)
+"""Types of `WalkMemory.arguments`."""
 
 
 @functools.cache
 def walk() -> Any:
     """`_walk`, compiled."""
     signature = types.void(
-        *WALK, _I64, _WORDS, _WORDS, types.int8[:, ::1], _I64, _I64, from_dtype(OUT)[::1]
+        *WALK_TYPES, _I64, _WORDS, _WORDS, types.int8[:, ::1], _I64, _I64, from_dtype(OUT)[::1]
     )
     return compile_cached(
         _walk, signature, key=f"diagnose {own_digest()}", error_model="numpy", nogil=True
@@ -437,7 +437,7 @@ def walk() -> Any:
 @functools.cache
 def check() -> Any:
     """`_check`, compiled."""
-    signature = types.void(*WALK, _WORDS, _I64, _WORDS, types.float64[:, :, ::1])
+    signature = types.void(*WALK_TYPES, _WORDS, _I64, _WORDS, types.float64[:, :, ::1])
     return compile_cached(
         _check, signature, key=f"checkpoints {own_digest()}", error_model="numpy", nogil=True
     )

@@ -89,7 +89,7 @@ def _walk(ran: Ran, rule: int, horizon: int) -> np.ndarray:
     right, pool = gold[:, None], ran.task.pool
     touched = (pool.finals == right) | (pool.probes == right[:, :, None]).any(axis=2)
     out = np.zeros(len(ran.task.pairs), counterfactual.OUT)
-    walk = counterfactual.Walk(ran)
+    walk = counterfactual.WalkMemory(ran)
     counterfactual.walk()(
         *walk.arguments, walk.free.address, ran.codes.copy(), gold, touched.astype(np.int8), rule,
         horizon, out,

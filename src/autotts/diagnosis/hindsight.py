@@ -19,7 +19,7 @@ from numba import types
 from numba.extending import register_jitable
 
 from autotts import control
-from autotts.diagnosis.counterfactual import WALK, Walk, reads, step_at
+from autotts.diagnosis.counterfactual import WALK_TYPES, WalkMemory, reads, step_at
 from autotts.diagnosis.findings import VOTE_RULES
 from autotts.engine import compiled, jit
 from autotts.engine.cache import compile_cached
@@ -78,7 +78,7 @@ def look_back(ran: Ran, *, vote_rule: str = "finished") -> Hindsight:
     stops = np.full(len(pairs), -1, np.int64)
     held = np.zeros((RANKS, 2, len(HELD)), np.int64)
     streaks = np.zeros((len(STREAKS), len(AGREEMENT), len(SEEN)), np.int64)
-    walk = Walk(ran)
+    walk = WalkMemory(ran)
     _compiled()(
         *walk.arguments, ran.store.gold.astype(np.int64), pool.failed.astype(np.int64),
         task.orders, pool.probes, pool.finals, settings, votes, stops, held, streaks,
@@ -207,7 +207,7 @@ def _walk(
     """Look back on the episodes `pairs` `[E, 2]`, whose logs end at `ends` `[E]`.
 
     Args:
-        played, pool_header: addresses; see `counterfactual.Walk`, whose `followed` stays as it is.
+        played, pool_header: addresses, see `counterfactual.WalkMemory`; `followed` is not used.
         unreadable: `[Q]` the code of failed extractions.
         settings: vote rule, and the most codes of a question.
         votes, stops, held, streaks: as in `Hindsight`; written, or added to.
@@ -297,7 +297,7 @@ def _compiled() -> Any:
     ints = types.Array(types.int64, 1, "C", readonly=True)
     pool = [types.Array(types.int32, dimensions, "C", readonly=True) for dimensions in (3, 3, 2)]
     signature = types.void(
-        *WALK, ints, ints, *pool, ints, types.int64[:, ::1], types.int64[::1],
+        *WALK_TYPES, ints, ints, *pool, ints, types.int64[:, ::1], types.int64[::1],
         types.int64[:, :, ::1], types.int64[:, :, ::1],
     )  # fmt: skip
     digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()

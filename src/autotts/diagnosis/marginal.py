@@ -42,7 +42,7 @@ def states(
     pairs = ran.task.pairs
     marks = np.array(sorted(checkpoints), np.int64)
     out = np.full((len(pairs), len(marks), len(FEATURES) + 2), np.nan)
-    walk = counterfactual.Walk(ran)
+    walk = counterfactual.WalkMemory(ran)
     counterfactual.check()(
         *walk.arguments, ran.task.pool.n_codes.astype(np.int64), VOTE_RULES.index(vote_rule),
         marks, out,
