@@ -68,6 +68,8 @@ def theirs(honest, tmp_path):
         text = RunFolder(honest).settings.model_copy(update=changes).toml()
         (path / "run.toml").write_text(text)
         log = (honest / "events.jsonl").read_text()
+        if "baselines" in changes:
+            log = log.replace('"name": "asc"', f'"name": {json.dumps(changes["baselines"][0])}')
         if source is not None:
             quoted = json.dumps(RunFolder(honest).state.best.proposal.source, ensure_ascii=False)
             assert quoted in log
@@ -119,6 +121,40 @@ def test_a_baseline_that_names_code(theirs, evil, tmp_path, baseline, command):
     if command != "report":
         assert "baseline = " in done.output
         assert "--yes" in str(done.exception)
+
+
+LOGGED = (
+    "{evil}",
+    "evilpackage.inner",
+    "reference:{evil}:Evil",
+    "../../out",
+    "cmc:beta=/x.py",
+    "sc",
+)
+
+
+@pytest.mark.parametrize("command", ["report", "finalize", "resume", "submit"])
+@pytest.mark.parametrize("name", LOGGED)
+def test_a_baseline_that_only_the_log_names(theirs, evil, name, command):
+    """However good it is said to be: none is looked up, run, imported, or copied anywhere."""
+    path = theirs(baselines=("asc",))
+    name = name.format(evil=evil)
+    log = path / "events.jsonl"
+    event = json.loads(log.read_text().splitlines()[1])
+    assert event["event"] == "baseline"
+    log.write_text(log.read_text() + json.dumps(event | {"name": name, "area": 99.0}) + "\n")
+    (path / "program.py").write_text(program(13))
+    arguments = {
+        "report": ("report", path, "--out", path.parent / "report.html"),
+        "finalize": ("finalize", path, "--yes"),
+        "resume": ("discover", "--resume", path, "--rounds", 2, "--yes"),
+        "submit": ("submit", path),
+    }[command]
+    before = sorted(path.parent.rglob("*"))
+    done = call(*arguments)
+    assert isinstance(done.exception, RunError)
+    assert "none of those that run.toml names: asc" in str(done.exception)
+    assert [p for p in sorted(path.parent.rglob("*")) if p not in before] in ([], [path / "lock"])
 
 
 @pytest.mark.parametrize("command", ["report", "plot", "view", "runs", "watch", "diff"])
@@ -205,6 +241,7 @@ def test_an_explorer_that_we_do_not_know_is_asked_for_with_its_options(theirs):
 def test_only_what_comes_along_or_is_installed_is_ours():
     assert all(map(is_ours, ("cmc", "asc:threshold=0.9", "short-mk")))
     assert not any(map(is_ours, ("mine.py", "a.b", "reference:x.py:Y", "controllers/cmc.py", "")))
+    assert not any(map(is_ours, ("cmc:x/mine.py", "cmc:x.py:beta=1", "reference:cmc.py:X")))
 
 
 @pytest.mark.parametrize("name", ["lock", "events.jsonl", "best.py", "rounds", "finalize"])

@@ -1,6 +1,7 @@
 """Controller programs: SPECs, schedules, digests, and what compiles with `solve`."""
 
 import ast
+import sys
 
 import pytest
 from hypothesis import given
@@ -71,6 +72,19 @@ def test_an_import_path_is_an_installed_program():
     spec = programs.parse("autotts.controllers.short_mk:first=3")
     assert (spec.source.trusted, spec.named) == (True, {"first": 3})
     assert spec.source.text == programs.find("short-mk").text
+
+
+def test_looking_for_a_module_imports_no_package_above_it(tmp_path, monkeypatch):
+    """Nor one that has a name and no file, nor what is no name at all."""
+    (tmp_path / "above/below").mkdir(parents=True)
+    (tmp_path / "above/__init__.py").write_text("raise SystemExit\n")
+    (tmp_path / "above/below/mine.py").write_text(PROGRAM)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert programs.parse("above.below.mine").source.text == PROGRAM
+    assert "above" not in sys.modules
+    for name in ("above.below", "above.mine", "above.mine.mine", "above..mine", "os.path", "a\0.b"):
+        with pytest.raises(SpecError, match="no module of that name"):
+            programs.parse(name)
 
 
 def test_a_released_program_is_a_file_and_its_class(save):

@@ -139,6 +139,24 @@ def test_it_shows_no_diagnosis_without_traces(tmp_path: Path) -> None:
         assert not (made.folder / "traces").exists()
 
 
+def test_a_baseline_by_any_spec_lies_in_its_folder(tmp_path: Path) -> None:
+    """Under a name of its own, wherever its program came from."""
+    names = []
+    for mine in ("a b/mine.py", "a_b/mine.py", ".../mine.py"):
+        path = tmp_path / mine
+        path.parent.mkdir()
+        path.write_text(toy.program(len(names) + 2))
+        names.append(str(path))
+    given = ("asc", "asc:threshold=0.9", "autotts.controllers.cmc", *names)
+    history = History(dict.fromkeys(given, (POINT,)), (), None)
+    before = sorted(tmp_path.rglob("*"))
+    with workspace.Workspace(turn(tmp_path, history=history), tries=None, minutes=1) as made:
+        found = sorted((made.folder / "baselines").iterdir())
+        assert len(found) == len(given)
+        assert all(path.suffix == ".py" and "solve" in path.read_text() for path in found)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_several_programs_can_be_left(tmp_path: Path) -> None:
     with workspace.Workspace(turn(tmp_path / "turn", proposals=2), tries=1, minutes=1) as made:
         assert "`program2.py`" in (made.folder / "TASK.md").read_text()

@@ -8,6 +8,7 @@ from autotts.programs.spec import (
     as_spec,
     as_specs,
     check_named,
+    named,
     parse,
     parse_beta,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "find",
     "load",
     "load_trusted",
+    "named",
     "parse",
     "parse_beta",
     "read",

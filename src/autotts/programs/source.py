@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -118,10 +118,26 @@ def read(path: Path, *, trusted: bool) -> Source:
 
 
 def _module_path(module: str) -> Path:
+    """The file of a module. No package above it is imported: that would run its code."""
+    for path in _module_paths(*module.split(".")):
+        if path.is_file():
+            return path
+    raise SpecError(f"controller {module!r}: there is no module of that name")
+
+
+def _module_paths(top: str, *below: str) -> Iterator[Path]:
+    """Where the file of a module may be."""
+    if not all(name.isidentifier() for name in (top, *below)):
+        return
     try:
-        found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        found = None
-    if found is None or not found.origin:
-        raise SpecError(f"controller {module!r}: there is no module of that name")
-    return Path(found.origin)
+        found = importlib.util.find_spec(top)
+    except (ImportError, ValueError):  # `__main__` has none
+        return
+    if found is None:
+        return
+    if not below and found.has_location and found.origin:
+        yield Path(found.origin)
+    for place in found.submodule_search_locations or () if below else ():
+        path = Path(place, *below)
+        yield path / "__init__.py"
+        yield path.with_name(f"{path.name}.py")

@@ -73,6 +73,13 @@ def parse(text: str) -> Spec:
     return Spec(text, source, DEFAULT_BETA if beta is None else beta, named, entry, fixed)
 
 
+def named(text: str) -> str:
+    """The name, path or import path of the program in a SPEC, whether there is one or not."""
+    if text.startswith("reference:"):
+        return text
+    return _apart(text)[0]
+
+
 def _apart(text: str) -> tuple[str, str]:
     """The program and the options of a SPEC. A path may have colons and commas in it."""
     if text.endswith(".py"):

@@ -5,7 +5,9 @@ are not in it; `bin/autotts try` speaks to the scorer through a socket. What an 
 is read with suspicion: only plain files of a bounded size at their own place, never a link.
 """
 
+import hashlib
 import os
+import re
 import shlex
 import shutil
 import stat
@@ -120,11 +122,20 @@ def write_reading_matter(folder: Path, turn: Turn) -> str:
             (folder / "traces").mkdir(exist_ok=True)
             write_text(folder / "traces" / f"round-{trial.name}.md", trial.traces)
     for name in history.baselines:
-        write_text(folder / "baselines" / f"{name}.py", programs.find(name).text)
+        write_text(folder / "baselines" / _file_of(name), programs.parse(name).source.text)
     start = start_of(history)
     write_text(folder / "program.py", start)
     write_text(folder / "proposal.md", prompt("proposal"))
     return start
+
+
+def _file_of(spec: str) -> str:
+    """What the program of a SPEC is called in a folder of ours: its name, if it can be."""
+    if re.fullmatch(r"[\w-]{1,60}", spec, re.ASCII):
+        return f"{spec}.py"
+    plain = re.sub(r"[^\w.=-]+", "_", spec, flags=re.ASCII)[-60:]
+    digest = hashlib.sha256(spec.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{digest}-{plain.removesuffix('.py')}.py"
 
 
 def write_client(folder: Path) -> None:

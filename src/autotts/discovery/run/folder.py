@@ -19,7 +19,7 @@ import os
 from pathlib import Path
 
 from autotts.discovery.run import events
-from autotts.discovery.run.events import E, EventLog
+from autotts.discovery.run.events import BaselineScored, E, Event, EventLog
 from autotts.discovery.run.settings import RunSettings, parse_settings
 from autotts.discovery.run.state import RunState
 from autotts.errors import RunError
@@ -74,7 +74,24 @@ class RunFolder:
             RunError: the log is damaged.
         """
         log = self.path / "events.jsonl"
-        return RunState.of(events.read(log) if os.path.lexists(log) else [])
+        return RunState.of(map(self.checked, events.read(log) if os.path.lexists(log) else []))
+
+    def checked(self, event: Event) -> Event:
+        """An event of this run's log.
+
+        A baseline's name leads to a program, which is read, and may be run in this process. So the
+        log has no names but the settings', which are looked through before anything is run.
+
+        Raises:
+            RunError: it names a baseline that the settings don't.
+        """
+        if isinstance(event, BaselineScored) and event.name not in self.settings.baselines:
+            named = ", ".join(self.settings.baselines) or "none"
+            raise RunError(
+                f"{self.path}/events.jsonl: the baseline {event.name!r} at {event.at} is none of"
+                f" those that run.toml names: {named}"
+            )
+        return event
 
     @property
     def at_work(self) -> bool:
@@ -144,7 +161,8 @@ class OpenRun:
         try:
             os.ftruncate(self._lock, 0)
             os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
-            self.log = EventLog(folder.path / "events.jsonl", self.state.fold)
+            log = folder.path / "events.jsonl"
+            self.log = EventLog(log, lambda event: self.state.fold(folder.checked(event)))
         except OSError as error:
             os.close(self._lock)
             raise RunError(f"{path}: {error.strerror}") from error

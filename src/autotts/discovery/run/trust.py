@@ -61,7 +61,7 @@ def demands(settings: RunSettings, *, explorer: bool) -> list[Demand]:
 
 def is_ours(spec: str) -> bool:
     """Whether a SPEC names a controller that comes along or is installed, by its short name."""
-    name = spec.partition(":")[0]
+    name = programs.named(spec)
     published = importlib.metadata.entry_points(group=programs.GROUP, name=name)
     return name in programs.built_in() or bool(published)
 
@@ -71,10 +71,8 @@ def runs_with_our_rights(spec: str) -> bool:
 
     A program given by path runs sealed; ours and installed ones are the user's own.
     """
-    if spec.startswith("reference:"):
-        return True
-    by_path = ".py:" in spec or spec.endswith(".py")
-    return not by_path and not is_ours(spec)
+    by_path = programs.named(spec).endswith(".py")
+    return spec.startswith("reference:") or (not by_path and not is_ours(spec))
 
 
 def _of_explorer(explorer: ExplorerRef) -> Iterable[Demand]:
