@@ -28,7 +28,7 @@ from autotts.stores import (
     store_folder,
     write,
 )
-from autotts.stores.schema import content_digest, header_of
+from autotts.stores.schema import sealed
 
 answers = st.one_of(
     st.sampled_from(["ERR", "No", "12", "204"]), st.text(st.characters(codec="utf-8"), max_size=6)
@@ -326,9 +326,8 @@ def test_check_finds_codes_out_of_order(tmp_path: Path) -> None:
     )
     flipped = tuple(strings[::-1] for strings in store.answers)
     gold = (1 - store.gold).astype(np.int32)
-    digest = content_digest(header_of(store.manifest), swapped, gold, flipped, store.texts)
-    manifest = store.manifest.model_copy(update={"digest": digest})
-    write(Store(None, manifest, swapped, gold, flipped, store.texts), tmp_path / "s")
+    changed = replace(store, pool=swapped, gold=gold, answers=flipped)
+    write(sealed(changed), tmp_path / "s")
     load(tmp_path / "s")
     with pytest.raises(StoreError, match="question 0: codes are not in order"):
         check(tmp_path / "s")

@@ -46,7 +46,7 @@ def check(
             damaged += 1
             say(f"damaged {error}", err=True)
             continue
-        questions, branches, _ = store.pool.probes.shape
+        questions, branches = store.pool.lengths.shape
         say(f"sound   {folder}: {questions} x {branches} branches, {store.digest[:12]}")
     if damaged:
         raise typer.Exit(1)

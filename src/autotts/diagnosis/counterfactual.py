@@ -74,7 +74,7 @@ class WalkMemory:
         task = ran.task
         self._played, ends = lay_in(ran.log, ran.codes, task)
         # A request takes every branch through all its intervals and its end at the most.
-        make_room(self._played, task.ceiling * (task.pool.probes.shape[2] + 1))
+        make_room(self._played, task.ceiling * (task.pool.depth + 1))
         without_costs = replace(task, rules=Rules(abstain=task.rules.abstain))
         self._followed, self.free = make_memory(without_costs), make_memory(without_costs)
         self._pool = pool_header(task)

@@ -53,7 +53,7 @@ def show(ran: Ran, found: pl.DataFrame, question: int, draw: int) -> str:
         raise ValueError(f"question {question}, draw {draw} was not among the episodes")
     steps = ran.steps(int(at[0]), int(at[0]) + 1)
     drawn = ran.task.orders[question, draw]
-    probes = ran.task.pool.probes[question, drawn]
+    probes = ran.task.pool.require_probes()[question, drawn]
     rows = _rows(steps, np.where(probes == failed_codes(ran.task)[question], -1, probes))
     letter_of = _letters(steps, rows)
     heading = (

@@ -87,7 +87,7 @@ def _walk(ran: Ran, rule: int, horizon: int) -> np.ndarray:
     """`[E]` records of `counterfactual.OUT`."""
     gold = ran.store.gold.astype(np.int64)
     right, pool = gold[:, None], ran.task.pool
-    touched = (pool.finals == right) | (pool.probes == right[:, :, None]).any(axis=2)
+    touched = (pool.finals == right) | (pool.require_probes() == right[:, :, None]).any(axis=2)
     out = np.zeros(len(ran.task.pairs), counterfactual.OUT)
     walk = counterfactual.WalkMemory(ran)
     counterfactual.walk()(

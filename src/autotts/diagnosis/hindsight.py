@@ -81,7 +81,7 @@ def look_back(ran: Ran, *, vote_rule: str = "finished") -> Hindsight:
     walk = WalkMemory(ran)
     _compiled()(
         *walk.arguments, ran.store.gold.astype(np.int64), pool.failed.astype(np.int64),
-        task.orders, pool.probes, pool.finals, settings, votes, stops, held, streaks,
+        task.orders, pool.require_probes(), pool.finals, settings, votes, stops, held, streaks,
     )  # fmt: skip
     return Hindsight(ran, votes, stops, held, streaks)
 

@@ -55,7 +55,7 @@ def summary(store: Store, *, mathematical: bool = True) -> pl.DataFrame:
     failed_probes, failed_finals: extractions that failed.
     """
     pool, right = store.pool, store.correct
-    inside = pool.probes >= 0
+    inside = pool.require_probes() >= 0
     failed = pool.failed[:, None]
     return pl.DataFrame(
         {
@@ -70,7 +70,7 @@ def summary(store: Store, *, mathematical: bool = True) -> pl.DataFrame:
             "branch_accuracy_math": [_accuracy_math(store) if mathematical else None],
             "hopeless": [float((~right.any(axis=1)).mean())],
             "always": [float(right.all(axis=1).mean())],
-            "failed_probes": [float((pool.probes == failed[..., None])[inside].mean())],
+            "failed_probes": [float((pool.require_probes() == failed[..., None])[inside].mean())],
             "failed_finals": [float((pool.finals == failed).mean())],
         },
         schema_overrides={"branch_accuracy_math": pl.Float64},
@@ -156,12 +156,13 @@ def prefix_votes(finals: Ints) -> Ints:
 
 def streaks(pool: Pool) -> NDArray[np.int16]:
     """`[Q, N, K]` how many probes up to this one are equal; 0 past a branch's end."""
-    lengths = np.zeros(pool.probes.shape, np.int16)
+    probes = pool.require_probes()
+    lengths = np.zeros(probes.shape, np.int16)
     lengths[..., 0] = 1
-    for k in range(1, pool.probes.shape[2]):
-        same = pool.probes[..., k] == pool.probes[..., k - 1]
+    for k in range(1, pool.depth):
+        same = probes[..., k] == probes[..., k - 1]
         lengths[..., k] = np.where(same, lengths[..., k - 1] + 1, 1)
-    return np.where(pool.probes >= 0, lengths, 0).astype(np.int16)
+    return np.where(probes >= 0, lengths, 0).astype(np.int16)
 
 
 def by_depth(store: Store) -> pl.DataFrame:
@@ -173,8 +174,8 @@ def by_depth(store: Store) -> pl.DataFrame:
         branch running there ends at it, per interval), ends_right (of those that end in the band).
     """
     pool = store.pool
-    probes, lengths = pool.probes, pool.lengths
-    right = probes == store.gold[:, None, None]
+    probes, lengths = pool.require_probes(), pool.lengths
+    right = store.accepts(probes)
     final = probes == pool.finals[..., None]
     deepest = probes.shape[2]
     starts = [1, *(2**k + 1 for k in range(deepest.bit_length()) if 2**k + 1 <= deepest)]
@@ -204,8 +205,8 @@ def by_streak(store: Store) -> pl.DataFrame:
         final (it is the branch's final answer).
     """
     pool, length = store.pool, streaks(store.pool)
-    right = pool.probes == store.gold[:, None, None]
-    final = pool.probes == pool.finals[..., None]
+    right = store.accepts(pool.require_probes())
+    final = pool.require_probes() == pool.finals[..., None]
     rows = []
     for first, after in zip(_STREAKS, [*_STREAKS[1:], np.iinfo(np.int16).max], strict=True):
         band = (length >= first) & (length < after)
@@ -242,7 +243,7 @@ def branch_features(store: Store, *, depth: int = 8, seed: int = 0) -> pl.DataFr
     everyone = np.ones(running.shape, bool)
     rows = []
     for known, values, mask in (
-        ("whole", _features(store.pool, store.pool.probes.shape[2]), everyone),
+        ("whole", _features(store.pool, store.pool.depth), everyone),
         (f"depth {depth}", _features(store.pool, depth), running),
     ):
         if known == "whole":
@@ -270,7 +271,7 @@ def branch_features(store: Store, *, depth: int = 8, seed: int = 0) -> pl.DataFr
 
 def _features(pool: Pool, depth: int) -> dict[str, NDArray[np.generic]]:
     """`[Q, N]` of each feature of the first `depth` probes of every branch."""
-    probes = pool.probes[..., :depth]
+    probes = pool.require_probes()[..., :depth]
     inside = probes >= 0
     last = inside.sum(axis=2) - 1
     latest = np.take_along_axis(probes, last[..., None], axis=2)
@@ -320,9 +321,9 @@ def onset(store: Store) -> pl.DataFrame:
         (median share of the branch's length), wasted (share of all tokens past the onset).
     """
     pool = store.pool
-    same = (pool.probes == pool.finals[..., None]) | (pool.probes < 0)
+    same = (pool.require_probes() == pool.finals[..., None]) | (pool.require_probes() < 0)
     stays = np.logical_and.accumulate(same[..., ::-1], axis=2)[..., ::-1]
-    first = np.where(stays.any(axis=2), stays.argmax(axis=2), pool.probes.shape[2]) + 1
+    first = np.where(stays.any(axis=2), stays.argmax(axis=2), pool.depth) + 1
     first = np.minimum(first, pool.lengths + 1)
     rows = []
     for right in (True, False):
@@ -378,7 +379,7 @@ def _bought(costs: Floats, budget: float) -> float:
 def _probe_costs(store: Store) -> Floats:
     """`[Q]` tokens to the earliest depth at which any branch shows the right answer."""
     pool = store.pool
-    shows = pool.probes == store.gold[:, None, None]
+    shows = store.accepts(pool.require_probes())
     depths = np.where(shows.any(axis=2), shows.argmax(axis=2) + 1.0, np.inf).min(axis=1)
     ends = np.where(store.correct, whole_tokens(pool), np.inf).min(axis=1)
     cheapest: Floats = np.minimum(depths * pool.interval, ends)

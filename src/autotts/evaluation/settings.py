@@ -61,7 +61,7 @@ class Experiment:
                 f"budget {self.budget} is too small: one interval with its probe costs {interval}"
                 f" tokens on {store.name}"
             )
-        questions, branches, _ = store.pool.probes.shape
+        questions, branches = store.pool.lengths.shape
         orders = draws.orders(
             self.draws,
             questions=questions,

@@ -120,10 +120,8 @@ class Ran:
 
     @property
     def correct(self) -> np.ndarray:
-        """`[E]` bool: whether the answer given is the true one."""
-        return np.asarray(
-            (self.codes >= 0) & (self.codes == self.store.gold[self.task.pairs[:, 0]])
-        )
+        """`[E]` bool: whether the answer given is an accepted one."""
+        return self.store.accepts(self.codes, self.task.pairs[:, 0])
 
     @property
     def tokens(self) -> np.ndarray:

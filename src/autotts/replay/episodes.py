@@ -32,7 +32,7 @@ def make_memory(task: Task, log_words: int = 0) -> Memory:
     pool, rules = task.pool, task.rules
     return Memory(
         ceiling=task.ceiling,
-        intervals=pool.probes.shape[2],
+        intervals=pool.depth,
         n_codes=int(pool.n_codes.max()),
         interval=pool.interval,
         billing=pool.billing,
@@ -55,7 +55,7 @@ def pool_columns(task: Task) -> dict[str, np.ndarray]:
     pool = task.pool
     return {
         "orders": task.orders,
-        "probes": pool.probes,
+        "probes": pool.require_probes(),
         "lengths": pool.lengths,
         "totals": pool.tokens,
         "finals": pool.finals,

@@ -48,7 +48,7 @@ class Question:
         # Billed exactly, a branch's last interval is its rest, and ends it.
         whole = int(self._pool.lengths[self._q, i]) - (self._pool.billing == "exact")
         if self._advances[index] < whole:
-            code = self._pool.probes[self._q, i, self._advances[index]]
+            code = self._pool.require_probes()[self._q, i, self._advances[index]]
             self._advances[index] += 1
             self._costs[index] += self._pool.interval
             return self._answers[code], False

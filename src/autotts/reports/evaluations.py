@@ -327,7 +327,7 @@ def matrices_of(task: Task, *, draw: int = 0) -> list[Matrix]:
     for q in range(len(store.gold)):
         order = task.orders[q, draw]
         ranks = answer_ranks(store, q)
-        probes = store.pool.probes[q, order]
+        probes = store.pool.require_probes()[q, order]
         strings = tuple(
             "".join(ALPHABET[ranks[code]] for code in row[:length])
             for row, length in zip(probes, store.pool.lengths[q, order], strict=True)
@@ -353,7 +353,7 @@ def answer_ranks(store: Store, q: int) -> np.ndarray:
 
     A final answer counts as many probes: it is what votes.
     """
-    probes = store.pool.probes[q]
+    probes = store.pool.require_probes()[q]
     counts = np.bincount(probes[probes >= 0], minlength=int(store.pool.n_codes[q]))
     counts += 20 * np.bincount(store.pool.finals[q], minlength=len(counts))
     ranks = np.empty(len(counts), np.int64)

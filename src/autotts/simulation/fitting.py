@@ -53,7 +53,7 @@ def fit(store: Store) -> Parameters:
     coded = _code(store)
     wander = _fit_wander(coded)
     log_length, spread, shape = _fit_lengths(coded)
-    intervals = pool.probes.shape[2]
+    intervals = pool.depth
     rest = pool.tokens - pool.lengths.astype(np.int64) * pool.interval
     cut = pool.lengths == intervals
     return Parameters(
@@ -72,11 +72,11 @@ def fit(store: Store) -> Parameters:
 
 
 def _code(store: Store) -> _Coded:
-    pool = store.pool
-    questions, branches, intervals = pool.probes.shape
+    pool, recorded = store.pool, store.pool.require_probes()
+    questions, branches, intervals = recorded.shape
     frequent = [_frequent(store, q) for q in range(questions)]
     answers = 3 + max(len(codes) for codes in frequent)
-    probes = np.full(pool.probes.shape, -1)
+    probes = np.full(recorded.shape, -1)
     finals = np.empty(pool.finals.shape, np.int64)
     tail_size = np.empty(questions, np.int64)
     for q, codes in enumerate(frequent):
@@ -87,7 +87,7 @@ def _code(store: Store) -> _Coded:
         table[store.gold[q]] = GOLD
         rare = np.flatnonzero(table < 0)
         table[rare] = answers - 1 + np.arange(len(rare))
-        probes[q] = np.where(pool.probes[q] >= 0, table[pool.probes[q]], -1)
+        probes[q] = np.where(recorded[q] >= 0, table[recorded[q]], -1)
         finals[q] = table[pool.finals[q]]
         tail_size[q] = max(1, len(rare))
     return _Coded(
@@ -103,7 +103,8 @@ def _code(store: Store) -> _Coded:
 def _frequent(store: Store, q: int) -> np.ndarray:
     """Codes of the answers with entries of their own, most shown first, gold and failed apart."""
     pool = store.pool
-    shown = np.bincount(pool.probes[q][pool.probes[q] >= 0], minlength=pool.n_codes[q])
+    probes = pool.require_probes()[q]
+    shown = np.bincount(probes[probes >= 0], minlength=pool.n_codes[q])
     ended = np.bincount(pool.finals[q], minlength=pool.n_codes[q])
     frequent = (ended >= 2) | (shown >= _NAMED_SHARE * shown.sum())
     ranked = np.argsort(-shown, kind="stable")

@@ -10,8 +10,9 @@ from autotts.errors import SpecError
 from autotts.simulation.fitting import fit
 from autotts.simulation.process import EVENTS, Parameters, Walk, log_odds
 from autotts.simulation.typical import ACCURACY, typical
+from autotts.stores.manifest import Billing
 from autotts.stores.recordings import Branch, Recording, build
-from autotts.stores.schema import Billing, Store
+from autotts.stores.schema import Store
 from autotts.stores.writing import store_folder, write
 
 

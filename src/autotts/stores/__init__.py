@@ -2,8 +2,10 @@
 
 from autotts.stores.importing import import_released
 from autotts.stores.loading import AnyStores, check, find, gather, load, read_manifest
+from autotts.stores.manifest import Manifest, PricedModel
+from autotts.stores.pool import Pool
 from autotts.stores.recordings import Branch, Recording, build
-from autotts.stores.schema import Manifest, Pool, Store, StoreKey
+from autotts.stores.schema import Spellings, Store, StoreKey
 from autotts.stores.writing import store_folder, write
 
 __all__ = [
@@ -11,7 +13,9 @@ __all__ = [
     "Branch",
     "Manifest",
     "Pool",
+    "PricedModel",
     "Recording",
+    "Spellings",
     "Store",
     "StoreKey",
     "build",

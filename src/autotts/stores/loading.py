@@ -13,18 +13,10 @@ from pydantic import ValidationError
 from autotts.errors import StoreError
 from autotts.files import read_regular
 from autotts.stores import parquet
+from autotts.stores.manifest import BRANCHES, MANIFEST, QUESTIONS, Manifest
+from autotts.stores.pool import Pool
 from autotts.stores.recordings import MOST_CODES, MOST_TOKENS, describe, failed_codes
-from autotts.stores.schema import (
-    BRANCHES,
-    MANIFEST,
-    QUESTIONS,
-    SCHEMA_VERSION,
-    Manifest,
-    Pool,
-    Store,
-    content_digest,
-    header_of,
-)
+from autotts.stores.schema import Store, content_digest
 from autotts.stores.writing import file_digest, telling_of
 from autotts.untrusted import parse_json
 
@@ -35,6 +27,7 @@ AnyPath = str | os.PathLike[str]
 AnyStores = Store | AnyPath | Iterable[Store | AnyPath]
 """Stores as people name them: loaded ones, folders, patterns, or several of these."""
 
+_READ = 1
 _MOST_MANIFEST_BYTES = 1 << 20
 _MOST_TABLE_BYTES = 1 << 28
 _MOST_TEXT_BYTES = 1 << 26
@@ -58,7 +51,7 @@ def load(path: AnyPath) -> Store:
         store = _assemble(folder, manifest, questions, branches)
     except StoreError as error:
         raise StoreError(f"{folder}: {error}") from error
-    digest = content_digest(header_of(manifest), store.pool, store.gold, store.answers, store.texts)
+    digest = content_digest(store)
     if digest != manifest.digest:
         raise StoreError(
             f"{folder / MANIFEST}: its digest is {manifest.digest[:12]}..., the content has "
@@ -77,7 +70,9 @@ def check(path: AnyPath) -> Store:
     for q, answers in enumerate(store.answers):
         if len(set(answers)) != len(answers):
             raise StoreError(f"{store.path}: question {q}: an answer has two codes")
-        shown = np.concatenate([store.pool.probes[q], store.pool.finals[q][:, None]], axis=1)
+        shown = np.concatenate(
+            [store.pool.require_probes()[q], store.pool.finals[q][:, None]], axis=1
+        )
         codes, first = np.unique(shown[shown >= 0], return_index=True)
         unseen = len(answers) - len(codes)
         if (np.diff(first) < 0).any() or (codes != np.arange(len(codes))).any() or unseen > 1:
@@ -177,10 +172,9 @@ def read_manifest(folder: AnyPath) -> Manifest:
         raise StoreError(f"{path}: not JSON ({error})") from error
     if not isinstance(fields, dict) or "schema_version" not in fields:
         raise StoreError(f"{path}: no schema_version; this is no manifest of a store")
-    if fields["schema_version"] != SCHEMA_VERSION:
+    if fields["schema_version"] != _READ:
         raise StoreError(
-            f"{path}: schema version {fields['schema_version']}; "
-            f"this autotts reads {SCHEMA_VERSION}"
+            f"{path}: schema version {fields['schema_version']}; this autotts reads {_READ}"
         )
     try:
         return Manifest.model_validate(fields)

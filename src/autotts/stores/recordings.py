@@ -8,7 +8,9 @@ from pydantic import JsonValue, ValidationError
 
 from autotts.answers import FAILED
 from autotts.errors import StoreError
-from autotts.stores.schema import Billing, Manifest, Pool, Store, content_digest, header_of
+from autotts.stores.manifest import Billing, Manifest
+from autotts.stores.pool import Pool
+from autotts.stores.schema import Store, sealed
 
 MOST_CODES = 2**15 - 1
 MOST_TOKENS = 2**31 - 1
@@ -86,9 +88,7 @@ def build(
     except ValidationError as error:
         raise StoreError(describe(error)) from error
     texts = tuple(r.question for r in recordings)
-    digest = content_digest(header_of(manifest), pool, gold, answers, texts)
-    sealed = manifest.model_copy(update={"digest": digest})
-    return Store(None, sealed, pool, gold, answers, texts)
+    return sealed(Store(None, manifest, pool, gold, answers, texts))
 
 
 def _coded(

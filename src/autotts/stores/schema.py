@@ -1,129 +1,50 @@
-"""What a replay store holds: the manifest, the pool a controller plays on, and the store itself.
+"""A replay store: the pools of one dataset, with what only the trusted side may hold.
 
-A store is a folder for one (model, dataset): `manifest.json`, `questions.parquet` (question, gold,
-answers by code) and `branches.parquet` (question, branch, tokens, final, probes). In memory it is
-dense integer arrays. Answers are coded per question, in order of first appearance: branch by
-branch, probes then final answer; the gold answer comes last when no branch ever gave it.
+A store is a folder: `manifest.json`, `questions.parquet` and `branches.parquet`, described in
+`docs/store.md`. In memory it is dense integer arrays. Answers are coded per question, in order of
+first appearance: branch by branch, probes then final answer; accepted answers come last when no
+branch ever gave them.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from autotts.answers import FAILED
 from autotts.errors import StoreError
-
-SCHEMA_VERSION: Literal[1] = 1
-MANIFEST = "manifest.json"
-QUESTIONS = "questions.parquet"
-BRANCHES = "branches.parquet"
-
-Billing = Literal["reference", "exact"]
+from autotts.stores.manifest import Manifest, header_of
+from autotts.stores.pool import Pool, require, require_range
 
 StoreKey = tuple[str, str]
 """(model, dataset): how a store is known inside. Text for people and files is `Store.name`."""
 
-
-class Manifest(BaseModel):
-    """The text of `manifest.json`: what was recorded, how, and the digests that seal it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    schema_version: Literal[1] = SCHEMA_VERSION
-    model: str = Field(min_length=1)
-    dataset: str = Field(min_length=1)
-    interval_tokens: int = Field(gt=0)
-    billing: Billing
-    failed_answer: str = FAILED
-    questions: int = Field(gt=0)
-    branches: int = Field(gt=0)
-    sampling: dict[str, JsonValue] = {}
-    source: str = ""
-    files: dict[str, str] = {}
-    """sha256 of each file of the folder; empty for a store that is not on disk."""
-    digest: str
-    """sha256 of the content: of all the above but `files`, and of questions and branches."""
+TOKEN_COLUMNS = ("prompt_tokens", "cached_tokens", "probe_tokens")
+"""Tokens that were really spent beside those of a branch: of its prompt, how many of these were
+read from a cache, and of all its probes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """The recorded branches of Q questions, N each, up to K intervals deep. No gold, no text.
+class Spellings:
+    """Answers as they were recorded, where several strings are one answer.
 
-    Arrays are C-contiguous. Codes are per question.
+    Codes here are of strings, those of the `Pool` of classes of them. Regrading starts from here.
 
-    probes: int32 `[Q, N, K]` answer code at the end of each interval, -1 past a branch's end.
-    lengths: int32 `[Q, N]` intervals of each branch, at least 1.
-    tokens: int32 `[Q, N]` tokens of each branch, at least 1; billed exactly, they reach into the
-        last interval.
-    finals: int32 `[Q, N]` code of the final answer.
-    failed: int32 `[Q]` code of a failed extraction, -1 where the question has none.
-    n_codes: int32 `[Q]` codes in use, gold included: 0..n_codes-1.
-    interval: tokens per interval.
-    billing: "reference" or "exact".
+    answers: per question, the strings by their codes.
+    probes: int32 `[Q, N, K]` as in `Pool`, or None.
+    finals: int32 `[Q, N]` as in `Pool`.
+    golds: per question, the codes of the accepted strings.
+    classes: per question, int32 the class of each string.
     """
 
-    probes: np.ndarray
-    lengths: np.ndarray
-    tokens: np.ndarray
+    answers: tuple[tuple[str, ...], ...]
+    probes: np.ndarray | None
     finals: np.ndarray
-    failed: np.ndarray
-    n_codes: np.ndarray
-    interval: int
-    billing: Billing
-
-    def __post_init__(self) -> None:
-        if self.probes.ndim != 3 or self.probes.size == 0:
-            raise StoreError(
-                f"probes must be a non-empty [Q, N, K] array, got shape {self.probes.shape}"
-            )
-        questions, branches, depth = self.probes.shape
-        _require(self.probes, "probes", (questions, branches, depth), np.int32)
-        _require(self.lengths, "lengths", (questions, branches), np.int32)
-        _require(self.tokens, "tokens", (questions, branches), np.int32)
-        _require(self.finals, "finals", (questions, branches), np.int32)
-        _require(self.failed, "failed", (questions,), np.int32)
-        _require(self.n_codes, "n_codes", (questions,), np.int32)
-        _require_range(self.lengths, "length", 1, np.int32(depth))
-        whole = (self.lengths.astype(np.int64) - 1) * self.interval
-        least = 1 + whole if self.billing == "exact" else 1  # the last interval is the rest
-        _require_range(self.tokens, "tokens", least, np.int32(2**31 - 1))
-        codes = self.n_codes[:, None]
-        _require_range(self.finals, "final answer code", 0, codes - 1)
-        _require_range(self.failed, "code of the failed answer", -1, self.n_codes - 1)
-        inside = np.arange(depth) < self.lengths[:, :, None]
-        low = np.where(inside, np.int32(0), np.int32(-1))
-        _require_range(
-            self.probes, "probe code", low, np.where(inside, codes[:, :, None] - 1, np.int32(-1))
-        )
-        if self.interval < 1:
-            raise StoreError(f"an interval is at least one token, got {self.interval}")
-
-
-def _require(array: np.ndarray, name: str, shape: tuple[int, ...], dtype: type) -> None:
-    if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
-        raise StoreError(
-            f"{name} must be C-contiguous {dtype.__name__} {list(shape)}, "
-            f"got {array.dtype} {list(array.shape)}"
-        )
-
-
-def _require_range(
-    array: np.ndarray, name: str, low: np.ndarray | int, high: np.ndarray | np.integer
-) -> None:
-    bad = (array < low) | (array > high)
-    if bad.any():
-        at = tuple(int(i) for i in np.argwhere(bad)[0])
-        where = ", ".join(
-            f"{axis} {i}" for axis, i in zip(("question", "branch", "interval"), at, strict=False)
-        )
-        lowest = np.broadcast_to(low, array.shape)[at]
-        highest = np.broadcast_to(high, array.shape)[at]
-        raise StoreError(f"{where}: {name} {array[at]} is outside {lowest}..{highest}")
+    golds: tuple[tuple[int, ...], ...]
+    classes: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -132,8 +53,14 @@ class Store:
 
     path: its folder; None for a store that is not on disk.
     gold: int32 `[Q]` code of the true answer.
-    answers: per question, the answer strings by code.
+    answers: per question, the answer strings by code; of a class of strings, one of them.
     texts: per question, its text.
+    golds: per question, the codes of all accepted answers, `gold` first; None where that is all.
+    ids: per question, a name that tells it from the others; None where texts do.
+    weights: float64 `[Q]` how much a question counts; None where all count the same.
+    groups: by name, per question, the group it is in: its topic, its source.
+    used: by `TOKEN_COLUMNS`, int32 `[Q, N]` tokens, 0 where there is no branch.
+    spellings: the answers as strings, where several of them are one answer.
     """
 
     path: Path | None
@@ -142,23 +69,70 @@ class Store:
     gold: np.ndarray
     answers: tuple[tuple[str, ...], ...]
     texts: tuple[str, ...]
+    golds: tuple[tuple[int, ...], ...] | None = None
+    ids: tuple[str, ...] | None = None
+    weights: np.ndarray | None = None
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    used: Mapping[str, np.ndarray] = field(default_factory=dict)
+    spellings: Spellings | None = None
 
     def __post_init__(self) -> None:
         questions = len(self.pool.n_codes)
-        _require(self.gold, "gold", (questions,), np.int32)
-        _require_range(self.gold, "gold code", 0, self.pool.n_codes - 1)
+        require(self.gold, "gold", (questions,), np.int32)
+        require_range(self.gold, "gold code", 0, self.pool.n_codes - 1)
         counts = [len(strings) for strings in self.answers]
         if counts != self.pool.n_codes.tolist() or len(self.texts) != questions:
             raise StoreError(
                 f"{len(self.texts)} questions with {sum(counts)} answers for pools of "
                 f"{questions} questions with {int(self.pool.n_codes.sum())} codes"
             )
-        said = (self.manifest.questions, self.manifest.branches)
-        if said != self.pool.finals.shape:
+        self._require_manifest()
+        self._require_by_question()
+        for name, values in self.used.items():
+            if name not in TOKEN_COLUMNS:
+                raise StoreError(f"{name}: tokens are of {', '.join(TOKEN_COLUMNS)}")
+            require(values, name, self.pool.lengths.shape, np.int32)
+            most = np.where(self.pool.exists, np.int32(2**31 - 1), np.int32(0))
+            require_range(values, name, 0, most)
+        if self.spellings is not None:
+            _require_classes(self.spellings, self)
+
+    def _require_manifest(self) -> None:
+        said, shape = self.manifest, self.pool.lengths.shape
+        if (said.questions, said.branches) != shape:
             raise StoreError(
-                f"the manifest says {said[0]} x {said[1]} branches, "
-                f"there are {questions} x {self.pool.finals.shape[1]}"
+                f"the manifest says {said.questions} x {said.branches} branches, "
+                f"there are {shape[0]} x {shape[1]}"
             )
+        there = int(self.pool.n_branches.sum())
+        if (said.branches_in_all or shape[0] * shape[1]) != there:
+            raise StoreError(
+                f"the manifest says {said.branches_in_all or 'all'} branches, there are {there} of"
+                f" {shape[0]} x {shape[1]}"
+            )
+        if said.models != self.pool.models:
+            raise StoreError("the manifest and the pool have other models")
+
+    def _require_by_question(self) -> None:
+        questions = len(self.texts)
+        for q, codes in enumerate(self.golds or ()):
+            least, most = min(codes, default=-1), max(codes, default=-1)
+            if least < 0 or most >= self.pool.n_codes[q] or codes[0] != self.gold[q]:
+                raise StoreError(
+                    f"question {q}: accepted codes {codes[:8]}; they are below"
+                    f" {self.pool.n_codes[q]}, and the first is {self.gold[q]}"
+                )
+        per_question = {"golds": self.golds, "ids": self.ids, **self.groups}
+        for name, values in per_question.items():
+            if values is not None and len(values) != questions:
+                raise StoreError(f"{name}: {len(values)} values for {questions} questions")
+        if self.ids is not None and len(set(self.ids)) != questions:
+            raise StoreError("two questions have the same id")
+        if self.weights is not None:
+            require(self.weights, "weights", (questions,), np.float64)
+            require_range(self.weights, "weight", 0.0, np.finfo(np.float64).max)
+            if not self.weights.sum() > 0:
+                raise StoreError("no question has a weight above 0")
 
     @property
     def model(self) -> str:
@@ -183,14 +157,33 @@ class Store:
 
     @property
     def correct(self) -> np.ndarray:
-        """bool `[Q, N]` whether the final answer of each branch is the true one."""
-        return np.asarray(self.pool.finals == self.gold[:, None])
+        """bool `[Q, N]` whether the final answer of each branch is right; False for no branch."""
+        return self.accepts(self.pool.finals)
+
+    def accepts(self, codes: np.ndarray, questions: np.ndarray | None = None) -> np.ndarray:
+        """Whether answers are right.
+
+        Args:
+            codes: `[R, ...]` answer codes, -1 for no answer.
+            questions: `[R]` the question of each row; row r is of question r by default.
+
+        Returns:
+            bool `[R, ...]`.
+        """
+        rows = np.arange(len(self.gold)) if questions is None else questions
+        wide = (len(rows),) + (1,) * (codes.ndim - 1)
+        right = np.asarray(codes == self.gold[rows].reshape(wide))
+        for q, accepted in enumerate(self.golds or ()):
+            for code in accepted[1:]:
+                right |= (codes == code) & (rows == q).reshape(wide)
+        return right
 
     def __repr__(self) -> str:
-        questions, branches = self.pool.finals.shape
+        questions, branches = self.pool.lengths.shape
+        share = self.correct.sum() / self.pool.n_branches.sum()
         return (
             f"<Store {self.name}: {questions} questions x {branches} branches, "
-            f"{self.correct.mean():.0%} of branches right, intervals of {self.pool.interval} "
+            f"{share:.0%} of branches right, intervals of {self.pool.interval} "
             f"tokens, digest {self.digest[:12]}>"
         )
 
@@ -199,29 +192,90 @@ class Store:
         return list(self.texts)
 
 
-def content_digest(
-    header: dict[str, JsonValue],
-    pool: Pool,
-    gold: np.ndarray,
-    answers: tuple[tuple[str, ...], ...],
-    texts: tuple[str, ...],
-) -> str:
+def _require_classes(spellings: Spellings, store: Store) -> None:
+    """The pool is what the classes make of the recorded strings."""
+    pool = store.pool
+    for q, (strings, classes) in enumerate(zip(spellings.answers, spellings.classes, strict=True)):
+        require(classes, f"question {q}: classes", (len(strings),), np.int32)
+        if len(strings) == 0 or not np.array_equal(np.unique(classes), range(pool.n_codes[q])):
+            raise StoreError(
+                f"question {q}: its strings are not in all of {pool.n_codes[q]} classes"
+            )
+    table = class_table(spellings)
+    pairs = [(spellings.finals, pool.finals), (spellings.probes, pool.probes)]
+    for strings_of, classes_of in pairs:
+        if (strings_of is None) != (classes_of is None):
+            raise StoreError("the answers as recorded and the pool differ in whether they probe")
+        if strings_of is None or classes_of is None:
+            continue
+        if not np.array_equal(by_class(strings_of, table), classes_of):
+            raise StoreError("the pool's answers are not the classes of those recorded")
+
+
+def class_table(spellings: Spellings) -> np.ndarray:
+    """int32 `[Q, S + 1]` the class of each string code; -1, the last column, for code -1."""
+    most = max(len(classes) for classes in spellings.classes)
+    table = np.full((len(spellings.classes), most + 1), -1, np.int32)
+    for q, classes in enumerate(spellings.classes):
+        table[q, : len(classes)] = classes
+    return table
+
+
+def by_class(codes: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """`[Q, ...]` string codes as classes, by a `class_table`."""
+    rows = np.arange(len(table)).reshape((-1,) + (1,) * (codes.ndim - 1))
+    return np.asarray(table[rows, codes])
+
+
+def sealed(store: Store) -> Store:
+    """The store with the digest of its content in its manifest."""
+    digest = content_digest(store)
+    return replace(store, manifest=store.manifest.model_copy(update={"digest": digest}))
+
+
+def content_digest(store: Store) -> str:
     """sha256 of a store's content, the same on every machine: no path, no Parquet bytes.
 
-    Args:
-        header: the manifest but `files` and `digest`.
+    What schema version 1 could hold is digested as it was then; what came later enters where it
+    is there.
     """
+    pool, spellings = store.pool, store.spellings
+    extra: dict[str, Any] = {
+        "golds": store.golds,
+        "ids": store.ids,
+        "weights": None if store.weights is None else store.weights.tolist(),
+        "groups": dict(store.groups),
+        "spellings": spellings
+        and [spellings.answers, spellings.golds, [c.tolist() for c in spellings.classes]],
+        "without probes": pool.probes is None,
+    }
+    inside = pool.inside()
+    arrays: dict[str, np.ndarray | None] = {
+        "ends": None if pool.ends is None else pool.ends[inside],
+        "model": pool.model,
+        **{f"signal {name}": pool.signals[name][inside] for name in sorted(pool.signals)},
+        **{name: store.used[name] for name in sorted(store.used)},
+        "spellings finals": None if spellings is None else spellings.finals,
+        "spellings probes": (
+            None if spellings is None or spellings.probes is None else spellings.probes[inside]
+        ),
+    }
+    added = [(name, array) for name, array in arrays.items() if array is not None]
+    there = {name: value for name, value in extra.items() if value}
+    if added:
+        there["arrays"] = [name for name, _ in added]
+    words = [header_of(store.manifest), store.texts, store.gold.tolist(), store.answers]
     digest = hashlib.sha256()
-    words = [header, texts, gold.tolist(), answers]
-    digest.update(json.dumps(words, sort_keys=True, ensure_ascii=True).encode())
-    inside = pool.probes >= 0
-    # Of the widths that files have, whatever those in memory are.
-    columns = (pool.lengths, "<i2"), (pool.tokens, "<i4"), (pool.finals, "<i2")
-    for array, dtype in (*columns, (pool.probes[inside], "<i2")):
-        digest.update(array.astype(dtype).tobytes())
+    digest.update(
+        json.dumps([*words, there] if there else words, sort_keys=True, ensure_ascii=True).encode()
+    )
+    # Of the widths that files had in version 1; what is too large for them wasn't there.
+    probes = [] if pool.probes is None else [_narrow(pool.probes[inside])]
+    first = [_narrow(pool.lengths), pool.tokens, _narrow(pool.finals), *probes]
+    for array in (*first, *(array for _, array in added)):
+        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
     return digest.hexdigest()
 
 
-def header_of(manifest: Manifest) -> dict[str, JsonValue]:
-    """What of a manifest its content digest covers."""
-    return manifest.model_dump(exclude={"files", "digest"})
+def _narrow(codes: np.ndarray) -> np.ndarray:
+    return codes.astype(np.int16) if codes.size and codes.max() < 2**15 else codes

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autotts.errors import StoreError
-from autotts.stores.schema import BRANCHES, MANIFEST, QUESTIONS, Manifest, Store
+from autotts.stores.manifest import BRANCHES, MANIFEST, QUESTIONS, V1_FIELDS, Manifest, header_of
+from autotts.stores.schema import Store
 
 if TYPE_CHECKING:
     import polars as pl
@@ -98,6 +99,7 @@ def _contents(store: Store) -> tuple[dict[str, bytes], Manifest]:
     """The files of a store, by name, and its manifest, which seals the others."""
     import polars as pl
 
+    _require_first_version(store)
     pool = store.pool
     branches = pool.finals.shape[1]
     questions = pl.DataFrame(
@@ -112,7 +114,10 @@ def _contents(store: Store) -> tuple[dict[str, bytes], Manifest]:
     rows = pl.Series(range(len(lengths)), dtype=pl.Int64)
     probes = (
         pl.DataFrame(
-            {"row": rows.to_numpy().repeat(lengths), "probes": pool.probes[pool.probes >= 0]},
+            {
+                "row": rows.to_numpy().repeat(lengths),
+                "probes": pool.require_probes()[pool.require_probes() >= 0],
+            },
             schema_overrides={"probes": pl.Int16},
         )
         .group_by("row", maintain_order=True)
@@ -129,9 +134,21 @@ def _contents(store: Store) -> tuple[dict[str, bytes], Manifest]:
     )
     tables = {QUESTIONS: _as_parquet(questions), BRANCHES: _as_parquet(by_branch)}
     files = {name: file_digest(content) for name, content in tables.items()}
-    manifest = store.manifest.model_copy(update={"files": files})
-    text = manifest.model_dump_json(indent=2) + "\n"
+    first = store.manifest.model_dump(include=set(V1_FIELDS))
+    manifest = Manifest.model_validate(first | {"files": files, "schema_version": 1})
+    text = manifest.model_dump_json(indent=2, include=set(V1_FIELDS)) + "\n"
     return {**tables, MANIFEST: text.encode()}, manifest
+
+
+def _require_first_version(store: Store) -> None:
+    pool = store.pool
+    later = (
+        pool.ends, pool.model, pool.signals, store.golds, store.ids, store.weights, store.groups,
+        store.used, store.spellings,
+    )  # fmt: skip
+    fields = header_of(store.manifest).keys() - V1_FIELDS
+    if fields or pool.probes is None or any(part is not None and part != {} for part in later):
+        raise StoreError(f"{store.name}: only stores of schema version 1 can be written")
 
 
 def _as_parquet(table: "pl.DataFrame") -> bytes:
