@@ -635,6 +635,9 @@ def test_bad_submissions_say_why(tmp_path: Path, store: Path) -> None:
         find_submission(run)
     with pytest.raises(ProposalError, match="a submission needs"):
         submit(run, run / "program.py", None)
+    (run / "program.py").write_text("x" * (workspace.MOST_BYTES + 1))
+    with pytest.raises(ProposalError, match="more than 65,536 bytes"):
+        submit(run, run / "program.py", None)
     (run / "program.py").write_text("import os\n")
     with pytest.raises(ProgramError, match="may import"):
         submit(run, run / "program.py", None)
