@@ -21,7 +21,7 @@ from autotts.discovery.explorers.files import make, submit
 from autotts.discovery.interop import FRAMEWORKS, export
 from autotts.discovery.run.folder import RunFolder
 from autotts.errors import RunError, SpecError
-from autotts.programs.language import problems
+from autotts.programs.checker import problems
 from autotts.simulation import simulate
 
 

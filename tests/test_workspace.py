@@ -40,7 +40,7 @@ from autotts.discovery.explorers.files import (
 from autotts.discovery.loop import SessionEnd
 from autotts.discovery.run.folder import RunFolder
 from autotts.errors import ProgramError, ProposalError, RunError, SpecError
-from autotts.programs.language import problems
+from autotts.programs.checker import problems
 
 POINT = SweepPoint(0.5, 61.25, 90_000.0, 30_000.0, 0.15, {"m/d": (61.25, 90_000.0)})
 

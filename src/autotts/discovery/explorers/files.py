@@ -27,7 +27,7 @@ from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.state import RunState
 from autotts.errors import ProposalError, RunError
 from autotts.files import read_regular, write_text
-from autotts.programs.language import check_source
+from autotts.programs.checker import check_source
 
 _LOOK_SECONDS = 0.2
 _SUBMITTED = "submitted"
