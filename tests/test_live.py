@@ -8,11 +8,14 @@ import pytest
 
 from autotts import control, live, programs, simulation, stores
 from autotts.engine import compiled
-from autotts.errors import ControlError
+from autotts.errors import ControlError, ControllerError
 from autotts.evaluation import Experiment
 from autotts.programs.loading import load_trusted
 from autotts.replay.in_process import InProcess
 from autotts.replay.task import Cell
+from autotts.sandbox.allowance import Allowance
+from autotts.sandbox.live_run import InASealedWorker
+from autotts.sandbox.worker import Zygote
 
 CONTROLLERS = sorted(programs.built_in())
 
@@ -33,18 +36,22 @@ def live_pool(task, q, **more):
     )
 
 
-def play(program, parameters, task, q, d):
+def play(suspend, task, q, d):
     pool = live_pool(task, q)
     recorded = live.RecordedTrajectories(task.store, q, task.orders[q, d], pool)
-    suspended = live.in_process(program, parameters, pool.memory)
-    return asyncio.run(live.play(suspended, pool, recorded)), pool, recorded
+    return asyncio.run(live.play(suspend(pool), pool, recorded)), pool, recorded
 
 
-def assert_same_as_replayed(task, spec, *, episodes=None):
+def ours(ran):
+    """A program suspended in this process."""
+    program = load_trusted(ran.spec.source)
+    return lambda pool: live.InThisProcess(program, ran.parameters, pool)
+
+
+def assert_same_as_replayed(task, spec, suspend=ours):
     (ran,) = InProcess().run([Cell(task, spec)], keep_log=True)
-    program = load_trusted(spec.source)
-    for e, (q, d) in enumerate(task.pairs.tolist()[:episodes]):
-        ended, pool, _ = play(program, ran.parameters, task, q, d)
+    for e, (q, d) in enumerate(task.pairs.tolist()):
+        ended, pool, _ = play(suspend(ran), task, q, d)
         expected = dict(zip(compiled.RESULTS, ran.episodes.results[e].tolist(), strict=True))
         answers = task.store.answers[q]
         expected["code"] = None if expected["code"] < 0 else answers[expected["code"]]
@@ -71,16 +78,77 @@ def test_live_over_a_recording_is_replay(store, name, budget):
     assert_same_as_replayed(task, programs.parse(name))
 
 
+@pytest.fixture(scope="module")
+def zygote():
+    zygote = Zygote()
+    yield zygote
+    zygote.close()
+
+
+@pytest.mark.parametrize("name", ["asc", "cmc", "race-prune", "budget-forcing", "sdgv"])
+def test_live_and_sealed_over_a_recording_is_replay(store, zygote, name):
+    task = Experiment(draws="subsets:1", budget=20_000).task(store)
+
+    def sealed(ran):
+        return lambda pool: InASealedWorker(zygote, ran.spec.source, pool, beta=ran.spec.beta)
+
+    assert_same_as_replayed(task, programs.parse(name), sealed)
+
+
+def sealed_episode(zygote, text, **more):
+    pool = live.GrowingPool(branches=4, intervals=8, interval=10, **more)
+    source = programs.Source("mine", "mine.py", HEAD + text, trusted=False)
+    return InASealedWorker(zygote, source, pool, beta=0.5), pool
+
+
+HEAD = """
+import numpy as np
+
+
+def schedule(beta):
+    return {"x": beta}
+
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "says"),
+    [
+        ("    return 1 // 0", ControllerError, "ZeroDivisionError"),
+        ("    while True:\n        pass", ControllerError, "took too long"),
+        ("    return 3", ControllerError, "answers were revealed"),
+        ("    env.branch(9)", ControllerError, "more may be"),
+        ("    return env.history(0)[0]", ControllerError, "no branch is open yet"),
+    ],
+)
+def test_what_a_sealed_program_does_wrong_is_its_error(zygote, body, error, says):
+    nowhere = Counting()
+    program, pool = sealed_episode(zygote, f"def solve(env, p):\n{body}\n")
+    program._allowance = Allowance(program_seconds=2, episode_seconds=1)
+    with pytest.raises(error, match=says):
+        asyncio.run(live.play(program, pool, nowhere))
+    assert nowhere.asked == 0
+
+
+def test_a_sealed_program_that_prunes_and_notes_without_end_is_served(zygote):
+    program, pool = sealed_episode(
+        zygote,
+        "def solve(env, p):\n    for i in range(5000):\n        env.note('i', i)\n    return -1\n",
+        log_words=1 << 15,
+    )
+    ended = asyncio.run(live.play(program, pool, Counting()))
+    assert (ended["status"], ended["code"]) == (compiled.ANSWERED, -1)
+    assert pool.memory["log_at"] == 3 * 5000
+
+
 @pytest.mark.parametrize("name", ["cmc", "parallel-probe", "race-prune"])
 def test_a_live_episode_decodes_what_replay_charges_for_and_no_more(store, name):
     task = Experiment(draws="subsets:1").task(store)
     spec = programs.parse(name)
     (ran,) = InProcess().run([Cell(task, spec)], keep_log=True)
     decodes = np.isin(ran.steps()[:, 2], [control.BRANCH, control.CONTINUE, control.FINISH])
-    decoded = sum(
-        play(load_trusted(spec.source), ran.parameters, task, q, d)[2].decoded
-        for q, d in task.pairs.tolist()
-    )
+    decoded = sum(play(ours(ran), task, q, d)[2].decoded for q, d in task.pairs.tolist())
     assert decoded == decodes.sum()
 
 
@@ -98,7 +166,7 @@ class Counting:
 def episode(solve, **more):
     pool = live.GrowingPool(branches=4, intervals=8, interval=10, **more)
     program = SimpleNamespace(solve=solve)
-    return live.in_process(program, {}, pool.memory), pool
+    return live.InThisProcess(program, {}, pool), pool
 
 
 @pytest.mark.parametrize(
@@ -147,7 +215,7 @@ def test_at_the_deadline_the_best_vote_so_far_is_the_answer(store):
             env.advance(env.active())
 
     async def run():
-        program = live.in_process(SimpleNamespace(solve=solve), {}, pool.memory)
+        program = live.InThisProcess(SimpleNamespace(solve=solve), {}, pool)
         soon = asyncio.get_running_loop().time() + 0.05
         return await live.play(program, pool, Stalls(), deadline=soon)
 

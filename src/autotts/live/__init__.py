@@ -6,18 +6,18 @@ trace.
 """
 
 from autotts.live.episode import Played, Stop, play
-from autotts.live.pool import GrowingPool
-from autotts.live.suspended import ActionRequest, Suspended, in_process
+from autotts.live.pool import ActionRequest, GrowingPool
+from autotts.live.suspended import InThisProcess, Suspended
 from autotts.live.trajectories import RecordedTrajectories, Trajectories
 
 __all__ = [
     "ActionRequest",
     "GrowingPool",
+    "InThisProcess",
     "Played",
     "RecordedTrajectories",
     "Stop",
     "Suspended",
     "Trajectories",
-    "in_process",
     "play",
 ]

@@ -51,14 +51,13 @@ async def play(
         ServerError: something that the program asked for can't be had.
         Whatever the program raises.
     """
-    rule = 0
     try:
         async with asyncio.timeout_at(deadline):
-            while not isinstance(given := program.resume(rule), np.ndarray):
-                rule = pool.admit(given)
-                if not rule:
+            while not isinstance(given := await program.proceed(), np.ndarray):
+                if not pool.admit(given):
                     await trajectories.cover(given)
-                    rule = pool.perform(given)
     except TimeoutError:
         return Played(pool.conclude_by_vote(), Stop.DEADLINE)
+    finally:
+        program.close()
     return Played(given, Stop.BUDGET if pool.spent_out else Stop.ANSWERED)

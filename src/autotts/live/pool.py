@@ -7,6 +7,7 @@ one.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,11 +15,26 @@ from autotts import control
 from autotts.engine import compiled
 from autotts.engine.memory import Memory, address_of
 from autotts.engine.pool import PoolHeader
-from autotts.live.suspended import ActionRequest
 
 _BATCHES = {control.FINISH: "finish", control.PROBE: "probe", control.PRUNE: "prune"}
 
 _UNKNOWN_TOKENS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ActionRequest:
+    """What a program asks for: one action on some branches.
+
+    kind: `control.BRANCH`, CONTINUE, FINISH, PROBE or PRUNE.
+    ids: int64 `[k]` the branches; of a BRANCH those that it will open.
+    times: int64 `[k]` intervals for each; of a BRANCH 1, of others 0.
+    probe: whether the answer at each depth passed is asked for.
+    """
+
+    kind: int
+    ids: np.ndarray
+    times: np.ndarray
+    probe: bool
 
 
 class GrowingPool:
@@ -117,6 +133,19 @@ class GrowingPool:
         self.columns["finals"][0, branch] = self.code(answer)
         self.columns["lengths"][0, branch] = intervals
 
+    def request(self, record: control.Record) -> ActionRequest:
+        """What a record of the log, of anything but a NOTE or an ANSWER, asks for."""
+        body = record.words[1:]
+        if record.kind == control.BRANCH:
+            # Nobody opens more, and a worker may have made the number up.
+            count = min(max(int(body[0]), 0), self.memory["ceiling"] + 1)
+            ids = np.arange(self.memory["n"], self.memory["n"] + count)
+            return ActionRequest(control.BRANCH, ids, np.ones_like(ids), record.flag)
+        ids, times = np.array(body, np.int64), np.zeros(len(body), np.int64)
+        if record.kind == control.CONTINUE:
+            control.unpack_times(body, ids, times)
+        return ActionRequest(record.kind, ids, times, record.flag)
+
     def admit(self, request: ActionRequest) -> int:
         """The rule that a request breaks, 0 for none; nothing changes."""
         self.memory["checks_only"] = 1
@@ -135,6 +164,10 @@ class GrowingPool:
         if request.kind == control.CONTINUE:
             return int(act["advance"](header, *at, address_of(times), 8, request.probe))
         return int(act[_BATCHES[request.kind]](header, *at))
+
+    def note(self, record: control.Record) -> None:
+        """Write a NOTE to the log."""
+        compiled.actions()["note"](self.memory.address, *record.words[1:].tolist())
 
     def conclude_by_vote(self) -> np.ndarray:
         """End the episode with the best vote so far; gives what is known of it, `[R]` int64."""

@@ -1,15 +1,14 @@
 """Programs that run suspended: up to their next request, and on once it was performed.
 
-    program (a greenlet, or a sealed worker)          whoever plays the episode
-    solve -> env.advance(ids) ---- ActionRequest ---------> admit, cover, perform
-             returns, or raises <---- rule -----------+
+    program (a greenlet, or a sealed worker)      `episode.play`
+    solve -> env.advance(ids) -- ActionRequest -> admitted? then cover
+             returns, or raises <--------------- proceed: perform, and go on
 
 A program of ours runs in this process: what it does between two requests takes a millisecond at
 the most, and the event loop waits for it. One of somebody else runs sealed.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -18,41 +17,29 @@ from greenlet import getcurrent, greenlet
 from autotts import control
 from autotts.engine import compiled, interpreted
 from autotts.engine.memory import Memory
+from autotts.live.pool import ActionRequest, GrowingPool
 from autotts.programs import Program
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ActionRequest:
-    """What a program asks for: one action on some branches.
-
-    kind: `control.BRANCH`, CONTINUE, FINISH, PROBE or PRUNE.
-    ids: int64 `[k]` the branches; of a BRANCH those that it will open.
-    times: int64 `[k]` intervals for each; of a BRANCH 1, of others 0.
-    probe: whether the answer at each depth passed is asked for.
-    """
-
-    kind: int
-    ids: np.ndarray
-    times: np.ndarray
-    probe: bool
 
 
 class Suspended(Protocol):
     """A program in the middle of an episode."""
 
-    def resume(self, rule: int) -> "ActionRequest | np.ndarray":
-        """Go on until the next request.
+    async def proceed(self) -> "ActionRequest | np.ndarray":
+        """Perform what was asked for last, and let the program go on until it asks again.
 
-        Args:
-            rule: what the last request broke, 0 for nothing; ignored the first time.
+        Of a request that control does not admit, the program is told the rule, and raises.
 
         Returns:
             What it asks for; or, when it has answered, what is known of the episode,
             `[len(compiled.RESULTS)]` int64.
 
         Raises:
-            Whatever the program raises.
+            Whatever the program raises, if it is ours; ControllerError, if it is sealed.
         """
+        ...
+
+    def close(self) -> None:
+        """End it, wherever it is."""
         ...
 
 
@@ -88,26 +75,32 @@ class _Env(interpreted.Env):
         }
 
 
-class _InProcess:
-    def __init__(self, program: Program, parameters: Mapping[str, float], memory: Memory) -> None:
-        self._memory = memory
+class InThisProcess:
+    """A program of ours, suspended before its first line. Not for code of others."""
+
+    def __init__(
+        self, program: Program, parameters: Mapping[str, float], pool: GrowingPool
+    ) -> None:
+        self._pool = pool
         self._program = program
         self._parameters = interpreted.parameters(parameters)
+        self._asked: ActionRequest | None = None
         self._greenlet = greenlet(self._run)
 
     def _run(self, _: int) -> np.ndarray:
         hub = getcurrent().parent
         assert hub is not None
         out = np.zeros(len(compiled.RESULTS), np.int64)
-        env = _Env(self._memory, hub.switch)
+        env = _Env(self._pool.memory, hub.switch)
         interpreted.run_episode(self._program.solve, self._parameters, env, out)
         return out
 
-    def resume(self, rule: int) -> ActionRequest | np.ndarray:
+    async def proceed(self) -> ActionRequest | np.ndarray:
+        rule = self._pool.perform(self._asked) if self._asked else 0
         given: ActionRequest | np.ndarray = self._greenlet.switch(rule)
+        self._asked = given if isinstance(given, ActionRequest) else None
         return given
 
-
-def in_process(program: Program, parameters: Mapping[str, float], memory: Memory) -> Suspended:
-    """A program of ours, suspended before its first line. Not for code of others."""
-    return _InProcess(program, parameters, memory)
+    def close(self) -> None:
+        # Else it would be ended by whichever thread collects it, which greenlets refuse.
+        self._greenlet.throw()

@@ -5,8 +5,7 @@ from typing import Protocol
 import numpy as np
 
 from autotts import control
-from autotts.live.pool import GrowingPool
-from autotts.live.suspended import ActionRequest
+from autotts.live.pool import ActionRequest, GrowingPool
 from autotts.stores import Store
 
 
