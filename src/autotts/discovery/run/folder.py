@@ -24,8 +24,8 @@ from autotts.discovery.run.settings import RunSettings, parse_settings
 from autotts.discovery.run.state import RunState
 from autotts.errors import RunError
 from autotts.files import read_regular, write_text
+from autotts.untrusted import MOST_BYTES
 
-_MOST_SETTINGS_BYTES = 2**20
 _DEEPEST = 20
 """Levels of folders; a run has half as many."""
 
@@ -41,7 +41,7 @@ class RunFolder:
         self.path = path
         where = path / "run.toml"
         try:
-            content = read_regular(where, most_bytes=_MOST_SETTINGS_BYTES)
+            content = read_regular(where, most_bytes=MOST_BYTES)
         except FileNotFoundError:
             raise RunError(f"{path}: no run here (it has no run.toml)") from None
         except OSError as error:
