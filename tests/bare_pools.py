@@ -9,9 +9,11 @@ from autotts.stores import Manifest, Pool, Store
 
 def store_of(pool: Pool, *, dataset: str = "toy") -> Store:
     questions, branches = pool.finals.shape
+    there = int(pool.n_branches.sum())
     manifest = Manifest(
         model="toy", dataset=dataset, interval_tokens=pool.interval, billing=pool.billing,
-        questions=questions, branches=branches, digest="",
+        questions=questions, branches=branches, models=pool.models, digest="",
+        branches_in_all=None if there == pool.finals.size else there,
     )  # fmt: skip
     answers = tuple(tuple(map(str, range(count))) for count in pool.n_codes.tolist())
     texts = tuple(f"Question {q}?" for q in range(questions))

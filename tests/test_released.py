@@ -6,12 +6,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import wide_stores
 from autotts import programs, stores
 from autotts.errors import ControllerError, ProgramError, SpecError
 from autotts.evaluation import Execution, Experiment, evaluate
 from autotts.replay.released import Question
 from autotts.simulation import simulate
 from autotts.stores import Branch, Recording
+from bare_pools import store_of
 
 STYLE = Path(__file__).with_name("released_style.py")
 TWENTY = Experiment(draws="reference:20")
@@ -182,6 +184,22 @@ def test_a_program_gets_nothing_but_the_question(save, simulated):
 def test_what_a_released_program_does_not_know_is_refused(save, simulated, setting):
     with pytest.raises(SpecError, match="no budget and no cost of probes, and leaves no trace"):
         run(save, simulated, "return None", **setting)
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        ({"probes": False}, "no probes"),
+        ({"ragged": True}, "questions with fewer branches than others"),
+        ({"uneven": True}, "intervals that differ in their tokens"),
+    ],
+)
+def test_a_store_that_the_released_code_does_not_know_is_refused(save, kind, named):
+    plain = {"ragged": False, "probes": True, "uneven": False}
+    pool = wide_stores.make_pool(3, billing="reference", **{**plain, **kind})
+    path = save("class Mine: ...", "method.py")
+    with pytest.raises(SpecError, match=f"toy/toy has {named}, which programs of the released"):
+        evaluate([store_of(pool)], f"reference:{path}:Mine")
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,23 @@ Trajectory = tuple[Sequence[str], int, str]
 
 
 @dataclass
+class Wide:
+    """A trajectory with what not every recording has."""
+
+    probes: Sequence[str]
+    total: int
+    final: str
+    ends: Sequence[int] | None = None
+
+
+@dataclass
 class Branch:
     """What happened to one trajectory so far."""
 
     probes: list[str]
     total: int
     final: str
+    ends: Sequence[int]
     depth: int = 0
     decoded: int = 0
     charged: int = 0
@@ -40,7 +51,7 @@ class ToyEnv:
 
     def __init__(
         self,
-        trajectories: Sequence[Trajectory],
+        trajectories: Sequence[Trajectory | Wide],
         *,
         interval: int = 500,
         billing: str = "reference",
@@ -48,14 +59,18 @@ class ToyEnv:
         budget: int = -1,
         probe_tokens: int = 0,
         failed: str | None = None,
+        unprobed: bool = False,
     ) -> None:
+        """`unprobed`: the probes of trajectories count intervals, and are never shown."""
         self.interval = interval
         self.budget = budget
         self.spent = self.sequential = self.probe_spent = self.rounds = 0
         self.notes: list[tuple[str, float]] = []
-        self._closed = list(trajectories)[:ceiling]
+        wide = [t if isinstance(t, Wide) else Wide(*t) for t in trajectories]
+        self._closed = wide[:ceiling]
+        self._unprobed = unprobed
         self._exact = billing == "exact"
-        self._probe_tokens = probe_tokens
+        self._probe_tokens = 0 if unprobed else probe_tokens
         self._failed = failed
         self._branches: list[Branch] = []
         self._answers: list[str] = []
@@ -133,8 +148,9 @@ class ToyEnv:
         first = self.n
         longest = 0
         for _ in range(count):
-            probes, total, final = self._closed.pop(0)
-            self._branches.append(Branch(list(probes), total, final))
+            t = self._closed.pop(0)
+            nominal = [self.interval * (k + 1) for k in range(len(t.probes))]
+            self._branches.append(Branch(list(t.probes), t.total, t.final, t.ends or nominal))
             before = self.spent
             reserved = self._decode_interval(self.n - 1, probe, reserved)
             longest = max(longest, self.spent - before)
@@ -176,14 +192,16 @@ class ToyEnv:
             if decoded == rest:
                 branch.depth = len(branch.probes)
             else:
-                whole = min(len(branch.probes), branch.decoded // self.interval)
-                branch.depth = max(branch.depth, whole)
+                whole = [end for end in branch.ends if end <= branch.decoded]
+                branch.depth = max(branch.depth, len(whole))
             branch.history += [-1] * (branch.depth - len(branch.history))
             if decoded == rest:
                 self._end(i)
         self.sequential += longest
 
     def probe(self, ids: Any) -> None:
+        if self._unprobed:
+            raise ControlError("probe: only final answers were recorded")
         batch = self._batch(ids)
         for i in batch:
             if self._branches[i].probed_at == self._branches[i].depth:
@@ -255,18 +273,20 @@ class ToyEnv:
         reserved -= self._unit(probe)
         whole = len(branch.probes) - (1 if self._exact else 0)
         if branch.depth < whole:
+            tokens = branch.ends[branch.depth] - branch.decoded
+            extra = self._unit(probe) - self.interval
+            if not self._may_decode(tokens + extra, self._unit(probe), reserved):
+                return reserved
             branch.depth += 1
-            branch.decoded += self.interval
-            self._charge(branch, self.interval)
+            branch.decoded += tokens
+            self._charge(branch, tokens)
             branch.history.append(-1)
-            if probe:
+            if probe and not self._unprobed:
                 self._probe_here(i)
             return reserved
         rest = max(0, branch.total - branch.decoded)
-        if self.budget >= 0 and self.spent + rest + reserved > self.budget:
-            if self._overran:
-                return reserved
-            self._overran = True
+        if not self._may_decode(rest, 0, reserved):
+            return reserved
         self._charge(branch, rest)
         branch.decoded += rest
         self._end(i)
@@ -274,6 +294,18 @@ class ToyEnv:
             branch.depth += 1
             branch.history.append(branch.answer)
         return reserved
+
+    def _may_decode(self, tokens: int, known: int, reserved: int) -> bool:
+        """Whether a branch may decode `tokens`, of which the batch knew `known`; one may overrun.
+
+        What was reserved for it is in `reserved` no more.
+        """
+        if self.budget >= 0 and self.spent + tokens + reserved > self.budget:
+            if self._overran:
+                return False
+            assert tokens > known
+            self._overran = True
+        return True
 
     def _end(self, i: int) -> None:
         branch = self._branches[i]

@@ -5,8 +5,6 @@ trajectories, under the rules of `docs/architecture.md`: BRANCH, CONTINUE, PROBE
 Every driver runs these functions and no others, so admissibility and billing live here alone.
 
 An action returns `ADMITTED`, or the code of the rule it breaks, in which case nothing has changed.
-With `s.checks_only` set nothing changes either way: so whoever has yet to decode what an action
-will read asks first whether it is admitted.
 """
 
 from typing import Any
@@ -33,6 +31,7 @@ from autotts.control.state import (
     IS_FINISHED,
     IS_PRUNED,
     MAX_TIMES,
+    NO_PROBES,
     NO_SUCH_BRANCH,
     NOT_POSITIVE,
     OVER_BUDGET,
@@ -173,16 +172,24 @@ def count_finished(s: State, i: int) -> None:
 
 
 @_inlined
-def decode_rest(s: State, i: int) -> bool:
-    """Decode what branch i has past its last whole interval; whether it could.
+def may_decode(s: State, tokens: int) -> bool:
+    """Whether the budget lets a branch decode `tokens` that could not be known before.
 
-    The rest can't be known before, so one in a batch may overrun the budget; others wait.
+    One in a batch may overrun the budget by them; others wait.
     """
-    rest = max(0, s.totals[s.order[i]] - s.decoded[i])
-    if s.budget >= 0 and s.spent + rest + s.reserved > s.budget:
+    if s.budget >= 0 and s.spent + tokens + s.reserved > s.budget:
         if s.overran:
             return False
         s.overran = 1
+    return True
+
+
+@_inlined
+def decode_rest(s: State, i: int) -> bool:
+    """Decode what branch i has past its last whole interval; whether it could."""
+    rest = max(0, s.totals[s.order[i]] - s.decoded[i])
+    if not may_decode(s, rest):
+        return False
     s.decoded[i] += rest
     charge(s, i, rest)
     return True
@@ -199,7 +206,13 @@ def decode(s: State, i: int, times: int, probe: bool) -> None:
     length = s.lengths[s.order[i]]
     unit = s.interval + (s.probe_cost if probe else 0)
     whole = min(times, max(0, length - s.exact - first))
-    if whole:
+    if whole and s.uneven:
+        for d in range(first, first + whole):
+            if not decode_uneven(s, i, d, unit, probe):
+                return
+    elif whole:
+        s.decoded[i] += whole * s.interval
+        s.reserved -= whole * unit
         decode_whole(s, i, first, first + whole, unit, probe)
     if whole < times:
         s.reserved -= unit
@@ -215,12 +228,26 @@ def decode(s: State, i: int, times: int, probe: bool) -> None:
 
 
 @_inlined
-def decode_whole(s: State, i: int, first: int, last: int, unit: int, probe: bool) -> None:
-    """Decode branch i from depth `first` to `last`, for `unit` tokens an interval."""
+def decode_uneven(s: State, i: int, d: int, unit: int, probe: bool) -> bool:
+    """Decode branch i from depth d by an interval that holds what it holds; whether it could.
+
+    A batch reserves `unit` for it, the nominal interval and its probe.
+    """
+    end = s.ends[s.order[i] * s.intervals + d]
+    tokens = end - s.decoded[i] + unit - s.interval
+    s.reserved -= unit
+    if not may_decode(s, tokens):
+        return False
+    s.decoded[i] = end
+    decode_whole(s, i, d, d + 1, tokens, probe)
+    return True
+
+
+@_inlined
+def decode_whole(s: State, i: int, first: int, last: int, tokens: int, probe: bool) -> None:
+    """Take branch i from depth `first` to `last`, for `tokens` an interval."""
     s.depth[i] = last
-    s.decoded[i] += (last - first) * s.interval
-    s.reserved -= (last - first) * unit
-    charge(s, i, (last - first) * unit)
+    charge(s, i, (last - first) * tokens)
     if probe:
         s.probed[i] = last
         s.probe_spent += (last - first) * s.probe_cost
@@ -231,7 +258,7 @@ def decode_whole(s: State, i: int, first: int, last: int, unit: int, probe: bool
         s.history[i * s.intervals + d] = a
         if s.steps_at < s.steps_size:
             code = s.code_of[a] if a >= 0 else -1
-            fill_step(s, BRANCH if d == 0 else CONTINUE, i, d + 1, code, unit)
+            fill_step(s, BRANCH if d == 0 else CONTINUE, i, d + 1, code, tokens)
     if probe:
         s.answer[i] = a
 
@@ -259,16 +286,15 @@ def branch(s: State, k: int, probe: bool) -> int:
     rule = fits(s, k * (s.interval + (s.probe_cost if probe else 0)))
     if rule:
         return rule
-    if s.checks_only:
-        return ADMITTED
     log_word(s, BRANCH, probe, k)
     begin_round(s)
+    reads = probe and not s.unprobed
     longest = 0
     for _ in range(k):
         i = s.n
         s.n = i + 1
         s.longest = 0
-        decode(s, i, 1, probe)
+        decode(s, i, 1, reads)
         longest = max(longest, s.longest)
     end_round(s, longest)
     return ADMITTED
@@ -286,10 +312,9 @@ def advance(s: State, ids: Any, times: Any, probe: bool) -> int:
     rule = fits(s, asked * (s.interval + (s.probe_cost if probe else 0)))
     if rule:
         return rule
-    if s.checks_only:
-        return ADMITTED
     at = log_head(s, CONTINUE, probe, len(ids))
     begin_round(s)
+    reads = probe and not s.unprobed
     longest = 0
     for j in range(len(ids)):
         i = ids[j]
@@ -297,7 +322,7 @@ def advance(s: State, ids: Any, times: Any, probe: bool) -> int:
         if at >= 0:
             s.log[at + j] = pack_times(i, times[j])
         s.longest = 0
-        decode(s, i, times[j], probe)
+        decode(s, i, times[j], reads)
         longest = max(longest, s.longest)
     end_round(s, longest)
     return ADMITTED
@@ -311,8 +336,6 @@ def finish(s: State, ids: Any) -> int:
         return rule
     if s.budget >= 0 and s.spent >= s.budget:
         return refuse(s, OVER_BUDGET, -1, 1)
-    if s.checks_only:
-        return ADMITTED
     log_ids(s, FINISH, ids)
     begin_round(s)
     longest = 0
@@ -326,7 +349,7 @@ def finish(s: State, ids: Any) -> int:
         s.longest = 0
         charge(s, i, rest)
         longest = max(longest, s.longest)
-        reached = length if ends else max(s.depth[i], min(length, s.decoded[i] // s.interval))
+        reached = length if ends else whole_intervals(s, i, length)
         for d in range(s.depth[i], reached):
             s.history[i * s.intervals + d] = -1
         s.depth[i] = reached
@@ -337,9 +360,22 @@ def finish(s: State, ids: Any) -> int:
     return ADMITTED
 
 
+@_inlined
+def whole_intervals(s: State, i: int, length: int) -> int:
+    """How many intervals, at most `length`, the tokens decoded of branch i are the whole of."""
+    if not s.uneven:
+        return max(s.depth[i], min(length, s.decoded[i] // s.interval))
+    d = s.depth[i]
+    while d < length and s.ends[s.order[i] * s.intervals + d] <= s.decoded[i]:
+        d += 1
+    return d
+
+
 @register_jitable
 def probe(s: State, ids: Any) -> int:
     """PROBE each of `ids` `[k]` at its current depth."""
+    if s.unprobed:
+        return refuse(s, NO_PROBES, -1, 0)
     rule = check_ids(s, ids)
     if rule:
         return rule
@@ -349,8 +385,6 @@ def probe(s: State, ids: Any) -> int:
     rule = fits(s, len(ids) * s.probe_cost)
     if rule:
         return rule
-    if s.checks_only:
-        return ADMITTED
     log_ids(s, PROBE, ids)
     begin_round(s)
     for i in ids:
@@ -366,8 +400,6 @@ def prune(s: State, ids: Any) -> int:
     rule = check_ids(s, ids)
     if rule:
         return rule
-    if s.checks_only:
-        return ADMITTED
     log_ids(s, PRUNE, ids)
     for i in ids:
         s.pruned[i] = True

@@ -12,14 +12,19 @@ State = Any
 """One episode: the fields below, by name."""
 
 SCALARS = (
-    # What the episode is about. `failed` is the code that counts as no answer, -1 if none does.
-    "interval", "probe_cost", "budget", "exact", "ceiling", "intervals", "failed",
+    # What the episode is about. `failed` is the code that counts as no answer, -1 if none does;
+    # `unprobed` is 1 where no answers but the last of each branch were recorded, `uneven` where
+    # intervals hold other numbers of tokens than `interval`.
+    "interval", "probe_cost", "budget", "exact", "ceiling", "intervals", "failed", "unprobed",
+    "uneven",
+    # How many branches the arrays have room for: no less than the ceiling of any question.
+    "slots",
     # What happened so far, in tokens and counts.
     "n", "n_finished", "n_answers", "spent", "sequential", "probe_spent", "rounds", "overrun",
     # The last round: how many had finished before it, its longest decode, what is still owed.
     "before", "longest", "reserved", "overran", "stamp",
-    # The rule that was broken, and by what; and whether an action stops when it has been checked.
-    "error", "error_branch", "error_value", "checks_only",
+    # The rule that was broken, and by what.
+    "error", "error_branch", "error_value",
     # The request log and the scratch memory that arrays handed to a program come from.
     "log_size", "log_at", "log_full", "arena_size", "arena_at",
     # The trace: how many steps fit, how many there are, and the episode they are of.
@@ -27,8 +32,10 @@ SCALARS = (
 )  # fmt: skip
 
 ARRAYS = {
-    # The question's pool: by trajectory, and `probes` by trajectory and interval.
-    "order": "int32", "probes": "int32", "lengths": "int32", "totals": "int32", "finals": "int32",
+    # The question's pool: by trajectory, and `probes` and `ends` by trajectory and interval. Where
+    # it is `unprobed` or not `uneven` these are not there, and must not be read.
+    "order": "int32", "probes": "int32", "ends": "int32", "lengths": "int32", "totals": "int32",
+    "finals": "int32",
     # By branch. `decoded` leaves out probe tokens; `probed` is the last depth probed.
     "depth": "int64", "tokens": "int64", "decoded": "int64", "probed": "int64", "answer": "int64",
     "finished": "bool", "pruned": "bool", "seen": "int64", "finish_order": "int64",
@@ -53,7 +60,8 @@ ADMITTED = 0
     NOT_POSITIVE,
     PROBED_ALREADY,
     OVER_BUDGET,
-) = range(1, 10)
+    NO_PROBES,
+) = range(1, 11)
 
 STEP = ("episode", "round", "kind", "branch", "depth", "code", "tokens")
 """A step of a trace, in int64 words. A note has its name's digest as code, its bits as tokens."""

@@ -297,7 +297,7 @@ def _walk(
     """
     s, t, u = jit.state_at(played), jit.state_at(followed), jit.state_at(free)
     pool = jit.pool_at(pool_header)
-    width = s.ceiling
+    width = s.slots
     ids, before = np.zeros(width, np.int64), np.zeros(width, np.int64)
     ones, at_settling = np.ones(width, np.int64), np.zeros(width, np.int64)
     shown = np.zeros(width, np.bool_)
@@ -374,7 +374,7 @@ def _check(
         out: `[E, C, F + 2]`; rows of checkpoints that an episode does not reach are left alone.
     """
     s, t, pool = jit.state_at(played), jit.state_at(followed), jit.pool_at(pool_header)
-    ballots, streaks = np.zeros(n_codes.max(), np.int64), np.zeros(s.ceiling, np.int64)
+    ballots, streaks = np.zeros(n_codes.max(), np.int64), np.zeros(s.slots, np.int64)
     at = 0
     for e in range(len(pairs)):
         q, d = pairs[e]

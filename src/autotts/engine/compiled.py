@@ -107,11 +107,16 @@ def action_addresses() -> np.ndarray:
 def aim(s: Any, pool: Any, q: int, d: int) -> None:
     """Point the state at draw d of question q of a pool's header."""
     s.order_address = pool.orders_address + q * pool.orders_stride + d * pool.draw_stride
+    # Of a column that is not there the address is 0, and so is the stride.
     s.probes_address = pool.probes_address + q * pool.probes_stride
+    s.unprobed = pool.probes_address == 0
+    s.ends_address = pool.ends_address + q * pool.ends_stride
+    s.uneven = pool.ends_address != 0
     s.lengths_address = pool.lengths_address + q * pool.lengths_stride
     s.totals_address = pool.totals_address + q * pool.totals_stride
     s.finals_address = pool.finals_address + q * pool.finals_stride
     s.failed = jit.array_at(pool.failed_address, pool.failed_stride, q + 1)[q]
+    s.ceiling = jit.array_at(pool.ceilings_address, pool.ceilings_stride, q + 1)[q]
 
 
 def _begin(header: int, pool: int, q: int, d: int) -> None:

@@ -162,6 +162,9 @@ class Env:
                 " env.room says how many"
             ),
             control.NOT_POSITIVE: f"{value} is not a number of times; need at least 1",
+            control.NO_PROBES: (
+                "this recording has final answers only; env.finish reads a branch to its end"
+            ),
             control.PROBED_ALREADY: f"branch {i} was probed at depth {value} already",
         }[rule]
         raise ControlError(f"{asked}: {why}")

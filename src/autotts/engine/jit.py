@@ -62,10 +62,12 @@ FIELDS = {name: at for at, name in enumerate(_NAMES)}
 """Word of the header in which each scalar, or `NAME_address` of an array, lies."""
 
 COLUMNS = {
-    "orders": "int32", "probes": "int32", "lengths": "int32", "totals": "int32", "finals": "int32",
-    "failed": "int64",
+    "orders": "int32", "probes": "int32", "ends": "int32", "lengths": "int32", "totals": "int32",
+    "finals": "int32", "failed": "int64", "ceilings": "int64",
 }  # fmt: skip
 """Columns of a pool, question by question; see `engine.pool`."""
+OPTIONAL = frozenset({"probes", "ends"})
+"""Those that not every store has."""
 
 POOL_FIELDS = {
     name: at

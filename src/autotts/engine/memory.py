@@ -3,7 +3,7 @@
     owner           arrays                                    point()ed again
     Memory          by branch, by answer, history, arena      never: views on them are handed out
     Memory          log, steps, ints, floats                  for more room, or other parameters
-    `PoolHeader`    order, probes, lengths, totals, finals    for every episode (`compiled.aim`)
+    `PoolHeader`    order, probes, ends, lengths, ...         for every episode (`compiled.aim`)
     the process     actions                                   never
 
 The header holds bare addresses, which keep nothing alive; `arrays` holds the arrays for that. What
@@ -25,7 +25,7 @@ _BRANCH_ARRAYS = 3
 """How many words a branch the arena must have: the broker lays ids, times and depths there."""
 _WRITTEN_FIRST = ("arena", "log")
 """Large, and never read before they are written, so there is nothing to clear."""
-_POOL = ("order", "probes", "lengths", "totals", "finals")
+_POOL = ("order", "probes", "ends", "lengths", "totals", "finals")
 
 
 class Memory:
@@ -50,7 +50,7 @@ class Memory:
     ) -> None:
         """
         Args:
-            ceiling: most branches an episode may open.
+            ceiling: most branches that any episode may open; how many one may, `aim` says.
             intervals: most intervals any branch has.
             n_codes: most answer codes any question has.
             interval: tokens of an interval.
@@ -87,7 +87,7 @@ class Memory:
         self["probe_cost"] = probe_cost
         self["budget"] = budget
         self["exact"] = billing == "exact"
-        self["ceiling"] = ceiling
+        self["ceiling"] = self["slots"] = ceiling
         self["intervals"] = intervals
         self["failed"] = -1
         self["log_size"] = log_words

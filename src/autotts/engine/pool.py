@@ -8,8 +8,8 @@
     | ...              bytes from one question on   |
     +---------------------------------------------+
 
-`compiled.aim` points a state at one question and draw by it. A column that not every store has gets
-a line in `jit.COLUMNS`, and address 0 where it is absent. Each process makes its own header, over
+`compiled.aim` points a state at one question and draw by it. A column that a store has not
+(`jit.OPTIONAL`) has address 0. Each process makes its own header, over
 arrays that it holds itself: an address means nothing elsewhere, and none is taken from a worker.
 """
 
@@ -30,12 +30,14 @@ class PoolHeader:
         Args:
             columns: by the names of `jit.COLUMNS`, a question a row:
                 orders `[Q, D, W]` int32, probes `[Q, N, K]` int32, lengths `[Q, N]` int32,
-                totals `[Q, N]` int32, finals `[Q, N]` int32, failed `[Q]` int64, -1 for none.
+                totals `[Q, N]` int32, finals `[Q, N]` int32, failed `[Q]` int64, -1 for none;
+                ceilings `[Q]` int64, how many branches of an order may be opened; where there
+                are such, ends `[Q, N, K]` int32. Probes may be missing as well.
 
         Raises:
             TypeError: a column is missing, of another type, or not contiguous.
         """
-        if columns.keys() != jit.COLUMNS.keys():
+        if not jit.COLUMNS.keys() - jit.OPTIONAL <= columns.keys() <= jit.COLUMNS.keys():
             raise TypeError(f"a pool has {list(jit.COLUMNS)}, got {list(columns)}")
         self._columns = columns  # an address keeps nothing alive
         self._words = np.zeros(len(jit.POOL_FIELDS), np.int64)

@@ -1,6 +1,7 @@
 """Episodes: what came out of them, what they asked for, and the memory they are played in."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,18 +28,26 @@ class Episodes:
         return self.results[:, compiled.RESULTS.index(name)]
 
 
+def memory_rules(task: Task) -> dict[str, Any]:
+    """What `Memory` takes of what holds in every episode of a task: billing, prices and budgets."""
+    pool, rules = task.pool, task.rules
+    return {
+        "interval": pool.interval,
+        "billing": pool.billing,
+        "budget": rules.budget,
+        # Where nothing can be probed, nothing is charged for it.
+        "probe_cost": 0 if pool.probes is None else rules.probe_cost,
+    }
+
+
 def make_memory(task: Task, log_words: int = 0) -> Memory:
     """Memory for the episodes of a task, one after the other."""
-    pool, rules = task.pool, task.rules
     return Memory(
         ceiling=task.ceiling,
-        intervals=pool.depth,
-        n_codes=int(pool.n_codes.max()),
-        interval=pool.interval,
-        billing=pool.billing,
-        budget=rules.budget,
-        probe_cost=rules.probe_cost,
+        intervals=task.pool.depth,
+        n_codes=int(task.pool.n_codes.max()),
         log_words=log_words,
+        **memory_rules(task),
     )
 
 
@@ -53,14 +62,17 @@ def failed_codes(task: Task) -> np.ndarray:
 def pool_columns(task: Task) -> dict[str, np.ndarray]:
     """What `PoolHeader` takes: the pool in the task's orders, with what its rules make of it."""
     pool = task.pool
-    return {
+    columns = {
         "orders": task.orders,
-        "probes": pool.require_probes(),
+        "probes": pool.probes,
+        "ends": pool.ends,
         "lengths": pool.lengths,
         "totals": pool.tokens,
         "finals": pool.finals,
         "failed": failed_codes(task),
+        "ceilings": task.ceilings,
     }
+    return {name: column for name, column in columns.items() if column is not None}
 
 
 def pool_header(task: Task) -> PoolHeader:

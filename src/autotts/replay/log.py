@@ -49,10 +49,13 @@ def _replay_episode(s: Any, at: int, end: int) -> bool:
     return True
 
 
-def _replay(header: int, pool_header: int, pairs: Any, ends: Any, codes: Any, out: Any) -> None:
-    """Replay the log of `pairs` `[E, 2]`, which answered `codes` `[E]`, into `out`."""
+def _replay(header: int, pool_header: int, pairs: Any, ends: Any, codes: Any, out: Any) -> int:
+    """Replay the log of `pairs` `[E, 2]`, which answered `codes` `[E]`, into `out`.
+
+    Returns how many intervals were decoded.
+    """
     s, pool = jit.state_at(header), jit.pool_at(pool_header)
-    first = 0
+    first = intervals = 0
     for e in range(len(pairs)):
         compiled.aim(s, pool, pairs[e, 0], pairs[e, 1])
         s.episode = e
@@ -64,13 +67,16 @@ def _replay(header: int, pool_header: int, pairs: Any, ends: Any, codes: Any, ou
         if not admitted:
             out[e, 0] = NOT_ADMITTED
         first = ends[e]
+        for i in range(s.n):
+            intervals += s.depth[i]
         control.reset(s)
+    return intervals
 
 
 @functools.cache
 def _compiled_replay() -> Any:
     pairs, words = types.int64[:, ::1], types.int64[::1]
-    signature = types.void(types.int64, types.int64, pairs, words, words, types.int64[:, ::1])
+    signature = types.int64(types.int64, types.int64, pairs, words, words, types.int64[:, ::1])
     return compile_cached(_replay, signature, key="replay", error_model="numpy", nogil=True)
 
 
@@ -105,16 +111,12 @@ def replay(
         np.ascontiguousarray(codes, np.int64),
         results,
     )
-    _compiled_replay()(*arguments)
+    intervals = _compiled_replay()(*arguments)
     episodes = Episodes(results, log)
     if not trace:
         return episodes, np.empty((0, len(control.STEP)), np.int64)
     # A branch's intervals, its end, its pruning, and a word a probe or a note at the most.
-    room = int(
-        episodes.column("tokens").sum() // task.pool.interval
-        + 2 * episodes.column("width").sum()
-        + len(log.words)
-    )
+    room = intervals + 2 * int(episodes.column("width").sum()) + len(log.words)
     make_room(memory, room)
     _compiled_replay()(*arguments)
     steps = memory.arrays["steps"].reshape(room, len(control.STEP))

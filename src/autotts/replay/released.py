@@ -14,11 +14,12 @@ import numpy as np
 
 from autotts.engine import compiled
 from autotts.errors import ControllerError, ProgramError, SpecError
+from autotts.programs import Spec
 from autotts.replay.driver import How, OnRan, Ran
 from autotts.replay.episodes import Episodes, failed_codes
 from autotts.replay.in_process import episode_failed
 from autotts.replay.task import Cell, Task, program_of
-from autotts.stores import Pool
+from autotts.stores import Pool, Store
 
 _HOW = How("released")
 
@@ -116,7 +117,8 @@ class Released:
         pool's strings is a wrong one.
 
         Raises:
-            SpecError: there is a budget, a cost of probes, or a log to keep.
+            SpecError: there is a budget, a cost of probes, or a log to keep; or a store has what
+                that code does not know.
             ProgramError: the file doesn't run, or has no such class.
             ControllerError: an episode failed.
         """
@@ -129,12 +131,30 @@ class Released:
                     f"{spec.text}: a program of the released code can be given no budget and no"
                     " cost of probes, and leaves no trace"
                 )
+            _require_known(spec, cell.task.store)
             config = {**spec.named, "beta": spec.beta}
             make = _load_class(Path(source.path), spec.entry)
             ran.append(Ran(cell, config, _play(make, source.path, config, cell.task), _HOW))
             if on_ran:
                 on_ran(ran[-1])
         return ran
+
+
+def _require_known(spec: Spec, store: Store) -> None:
+    """Refuse what the released code, which reads rectangles of probes, knows nothing of."""
+    pool = store.pool
+    unknown = {
+        "no probes": pool.probes is None,
+        "questions with fewer branches than others": not pool.exists.all(),
+        "intervals that differ in their tokens": pool.ends is not None,
+        "several models": bool(pool.models),
+    }
+    found = ", ".join(name for name, there in unknown.items() if there)
+    if found:
+        raise SpecError(
+            f"{spec.text}: {store.name} has {found}, which programs of the released code can't"
+            " replay; name a program with schedule(beta) and solve(env, p)"
+        )
 
 
 def _play(make: Callable[..., Any], path: str, config: dict[str, float], task: Task) -> Episodes:

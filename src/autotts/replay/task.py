@@ -27,7 +27,8 @@ class Rules:
 class Task:
     """Episodes over a store, whatever program plays them.
 
-    orders: `[Q, D, W]` int32: branches in the order an episode gets them; it may open W of them.
+    orders: `[Q, D, W]` int32: branches in the order an episode gets them; it may open W of them,
+        or all of a question that has fewer, whose order goes on with -1.
     pairs: `[E, 2]` int64: (question, draw) of each episode.
     """
 
@@ -56,8 +57,13 @@ class Task:
 
     @property
     def ceiling(self) -> int:
-        """Most branches an episode may open."""
+        """Most branches that an episode of any question may open."""
         return int(self.orders.shape[2])
+
+    @property
+    def ceilings(self) -> np.ndarray:
+        """`[Q]` int64: most branches an episode of each question may open."""
+        return np.minimum(self.pool.n_branches, self.ceiling)
 
     def some(self, pairs: np.ndarray) -> "Task":
         """The same with these episodes only, `[E, 2]` int64."""

@@ -30,5 +30,5 @@ class Allowance:
 def sizes(task: Task) -> dict[str, int]:
     """What a worker must make room for. Of codes, those that branches give: not gold's."""
     pool = task.pool
-    codes = max(int(pool.require_probes().max()), int(pool.finals.max())) + 1
-    return {"ceiling": task.ceiling, "intervals": int(pool.depth), "n_codes": codes}
+    codes = 1 + max(int(shown.max()) for shown in (pool.probes, pool.finals) if shown is not None)
+    return {"ceiling": task.ceiling, "intervals": pool.depth, "n_codes": codes}

@@ -17,7 +17,7 @@ from autotts.engine import compiled
 from autotts.engine.memory import Memory
 from autotts.errors import ControllerError, ProgramError
 from autotts.programs import Source
-from autotts.replay.episodes import aim, make_memory
+from autotts.replay.episodes import aim, make_memory, memory_rules
 from autotts.replay.task import Cell, Rules
 from autotts.sandbox.allowance import LOG_WORDS, Allowance, sizes
 from autotts.sandbox.broker import Broker, answer_frame
@@ -136,12 +136,8 @@ def run_blind(
 def _describe(cell: Cell) -> dict[str, Any]:
     """What a worker is told of an episode of a cell."""
     task, spec = cell.task, cell.spec
-    rules = {
-        "ceiling": task.ceiling,
-        "interval": task.pool.interval,
-        "budget": task.rules.budget,
-        "probe_cost": task.rules.probe_cost,
-    }
+    rules = memory_rules(task)
+    del rules["billing"]  # the trusted side bills
     return {"beta": spec.beta, "named": dict(spec.named), "sizes": sizes(task), "rules": rules}
 
 
@@ -173,6 +169,7 @@ class _Blind:
         self._results = np.zeros((len(tasks), len(compiled.RESULTS)), np.int64)
         self._logs = [_NOT_KEPT] * len(tasks)
         self._asked = {c: _describe(cells[c]) for c in {c for c, _ in tasks}}
+        self._ceilings = {c: cells[c].task.ceilings for c in self._asked}
         self._deadline = time.monotonic() + allowance.cell_seconds * len(self._asked)
 
     def all(self, jobs: int) -> BlindRun:
@@ -266,7 +263,13 @@ class _Blind:
 
     def _slots(self, group: _Group) -> bytes:
         """What a worker has to know about its episodes: no question, no draw, no data."""
-        return json.dumps([self._asked[self._tasks[t][0]] for t in group.tasks]).encode()
+        asked = []
+        for t in group.tasks:
+            told = self._asked[self._tasks[t][0]]
+            question, _ = self._pair(t)
+            ceiling = int(self._ceilings[self._tasks[t][0]][question])
+            asked.append({**told, "rules": {**told["rules"], "ceiling": ceiling}})
+        return json.dumps(asked).encode()
 
     def _finish(self, group: _Group) -> None:
         self._groups.remove(group)

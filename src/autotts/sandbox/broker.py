@@ -211,9 +211,9 @@ class Broker:
         self._headers = np.array([m.address for m in memories], np.int64)
         self._playing = np.ones(len(memories), np.bool_)
         self._stands = np.zeros((len(memories), 2), np.int64)
-        sizes = [REPLY_HEAD + m["ceiling"] * (BLOCK_HEAD + 2 + m["intervals"]) for m in memories]
+        sizes = [REPLY_HEAD + m["slots"] * (BLOCK_HEAD + 2 + m["intervals"]) for m in memories]
         self._reply = np.empty(sum(sizes), np.int64)
-        self._most_words = np.array([outgoing_words(m["ceiling"]) for m in memories], np.int64)
+        self._most_words = np.array([outgoing_words(m["slots"]) for m in memories], np.int64)
         self.results = np.zeros((len(memories), len(compiled.RESULTS)), np.int64)
 
     @property

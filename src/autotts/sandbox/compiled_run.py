@@ -24,7 +24,7 @@ from autotts.control import Log
 from autotts.engine import compiled
 from autotts.errors import ControllerError, SandboxError
 from autotts.programs import Source, check_named
-from autotts.replay.episodes import Episodes
+from autotts.replay.episodes import Episodes, memory_rules
 from autotts.replay.log import replay
 from autotts.replay.task import Cell, Task
 from autotts.sandbox.allowance import LOG_WORDS, Allowance, sizes
@@ -249,18 +249,11 @@ class Talk:
             names: of the columns of the cell's pool, where the worker has data.
             named: parameters in place of what the schedule gives.
         """
-        pool, rules = cell.task.pool, cell.task.rules
         asked = {
             "beta": cell.spec.beta,
             "named": dict(named),
             "arrays": dict(names),
-            "memory": {
-                **sizes(cell.task),
-                "interval": pool.interval,
-                "billing": pool.billing,
-                "budget": rules.budget,
-                "probe_cost": rules.probe_cost,
-            },
+            "memory": {**sizes(cell.task), **memory_rules(cell.task)},
         }
         accept = {channel.PARAMETERS: channel.MAX_NAMED, channel.FAILED: channel.MAX_FAILED}
         kind, payload = self._exchange(

@@ -140,7 +140,7 @@ class BlindEnv(interpreted.Env):
         own = dict(self._actions)
         request = ask()
         # Room for the longest record that waits, and the one that it waits for.
-        nearly_full = memory["log_size"] - 2 * longest_record(memory["ceiling"])
+        nearly_full = memory["log_size"] - 2 * longest_record(memory["slots"])
 
         def branch(header: int, k: int, probe: int) -> int:
             self._ids[0] = k
@@ -199,7 +199,7 @@ class Slot:
         self.env = BlindEnv(self.memory, partial(getcurrent().switch, None))
 
     def begin(self, rules: dict[str, int]) -> None:
-        """Prepare for the episode with these `interval`, `budget`, `probe_cost`, `ceiling`."""
+        """Prepare for the episode with these scalars of the state."""
         for name, value in rules.items():
             self.memory[name] = value
 

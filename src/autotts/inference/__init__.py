@@ -1,1 +1,0 @@
-"""Model servers: decode, probe, abort; token ids in and out, checked."""

@@ -1,0 +1,69 @@
+"""Random stores that have all that not every recording has, and episodes over them."""
+
+import numpy as np
+
+from autotts.replay.task import Rules, Task, all_pairs
+from autotts.stores import Pool
+from bare_pools import store_of
+from toy_env import Wide
+
+INTERVAL = 100
+
+
+def make_pool(
+    seed: int, *, billing: str, ragged: bool, probes: bool, uneven: bool,
+    questions: int = 3, branches: int = 8, depth: int = 5, codes: int = 4,
+) -> Pool:  # fmt: skip
+    """A pool at random: branches end at any depth, and answers are any."""
+    rng = np.random.default_rng(seed)
+    shape = questions, branches
+    there = rng.integers(1, branches + 1, questions) if ragged else np.full(questions, branches)
+    exists = np.arange(branches) < there[:, None]
+    lengths = np.where(exists, rng.integers(1, depth + 1, shape), 0).astype(np.int32)
+    lengths[0, 0] = depth
+    inside = np.arange(depth) < lengths[:, :, None]
+    rests = rng.integers(1, INTERVAL + 1, shape)
+    tokens = (lengths - (billing == "exact")) * INTERVAL + rests
+    ends = None
+    if uneven:
+        held = rng.integers(0, 3 * INTERVAL, (*shape, depth))
+        ends = np.where(inside, np.cumsum(held, axis=2), 0).astype(np.int32)
+        tokens = ends.max(axis=2) + rests
+    answers = rng.integers(0, codes, (*shape, depth))
+    finals = rng.integers(0, codes, shape)
+    return Pool(
+        probes=np.where(inside, answers, -1).astype(np.int32) if probes else None,
+        lengths=lengths,
+        tokens=np.where(exists, tokens, 0).astype(np.int32),
+        finals=np.where(exists, finals, -1).astype(np.int32),
+        failed=np.full(questions, codes - 1, np.int32),
+        n_codes=np.full(questions, codes, np.int32),
+        interval=INTERVAL,
+        billing=billing,  # type: ignore[arg-type]
+        ends=ends,
+    )
+
+
+def make_task(pool: Pool, rules: Rules, *, seed: int, ceiling: int = 7, draws: int = 2) -> Task:
+    """Episodes over a pool: every order is of the branches that there are."""
+    rng = np.random.default_rng(seed)
+    orders = np.full((len(pool.lengths), draws, pool.lengths.shape[1]), -1, np.int32)
+    for q, there in enumerate(pool.n_branches.tolist()):
+        for d in range(draws):
+            orders[q, d, :there] = rng.permutation(there)
+    orders = np.ascontiguousarray(orders[:, :, :ceiling])
+    return Task(store_of(pool), orders, all_pairs(orders), rules)
+
+
+def trajectories(task: Task, q: int, d: int) -> list[Wide]:
+    """What an episode of a task draws from; answers are codes as text."""
+    pool = task.pool
+    rows = task.orders[q, d]
+    found = []
+    for i in rows[rows >= 0].tolist():
+        inside = slice(0, int(pool.lengths[q, i]))
+        probes = [0] * inside.stop if pool.probes is None else pool.probes[q, i, inside].tolist()
+        ends = None if pool.ends is None else pool.ends[q, i, inside].tolist()
+        total, final = int(pool.tokens[q, i]), str(pool.finals[q, i])
+        found.append(Wide([str(code) for code in probes], total, final, ends))
+    return found
