@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotts import answers
+from autotts.answers import equality
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_extraction(text, found):
     ],
 )
 def test_equal_answers_without_math_verify(a, b, monkeypatch):
-    monkeypatch.setattr(answers, "has_math_verify", lambda: False)
+    monkeypatch.setattr(equality, "has_math_verify", lambda: False)
     assert answers.equal(a, b)
     assert answers.equal(b, a)
 
@@ -176,12 +177,12 @@ def test_a_normal_form_is_its_own(text):
 @given(PIECES | st.text(max_size=30), PIECES | st.text(max_size=30))
 def test_equality_is_reflexive_and_symmetric(a, b):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(answers, "has_math_verify", lambda: False)
-        answers._equal.cache_clear()
+        patch.setattr(equality, "has_math_verify", lambda: False)
+        equality._equal.cache_clear()
         assert answers.equal(a, a) == (a != answers.FAILED)
         assert answers.equal(a, b) == answers.equal(b, a)
     answers.equal.cache_clear()
-    answers._equal.cache_clear()
+    equality._equal.cache_clear()
 
 
 @given(st.integers(-(10**9), 10**9), st.integers(1, 10**6))

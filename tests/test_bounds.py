@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from autotts.engine import compiled
-from autotts.programs import language
+from autotts.programs import checker
 
 MOST, LEAST = 2**63 - 1, -(2**63)
 WRAPS = 3689348814741910324
@@ -116,7 +116,7 @@ def outcome(function, value):
 @pytest.mark.parametrize("expression", INDEXING)
 def test_an_index_out_of_range_fails_or_does_what_it_does_interpreted(expression):
     body = '"""Indexes."""\nimport numpy as np\ndef schedule(beta):\n    return {}\n'
-    assert language.problems(
+    assert checker.problems(
         f"{body}def solve(env, p):\n    a = x = f = np.zeros(3)\n    b = np.zeros((2, 3))\n"
         f"    for i in range(3):\n        {expression}\n    return -1\n"
     ) == []  # fmt: skip
@@ -136,5 +136,5 @@ def test_memory_that_others_used_is_not_shown(name):
         '"""Looks."""\nimport numpy as np\ndef schedule(beta):\n    return {}\n'
         f"def solve(env, p):\n    return int(np.{name}(9)[0])\n"
     )
-    (problem,) = language.problems(text)
+    (problem,) = checker.problems(text)
     assert "use np.zeros" in problem.message

@@ -16,8 +16,9 @@ from numba import types
 import autotts
 from autotts import stores
 from autotts.engine import cache
-from autotts.engine.cache import cache_folder, compile_cached, environment_digest
+from autotts.engine.cache import compile_cached, environment_digest
 from autotts.evaluation import Experiment, evaluate
+from autotts.files import cache_folder
 
 SIGNATURE = types.int64(types.int64)
 PROGRAM = """

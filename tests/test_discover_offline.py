@@ -27,7 +27,7 @@ from autotts.discovery.explorers.offline.search import _changed, _kept
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import RunLimits
 from autotts.errors import RunError
-from autotts.programs.language import problems
+from autotts.programs.checker import problems
 from autotts.replay.in_process import run_interpreted
 from discover_toy import result, session, settings, store_folder
 

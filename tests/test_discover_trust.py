@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from autotts.cli.app import app
 from autotts.discovery import finalize, resume
+from autotts.discovery.agents.emptying import Emptying
 from autotts.discovery.explorer import Proposal
 from autotts.discovery.run import kept
 from autotts.discovery.run.folder import RunFolder
@@ -262,6 +263,63 @@ def test_nothing_is_written_through_a_link(theirs, tmp_path, name):
     for arguments in (("finalize", path), ("discover", "--resume", path, "--rounds", 2)):
         assert isinstance(call(*arguments).exception, RunError | SpecError)
     assert (mine.read_bytes() if is_file else sorted(os.listdir(mine))) == before
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "program.py", "proposal.md", "rounds", "rounds/0002", "rounds/0002/explorer",
+        "rounds/0002/explorer/submitted", "rounds/0002/explorer/program.py", "scorer.sock",
+    ],
+)  # fmt: skip
+def test_nothing_is_handed_in_or_tried_through_a_link(theirs, tmp_path, place):
+    """Neither is what lies elsewhere read into a submission, nor is one written elsewhere."""
+    path = theirs()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "secret").write_text("a key")
+    files = place.endswith((".py", ".md", ".sock"))
+    there = path / place
+    if there.is_dir():
+        there.rmdir()
+    there.parent.mkdir(parents=True, exist_ok=True)
+    there.symlink_to(mine / "secret" if files else mine)
+    if there.name != "program.py":
+        (path / "program.py").write_text(program(13))
+    own = tmp_path / "own.py"
+    own.write_text(program(13))
+    for arguments in (
+        ("submit", path),
+        ("submit", path, "--program", own),
+        ("submit", path, "--program", path / "program.py", "--wait"),
+        ("try", own, "--run", path),
+    ):
+        done = call(*arguments)
+        assert isinstance(done.exception, RunError)
+        assert "is a link" in str(done.exception)
+    assert os.listdir(mine) == ["secret"]
+
+
+@pytest.mark.parametrize("depth", [21, 1_500])
+def test_folders_nested_without_end_are_told(theirs, depth):
+    path = theirs()
+    here = os.getcwd()
+    try:
+        os.chdir(path)
+        for _ in range(depth):
+            os.mkdir("below")
+            os.chdir("below")
+    finally:
+        os.chdir(here)
+    (path / "program.py").write_text(program(13))
+    for arguments in (("finalize", path), ("discover", "--resume", path), ("submit", path)):
+        done = call(*arguments)
+        assert isinstance(done.exception, RunError)
+        assert "nested at most 20 deep" in str(done.exception)
+    assert call("runs", path.parent).exit_code == 0
+    workspace = os.open(path, os.O_RDONLY)
+    assert Emptying(workspace).go() == ""
+    os.close(workspace)
 
 
 @pytest.mark.parametrize("name", ["run.toml", "events.jsonl", "lock"])

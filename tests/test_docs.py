@@ -14,7 +14,7 @@ import pytest
 
 from autotts import stores
 from autotts.evaluation import Experiment, evaluate
-from autotts.programs.language import check_source
+from autotts.programs.checker import check_source
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import runpy
+import shlex
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ from autotts.discovery.explorers.files import make, submit
 from autotts.discovery.interop import FRAMEWORKS, export
 from autotts.discovery.run.folder import RunFolder
 from autotts.errors import RunError, SpecError
-from autotts.programs.language import problems
+from autotts.programs.checker import problems
 from autotts.simulation import simulate
 
 
@@ -94,6 +95,69 @@ def test_every_framework_gets_its_files(run: Path, tmp_path: Path, framework: st
     assert str(run) in (out / "scoring.py").read_text()
     with pytest.raises(RunError, match="not empty"):
         export(run, framework, out)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        'r"); print("ran") #', '"""', "r'\"\\", "$(touch ran)", "`touch ran`; touch ran", "a b",
+        "${run}", "{run} %s \\n", "-rf", "🙂",
+    ],
+)  # fmt: skip
+def test_the_name_of_a_folder_is_no_code(
+    tmp_path: Path, store: Path, framework: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its path is one literal of Python, and one word of a shell's command."""
+    run = tmp_path / name
+    RunFolder.create(run, toy.settings(store, baselines=()))
+    out = tmp_path / "out"
+    export(run, framework, out)
+    monkeypatch.syspath_prepend(str(out))
+    with imported(out / "scoring.py") as scoring:
+        assert run / scorer_client.SOCKET == scoring.SOCKET
+    for path in out.glob("*.py"):
+        if path.name != "scoring.py":
+            assert str(run) not in path.read_text()
+    commands = [line for line in (out / "README.md").read_text().splitlines() if "autotts " in line]
+    found = [word for line in commands for word in shlex.split(line)]
+    assert found.count(str(run)) == len(commands) == 2
+    assert str(run) not in (out / "README.md").read_text().replace(shlex.quote(str(run)), "")
+
+
+def test_a_folder_that_no_line_can_hold_is_refused(tmp_path: Path, store: Path) -> None:
+    for name in ("a\nb", "a\x1b[2J", "a\u2028b", "a\u202eb"):
+        run = tmp_path / name
+        RunFolder.create(run, toy.settings(store, baselines=()))
+        with pytest.raises(SpecError, match="must be printable"):
+            export(run, "gepa", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("framework", ["openevolve", "skydiscover"])
+@pytest.mark.parametrize("end", ["\n", "\r", "\x85", "\u2028", "\u2029", "\x0b", "\x00"])
+def test_what_a_model_wrote_stays_in_its_block_of_yaml(
+    tmp_path: Path, store: Path, framework: str, end: str
+) -> None:
+    run = tmp_path / "run"
+    RunFolder.create(run, toy.settings(store, baselines=(), driver="in-process"))
+    idea = f"An idea.{end}evaluator:{end}  timeout: 1{end}..."
+    proposal = {"source": toy.program(), "idea": idea, "learned": idea}
+    events = [
+        {"event": "proposed", "round": 1, "seconds": 1.0, "proposals": [proposal]},
+        {
+            "event": "scored", "round": 1, "index": 0, "program": "", "counts": True,
+            "errors": [idea], "remarks": [], "digest": "", "traces": "", "notes": {},
+            "seconds": 1.0, "points": [], "area": 1.0, "fractions": {},
+        },
+    ]  # fmt: skip
+    lines = (json.dumps({**event, "version": 2, "at": "", "clock": 0.0}) for event in events)
+    (run / "events.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    export(run, framework, tmp_path / "out")
+    yaml = pytest.importorskip("yaml", reason="comes with a dependency of development")
+    made = yaml.safe_load((tmp_path / "out/config.yaml").read_text())
+    assert made["evaluator"]["timeout"] == 600
+    assert "An idea." in made["prompt"]["system_message"]
 
 
 def test_an_unknown_framework_names_the_known(run: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from autotts import votes
 from autotts.discovery.explorer import History, ProgramRules, Proposal, SweepPoint, Trial
 from autotts.discovery.prompts import briefing
 from autotts.discovery.prompts.replies import ends_inside_block, parse_reply, parse_words, spoken
-from autotts.programs import language
+from autotts.programs import checker
 
 POINT = SweepPoint(0.5, 61.25, 90_000.0, 30_000.0, 0.15)
 PROGRAM = "def schedule(beta):\n    return {'a': beta}\n\n\ndef solve(env, p):\n    return -1\n"
@@ -45,7 +45,7 @@ def test_the_vocabulary_is_the_modules() -> None:
 def test_the_example_passes_the_check() -> None:
     """What we show is allowed."""
     source = parse_reply(briefing.prompt("environment", table="", votes="")).source
-    assert language.problems(source) == []
+    assert checker.problems(source) == []
 
 
 @pytest.mark.parametrize("one_knob", [True, False])

@@ -20,7 +20,7 @@ from autotts.errors import ProposalError, RunError
 from autotts.reports.model import HELD_OUT, MEAN, Report
 from autotts.reports.page import build
 from autotts.reports.runs import from_run
-from autotts.reports.server import Followed, Server
+from autotts.reports.server import Followed, PageServer
 
 SPENT = Usage(1, 900, 100, 0.25)
 
@@ -149,9 +149,9 @@ class Counted:
 
 
 @pytest.fixture
-def served() -> Iterator[tuple[Counted, Server]]:
+def served() -> Iterator[tuple[Counted, PageServer]]:
     counted = Counted()
-    with Server(Followed(counted.make, lambda: counted.version)) as server:
+    with PageServer(Followed(counted.make, lambda: counted.version)) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield counted, server
@@ -160,7 +160,7 @@ def served() -> Iterator[tuple[Counted, Server]]:
 
 
 def ask(
-    server: Server, path: str, method: str = "GET", **headers: str
+    server: PageServer, path: str, method: str = "GET", **headers: str
 ) -> tuple[http.client.HTTPResponse, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
     connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
@@ -218,7 +218,7 @@ def test_news_are_sent_once(served):
 def test_a_port_in_use_is_named(served):
     _, server = served
     with pytest.raises(RunError, match=f"port {server.server_port}"):
-        Server(server.source, port=server.server_port)
+        PageServer(server.source, port=server.server_port)
 
 
 def test_the_report_concludes_with_the_best_program_and_its_lead(report, run):

@@ -27,7 +27,7 @@ from attacks import (
     toy,
 )  # fmt: skip
 from autotts.errors import AutottsError, ControllerError, ProgramError, SandboxError
-from autotts.programs.language import problems
+from autotts.programs.checker import problems
 from autotts.replay.episodes import Episodes
 from autotts.sandbox.blind_run import run_blind
 from autotts.sandbox.compiled_run import EpisodeFailed

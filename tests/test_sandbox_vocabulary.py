@@ -4,7 +4,7 @@ import pytest
 
 from attacks import beyond, toy
 from autotts.errors import ControllerError
-from autotts.programs.language import problems
+from autotts.programs.checker import problems
 from autotts.sandbox.compiled_run import EpisodeFailed, NotCompiled
 from autotts.sandbox.confine import seal
 

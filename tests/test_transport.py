@@ -6,8 +6,9 @@ import time
 import pytest
 
 import chat_server as served
-from autotts.discovery.explorers.transport import Response, Transport, check_address, is_loopback
+from autotts.discovery.explorers.transport import Response, Transport
 from autotts.errors import SpecError
+from autotts.inference.address import check_address, is_loopback
 
 pytest.importorskip("httpx2", reason="the extra `explorers` is not installed")
 

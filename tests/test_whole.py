@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from attacks import toy
 from autotts.errors import ControllerError
-from autotts.programs import language, whole
+from autotts.programs import checker, whole
 from autotts.sandbox.confine import seal
 
 NUMBERS = st.sampled_from([0, 1, 2, 3, 7, 62, 63, 64, 2**31, 2**62, 2**63 - 1]).flatmap(
@@ -105,7 +105,7 @@ def test_powers_and_shifts_are_written_out():
     head = "def schedule(beta):\n    return {}\ndef solve(env, p):\n"
     text = f"{head}    x = 2\n    x OP 3\n    return -1"
     for op in ("**=", "<<=", ">>="):
-        assert "write powers and shifts out" in language.problems(text.replace("OP", op))[0].message
+        assert "write powers and shifts out" in checker.problems(text.replace("OP", op))[0].message
 
 
 TELLS = '''
@@ -130,6 +130,6 @@ def solve(env, p):
 def test_a_program_can_not_tell_the_audit_by_whole_numbers():
     """Compiled it shows another face; the audit meets an error, with its line."""
     cell = toy.make_cell(n_draws=2)
-    assert language.problems(TELLS) == []
+    assert checker.problems(TELLS) == []
     with pytest.raises(ControllerError, match=r"mine\.py:11: .*leaves 64 bits"):
         toy.sandbox().run(toy.played(toy.program(TELLS), cell), audit=6)

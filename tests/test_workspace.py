@@ -40,7 +40,7 @@ from autotts.discovery.explorers.files import (
 from autotts.discovery.loop import SessionEnd
 from autotts.discovery.run.folder import RunFolder
 from autotts.errors import ProgramError, ProposalError, RunError, SpecError
-from autotts.programs.language import problems
+from autotts.programs.checker import problems
 
 POINT = SweepPoint(0.5, 61.25, 90_000.0, 30_000.0, 0.15, {"m/d": (61.25, 90_000.0)})
 
@@ -634,6 +634,9 @@ def test_bad_submissions_say_why(tmp_path: Path, store: Path) -> None:
     with pytest.raises(ProposalError, match=r"there is no program\.py"):
         find_submission(run)
     with pytest.raises(ProposalError, match="a submission needs"):
+        submit(run, run / "program.py", None)
+    (run / "program.py").write_text("x" * (workspace.MOST_BYTES + 1))
+    with pytest.raises(ProposalError, match="more than 65,536 bytes"):
         submit(run, run / "program.py", None)
     (run / "program.py").write_text("import os\n")
     with pytest.raises(ProgramError, match="may import"):

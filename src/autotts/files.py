@@ -64,3 +64,12 @@ def read_regular(path: Path, *, most_bytes: int, follow: bool = False) -> bytes:
         if status.st_size > most_bytes:
             raise OSError(errno.EFBIG, f"it has more than {most_bytes:,} bytes", str(path))
         return file.read(most_bytes)
+
+
+def cache_folder() -> Path:
+    """The folder of what can be made again: `$AUTOTTS_CACHE`, else the user's cache folder."""
+    named = os.environ.get("AUTOTTS_CACHE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "autotts"

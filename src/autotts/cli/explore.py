@@ -62,7 +62,10 @@ def try_(
 ) -> None:
     """Score programs quickly on a run's search set, through the run's own scorer."""
     from autotts.discovery.agents import scorer_client
+    from autotts.discovery.run.folder import RunFolder
 
+    if run is not None:
+        RunFolder(run).check_no_links()  # the socket of somebody else may be another program's
     where = scorer_client.find_socket() if run is None else run / scorer_client.SOCKET
     if run is not None and not where.exists():
         _wait_for(where, run)

@@ -194,7 +194,7 @@ def parse_program(text: str) -> "Spec":
         ProgramError: the program breaks the rules for programs; the message says where.
     """
     from autotts import programs
-    from autotts.programs.language import check_source
+    from autotts.programs.checker import check_source
 
     spec = programs.parse(text)
     if not spec.source.trusted and not spec.entry:

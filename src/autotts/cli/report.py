@@ -68,7 +68,7 @@ def view(
 ) -> None:
     """Serve a report to this machine's browser, following a run that goes on."""
     from autotts.reports import report_on
-    from autotts.reports.server import Followed, Server
+    from autotts.reports.server import Followed, PageServer
 
     followed = target / "events.jsonl" if target.is_dir() else target
 
@@ -82,7 +82,7 @@ def view(
     # What is live is read from the log alone, so that looking costs the run nothing.
     source = Followed(lambda: report_on(target, found, replay=False, trust=yes), version)
     source.current()
-    with Server(source, port=port) as server:
+    with PageServer(source, port=port) as server:
         say(f"{server.url}   (Ctrl-C ends it)")
         server.serve_forever()
 

@@ -19,7 +19,7 @@ def doctor() -> None:
     import platform
 
     from autotts.discovery.agents import probe
-    from autotts.engine.cache import cache_folder
+    from autotts.files import cache_folder
     from autotts.sandbox.confine.tier import reach
     from autotts.version import __version__
 

@@ -5,6 +5,8 @@ trajectories, under the rules of `docs/architecture.md`: BRANCH, CONTINUE, PROBE
 Every driver runs these functions and no others, so admissibility and billing live here alone.
 
 An action returns `ADMITTED`, or the code of the rule it breaks, in which case nothing has changed.
+With `s.checks_only` set nothing changes either way: so whoever has yet to decode what an action
+will read asks first whether it is admitted.
 """
 
 from typing import Any
@@ -286,6 +288,8 @@ def branch(s: State, k: int, probe: bool) -> int:
     rule = fits(s, k * (s.interval + (s.probe_cost if probe else 0)))
     if rule:
         return rule
+    if s.checks_only:
+        return ADMITTED
     log_word(s, BRANCH, probe, k)
     begin_round(s)
     reads = probe and not s.unprobed
@@ -312,6 +316,8 @@ def advance(s: State, ids: Any, times: Any, probe: bool) -> int:
     rule = fits(s, asked * (s.interval + (s.probe_cost if probe else 0)))
     if rule:
         return rule
+    if s.checks_only:
+        return ADMITTED
     at = log_head(s, CONTINUE, probe, len(ids))
     begin_round(s)
     reads = probe and not s.unprobed
@@ -336,6 +342,8 @@ def finish(s: State, ids: Any) -> int:
         return rule
     if s.budget >= 0 and s.spent >= s.budget:
         return refuse(s, OVER_BUDGET, -1, 1)
+    if s.checks_only:
+        return ADMITTED
     log_ids(s, FINISH, ids)
     begin_round(s)
     longest = 0
@@ -385,6 +393,8 @@ def probe(s: State, ids: Any) -> int:
     rule = fits(s, len(ids) * s.probe_cost)
     if rule:
         return rule
+    if s.checks_only:
+        return ADMITTED
     log_ids(s, PROBE, ids)
     begin_round(s)
     for i in ids:
@@ -400,6 +410,8 @@ def prune(s: State, ids: Any) -> int:
     rule = check_ids(s, ids)
     if rule:
         return rule
+    if s.checks_only:
+        return ADMITTED
     log_ids(s, PRUNE, ids)
     for i in ids:
         s.pruned[i] = True

@@ -23,8 +23,8 @@ SCALARS = (
     "n", "n_finished", "n_answers", "spent", "sequential", "probe_spent", "rounds", "overrun",
     # The last round: how many had finished before it, its longest decode, what is still owed.
     "before", "longest", "reserved", "overran", "stamp",
-    # The rule that was broken, and by what.
-    "error", "error_branch", "error_value",
+    # The rule that was broken, and by what; and whether an action stops when it has been checked.
+    "error", "error_branch", "error_value", "checks_only",
     # The request log and the scratch memory that arrays handed to a program come from.
     "log_size", "log_at", "log_full", "arena_size", "arena_at",
     # The trace: how many steps fit, how many there are, and the episode they are of.

@@ -8,7 +8,7 @@ from autotts.discovery.explorer import ProgramRules
 from autotts.discovery.rules import Breach, check_schedule
 from autotts.errors import ControllerError, ProgramError, SandboxError
 from autotts.programs import Source
-from autotts.programs.language import problems
+from autotts.programs.checker import problems
 
 REFUSED = (ProgramError, ControllerError, SandboxError)
 """What a bad program ends in: a result, not an error of the run."""

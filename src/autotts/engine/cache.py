@@ -24,7 +24,7 @@ import numpy as np
 from numba.core import bytecode, caching, compiler
 from numba.core.runtime import nrt
 
-from autotts.files import whole
+from autotts.files import cache_folder, whole
 from autotts.text import clean
 
 _SOURCES = ("control/*.py", "engine/*.py", "votes.py", "replay/log.py")
@@ -36,15 +36,6 @@ _OTHERS = "belongs to another user or can be written by others"
 # Numba tells functions of one name apart by their number in the process. Code found on disk brings
 # numbers of another process with it, and would be linked to a namesake that has the same one.
 bytecode.FunctionIdentity._unique_ids = itertools.count(secrets.randbits(62))
-
-
-def cache_folder() -> Path:
-    """Where compiled code is kept: `$AUTOTTS_CACHE`, else the user's cache folder."""
-    named = os.environ.get("AUTOTTS_CACHE")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "autotts"
 
 
 def read_own(folder: Path, name: str) -> bytes | None:

@@ -11,7 +11,7 @@ from string import Template
 from typing import Any
 
 from autotts.reports.model import ALPHABET, HELD_OUT, MEAN, Report
-from autotts.reports.palette import DARK, LIGHT, Palette
+from autotts.reports.palette import DARK, LIGHT
 
 SCRIPTS = (
     "util",
@@ -27,13 +27,6 @@ SCRIPTS = (
 )
 MAX_BYTES = 4_500_000
 """Of the data in a page, which then fits in a mail."""
-
-_DARK_THEME = (
-    "--line: #333a44; --accent: #6cb6ff; --accent-ink: #0b1118; --good: #3ddbae; --bad: #ff9f73;"
-    " --add: #12382d; --del: #43261b; --add-ink: #7fe9c6; --del-ink: #ffb999;"
-    " --heat-low: 32, 37, 44; --heat-high: 96, 178, 255; --keyword: #d7a1ea; --string: #7fd9b8;"
-    " --comment: #98a1ad; --number: #f2b37c; --shadow: none; color-scheme: dark;"
-)
 
 
 def build(report: Report, *, live: bool = False) -> str:
@@ -117,15 +110,7 @@ def _digest(text: str) -> str:
 
 
 def _style() -> str:
-    dark = f"{_base(DARK)} {_DARK_THEME}"
-    return Template(_asset("style.css")).substitute(light=_base(LIGHT), dark_theme=dark)
-
-
-def _base(palette: Palette) -> str:
-    return (
-        f"--paper: {palette.paper}; --card: {palette.card}; --ink: {palette.ink};"
-        f" --soft: {palette.soft}; --grid: {palette.grid}; {palette.variables()}"
-    )
+    return Template(_asset("style.css")).substitute(light=LIGHT.variables(), dark=DARK.variables())
 
 
 def _asset(name: str) -> str:

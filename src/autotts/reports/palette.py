@@ -14,6 +14,7 @@ class Palette:
     gold: the true answer; answers: the commonest others; rest: all the others.
     parts: of the token decomposition. findings: of the classification of episodes.
     rounds: first and last of a discovery.
+    page: what the page alone has, as CSS by the name of its custom property.
     """
 
     paper: str
@@ -28,10 +29,17 @@ class Palette:
     parts: tuple[str, ...]
     findings: tuple[str, ...]
     rounds: tuple[str, str]
+    page: dict[str, str]
 
     def variables(self) -> str:
         """As CSS custom properties."""
         named = {
+            "paper": self.paper,
+            "card": self.card,
+            "ink": self.ink,
+            "soft": self.soft,
+            "grid": self.grid,
+            **self.page,
             "answer-gold": self.gold,
             "answer-rest": self.rest,
             "round-first": self.rounds[0],
@@ -63,6 +71,13 @@ LIGHT = Palette(
     parts=("#0068a8", "#e0a100", "#cc5500", "#8b9099"),
     findings=("#007d5c", "#248fca", "#cc5500", "#e0a100", "#b0518f", "#8b9099"),
     rounds=("#b9d3ea", "#08306b"),
+    page={
+        "line": "#dde1e7", "accent": "#0b5fa5", "accent-ink": "#ffffff", "good": "#00795a",
+        "bad": "#b3400a", "add": "#dff3e6", "del": "#fbe5dd", "add-ink": "#00573f",
+        "del-ink": "#8a2f05", "heat-low": "246, 247, 249", "heat-high": "8, 76, 148",
+        "keyword": "#7a2a86", "string": "#00694c", "comment": "#6a727e", "number": "#9a4a00",
+        "shadow": "0 1px 2px rgb(20 30 50 / 8%)",
+    },
 )  # fmt: skip
 
 DARK = Palette(
@@ -80,4 +95,11 @@ DARK = Palette(
     parts=("#58b4f0", "#efc14e", "#ff9552", "#7a828e"),
     findings=("#2fcfa2", "#9bdcff", "#ff9552", "#efc14e", "#ea9fd0", "#7a828e"),
     rounds=("#33475c", "#a8d5ff"),
+    page={
+        "line": "#333a44", "accent": "#6cb6ff", "accent-ink": "#0b1118", "good": "#3ddbae",
+        "bad": "#ff9f73", "add": "#12382d", "del": "#43261b", "add-ink": "#7fe9c6",
+        "del-ink": "#ffb999", "heat-low": "32, 37, 44", "heat-high": "96, 178, 255",
+        "keyword": "#d7a1ea", "string": "#7fd9b8", "comment": "#98a1ad", "number": "#f2b37c",
+        "shadow": "none",
+    },
 )  # fmt: skip

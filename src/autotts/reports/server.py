@@ -41,7 +41,7 @@ class Followed:
             return self._built
 
 
-class Server(http.server.ThreadingHTTPServer):
+class PageServer(http.server.ThreadingHTTPServer):
     """Serves `/` and `/data.json` on the loopback interface."""
 
     daemon_threads = True
@@ -68,7 +68,7 @@ class Server(http.server.ThreadingHTTPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     """GET and HEAD of two paths; there is nothing that could write."""
 
-    server: Server
+    server: PageServer
     server_version = "autotts"
     sys_version = ""
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from autotts.control import Log
 from autotts.errors import ControllerError, ProgramError
-from autotts.programs.language import check_source
+from autotts.programs.checker import check_source
 from autotts.replay.driver import How, OnRan, Ran, Verdict
 from autotts.replay.episodes import Episodes
 from autotts.replay.task import Cell, program_of

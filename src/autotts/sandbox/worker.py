@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from autotts.engine.cache import cache_folder
 from autotts.errors import ControllerError, ProgramError, SandboxError
+from autotts.files import cache_folder
 from autotts.programs import Source
 from autotts.sandbox.confine import seal
 from autotts.sandbox.confine.tier import Tier, import_path

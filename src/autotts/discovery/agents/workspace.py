@@ -26,7 +26,9 @@ from autotts.discovery.prompts.replies import parse_words
 from autotts.files import write_text
 from autotts.text import clean
 
-_MOST_BYTES = 64 * 1024
+MOST_BYTES = 64 * 1024
+"""Of a program or of the words beside it."""
+
 _DEFAULT_START = "short-mk"
 
 
@@ -172,9 +174,9 @@ def read_plain(folder: int, name: str) -> str:
         return ""
     try:
         status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
             return ""
-        return os.read(handle, _MOST_BYTES).decode("utf-8-sig")
+        return os.read(handle, MOST_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError:
         return ""
     finally:

@@ -23,12 +23,12 @@ from autotts.discovery.agents.scorer_server import ScorerSocket, TryAllowance
 from autotts.discovery.agents.workspace import Workspace, proposal_of
 from autotts.discovery.explorer import CallFailed, Proposal, Record, Turn, Usage
 from autotts.discovery.explorers import take_options
-from autotts.discovery.explorers.models import redact
 from autotts.discovery.explorers.options import number
 from autotts.discovery.prompts.briefing import prompt_digest
 from autotts.discovery.run.folder import RunFolder
 from autotts.errors import ProposalError, RunError, SandboxError, SpecError
 from autotts.files import write_text
+from autotts.inference.address import redact
 from autotts.sandbox.confine import jail
 from autotts.text import clean
 

@@ -21,7 +21,6 @@ from autotts.discovery.explorers import take_options
 from autotts.discovery.explorers.models import (
     FINAL,
     LEFT_OUT,
-    LONGEST_WAIT_SECONDS,
     Asked,
     Kind,
     Model,
@@ -38,6 +37,7 @@ from autotts.discovery.prompts.briefing import HISTORY_BYTES, briefing, prompt, 
 from autotts.discovery.prompts.replies import Reply, ends_inside_block, parse_reply, spoken
 from autotts.discovery.run.events import without_nulls
 from autotts.errors import ProposalError, ServerError, SpecError
+from autotts.inference.address import LONGEST_WAIT_SECONDS
 
 _PROMPT_TOKENS = 16_000
 """What a prompt takes where none has been written yet, for estimates."""

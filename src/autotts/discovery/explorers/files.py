@@ -13,6 +13,7 @@ from pathlib import Path
 from autotts.discovery.agents import scorer_client
 from autotts.discovery.agents.scorer_server import ScorerSocket, TryAllowance
 from autotts.discovery.agents.workspace import (
+    MOST_BYTES,
     proposal_of,
     read_plain,
     write_client,
@@ -25,8 +26,8 @@ from autotts.discovery.prompts.briefing import prompt, sweep_length, task
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.state import RunState
 from autotts.errors import ProposalError, RunError
-from autotts.files import write_text
-from autotts.programs.language import check_source
+from autotts.files import read_regular, write_text
+from autotts.programs.checker import check_source
 
 _LOOK_SECONDS = 0.2
 _SUBMITTED = "submitted"
@@ -116,10 +117,11 @@ def find_submission(run: Path) -> Path:
     """The program somebody has put into a run: at its top, or in the folder of its open round.
 
     Raises:
-        RunError: there is no such run.
+        RunError: there is no such run, or it has links in it.
         ProposalError: there is none.
     """
     folder = RunFolder(run)
+    folder.check_no_links()
     following = max(folder.state.proposals, default=0) + 1
     places = (run, folder.round(following) / "explorer")
     for place in places:
@@ -135,14 +137,16 @@ def submit(run: Path, program: Path, proposal: Path | None) -> tuple[int, Path]:
     """Hand in a program for the round that is next; returns the round and where it lies.
 
     Raises:
-        RunError: there is no such run, or it can't be written.
+        RunError: there is no such run, it has links in it, or it can't be written.
         ProposalError: there is no program, or it can't be read.
         ProgramError: the program says what none may.
     """
     folder = RunFolder(run)
+    # What is named may lie in the run, and what is written does; a run may be somebody else's.
+    folder.check_no_links()
     try:
-        source = program.read_text(encoding="utf-8-sig")
-        words = proposal.read_text(encoding="utf-8-sig") if proposal is not None else ""
+        source = _text(program)
+        words = "" if proposal is None else _text(proposal)
     except (OSError, UnicodeDecodeError) as error:
         raise ProposalError(
             f"{error}; a submission needs {program} and, in words, proposal.md"
@@ -161,6 +165,10 @@ def submit(run: Path, program: Path, proposal: Path | None) -> tuple[int, Path]:
     except OSError as error:
         raise RunError(f"{place}: {error.strerror}; nothing was submitted") from error
     return following, target
+
+
+def _text(path: Path) -> str:
+    return read_regular(path, most_bytes=MOST_BYTES, follow=True).decode("utf-8-sig")
 
 
 def await_verdict(run: Path, round_number: int, source: str) -> tuple[Trial, list[str]]:

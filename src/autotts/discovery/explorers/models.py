@@ -7,11 +7,9 @@ result, recorded like any other.
 
 import os
 import re
-import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -19,8 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autotts.discovery.explorer import Record, Usage
 from autotts.discovery.explorers.completions import Completion, read_completion
-from autotts.discovery.explorers.transport import Response, Transport, check_address
+from autotts.discovery.explorers.transport import Response, Transport
 from autotts.errors import SpecError
+from autotts.inference.address import (
+    LONGEST_WAIT_SECONDS,
+    check_address,
+    read_key,
+    redact,
+    retry_after,
+)
 from autotts.text import clean
 
 Kind = Literal[
@@ -45,7 +50,6 @@ _UNCOUNTED_TOKENS = 100_000
 _BYTES_PER_REPLY, _BYTES_PER_REPLY_TOKEN = 1_000_000, 1_000
 """What a body may have; a stream takes some 300 bytes for a token."""
 _LONGEST_TEXT = 2_000_000
-LONGEST_WAIT_SECONDS = 120.0
 _SHORTEST_SECRET = 8
 """Characters; shorter keys are words such as `none`, and replies may hold them."""
 _CUT = ("length", "max_tokens", "model_length", "max_output_tokens")
@@ -168,26 +172,6 @@ def read_price(path: Path, model: str) -> Price:
         raise SpecError(f"{path}: {error.strerror}; need a price table") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise SpecError(f"{path}: {error}") from error
-
-
-def read_key(name: str) -> str:
-    """A key from the environment; "" if there is none.
-
-    Raises:
-        SpecError: it can't be sent.
-    """
-    key = os.environ.get(name, "").strip()
-    if not key.isascii() or not key.isprintable():
-        raise SpecError(f"explorer chat: the key in {name} has characters that no key has")
-    return key
-
-
-def redact(text: str, secrets: Mapping[str, str]) -> str:
-    """A text without the values of secrets, which servers and agents may repeat."""
-    for name, value in secrets.items():
-        if value:
-            text = text.replace(value, f"[{name}]")
-    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +320,7 @@ class ServerModel:
             kind, detail = _of_reply(response, said)
         detail = clean(redact(detail, self._secrets))[:_DETAIL_BYTES]
         if not 200 <= response.status < 300:
-            return Outcome(kind, detail=detail, retry_after=_retry_after(response.headers))
+            return Outcome(kind, detail=detail, retry_after=retry_after(response.headers))
         long = {name: key for name, key in self._secrets.items() if len(key) >= _SHORTEST_SECRET}
         text = said.text
         if not text.strip() and kind == "answered":
@@ -349,7 +333,7 @@ class ServerModel:
             kind,
             text=text,
             detail=detail,
-            retry_after=_retry_after(response.headers),
+            retry_after=retry_after(response.headers),
             size=size,
             input_tokens=_believed(said.input_tokens, asked.size, 1),
             output_tokens=_believed(said.output_tokens, most, min(size, 1)),
@@ -455,21 +439,6 @@ def _believed(count: int | None, most: int, least: int) -> int | None:
     """A server's count, if it can be one."""
     good = count is not None and least <= count <= most + _UNCOUNTED_TOKENS
     return count if good else None
-
-
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that a server asks to wait, 0 if it does not say."""
-    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers.get(name, "")) * unit
-        except ValueError:
-            continue
-        return min(seconds, LONGEST_WAIT_SECONDS) if seconds > 0 else 0.0
-    try:
-        until = parsedate_to_datetime(headers.get("retry-after", ""))
-        return min(max(0.0, until.timestamp() - time.time()), LONGEST_WAIT_SECONDS)
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return 0.0
 
 
 def backoff(first: float) -> Iterator[float]:

@@ -5,17 +5,15 @@ environment, and known before anything is sent, is an error.
 """
 
 import importlib.util
-import ipaddress
 import json
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
-from urllib.request import getproxies, proxy_bypass
 
 from autotts.errors import SpecError
+from autotts.inference.address import proxy_of
 
 if TYPE_CHECKING:
     import httpx2
@@ -41,41 +39,6 @@ class Response:
     body: bytes = b""
     broke: str = ""
     detail: str = ""
-
-
-def check_address(url: str, name: str = "base_url") -> str:
-    """The address of a server, as it will be asked.
-
-    Raises:
-        SpecError: it is none; the message has what would work.
-    """
-
-    def wrong(reason: str) -> SpecError:
-        return SpecError(f"explorer chat: {name}={url!r} {reason}")
-
-    if re.search(r"[\s\x00-\x1f\x7f]", url):
-        raise wrong("has spaces in it; leave them out")
-    if not re.match(r"https?://", url, re.I):
-        if re.match(r"[a-z][a-z+.-]*://", url, re.I):
-            raise wrong("is no address of HTTP; need http:// or https://")
-        raise wrong(f"has no scheme; do you mean http://{url.lstrip(':/')} ?")
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise wrong(f"can't be read: {error}") from error
-    if not host:
-        raise wrong("names no server")
-    if parts.username is not None:
-        raise SpecError(f"explorer chat: no key in {name}, it is recorded; use the environment")
-    for end in ("/chat/completions", "/completions", "/messages"):
-        path = parts.path.rstrip("/")
-        if path.endswith(end):
-            short = urlunsplit(parts._replace(path=path.removesuffix(end)))
-            raise wrong(f"is the address of one call; leave out {end}: {short}")
-    if parts.query or parts.fragment:
-        raise wrong("has something after its path; leave out what begins with ? or #")
-    return url.rstrip("/")
 
 
 class Transport:
@@ -172,7 +135,7 @@ def _client(url: str) -> "httpx2.Client":
     """A client that goes through the proxy the environment names for this address, if any."""
     import httpx2
 
-    proxy = _proxy(url)
+    proxy = proxy_of(url)
     limits = httpx2.Limits(max_keepalive_connections=0)
     try:
         transport = httpx2.HTTPTransport(proxy=proxy or None, limits=limits)
@@ -186,29 +149,6 @@ def _client(url: str) -> "httpx2.Client":
             f"explorer chat: the environment asks for a proxy {scheme}://... for {url}: {cure}"
         ) from error
     return httpx2.Client(transport=transport)
-
-
-def _proxy(url: str) -> str:
-    """The proxy that the environment names for an address, "" if none; a server on this machine is
-    asked without one."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if is_loopback(host) or proxy_bypass(parts.netloc):
-        return ""
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme.lower()) or proxies.get("all") or ""
-    return proxy if "://" in proxy or not proxy else f"http://{proxy}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by its name or address."""
-    name = host.lower().rstrip(".")
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
-    mapped = getattr(address, "ipv4_mapped", None) or address
-    return bool(mapped.is_loopback or mapped.is_unspecified)
 
 
 def _redirect(url: str, location: str) -> str | None:

@@ -5,6 +5,7 @@ explorer is `files`), through the run's socket: sealed, counted against the run'
 No store and no answer is in the folder, and no generated program runs in the framework's process.
 """
 
+import shlex
 import shutil
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,7 @@ from autotts.discovery.prompts.briefing import history_text, task
 from autotts.discovery.run.folder import RunFolder
 from autotts.errors import RunError, SpecError
 from autotts.files import write_text
+from autotts.text import clean
 
 FRAMEWORKS = {
     "openevolve": ("initial_program.py", "evaluator.py", "config.yaml"),
@@ -32,21 +34,26 @@ def export(run: Path, framework: str, out: Path) -> list[Path]:
     """Write the task; returns the files.
 
     Raises:
-        SpecError: the framework is not known.
+        SpecError: the framework is not known, or the run's path can't be written down.
         RunError: there is no such run, or the folder can't be made.
     """
     if framework not in FRAMEWORKS:
         raise SpecError(f"--for {framework}: there are {', '.join(FRAMEWORKS)}")
     folder = RunFolder(run)
+    place = str(run.resolve())
+    if not place.isprintable():
+        raise SpecError(f"{place!r}: the path of a run that is exported must be printable; move it")
     history = folder.state.history
     words = task(folder.settings.rules, len(folder.settings.betas))
     words += "\n" + history_text(history, traces=folder.settings.traces, max_bytes=_HISTORY_BYTES)
+    # What models wrote stands in a block of YAML, which other line breaks would end.
+    words = clean(words)
+    # A folder is called as whoever made it likes: in each language its path is one literal.
     blanks = {
-        "run": str(run.resolve()),
-        "socket": str(run.resolve() / scorer_client.SOCKET),
+        "run": shlex.quote(place),
+        "socket": repr(str(Path(place, scorer_client.SOCKET))),
         "framework": framework,
         "start": start_of(history),
-        # As a block of YAML.
         "indented": words.replace("\n", "\n    "),
     }
     texts = {

@@ -24,8 +24,10 @@ from autotts.discovery.run.settings import RunSettings, parse_settings
 from autotts.discovery.run.state import RunState
 from autotts.errors import RunError
 from autotts.files import read_regular, write_text
+from autotts.untrusted import MOST_BYTES
 
-_MOST_SETTINGS_BYTES = 2**20
+_DEEPEST = 20
+"""Levels of folders; a run has half as many."""
 
 
 class RunFolder:
@@ -39,7 +41,7 @@ class RunFolder:
         self.path = path
         where = path / "run.toml"
         try:
-            content = read_regular(where, most_bytes=_MOST_SETTINGS_BYTES)
+            content = read_regular(where, most_bytes=MOST_BYTES)
         except FileNotFoundError:
             raise RunError(f"{path}: no run here (it has no run.toml)") from None
         except OSError as error:
@@ -108,6 +110,33 @@ class RunFolder:
             os.close(handle)
         return False
 
+    def check_no_links(self) -> None:
+        """What is written to a run is written there: a link in its folder would lead it elsewhere.
+
+        Raises:
+            RunError: there is one, or folders are nested as no run's are, or can't be read.
+        """
+        waiting = [(self.path, 0)]
+        while waiting:
+            folder, depth = waiting.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    found = [(Path(e.path), e.is_symlink(), e.is_dir()) for e in entries]
+            except FileNotFoundError:
+                continue  # whoever is at work on the run has moved it
+            except OSError as error:
+                raise RunError(f"{folder}: {error.strerror}") from error
+            for path, is_link, is_folder in found:
+                if is_link:
+                    raise RunError(
+                        f"{path} is a link; a run writes to its own folder alone: put a copy in its"
+                        " place"
+                    )
+                if is_folder and depth == _DEEPEST:
+                    raise RunError(f"{path}: folders of a run are nested at most {_DEEPEST} deep")
+                if is_folder:
+                    waiting.append((path, depth + 1))
+
     def round(self, number: int, index: int = 0) -> Path:
         """The folder of a proposal."""
         folder = self.path / "rounds" / f"{number:04}"
@@ -142,7 +171,7 @@ class OpenRun:
         """
         self.folder = folder
         self.state = RunState()
-        _check_no_links(folder.path)
+        folder.check_no_links()
         path = folder.path / "lock"
         try:
             self._lock = os.open(
@@ -180,21 +209,6 @@ class OpenRun:
     def append(self, event: E) -> E:
         """Record an event; see `EventLog.append`."""
         return self.log.append(event)
-
-
-def _check_no_links(folder: Path) -> None:
-    """A run writes only where it is: a link in its folder would lead its files elsewhere.
-
-    Raises:
-        RunError: there is one.
-    """
-    for path, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            if os.path.islink(os.path.join(path, name)):
-                raise RunError(
-                    f"{os.path.join(path, name)} is a link; a run writes to its own folder alone:"
-                    " put a copy in its place"
-                )
 
 
 def write_new(path: Path, text: str) -> None:

@@ -12,9 +12,9 @@ import hmac
 import secrets
 from pathlib import Path
 
-from autotts.engine.cache import cache_folder, read_own, write_own
+from autotts.engine.cache import read_own, write_own
 from autotts.errors import RunError
-from autotts.files import read_regular, whole
+from autotts.files import cache_folder, read_regular, whole
 
 _SECRET = "secret-of-kept-sweeps"
 _SECRET_BYTES = 32

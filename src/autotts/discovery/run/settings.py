@@ -2,7 +2,6 @@
 
 import json
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
@@ -12,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from autotts.discovery.explorer import ProgramRules
 from autotts.errors import RunError
 from autotts.evaluation import Experiment
+from autotts.untrusted import parse_toml
 
 BETAS = tuple(round(0.1 * step, 1) for step in range(11))
 """The sweep of a round."""
@@ -138,12 +138,12 @@ def parse_settings(content: bytes, where: str) -> RunSettings:
         RunError: it isn't one.
     """
     try:
-        return RunSettings.model_validate(tomllib.loads(content.decode("utf-8-sig")))
+        return RunSettings.model_validate(parse_toml(content))
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(str(part) for part in found["loc"])
+        field = ".".join(str(part) for part in found["loc"])[:200]
         raise RunError(f"{where}: {field}: {found['msg']}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise RunError(f"{where}: no TOML: {error}") from error
 
 

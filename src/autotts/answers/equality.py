@@ -1,4 +1,4 @@
-r"""Answers to mathematical questions: reading one in a text, telling whether two are the same.
+r"""Whether two answers to mathematical questions are the same.
 
 Two answers are the same if their normal forms are, if they are the same number, or if they are
 lists of the same kind with the same items. For other formulas math-verify decides, where it is
@@ -14,19 +14,12 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 
-from autotts.algebra import has_math_verify, same_formula
-
-FAILED = "ERR"
-"""What stands in a store for an answer that could not be extracted."""
+from autotts.answers.algebra import has_math_verify, same_formula
+from autotts.answers.extraction import EMPHASIS, FAILED
 
 _LONGEST = 400
 """Characters of an answer that is read as mathematics; a longer one is a text."""
-_LONGEST_SAID = 1_000
 _MOST_ITEMS = 30
-_BOXED = re.compile(r"\\(?:boxed|fbox)\s*+(?=\{)")
-_SAID = re.compile(r"answer[*_`]*+[ \t]*+(?:is\b|:|=)[ \t]*+:?", re.I)
-_STATED = re.compile(r"answer[*_`]*+[ \t]*+:", re.I)
-_EMPHASIS = re.compile(r"(\*\*|__|\*|`)(?=\S)([^*`]+)(?<=\S)\1")
 _WRAPPER = re.compile(
     r"\\(?:text(?:bf|it|rm|tt)?|math(?:rm|bf|it|sf|tt)|operatorname|mbox|boxed|fbox)\s*"
     r"\{([^{}]*)\}"
@@ -53,63 +46,6 @@ _OPENED = {"(": ")", "[": "]", "\\{": "\\}", "\\langle": "\\rangle"}
 _TOKEN = re.compile(r"\\(?:langle|rangle|[{}])|[()\[\]{},]")
 
 
-def extract(text: str) -> str:
-    r"""The answer that a text gives: what its last `\boxed{}` holds, else what it says it is.
-
-    A text that ends on `Answer: X` gives X, whatever was boxed before. `FAILED` if there is none.
-
-    >>> extract(r"so the sum is \boxed{\frac{1}{2}}.")
-    '\\frac{1}{2}'
-    >>> extract("Thus the final answer is 204.")
-    '204'
-    >>> extract(r"From \boxed{x > 2} we choose. **Answer: D**")
-    'D'
-    """
-    partners = _partners(text)
-    boxes = [(m.end(), partners[m.end()]) for m in _BOXED.finditer(text) if m.end() in partners]
-    box, after = "", 0
-    for start, end in reversed(boxes):
-        if box := text[start + 1 : end].strip():
-            after = end
-            break
-    said, last = _said(text)
-    stated = _STATED.match(text, last) if last > after else None
-    if box and not (stated and text[stated.end() :].strip(" \t*_`.$\n") == said):
-        return box
-    return said or box or FAILED
-
-
-def _partners(text: str) -> dict[int, int]:
-    """The closing brace of every opening one, by their places."""
-    found: dict[int, int] = {}
-    opened: list[int] = []
-    for match in re.finditer(r"\\.|[{}]", text, re.S):
-        if match[0] == "{":
-            opened.append(match.start())
-        elif match[0] == "}" and opened:
-            found[opened.pop()] = match.start()
-    return found
-
-
-def _said(text: str) -> tuple[str, int]:
-    """What a text says last that its answer is, and where it begins to; "" and 0 if nowhere."""
-    for match in reversed(list(_SAID.finditer(text))):
-        # The rest of its sentence, or of the next line where that says it.
-        rest = text[match.end() : match.end() + _LONGEST_SAID].lstrip("*_` \t\n")
-        line = rest.partition("\n")[0]
-        sentence = re.split(r"\.(?:\s|[*_`]*$)", line, maxsplit=1)[0]
-        if answer := _bare(sentence.strip().rstrip("*_`. \t")):
-            return answer, match.start()
-    return "", 0
-
-
-def _bare(text: str) -> str:
-    """An answer without emphasis, and without dollar signs around the whole of it."""
-    text = _EMPHASIS.sub(r"\2", text).strip()
-    inside = text.removeprefix("$").removesuffix("$").strip()
-    return inside if "$" not in inside else text
-
-
 @lru_cache(maxsize=65_536)
 def normalise(answer: str) -> str:
     r"""A form in which equal answers of the common kinds are equal strings, and no others are.
@@ -129,6 +65,20 @@ def normalise(answer: str) -> str:
             break
         text = simpler
     return text
+
+
+def unwrap(answer: str) -> str:
+    r"""An answer without emphasis, dollar signs, and commands that only set type around it.
+
+    >>> unwrap(r"**(B)**"), unwrap(r"$\text{a cat}$")
+    ('(B)', 'a cat')
+    """
+    text = _ascii(answer)
+    while True:
+        simpler = EMPHASIS.sub(r"\2", _WRAPPER.sub(r"\1", text)).strip("$ \t\n")
+        if simpler == text:
+            return text
+        text = simpler
 
 
 def _ascii(text: str) -> str:
@@ -157,7 +107,7 @@ def _simpler(text: str) -> str:
     text = _SEPARATOR.sub(",", text.replace("\\!", ""))
     text = _squeeze(_SPACING.sub(" ", text.replace("\\$", "")))
     text = _WRAPPER.sub(r" \1 ", text)
-    text = _squeeze(_EMPHASIS.sub(r"\2", text))
+    text = _squeeze(EMPHASIS.sub(r"\2", text))
     text = _FRACTION.sub(lambda m: rf"\frac{{{m[1] or m[2]}}}{{{m[3] or m[4]}}}", text)
     text = _DEGREES.sub("", text)
     if text.endswith(".") and not text.endswith(".."):
@@ -282,12 +232,38 @@ def _same_items(first: Sequence[str], second: Sequence[str], unordered: bool) ->
     return True
 
 
+def kind(normal: str) -> tuple[str, object] | None:
+    """What a normal form may be equal to others of; None if to none but itself.
+
+    Equal answers that have different normal forms are of one kind.
+    """
+    if len(normal) > _LONGEST:
+        return None
+    number, unit = _quantity(normal)
+    if number is not None and unit:
+        return "formula", frozenset[str]()
+    brackets, items = _items(normal)
+    if items:
+        return "list", (brackets, len(items))
+    letters = _letters(normal)
+    return None if letters is None else ("formula", letters)
+
+
+def is_number(normal: str) -> bool:
+    """Whether a normal form is a plain number, which equals no other plain number."""
+    return _number(normal) is not None
+
+
 def _comparable(a: str, b: str) -> bool:
     """Whether math-verify can be trusted with two formulas: of the same letters, and no words."""
-    symbols = []
-    for text in (a, b):
-        plain = _FUNCTIONS.sub(" ", text)
-        if not text or re.search(r"[A-Za-z]{3}|[A-Z]{2}|\.\.|[^\x00-\x7f]|['\"#&@?!|]", plain):
-            return False
-        symbols.append(set(re.findall(r"[A-Za-z]", plain)))
-    return symbols[0] == symbols[1]
+    letters = _letters(a)
+    return letters is not None and letters == _letters(b)
+
+
+@lru_cache(maxsize=65_536)
+def _letters(formula: str) -> frozenset[str] | None:
+    """The letters of a formula; None if it has words, or what math-verify gets wrong."""
+    plain = _FUNCTIONS.sub(" ", formula)
+    if not formula or re.search(r"[A-Za-z]{3}|[A-Z]{2}|\.\.|[^\x00-\x7f]|['\"#&@?!|]", plain):
+        return None
+    return frozenset(re.findall(r"[A-Za-z]", plain))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import autotts.controllers
 from autotts.errors import ProgramError
-from autotts.programs.language import MAX_BYTES, MAX_PROBLEMS, check_source, problems
+from autotts.programs.checker import MAX_BYTES, MAX_PROBLEMS, check_source, problems
 
 HEAD = '''"""A program.
 
@@ -463,9 +463,9 @@ def test_what_is_left_out_is_counted():
 
 
 def test_a_text_is_checked_once(monkeypatch):
-    from autotts.programs import language
+    from autotts.programs import checker
 
     text = solve_with("x = 'a text of its own'")
     assert problems(text) == []
-    monkeypatch.setattr(language, "_Checker", None)
+    monkeypatch.setattr(checker, "_Checker", None)
     assert problems(text) == []

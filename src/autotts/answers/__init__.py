@@ -1,0 +1,18 @@
+"""Answers of models: reading one in a text, and telling which are the same."""
+
+from autotts.answers.classes import EQUALITIES, UNREADABLE, Classes, Equality, classify, judged_by
+from autotts.answers.equality import equal, normalise
+from autotts.answers.extraction import FAILED, extract
+
+__all__ = [
+    "EQUALITIES",
+    "FAILED",
+    "UNREADABLE",
+    "Classes",
+    "Equality",
+    "classify",
+    "equal",
+    "extract",
+    "judged_by",
+    "normalise",
+]

@@ -1,0 +1,1 @@
+"""Model servers: decode, probe, abort; token ids in and out, checked."""

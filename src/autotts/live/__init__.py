@@ -1,0 +1,23 @@
+"""Live episodes: the control space over a pool that grows, filled just before it is read.
+
+A program's request is checked, then covered (what it will read is decoded), then performed by the
+functions that replay uses. So replay and live can't drift apart, and a live trace is a replay
+trace.
+"""
+
+from autotts.live.episode import Played, Stop, play
+from autotts.live.pool import ActionRequest, GrowingPool
+from autotts.live.suspended import InThisProcess, Suspended
+from autotts.live.trajectories import RecordedTrajectories, Trajectories
+
+__all__ = [
+    "ActionRequest",
+    "GrowingPool",
+    "InThisProcess",
+    "Played",
+    "RecordedTrajectories",
+    "Stop",
+    "Suspended",
+    "Trajectories",
+    "play",
+]

@@ -1,0 +1,186 @@
+"""A pool that grows: one question's trajectories as far as they are decoded.
+
+What control reads of a pool is there before it reads it: a branch that is asked for three more
+intervals has them, or its end, when the request is performed. Until a branch has ended, its length
+is "longer than anything decoded", so that control takes every interval that is there for a whole
+one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from autotts import control
+from autotts.engine import compiled
+from autotts.engine.memory import Memory, address_of
+from autotts.engine.pool import PoolHeader
+
+_BATCHES = {control.FINISH: "finish", control.PROBE: "probe", control.PRUNE: "prune"}
+
+_UNKNOWN_TOKENS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ActionRequest:
+    """What a program asks for: one action on some branches.
+
+    kind: `control.BRANCH`, CONTINUE, FINISH, PROBE or PRUNE.
+    ids: int64 `[k]` the branches; of a BRANCH those that it will open.
+    times: int64 `[k]` intervals for each; of a BRANCH 1, of others 0.
+    probe: whether the answer at each depth passed is asked for.
+    """
+
+    kind: int
+    ids: np.ndarray
+    times: np.ndarray
+    probe: bool
+
+
+class GrowingPool:
+    """The trajectories of one question, and the memory of the episode that is played on them.
+
+    memory: the state, begun; its `log` has room for `log_words`.
+    answers: the answers by code, in the order in which they were first decoded; the failed one
+        is code 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        branches: int,
+        intervals: int,
+        interval: int,
+        billing: str = "exact",
+        budget: int = -1,
+        probe_cost: int = 0,
+        abstain: bool = True,
+        failed: str = "",
+        log_words: int = 1 << 16,
+        same: Callable[[str, str], bool] | None = None,
+    ) -> None:
+        """
+        Args:
+            branches: most branches that may be opened.
+            intervals: most intervals of a branch.
+            interval: tokens of an interval.
+            billing: "exact" or "reference".
+            budget: tokens, -1 for none.
+            probe_cost: tokens of a probe.
+            abstain: whether the failed answer is no answer, instead of one that votes.
+            failed: the answer that stands for a failed extraction.
+            log_words: room for what the episode asks for.
+            same: whether two answers are one, for a text that was not seen before; None compares
+                texts.
+        """
+        self.interval = interval
+        self.intervals = intervals
+        self.answers = [failed]
+        self._code_of = {failed: 0}
+        self._same = same
+        self.memory = Memory(
+            ceiling=branches,
+            intervals=intervals,
+            n_codes=1 + branches * (intervals + 1),
+            interval=interval,
+            billing=billing,
+            budget=budget,
+            probe_cost=probe_cost,
+            log_words=log_words,
+        )
+        self.columns: dict[str, np.ndarray] = {
+            "orders": np.arange(branches, dtype=np.int32)[None, None],
+            "probes": np.full((1, branches, intervals), -1, np.int32),
+            "lengths": np.full((1, branches), intervals + 1, np.int32),
+            "totals": np.full((1, branches), _UNKNOWN_TOKENS, np.int32),
+            "finals": np.full((1, branches), -1, np.int32),
+            "failed": np.full(1, 0 if abstain else -1, np.int64),
+        }
+        self.memory.pool = header = PoolHeader(**self.columns)
+        compiled.begin()(self.memory.address, header.address, 0, 0)
+
+    def code(self, answer: str) -> int:
+        """The code of an answer, a new one if it equals none of those before."""
+        known = self._code_of.get(answer)
+        if known is None:
+            known = self._class_of(answer)
+            if known == len(self.answers):
+                self.answers.append(answer)
+            self._code_of[answer] = known
+        return known
+
+    def _class_of(self, answer: str) -> int:
+        # Against the first of each class, in order: equality of formulas is not transitive, and
+        # this way the same answers in the same order give the same classes.
+        if self._same is not None:
+            for code, representative in enumerate(self.answers[1:], start=1):
+                if self._same(representative, answer):
+                    return code
+        return len(self.answers)
+
+    def show(self, branch: int, depth: int, answer: str) -> None:
+        """A probe of a branch at a depth (from 1) gave this answer."""
+        self.columns["probes"][0, branch, depth - 1] = self.code(answer)
+
+    def end(self, branch: int, intervals: int, tokens: int, answer: str) -> None:
+        """A branch ended itself with this answer.
+
+        Args:
+            intervals: its length: billed exactly, the last one begun; else the whole ones.
+            tokens: of the branch, probes left out.
+        """
+        self.columns["totals"][0, branch] = tokens
+        self.columns["finals"][0, branch] = self.code(answer)
+        self.columns["lengths"][0, branch] = intervals
+
+    def request(self, record: control.Record) -> ActionRequest:
+        """What a record of the log, of anything but a NOTE or an ANSWER, asks for."""
+        body = record.words[1:]
+        if record.kind == control.BRANCH:
+            # Nobody opens more, and a worker may have made the number up.
+            count = min(max(int(body[0]), 0), self.memory["ceiling"] + 1)
+            ids = np.arange(self.memory["n"], self.memory["n"] + count)
+            return ActionRequest(control.BRANCH, ids, np.ones_like(ids), record.flag)
+        ids, times = np.array(body, np.int64), np.zeros(len(body), np.int64)
+        if record.kind == control.CONTINUE:
+            control.unpack_times(body, ids, times)
+        return ActionRequest(record.kind, ids, times, record.flag)
+
+    def admit(self, request: ActionRequest) -> int:
+        """The rule that a request breaks, 0 for none; nothing changes."""
+        self.memory["checks_only"] = 1
+        try:
+            return self.perform(request)
+        finally:
+            self.memory["checks_only"] = 0
+
+    def perform(self, request: ActionRequest) -> int:
+        """Make a request, whose trajectories are here; gives the rule it breaks, 0 for none."""
+        act, ids, times = compiled.actions(), request.ids, request.times
+        header, count = self.memory.address, len(ids)
+        if request.kind == control.BRANCH:
+            return int(act["branch"](header, count, request.probe))
+        at = address_of(ids), 8, count
+        if request.kind == control.CONTINUE:
+            return int(act["advance"](header, *at, address_of(times), 8, request.probe))
+        return int(act[_BATCHES[request.kind]](header, *at))
+
+    def note(self, record: control.Record) -> None:
+        """Write a NOTE to the log."""
+        compiled.actions()["note"](self.memory.address, *record.words[1:].tolist())
+
+    def conclude_by_vote(self) -> np.ndarray:
+        """End the episode with the best vote so far; gives what is known of it, `[R]` int64."""
+        out = np.zeros(len(compiled.RESULTS), np.int64)
+        address = self.memory.address
+        compiled.end()(address, 0, compiled.actions()["vote"](address), out)
+        return out
+
+    @property
+    def spent_out(self) -> bool:
+        """Whether the last thing asked for was more than the budget had left."""
+        return self.memory["error"] == control.OVER_BUDGET
+
+    def ended(self, branch: int) -> bool:
+        """Whether a branch was decoded to its end."""
+        return bool(self.columns["lengths"][0, branch] <= self.intervals)
