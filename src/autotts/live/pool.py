@@ -95,6 +95,7 @@ class GrowingPool:
             "totals": np.full((1, branches), _UNKNOWN_TOKENS, np.int32),
             "finals": np.full((1, branches), -1, np.int32),
             "failed": np.full(1, 0 if abstain else -1, np.int64),
+            "ceilings": np.full(1, branches, np.int64),
         }
         self.memory.pool = header = PoolHeader(**self.columns)
         compiled.begin()(self.memory.address, header.address, 0, 0)
