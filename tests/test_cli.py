@@ -493,6 +493,21 @@ def test_json_alone_stands_on_standard_output(autotts, simulated, command):
     assert ran.err
 
 
+def test_a_comparison_has_one_unit_of_accuracy(autotts, simulated):
+    """Percent and points, in what is evaluated and in what is compared."""
+    few = ("--draws", "subsets:2", "--beta", "0,1", "--json", "-")
+    told = json.loads(autotts("compare", "cmc", "asc", simulated, *few).out)
+    best = max(row["accuracy"] for row in told["results"] if row["controller"] == "cmc")
+    (_, *_, dearest) = told["at_tokens"]
+    assert 1 < dearest["accuracy_a"] <= best + 1e-9
+    gaps = [row["accuracy_a"] - row["accuracy_b"] for row in told["at_tokens"]]
+    assert [row["difference"] for row in told["at_tokens"]] == pytest.approx(gaps)
+    gap = told["area"]["difference"]["estimate"]
+    assert min(gaps) - 20 < gap < max(gaps) + 20
+    assert abs(gap) > 0.01
+    assert all(1 < row["accuracy"] <= 100 for row in told["at_accuracy"])
+
+
 def test_a_pool_is_told_as_json(autotts, simulated, tmp_path):
     path = tmp_path / "pool.json"
     assert autotts("pool", simulated, "--json", path).code == 0

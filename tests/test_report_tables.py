@@ -102,13 +102,13 @@ def test_names_are_not_markup():
 COMPARED = {
     "fraction": [0.1],
     "budget": [95741.0],
-    "accuracy_a": [0.612],
-    "accuracy_b": [0.498],
-    "difference": [0.114],
-    "low": [0.042],
-    "high": [0.278],
+    "accuracy_a": [61.2],
+    "accuracy_b": [49.8],
+    "difference": [11.4],
+    "low": [4.2],
+    "high": [27.8],
     "probability": [0.99],
-    "detectable": [0.19],
+    "detectable": [19.0],
     "better": [23],
     "worse": [1],
     "equal": [6],
@@ -125,7 +125,7 @@ def test_a_comparison_names_its_sides_and_its_verdict():
 def test_a_target_that_is_never_reached_says_so():
     frame = pl.DataFrame(
         {
-            "accuracy": [0.7],
+            "accuracy": [70.0],
             "tokens_a": [1000.0],
             "tokens_b": [float("inf")],
             "saving": [1.0],

@@ -1,6 +1,6 @@
 """`autotts report`, `view`, `plot` and `compare`: results that a person can look at."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -155,10 +155,12 @@ def compare(
 
 
 def _record(found: "Comparison") -> dict[str, Any]:
-    """A comparison for JSON; accuracies and areas are shares in [0, 1]."""
+    """A comparison for JSON; accuracies and areas are in percent, their differences in points."""
+    gap = found.area.difference
+    points = {name: 100 * getattr(gap, name) for name in ("estimate", "low", "high")}
     return found.evaluation.record(
         at_tokens=options.rows(found.at_tokens),
         at_accuracy=options.rows(found.at_accuracy),
-        area=asdict(found.area),
+        area=asdict(replace(found.area, difference=replace(gap, **points))),
         winner=found.winner and asdict(found.winner),
     )

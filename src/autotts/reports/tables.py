@@ -128,7 +128,7 @@ def comparison_table(
     """Two controllers at equal tokens.
 
     Args:
-        frame: as `autotts.evaluation.compare.compare` gives it.
+        frame: `at_tokens` of a `Comparison`.
         a, b: their names.
         reference: the name of what budgets are shares of; b if not given.
     """
@@ -146,10 +146,10 @@ def _comparison_table(
         table.add_row(
             f"{row['fraction']:.0%}",
             _thousands(row["budget"]) if width < _NARROW else f"{row['budget']:,.0f}",
-            f"{100 * row['accuracy_a']:.2f}",
-            f"{100 * row['accuracy_b']:.2f}",
-            f"{100 * row['difference']:+.2f}",
-            span(100 * row["low"], 100 * row["high"], signed=True),
+            f"{row['accuracy_a']:.2f}",
+            f"{row['accuracy_b']:.2f}",
+            f"{row['difference']:+.2f}",
+            span(row["low"], row["high"], signed=True),
             _wins(row),
             _verdict(row["verdict"]),
         )
@@ -161,7 +161,7 @@ def _comparison_table(
         "verdict: can't tell, where the interval has both signs in it",
     ]
     if detectable:
-        notes.append(f"differences below {100 * min(detectable):.1f} points are hard to show")
+        notes.append(f"differences below {min(detectable):.1f} points are hard to show")
     return Group(
         _heading("Accuracy in % at equal tokens", a, b), table, Text("\n".join(notes), style="dim")
     )
@@ -171,7 +171,7 @@ def saving_table(frame: pl.DataFrame, *, a: str, b: str) -> RenderableType:
     """Two controllers at equal accuracy.
 
     Args:
-        frame: as `autotts.evaluation.compare.compare_tokens` gives it.
+        frame: `at_accuracy` of a `Comparison`.
         a, b: their names.
     """
     return Fitted(lambda width: _saving_table(frame, a, b, width))
@@ -184,7 +184,7 @@ def _saving_table(frame: pl.DataFrame, a: str, b: str, width: int) -> Renderable
     )  # fmt: skip
     for row in frame.iter_rows(named=True):
         table.add_row(
-            f"{100 * row['accuracy']:.2f}",
+            f"{row['accuracy']:.2f}",
             _count(row["tokens_a"]),
             _count(row["tokens_b"]),
             _percent(row["saving"]),

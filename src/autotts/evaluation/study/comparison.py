@@ -26,8 +26,9 @@ class Comparison:
     """What is known of two controllers on the same stores.
 
     a, b: their SPECs.
-    at_tokens: a row per budget, see `evaluation.compare.compare`; accuracies are shares.
-    at_accuracy: a row per accuracy, see `evaluation.compare.compare_tokens`.
+    at_tokens: a row per budget, with the columns of `evaluation.compare.compare`: accuracies are in
+        percent, as in `Evaluation.results`, and their differences in points.
+    at_accuracy: a row per accuracy, in percent, with those of `evaluation.compare.compare_tokens`.
     area: whether the frontier area of a is above that of b, and by how much, in shares.
     winner: the one with the larger area, run again on fresh draws.
     evaluation: every episode, of the reference too.
@@ -94,8 +95,12 @@ def compare(
     return Comparison(
         a=named[0],
         b=named[1],
-        at_tokens=curves.compare(*pair, reference=base, rng=rng()),
-        at_accuracy=curves.compare_tokens(*pair, reference=base, rng=rng()),
+        at_tokens=curves.compare(*pair, reference=base, rng=rng()).with_columns(
+            pl.col("accuracy_a", "accuracy_b", "difference", "low", "high", "detectable") * 100
+        ),
+        at_accuracy=curves.compare_tokens(*pair, reference=base, rng=rng()).with_columns(
+            pl.col("accuracy") * 100
+        ),
         area=curves.clears_noise(*pair, reference=base, rng=rng()),
         winner=best,
         evaluation=evaluation,
