@@ -1,6 +1,8 @@
 """Workspaces, the scorer's socket, and the files explorer that people and agents hand in to."""
 
+import contextlib
 import json
+import math
 import os
 import socket
 import subprocess
@@ -12,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import discover_toy as toy
@@ -439,22 +443,121 @@ def test_what_stands_in_the_socket_s_place_is_left(tmp_path: Path) -> None:
     assert (tmp_path / "s/x").is_dir()
 
 
-def test_a_scorer_that_answers_nonsense_is_an_error(tmp_path: Path) -> None:
-    """A run folder may be anybody's, and so the socket in it."""
+def test_whoever_sends_and_knocks_without_end_keeps_nobody_out(tmp_path: Path) -> None:
+    """All have their turn, in whatever order the system names them."""
+    answered: list[str] = []
+
+    def count(source: str) -> Feedback:
+        answered.append(source)
+        return feedback(source)
+
+    with ScorerSocket(tmp_path / "s", count, TryAllowance(pause_seconds=0.0)) as scorer:
+        clients = [socket.socket(socket.AF_UNIX) for _ in range(12)]
+        for connection in clients:
+            connection.connect(str(tmp_path / "s"))
+        for _ in range(3 * len(clients)):  # each is let in, and has sent nothing
+            scorer.answer()
+        more = []
+        for step in range(4 * len(clients)):
+            if step == 4:
+                for number, connection in enumerate(clients[::3]):
+                    connection.sendall(json.dumps({"program": str(number)}).encode() + b"\n")
+            for connection in clients[1::3]:
+                connection.sendall(b" ")
+            more.append(socket.socket(socket.AF_UNIX))
+            with contextlib.suppress(BlockingIOError):
+                more[-1].setblocking(False)
+                more[-1].connect(str(tmp_path / "s"))
+            scorer.answer()
+        for connection in clients + more:
+            connection.close()
+    assert sorted(answered) == ["0", "1", "2", "3"]
+
+
+REPLY = {
+    "ok": True, "tried": True, "errors": [], "remarks": [], "area": 61.0, "tries_left": None,
+    "points": [{"beta": 0.5, "accuracy": 1, "tokens": 2, "fraction": 0.1, "sequential_tokens": 3}],
+    "baseline_areas": {"asc": 50.0}, "shares": {"0.1": 50.0}, "store_areas": {"m/d": 50.0},
+    "lead": "better", "questions": {"q": 1.0}, "draws": "3 draws", "noise": 0.5, "wait_seconds": 0,
+}  # fmt: skip
+WRONG = (
+    None, True, 1, -1.0, 10**400, math.inf, math.nan, 1e300, "x", [], [1], ["x"], {}, {"a": "b"},
+    {"a": 10**400}, [{}], [[1]], [{**REPLY["points"][0], "beta": "x"}],  # type: ignore[index]
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from([*REPLY, "0.1", "more"]), st.sampled_from(WRONG)))
+def test_any_reply_is_described_or_refused(changes: dict[str, Any]) -> None:
+    """A run's folder may be anybody's, and so the socket in it."""
+    try:
+        reply = scorer_client._parsed(json.dumps(REPLY | changes).encode())
+    except ValueError:
+        assert changes
+        return
+    assert math.isfinite(reply["wait_seconds"])
+    assert isinstance(scorer_client.describe(reply), str)
+
+
+@pytest.mark.parametrize("given", [0.9, 600.0])
+@pytest.mark.parametrize(
+    ("sent", "pause", "expected"),
+    [
+        (b"[" * 100_000 + b"\n", 0, "recursion"),
+        (b'{"area": ' + b"1" * 5_000 + b"}\n", 0, "JSON"),
+        (b"\xff\n", 0, "JSON"),
+        (b"null\n", 0, "shape"),
+        (b"[]", 0, "shape"),
+        (b"", 0, "hung up"),
+        (b" " * 5_000_000, 0, "JSON"),
+        (b" " * 10_000, 0.05, "too long|timed out"),
+    ],
+)
+def test_a_scorer_that_answers_nonsense_or_never_is_an_error(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sent: bytes,
+    pause: float,
+    expected: str,
+    given: float,
+) -> None:
+    """All of it, however slowly it drips, within the time that is given; a reply once begun soon."""
+    monkeypatch.setattr(scorer_client, "_REPLY_SECONDS", 1.0)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "s"))
         server.listen()
 
         def serve() -> None:
             connection, _ = server.accept()
-            with connection:
+            with connection, contextlib.suppress(OSError):
                 connection.recv(65_536)
-                connection.sendall(b"[" * 100_000 + b"\n")
+                for part in [sent[k : k + 1] for k in range(len(sent))] if pause else [sent]:
+                    connection.sendall(part)
+                    time.sleep(pause)
 
         person = threading.Thread(target=serve)
         person.start()
-        with pytest.raises(ValueError, match="nested too deeply"):
-            scorer_client.ask(tmp_path / "s", "good")
+        began = time.monotonic()
+        with pytest.raises((ValueError, TimeoutError), match=expected):
+            scorer_client.ask(tmp_path / "s", "good", timeout_seconds=given)
+        assert time.monotonic() - began < 3
+        person.join()
+
+
+class Never(TryAllowance):
+    """Asks to wait for next to nothing, again and again."""
+
+    def refusal(self) -> Any:
+        return {**scorer_server._refusal("too soon", None), "wait_seconds": 1e-300}
+
+
+def test_a_scorer_that_lets_wait_for_ever_is_waited_for_so_long(tmp_path: Path) -> None:
+    with ScorerSocket(tmp_path / "s", feedback, Never()) as scorer:
+        person = threading.Thread(target=scorer.wait, args=(1.5,))
+        person.start()
+        began = time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            assert scorer_client.ask(scorer.path, "a", timeout_seconds=0.5)["tried"] is False
+        assert time.monotonic() - began < 1.4
         person.join()
 
 
@@ -504,12 +607,6 @@ def test_several_programs_are_tried_and_the_worst_tells(
     said = capsys.readouterr().out
     assert said.count("frontier area") == 4
     assert f"{names[1]}:\nwould be refused" in said
-
-
-@pytest.mark.parametrize("reply", [{}, {"errors": 1}, {"errors": [], "remarks": [], "points": 3}])
-def test_replies_without_the_shape_of_one_are_errors(reply: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="shape"):
-        scorer_client.describe(reply)
 
 
 def test_long_paths_have_sockets_too(tmp_path: Path) -> None:

@@ -23,9 +23,13 @@ TIMEOUT_SECONDS = 600.0
 _LONGEST_ADDRESS = 100
 """Bytes that every system takes as the address of a socket."""
 _QUEUE_SECONDS = 0.05
+_REPLY_SECONDS = 4.0
+"""From the first byte of a reply to its last."""
 _MOST_QUESTIONS = 5
 _MOST_BYTES = 4 * 1024 * 1024
 """Longest reply that is read."""
+_LARGEST = 1e15
+"""Of the numbers in a reply."""
 _WITH_CONSTANTS = re.compile(r"(.*\.py):(\w+=[^,:]*(?:,\w+=[^,:]*)*)", re.S)
 _SCHEDULE = re.compile(r"^def schedule\b", re.M)
 
@@ -77,32 +81,104 @@ def address(path: Path) -> Iterator[str]:
 def ask(path: Path, source: str, timeout_seconds: float = TIMEOUT_SECONDS) -> dict[str, Any]:
     """Score a program, waiting where the scorer says that it is too soon.
 
+    Whoever listens there may be anybody: all of it takes at most `timeout_seconds`, and what comes
+    back has the shape of a scorer's reply.
+
     Raises:
-        OSError: nobody answers there.
+        OSError: nobody answers there, or not in time.
         ValueError: what answers is not the scorer.
     """
     deadline = time.monotonic() + timeout_seconds
     while True:
-        reply = _ask_once(path, source, max(1.0, deadline - time.monotonic()))
-        wait = reply.get("wait_seconds", 0)
+        reply = _parsed(_exchange(path, {"program": source}, deadline))
+        wait = float(reply.get("wait_seconds", 0.0))
         if not wait or time.monotonic() + wait > deadline:
             return reply
-        time.sleep(wait)
+        time.sleep(max(wait, _QUEUE_SECONDS))
 
 
-def _ask_once(path: Path, source: str, timeout_seconds: float) -> dict[str, Any]:
+def _exchange(path: Path, request: dict[str, str], deadline: float) -> bytes:
+    """Send a request, and receive a line: whole, or up to where the other side hung up."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, address(path) as name:
-        connection.settimeout(timeout_seconds)
-        _connect(connection, name, time.monotonic() + timeout_seconds)
-        connection.sendall(json.dumps({"program": source}).encode() + b"\n")
-        with connection.makefile("rb") as stream:
-            try:
-                reply = json.loads(stream.readline(_MOST_BYTES) or b"null")
-            except RecursionError as error:
-                raise ValueError("the reply is nested too deeply") from error
-    if not isinstance(reply, dict):
+        connection.settimeout(_left(deadline))
+        _connect(connection, name, deadline)
+        connection.settimeout(_left(deadline))
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        reply = bytearray()
+        while not reply.endswith(b"\n") and len(reply) <= _MOST_BYTES:
+            connection.settimeout(_left(deadline))
+            part = connection.recv(65_536)
+            if not part:
+                break
+            if not reply:  # a scorer writes its reply in one go
+                deadline = min(deadline, time.monotonic() + _REPLY_SECONDS)
+            reply += part
+    if not reply:
         raise ValueError(f"{path}: the scorer hung up; it may have ended")
-    return reply
+    return bytes(reply)
+
+
+def _left(deadline: float) -> float:
+    """Seconds to a deadline.
+
+    Raises:
+        TimeoutError: it has passed.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("it took too long")
+    return left
+
+
+_TEXTS, _NUMBERS = [str], {str: float}
+_POINT = dict.fromkeys(("beta", "accuracy", "tokens", "fraction", "sequential_tokens"), float)
+_NEEDED: dict[str, Any] = {
+    "ok": bool, "errors": _TEXTS, "remarks": _TEXTS, "points": [_POINT], "area": (float, None),
+    "baseline_areas": _NUMBERS, "tries_left": (float, None),
+}  # fmt: skip
+_MAY_BE: dict[str, Any] = {
+    "tried": bool, "shares": _NUMBERS, "store_areas": _NUMBERS, "lead": str, "questions": _NUMBERS,
+    "draws": str, "noise": float, "wait_seconds": float,
+}  # fmt: skip
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    """A reply, of which every field that is used has its type.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        reply = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the reply is no JSON that can be read: {str(error)[:100]}") from error
+    if isinstance(reply, dict):
+        shape = _NEEDED | {name: of for name, of in _MAY_BE.items() if name in reply}
+        if _fits(reply, shape) and all(map(_is_share, reply.get("shares", ()))):
+            return reply
+    raise ValueError("the reply has not the shape of a scorer's")
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    """Whether a value of JSON has a shape.
+
+    A shape is a type, a choice of shapes, a list of one shape, fields by name, or `{str: shape}`.
+    """
+    if isinstance(shape, tuple):
+        return any(_fits(value, one) for one in shape)
+    if shape is float:  # and no NaN, and no whole number that is too large to be shown as one
+        return type(value) in (int, float) and abs(value) <= _LARGEST
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_fits(one, shape[0]) for one in value)
+    if isinstance(shape, dict) and str in shape:
+        return isinstance(value, dict) and all(_fits(one, shape[str]) for one in value.values())
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and all(_fits(value.get(k), of) for k, of in shape.items())
+    return value is None if shape is None else isinstance(value, shape)
+
+
+def _is_share(text: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,20})?", text) is not None
 
 
 def _connect(connection: socket.socket, name: str, deadline: float) -> None:
@@ -111,24 +187,11 @@ def _connect(connection: socket.socket, name: str, deadline: float) -> None:
         try:
             return connection.connect(name)
         except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_QUEUE_SECONDS)
+            time.sleep(min(_QUEUE_SECONDS, _left(deadline)))
 
 
 def describe(reply: dict[str, Any]) -> str:
-    """A reply in words.
-
-    Raises:
-        ValueError: it is none of the scorer's.
-    """
-    try:
-        return _words(reply)
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError("the reply has not the shape of a scorer's") from error
-
-
-def _words(reply: dict[str, Any]) -> str:
+    """A reply of `ask` in words."""
     outcome = "would be refused at submit" if reply.get("tried", True) else "not tried"
     lines = [f"{outcome}: {error}" for error in reply["errors"]]
     lines += [f"remark: {remark}" for remark in reply["remarks"]]

@@ -60,9 +60,13 @@ class TryAllowance:
 
 @dataclass(slots=True)
 class _Request:
-    """What came of a request so far, and when it must be whole."""
+    """What came of a request so far, and when it must be whole.
+
+    step: of the socket's steps, the latest that was for it.
+    """
 
     deadline: float
+    step: int
     data: bytearray = field(default_factory=bytearray)
 
 
@@ -85,6 +89,8 @@ class ScorerSocket:
         self._allowance = allowance
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._requests: dict[socket.socket, _Request] = {}
+        self._steps = 0
+        self._accepted_at = 0
         try:
             path.unlink(missing_ok=True)
             with address(path) as name:
@@ -123,21 +129,25 @@ class ScorerSocket:
     def answer(self) -> None:
         """Take one step for one client, and answer if its request is whole.
 
-        A client that breaks the protocol, is too slow, or leaves, is let go.
+        It is the turn of whoever has waited longest; new clients count as one. A client that breaks
+        the protocol, is too slow, or leaves, is let go.
         """
         now = time.monotonic()
-        ready = [key for key, _ in self._selector.select(0)]
         # What came while another was answered is not late: we were.
-        waiting = {key.fileobj for key in ready}
+        ready = {key.fileobj for key, _ in self._selector.select(0)}
         for connection, request in list(self._requests.items()):
-            if now > request.deadline and connection not in waiting:
+            if now > request.deadline and connection not in ready:
                 self._let_go(connection)
-        for key in ready[:1]:
-            if key.fileobj is self._socket:
-                self._accept(now)
-            else:
-                assert isinstance(key.fileobj, socket.socket)
-                self._receive(key.fileobj)
+        self._steps += 1
+        clients = [c for c in self._requests if c in ready]
+        first = min(clients, key=lambda c: self._requests[c].step, default=None)
+        knocking = self._socket in ready
+        if first and (not knocking or self._requests[first].step <= self._accepted_at):
+            self._requests[first].step = self._steps
+            self._receive(first)
+        elif knocking:
+            self._accepted_at = self._steps
+            self._accept(now)
 
     def wait(self, seconds: float) -> None:
         """Answer requests for so long, at most one more than fits."""
@@ -156,7 +166,7 @@ class ScorerSocket:
         connection.setblocking(False)
         if len(self._requests) >= _MOST_CLIENTS:
             self._let_go(next(iter(self._requests)))
-        self._requests[connection] = _Request(now + _PATIENCE_SECONDS)
+        self._requests[connection] = _Request(now + _PATIENCE_SECONDS, self._steps)
         self._selector.register(connection, selectors.EVENT_READ)
 
     def _let_go(self, connection: socket.socket) -> None:
