@@ -520,7 +520,7 @@ def test_a_scorer_that_answers_nonsense_or_never_is_an_error(
     expected: str,
     given: float,
 ) -> None:
-    """All of it, however slowly it drips, within the time that is given; a reply once begun soon."""
+    """All of it within the time that is given, and a reply once begun soon, however it drips."""
     monkeypatch.setattr(scorer_client, "_REPLY_SECONDS", 1.0)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "s"))
