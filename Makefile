@@ -42,7 +42,7 @@ golden: $(READY) ## rewrite the golden files; look at the difference before you 
 
 lock: ## rewrite constraints.txt with the newest versions of everything
 	$(PYTHON) -m venv --clear $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install -q -e '.[dev,collect,agents,distributed]'
+	$(VENV)-lock/bin/python -m pip install -q -e '.[dev,datasets,agents,distributed]'
 	{ grep '^#' constraints.txt; $(VENV)-lock/bin/python -m pip freeze --exclude-editable; } > $(VENV)-lock/new
 	mv $(VENV)-lock/new constraints.txt
 	rm -rf $(VENV)-lock

@@ -1,5 +1,6 @@
 """`autotts doctor` and `autotts audit`: what the sandbox reaches, and what it finds."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -9,11 +10,21 @@ from autotts.cli.screen import say
 from autotts.errors import SpecError
 
 
-def doctor() -> None:
+def doctor(
+    server: Annotated[
+        list[str] | None,
+        typer.Option(help="Try out this model server instead, such as http://localhost:8000."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Model of the server, if it has several.")] = "",
+) -> None:
     """Say what this machine has: versions, the sandbox's tier and why, where code is cached.
 
     The sandbox of programs and the jail of coding agents are each set up and attacked from inside.
+    With --server, a model server is tried out instead: what collecting from it will be like.
     """
+    if server:
+        _examine(server, model)
+        return
     import importlib.metadata
     import os
     import platform
@@ -41,6 +52,29 @@ def doctor() -> None:
     say("All is well." if whole else "Something is missing; see above.")
     say(f"On this machine programs that others wrote {programs}; coding agents {agents}.")
     if not tier.sealed:
+        raise typer.Exit(1)
+
+
+def _examine(addresses: Sequence[str], model: str) -> None:
+    """Try out model servers; exit code 1 if one gives no exact tokens."""
+    import asyncio
+
+    from autotts import inference
+
+    async def examine(address: str) -> bool:
+        server = await inference.connect(address, model)
+        try:
+            say(f"{server.address}: model {server.model}, spoken to as {server.dialect}")
+            for found in await inference.examine(server):
+                say(f"  {'yes' if found.good else 'no':4}{found.what:28}{found.words}")
+            say(f"  {server.tally.tokens} tokens were decoded for this")
+        finally:
+            await server.aclose()
+        return server.can.exact
+
+    exact = [asyncio.run(examine(address)) for address in addresses]
+    if not all(exact):
+        say("Without token ids intervals are not exact: collected stores will say so.")
         raise typer.Exit(1)
 
 

@@ -1,0 +1,203 @@
+"""Servers that take and give token ids: what vLLM, SGLang and llama.cpp's have in common."""
+
+import asyncio
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import JsonValue
+
+from autotts.errors import ServerError
+from autotts.inference.http import AskAgain, Client
+from autotts.inference.replies import (
+    checked_ids,
+    choice_of,
+    legacy_logprobs,
+    reason_of,
+    text_of,
+    unsound,
+    usage_of,
+    whole,
+)
+from autotts.inference.server import (
+    GREEDY,
+    Capabilities,
+    Context,
+    Decoded,
+    Ids,
+    Logprobs,
+    Message,
+    Sampling,
+    Tally,
+    ids_of,
+    joined,
+)
+
+_ABORT_SECONDS = 10.0
+
+
+class ExactServer(ABC):
+    """A `Server` by /v1/completions, with what its dialect says differently."""
+
+    dialect: str
+
+    def __init__(self, client: Client, model: str, can: Capabilities) -> None:
+        self._client = client
+        self.model = model
+        self.can = can
+        self._aborting: set[asyncio.Task[None]] = set()
+
+    @abstractmethod
+    def fields(self, sampling: Sampling, request_id: str, max_tokens: int) -> dict[str, JsonValue]:
+        """What the dialect adds to the body of a request."""
+
+    @abstractmethod
+    def found_ids(self, reply: Mapping[str, Any], choice: Mapping[str, Any]) -> Any:
+        """The ids of the new tokens, where the dialect has them."""
+
+    @abstractmethod
+    async def encode(self, text: str, *, special: bool = False) -> Context: ...
+
+    @abstractmethod
+    async def render(
+        self, messages: Sequence[Message], options: Mapping[str, JsonValue] | None = None
+    ) -> Context: ...
+
+    def abort_requests(self, request_id: str) -> dict[str, dict[str, JsonValue]]:
+        """By path, what stops a request there; which of the paths there is, is found by trying."""
+        return {}
+
+    def found_logprobs(
+        self, choice: Mapping[str, Any], ids: Sequence[int], k: int
+    ) -> Logprobs | None:
+        return legacy_logprobs(choice.get("logprobs"), len(ids), k)
+
+    @property
+    def address(self) -> str:
+        return self._client.root
+
+    @property
+    def tally(self) -> Tally:
+        return self._client.tally
+
+    async def decode(
+        self,
+        context: Context,
+        *,
+        max_tokens: int,
+        sampling: Sampling,
+        seed: int,
+        logprobs: int = 0,
+    ) -> Decoded:
+        return await self._client.insist(
+            lambda: self.ask(context, max_tokens, sampling, seed, logprobs)
+        )
+
+    async def ask(
+        self, context: Context, max_tokens: int, sampling: Sampling, seed: int, logprobs: int
+    ) -> Decoded:
+        """As `decode`, in one attempt."""
+        if isinstance(context, str):
+            raise TypeError(f"{self.dialect}: a branch is token ids, not text")
+        request_id = f"autotts-{secrets.token_hex(16)}"
+        payload = {
+            "model": self.model,
+            "prompt": context.tolist(),
+            "max_tokens": max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "min_p": sampling.min_p,
+            "seed": seed,
+            **({"stop": list(sampling.stop)} if sampling.stop else {}),
+            **({"logprobs": logprobs} if logprobs else {}),
+            **self.fields(sampling, request_id, max_tokens),
+        }
+        try:
+            reply = await self._client.post("/v1/completions", payload)
+        except asyncio.CancelledError:
+            self._abort_later(request_id)
+            raise
+        except AskAgain as error:
+            if error.kind == "lost":
+                self._abort_later(request_id)  # the server may be at it still
+            raise
+        return self.read(reply, context, max_tokens, logprobs)
+
+    async def probe(
+        self, context: Context, suffix: Context, *, max_tokens: int, stop: tuple[str, ...] = ()
+    ) -> Decoded:
+        sampling = Sampling(GREEDY.temperature, GREEDY.top_p, stop=stop)
+        return await self.decode(
+            joined(context, suffix), max_tokens=max_tokens, sampling=sampling, seed=0
+        )
+
+    async def abort(self, request_id: str) -> None:
+        if self.can.aborts:
+            asked = self.abort_requests(request_id)[self.can.aborts]
+            await self._client.tell(self.can.aborts, asked)
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*self._aborting, return_exceptions=True)
+        await self._client.aclose()
+
+    def read(self, reply: Any, prompt: Ids, max_tokens: int, logprobs: int) -> Decoded:
+        """A reply as data.
+
+        Raises:
+            AskAgain: it doesn't add up.
+        """
+        reply = whole(reply)
+        choice = choice_of(reply)
+        ended, limited = reason_of(choice)
+        prompt_tokens, made, cached = usage_of(reply)
+        ids = checked_ids(self.found_ids(reply, choice), made)
+        if prompt_tokens != len(prompt):
+            raise unsound(f"{prompt_tokens} prompt tokens counted, {len(prompt)} ids were sent")
+        if not 1 <= made <= max_tokens:
+            raise unsound(f"{made} tokens, where 1 to {max_tokens} were asked for")
+        tally = self.tally
+        tally.prompt_tokens += prompt_tokens
+        tally.cached_tokens += cached or 0
+        tally.tokens += made
+        return Decoded(
+            content=ids_of(ids),
+            text=text_of(choice),
+            tokens=made,
+            ended=ended,
+            cut=limited and made < max_tokens,
+            prompt_tokens=prompt_tokens,
+            cached_tokens=cached,
+            logprobs=self.found_logprobs(choice, ids, logprobs) if logprobs else None,
+        )
+
+    def _abort_later(self, request_id: str) -> None:
+        """Stop a request without waiting for it: whoever is cancelled is to be gone at once."""
+        if self.can.aborts:
+            task = asyncio.create_task(self._abort_quietly(request_id))
+            self._aborting.add(task)
+            task.add_done_callback(self._aborting.discard)
+
+    async def _abort_quietly(self, request_id: str) -> None:
+        try:
+            async with asyncio.timeout(_ABORT_SECONDS):
+                await self.abort(request_id)
+        except (ServerError, TimeoutError):
+            # The connection is closed; the endpoint was the second means.
+            return
+
+    async def _tokens(self, path: str, payload: Mapping[str, Any]) -> Ids:
+        """What a server's tokenizer makes of something."""
+
+        async def attempt() -> Ids:
+            reply = await self._client.post(path, payload)
+            tokens = reply.get("tokens") if isinstance(reply, dict) else None
+            if not isinstance(tokens, list):
+                raise unsound(f"{path} gave no tokens")
+            return ids_of(checked_ids(tokens, len(tokens)))
+
+        return await self._client.insist(attempt)
+
+
+def as_messages(messages: Sequence[Message]) -> list[JsonValue]:
+    return [{"role": role, "content": content} for role, content in messages]

@@ -1,0 +1,43 @@
+"""SGLang: vLLM's token ids, `rid` for a request, and an abort endpoint that matches by prefix."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import JsonValue
+
+from autotts.inference.exact import ExactServer, as_messages
+from autotts.inference.server import Context, Message, Sampling
+
+
+class SglangServer(ExactServer):
+    dialect = "sglang"
+
+    def fields(self, sampling: Sampling, request_id: str, max_tokens: int) -> dict[str, JsonValue]:
+        return {
+            "top_k": sampling.top_k or -1,
+            "return_token_ids": True,
+            "rid": request_id,
+            "skip_special_tokens": False,
+        }
+
+    def found_ids(self, reply: Mapping[str, Any], choice: Mapping[str, Any]) -> Any:
+        return choice.get("token_ids")
+
+    async def encode(self, text: str, *, special: bool = False) -> Context:
+        asked = {"model": self.model, "prompt": text, "add_special_tokens": special}
+        return await self._tokens("/tokenize", asked)
+
+    async def render(
+        self, messages: Sequence[Message], options: Mapping[str, JsonValue] | None = None
+    ) -> Context:
+        asked = {
+            "model": self.model,
+            "messages": as_messages(messages),
+            "add_special_tokens": False,
+            "chat_template_kwargs": dict(options or {}),
+        }
+        return await self._tokens("/tokenize", asked)
+
+    def abort_requests(self, request_id: str) -> dict[str, dict[str, JsonValue]]:
+        # Ids are matched by prefix, so ours are long, and none is empty.
+        return {"/abort_request": {"rid": request_id}}
