@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 
-from autotts.diagnosis import lessons, show
+from autotts.diagnosis import lessons, pools, show
 from autotts.diagnosis.findings import findings_of
 from autotts.diagnosis.hindsight import WEIGHTS
 from autotts.replay.task import Rules
@@ -62,6 +62,22 @@ def test_hopeless_questions_come_last_and_right_ones_not_at_all():
     nowhere = [play(pool(*[("XX", "X")] * 5), read_all)]
     (row,) = lessons.winnable(hopeless, nowhere).rows(named=True)
     assert (row["right_share"], row["right_first"], row["right_median"]) == (0.0, None, None)
+    assert row["hopeless"]
+
+
+def test_hopeless_means_the_same_everywhere():
+    """No branch shows the right answer; one that showed it and left it is something to win."""
+    left = pool(*[("RX", "X")] * 5)
+    found, ran, _ = looked(left, finish_all)
+    (row,) = lessons.winnable(found, ran).rows(named=True)
+    assert (row["hopeless"], row["right_share"]) == (False, 0.0)
+    assert pools.summary(left)["hopeless"].to_list() == [0.0]
+    assert found["verdict"].to_list() != ["hopeless"]
+    nowhere = pool(*[("XX", "X")] * 5)
+    found, ran, _ = looked(nowhere, finish_all)
+    assert lessons.winnable(found, ran)["hopeless"].to_list() == [True]
+    assert pools.summary(nowhere)["hopeless"].to_list() == [1.0]
+    assert found["verdict"].to_list() == ["hopeless"]
 
 
 @pytest.mark.parametrize("solve", [read_all, finish_all])

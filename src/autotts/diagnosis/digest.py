@@ -28,7 +28,7 @@ _WORDS = {
     "pruned": "pruned the winners",
     "outvoted": "right answer outvoted",
     "unopened": "right only among unopened branches",
-    "hopeless": "hopeless: right nowhere in the draw",
+    "hopeless": "hopeless: no branch of the draw shows the right answer",
 }
 _PART_WORDS = {
     "needed": "what the answer took",
@@ -377,6 +377,7 @@ def _pools(stores: Sequence[Store]) -> str:
     text += table(
         ["store", "branches right", "hopeless", "tokens", "failed probes", "failed finals"], rows
     )
+    text += "hopeless: percent of questions on which no branch shows the right answer.\n\n"
     races = _mean_over(stores, pools.first_finishers, ["race", "first"])
     text += "Vote of the first k of K branches run side by side:\n\n" + table(
         ["K", "k", "right", "tokens"],

@@ -30,7 +30,7 @@ _MEANINGS = {
     "pruned": "wrong, pruned the branches that would have won",
     "outvoted": "wrong, the right answer was there and outvoted",
     "unopened": "wrong, only unopened branches had the right answer",
-    "hopeless": "wrong, and no branch of the draw had the right answer",
+    "hopeless": "wrong, and no branch of the draw shows the right answer",
 }
 
 

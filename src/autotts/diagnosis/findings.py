@@ -16,7 +16,7 @@ Every episode has one `verdict`, the first of these that holds:
 - `outvoted` (d): the right answer was shown by an opened branch, or an opened branch ends on it,
   and lost: `right_votes` against the `answer_votes` of the answer given.
 - `unopened` (e): only branches of the draw that were not opened show the right answer or end on it.
-- `hopeless` (f): no branch of the draw shows it at any depth.
+- `hopeless` (f): no branch of the draw shows the right answer, at any depth or at its end.
 
 Beside the verdict, in any episode:
 
@@ -38,7 +38,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from autotts.diagnosis import counterfactual
+from autotts.diagnosis import counterfactual, pools
 from autotts.replay.driver import Ran
 
 HORIZON = 16
@@ -86,8 +86,7 @@ def _diagnose_one(ran: Ran, horizon: int) -> pl.DataFrame:
 def _walk(ran: Ran, rule: int, horizon: int) -> np.ndarray:
     """`[E]` records of `counterfactual.OUT`."""
     gold = ran.store.gold.astype(np.int64)
-    right, pool = gold[:, None], ran.task.pool
-    touched = (pool.finals == right) | (pool.require_probes() == right[:, :, None]).any(axis=2)
+    touched = pools.showing(ran.store)
     out = np.zeros(len(ran.task.pairs), counterfactual.OUT)
     walk = counterfactual.WalkMemory(ran)
     counterfactual.walk()(

@@ -19,7 +19,7 @@ def winnable(found: pl.DataFrame, ran: Sequence[Ran]) -> str:
     lost = lessons.winnable(found, ran)
     if lost.is_empty():
         return ""
-    hopeless = lost.filter(pl.col("right_share") == 0)
+    hopeless = lost.filter("hopeless")
     rows = [
         [
             f"{row['model']}/{row['dataset']}", row["question"], f"{row['points']:.2f}",
@@ -43,7 +43,8 @@ def winnable(found: pl.DataFrame, ran: Sequence[Ran]) -> str:
         )
         + "points: accuracy lost there, in percent of all episodes. winner: the answer given"
         " in most wrong votes. Percent of the question's branches that end on each, and the"
-        " interval of their first and median finish. Hopeless questions, last:"
+        " interval of their first and median finish. Hopeless questions (no branch shows the"
+        " right answer), last:"
         f" {hopeless.height} of {lost.height}, {hopeless['points'].sum():.1f} points.\n\n"
     )  # fmt: skip
 

@@ -18,6 +18,7 @@ from autotts.diagnosis.hindsight import (
     Hindsight,
     look_back,
 )
+from autotts.diagnosis.pools import showing
 from autotts.evaluation import statistics
 from autotts.replay.driver import Ran
 from autotts.stores import Store
@@ -52,8 +53,9 @@ def winnable(found: pl.DataFrame, ran: Sequence[Ran]) -> pl.DataFrame:
     Returns:
         Columns model, dataset, question, points (of the accuracy over all episodes that are lost
         there, in percent), right_share and winner_share (of branches), right_first, right_median,
-        winner_first and winner_median (interval of the finish; null where no branch ends so); those
-        with most points first, questions that no branch gets right last.
+        winner_first and winner_median (interval of the finish; null where no branch ends so),
+        hopeless (no branch shows the right answer); those with most points first, hopeless ones
+        last.
     """
     stores = {one.store.key: one.store for one in ran}
     lost = (
@@ -64,18 +66,20 @@ def winnable(found: pl.DataFrame, ran: Sequence[Ran]) -> pl.DataFrame:
             pl.col("answer").filter(pl.col("answer") >= 0).mode().min().alias("winner"),
         )
     )
-    rows = [
-        row | _finishes(stores[row["model"], row["dataset"]], row["question"], row["winner"])
-        for row in lost.iter_rows(named=True)
-    ]
+    shown = {key: showing(store).any(axis=1) for key, store in stores.items()}
+    rows = []
+    for row in lost.iter_rows(named=True):
+        key, question = (row["model"], row["dataset"]), row["question"]
+        finishes = _finishes(stores[key], question, row["winner"])
+        rows.append({**row, **finishes, "hopeless": not shown[key][question]})
     share, count = pl.Float64, pl.Int64
     schema = {
         "model": pl.String, "dataset": pl.String, "question": count, "points": share,
         "right_share": share, "winner_share": share, "right_first": count, "right_median": share,
-        "winner_first": count, "winner_median": share,
+        "winner_first": count, "winner_median": share, "hopeless": pl.Boolean,
     }  # fmt: skip
     return pl.DataFrame(rows, schema).sort(
-        [pl.col("right_share") == 0, -pl.col("points"), -pl.col("right_share"), *_KEYS],
+        [pl.col("hopeless"), -pl.col("points"), -pl.col("right_share"), *_KEYS],
         nulls_last=True,
     )
 

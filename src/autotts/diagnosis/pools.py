@@ -51,7 +51,8 @@ def summary(store: Store, *, mathematical: bool = True) -> pl.DataFrame:
 
     branch_accuracy and branch_accuracy_math: with answers equal as strings, and mathematically,
         which takes seconds and is null where it is not asked for.
-    hopeless: questions that no branch gets right; always: that every branch does.
+    hopeless: questions on which no branch shows the right answer, at any depth or at its end;
+        always: that every branch ends right on.
     failed_probes, failed_finals: extractions that failed.
     """
     pool, right = store.pool, store.correct
@@ -68,13 +69,23 @@ def summary(store: Store, *, mathematical: bool = True) -> pl.DataFrame:
             "tokens_median": [float(np.median(whole_tokens(pool)))],
             "branch_accuracy": [float(right.mean())],
             "branch_accuracy_math": [_accuracy_math(store) if mathematical else None],
-            "hopeless": [float((~right.any(axis=1)).mean())],
+            "hopeless": [float((~showing(store).any(axis=1)).mean())],
             "always": [float(right.all(axis=1).mean())],
             "failed_probes": [float((pool.require_probes() == failed[..., None])[inside].mean())],
             "failed_finals": [float((pool.finals == failed).mean())],
         },
         schema_overrides={"branch_accuracy_math": pl.Float64},
     )
+
+
+def showing(store: Store) -> NDArray[np.bool_]:
+    """`[Q, N]` whether a branch shows the right answer, at any depth or at its end.
+
+    A question, or a draw of one, of which no branch does is called hopeless.
+    """
+    gold = store.gold[:, None].astype(np.int64)
+    shown: NDArray[np.bool_] = (store.pool.require_probes() == gold[..., None]).any(axis=2)
+    return shown | (store.pool.finals == gold)
 
 
 def _accuracy_math(store: Store) -> float:

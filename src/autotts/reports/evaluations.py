@@ -62,7 +62,7 @@ VERDICTS = {
     "pruned": "pruned the right answer",
     "outvoted": "right answer outvoted",
     "unopened": "right answer not opened",
-    "hopeless": "hopeless: in no branch",
+    "hopeless": "hopeless: no branch shows it",
 }
 
 

@@ -14,13 +14,13 @@ _VERDICTS = {
     "pruned": "wrong, and right had nothing been pruned",
     "outvoted": "wrong, though branches with the right answer were opened",
     "unopened": "wrong, with the right answer only in branches that were not opened",
-    "hopeless": "wrong, and no branch of the draw ends right",
+    "hopeless": "wrong, and no branch of the draw shows the right answer",
 }
 _PARTS = {
     "needed": "tokens that the answer took",
     "after_settled": "tokens spent after the vote was what it stayed",
     "on_pruned": "tokens of branches that were pruned later",
-    "on_hopeless": "tokens of episodes that nothing could make right",
+    "on_hopeless": "tokens of hopeless episodes",
 }
 
 LEGENDS: Mapping[str, Mapping[str, str]] = {
@@ -29,7 +29,8 @@ LEGENDS: Mapping[str, Mapping[str, str]] = {
         "tokens_mean": "tokens of a branch read to its end, mean and median",
         "branch_accuracy": "share of branches that end right, as text",
         "branch_accuracy_math": "the same with answers compared as mathematics",
-        "hopeless": "share of questions that no branch gets right",
+        "hopeless": "share of questions on which no branch shows the right answer, at any depth or"
+        " at its end",
         "always": "share of questions that every branch gets right",
         "failed_probes": "share of probes whose answer could not be read (ERR)",
         "failed_finals": "share of final answers that could not be read",
