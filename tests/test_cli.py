@@ -125,7 +125,7 @@ def test_stores_are_imported_checked_and_listed(autotts, tmp_path, released):
     assert autotts("data", "import", tmp_path, "--out", out).out == f"wrote {out}/Tiny-1B/sums\n"
     checked = autotts("data", "check", out)
     assert checked.code == 0
-    assert "2 x 2 branches" in checked.out
+    assert "2 questions x 2 branches" in checked.out
     listed = autotts("data", "list", out)
     assert [word in listed.out for word in ("Tiny-1B", "sums", "500", "reference")] == [True] * 4
     assert_narrow(listed.out)
@@ -383,8 +383,30 @@ def test_a_controller_that_answers_a_float_is_refused_at_its_line(autotts, save,
     assert "`return env.vote()`; this is 0.5" in ran.err
 
 
+def test_a_docstring_is_asked_for_and_not_required(autotts, save, simulated):
+    told = evaluate_few(autotts, simulated, save(READ_THREE))
+    bare = evaluate_few(autotts, simulated, save(READ_THREE.split('"""')[2]))
+    assert (told.code, bare.code) == (0, 0)
+    assert "has no docstring" in bare.err
+    assert "docstring" not in told.err
+
+
+def test_a_width_of_nothing_is_named(autotts, simulated):
+    ran = autotts("evaluate", simulated, "-c", "sc:width=0")
+    assert "branch(0): k must be at least 1, not 0 (width=0)" in ran.err
+
+
+def test_a_function_that_is_not_called_is_told_so(autotts, save, simulated):
+    """Where it stands, and where it only shows when the program runs."""
+    for answer, words in (("env.vote", "brackets call it"), ("max", "brackets call it")):
+        text = READ_THREE.replace("return env.vote()", f"answer = {answer}\n    return answer")
+        ran = evaluate_few(autotts, simulated, save(text))
+        assert words in ran.err
+        assert len(ran.err.splitlines()) <= 3
+
+
 def test_a_controller_that_loops_for_ever_is_stopped(autotts, save, simulated, tmp_path):
-    file = save(READ_THREE.replace("env.advance(env.active())", "p.width"))
+    file = save(READ_THREE.replace("env.advance(env.active())", "env.depth.sum()"))
     path = tmp_path / "out.json"
     ran = evaluate_few(autotts, simulated, file, "--timeout", 1, "--json", path)
     assert (ran.code, ran.out) == (1, "")

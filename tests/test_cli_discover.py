@@ -82,7 +82,7 @@ def test_what_the_client_calls_model_and_base_url_are_options(recorded, monkeypa
         )
         for how in (short, long)
     ]  # fmt: skip
-    made = [tomllib.loads(t.stdout[: t.stdout.index("5 rounds of 1")]) for t in told]
+    made = [tomllib.loads(t.stdout[: t.stdout.index("5 rounds of 1 proposal:")]) for t in told]
     assert made[0] == made[1]
     assert made[0]["explorer"]["options"] == {"model": "m", "base_url": url}
 
@@ -101,7 +101,7 @@ def test_init_makes_what_it_says(tmp_path):
 
 def test_a_search_begins_with_a_line_and_not_with_its_settings(begin):
     done = begin()
-    assert "recorded on 1 stores, 2 rounds; all settings are in" in " ".join(done.output.split())
+    assert "recorded on 1 store, 2 rounds; all settings are in" in " ".join(done.output.split())
     assert "[explorer]" not in done.output
 
 
@@ -114,7 +114,27 @@ def test_a_run_whose_rounds_are_done_says_so(begin, tmp_path):
     begin()
     done = call("discover", "--resume", tmp_path / "run", "--yes")
     assert done.exit_code == 0
-    assert "all 2 rounds of this run are done; --rounds says" in " ".join(done.output.split())
+    said = " ".join(done.output.split())
+    assert "this run has done 2 rounds, as many as it was to do; --rounds says" in said
+
+
+def test_what_a_resumed_run_has_settled_is_refused_and_not_ignored(begin, tmp_path, recorded):
+    begin()
+    before = (tmp_path / "run/events.jsonl").read_bytes()
+    done = call(
+        "discover", recorded[1], "--resume", tmp_path / "run", "--yes", "--seed", 4, "--no-beta",
+        "--rounds", 3,
+    )  # fmt: skip
+    assert done.exit_code == 1
+    assert "it can't take STORES, --no-beta, --seed" in str(done.exception)
+    assert (tmp_path / "run/events.jsonl").read_bytes() == before
+
+
+def test_a_run_is_not_begun_where_one_is(begin, tmp_path):
+    """Before anything is read: the stores are none."""
+    begin()
+    done = call("discover", tmp_path / "none", "--out", tmp_path / "run")
+    assert f"go on with --resume {tmp_path / 'run'}" in str(done.exception)
 
 
 def test_a_search_in_which_nothing_was_proposed_ends_with_the_reason(recorded, tmp_path):

@@ -190,7 +190,7 @@ def test_the_vote_is_the_first_finished_of_equals_not_the_first_revealed():
         (lambda env: env.advance(10**8), "there is no branch 100000000"),
         (lambda env: env.advance(np.array([0, 0])), "branch 0 is named twice"),
         (lambda env: env.advance(np.array([], np.int64)), "no branch is named"),
-        (lambda env: env.advance(0, times=0), "0 is not a number of times"),
+        (lambda env: env.advance(0, times=0), "times must be at least 1, not 0"),
         (
             lambda env: env.advance(np.array([0, 1]), np.array([1])),
             "times must be an integer, or 2",
@@ -203,7 +203,7 @@ def test_the_vote_is_the_first_finished_of_equals_not_the_first_revealed():
         ),
         (lambda env: env.advance(3), "branch 3 is pruned"),
         (lambda env: env.branch(9), r"branch\(9\): 4 branches are open and 2 more may be"),
-        (lambda env: env.branch(0), "0 is not a number of times"),
+        (lambda env: env.branch(0), "k must be at least 1, not 0"),
         (lambda env: env.history(9), r"history\(9\): branches 0 to 3 are open"),
     ],
 )

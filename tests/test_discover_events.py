@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +49,18 @@ def old(tmp_path, stores):
         return folder
 
     return copy
+
+
+def test_what_is_level_with_the_best_is_told_beside_it(old):
+    state = RunFolder(old(until="")).state
+    assert state.leading == "round 1 leads, level with round 3"
+    scored = {k: state.scored[3, k] for k in (0, 1)}
+    state.fold(replace(scored[0], area=scored[0].area - 0.01))
+    assert state.leading == "round 1 leads"
+    for one in scored.values():
+        area = state.best.area + 1e-4
+        state.fold(replace(one, errors=(), points=scored[0].points, area=area))
+    assert state.leading == "round 1 leads, level with rounds 3, 3.2"
 
 
 def test_a_run_of_version_1_reads_as_it_was(old):

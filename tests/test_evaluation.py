@@ -2,16 +2,18 @@
 
 import dataclasses
 import json
+import time
 
 import numpy as np
 import polars as pl
 import pytest
 
 from autotts import programs, stores
-from autotts.errors import ControllerError, ProgramError, SpecError
+from autotts.errors import ControllerError, ProgramError, SpecError, TookTooLong
 from autotts.evaluation import Execution, Experiment, evaluate, run_cells
 from autotts.evaluation.result import episode_frame
 from autotts.replay.task import cells_of
+from autotts.sandbox.allowance import Allowance
 from autotts.sandbox.sandbox import Sandbox
 
 EXPERIMENT = Experiment(draws="reference:3")
@@ -292,9 +294,28 @@ def test_a_program_that_looks_ahead_is_not_believed(store, save):
 
 
 def test_an_endless_program_is_stopped(store, save):
-    text = READ_ALL.replace("env.advance(env.active())", "p.width")
-    with pytest.raises(ControllerError, match=r"mine\.py: .*took too long"):
+    text = READ_ALL.replace("env.advance(env.active())", "env.depth.sum()")
+    with pytest.raises(TookTooLong, match=r"mine\.py: .*took too long") as raised:
         run(store, str(save(text)), timeout_seconds=1.0)
+    line = 1 + text.splitlines().index("    while len(env.active()) > 0:")
+    assert "one store at one beta takes more than 1 s" in str(raised.value)
+    assert f"does a loop never end? while on line {line}\n" in str(raised.value)
+    assert "--timeout allows longer; it is 1 s now" in str(raised.value)
+
+
+def test_an_episode_without_an_end_is_stopped_long_before_the_time_for_all(store, save):
+    """A first word within seconds: compiled, an episode takes some microseconds."""
+    text = READ_ALL.replace("env.advance(env.active())", "env.depth.sum()")
+    began = time.monotonic()
+    with pytest.raises(TookTooLong, match="no episode ended within 3 s"):
+        run(store, str(save(text)))
+    assert time.monotonic() - began < 60
+
+
+def test_more_time_for_a_store_is_more_time_for_an_episode():
+    assert Allowance.of_cell(1.0).compiled_seconds == Allowance().compiled_seconds
+    assert Allowance.of_cell(1200.0).compiled_seconds == 2 * Allowance().compiled_seconds
+    assert Allowance.of_cell(1200.0).episode_seconds == 2 * Allowance().episode_seconds
 
 
 def test_an_audit_alone_gives_its_verdict(store, save):

@@ -57,6 +57,14 @@ def test_every_output_is_shown_as_far_as_the_locale_can(simulated, tmp_path, env
     assert json.loads(results.read_bytes().decode("utf-8"))["results"]
 
 
+@pytest.mark.parametrize("environment", LOCALES.values(), ids=LOCALES)
+def test_tables_keep_their_columns_in_every_locale(simulated, environment):
+    ran = run("evaluate", simulated, "-c", "sc:width=4", COLUMNS="80", **environment)
+    head, rule, _, row = ran.stdout.decode("gbk", errors="replace").splitlines()[:4]
+    assert len(head) == len(row)
+    assert "?" not in head + rule + row
+
+
 def test_results_are_written_before_they_are_shown(simulated, tmp_path):
     """A terminal that is gone takes nothing with it."""
     results = tmp_path / "results.json"

@@ -104,6 +104,19 @@ def test_a_path_may_have_colons_and_commas(simulated, tmp_path):
         (lambda s: autotts.evaluate(s, "sc", betas=[0.5, 0.5]), SpecError, "named twice"),
         (lambda s: autotts.compare("sc", "sc", s), SpecError, "named twice"),
         (lambda s: autotts.diagnose(s, solve), SpecError, "got the function solve"),
+        (
+            lambda s: autotts.evaluate(s, "sc", draws="subsets:5"), TypeError,
+            r"evaluate\(\) takes no draws: .* experiment=autotts.Experiment\(draws='subsets:5'\)",
+        ),
+        (
+            lambda s: autotts.compare("sc", "asc", s, jobs=1), TypeError,
+            r"compare\(\) takes no jobs: give it execution=autotts.Execution\(jobs=1\)",
+        ),
+        (lambda s: autotts.diagnose(s, "sc", beta=1), TypeError, "did you mean betas?"),
+        (lambda s: autotts.tune(s, "sc", rounds=1), TypeError, "takes stores, controller, trials"),
+        (lambda s: autotts.ablate(s, "sc", seed=1), TypeError, r"autotts.Experiment\(seed=1\)"),
+        (lambda s: autotts.load(s.parent), StoreError, "name one of these: .*sim"),
+        (lambda s: autotts.load(f"{s.parent}/s*"), StoreError, "name one of these: .*sim"),
         (lambda s: autotts.report("nowhere"), SpecError, "no such file"),
     ],
 )  # fmt: skip

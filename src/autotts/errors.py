@@ -25,6 +25,10 @@ class ControllerError(AutottsError):
     """A controller that failed in an episode: it raised, looped, or answered something unseen."""
 
 
+class TookTooLong(ControllerError):
+    """A controller that did not get on with an episode, or to its end, in the time it is given."""
+
+
 class StoreError(AutottsError):
     """A store, or a file to import, that is damaged, incomplete or of another schema."""
 

@@ -57,3 +57,17 @@ def letters(answers: Iterable[T]) -> dict[T, str]:
     """
     names = itertools.chain(LETTERS, itertools.repeat("?"))
     return dict(zip(dict.fromkeys(answers), names, strict=False))
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things, in words.
+
+    >>> counted(1, "round"), counted(2_000, "branch"), counted(0, "try")
+    ('1 round', '2,000 branches', '0 tries')
+    """
+    if count != 1:
+        if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+            noun = f"{noun[:-1]}ies"
+        else:
+            noun += "es" if noun.endswith(("s", "ch", "sh", "x")) else "s"
+    return f"{count:,} {noun}"

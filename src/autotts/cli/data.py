@@ -7,6 +7,7 @@ import typer
 
 from autotts.cli.screen import console, say
 from autotts.errors import StoreError
+from autotts.text import counted
 
 app = typer.Typer(help="Import, check, list and simulate replay stores.", no_args_is_help=True)
 
@@ -47,7 +48,8 @@ def check(
             say(f"damaged {error}", err=True)
             continue
         questions, branches = store.pool.lengths.shape
-        say(f"sound   {folder}: {questions} x {branches} branches, {store.digest[:12]}")
+        size = f"{counted(questions, 'question')} x {counted(branches, 'branch')}"
+        say(f"sound   {folder}: {size}, {store.digest[:12]}")
     if damaged:
         raise typer.Exit(1)
 

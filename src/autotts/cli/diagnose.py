@@ -12,7 +12,7 @@ import typer
 from autotts.cli import options
 from autotts.cli.screen import console, say
 from autotts.errors import SpecError
-from autotts.text import shorten
+from autotts.text import counted, shorten
 
 if TYPE_CHECKING:
     import polars as pl
@@ -251,7 +251,8 @@ def _print_tuning(found: "Tuning") -> None:
     screen = console()
     on = len(found.confirmed)
     rows = np.unique(np.linspace(0, on - 1, _FRONTIER_ROWS).round().astype(int))
-    say(f"{len(found.trials)} settings, {found.per_minute:.0f} a minute, {on} of them on")
+    settings = counted(len(found.trials), "setting")
+    say(f"{settings}, {found.per_minute:.0f} a minute, {on} of them on")
     say(f"the frontier. {len(rows)} of these, and the same on fresh draws (--out has all):")
     first = ["trial", "beta", "accuracy", "fresh_accuracy", "tokens", "fresh_tokens"]
     screen.print(

@@ -15,6 +15,7 @@ from autotts.cli import options
 from autotts.cli.runs import Run, rounds_table
 from autotts.cli.screen import console, say
 from autotts.errors import SpecError
+from autotts.text import counted
 
 if TYPE_CHECKING:
     from autotts.discovery.assembly import Discovered
@@ -48,7 +49,12 @@ Who = Annotated[str, typer.Option(help="Who proposes: offline, chat, agent, file
 Model = Annotated[str, typer.Option(help="Of chat or agent; short for --option model=NAME.")]
 BaseUrl = Annotated[str, typer.Option(help="Server of chat; short for --option base_url=URL.")]
 Options = Annotated[
-    list[str] | None, typer.Option(help="key=value for the explorer; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        help="key=value for the explorer; may be repeated. offline takes trials=N (compositions"
+        " measured a round, 500) and clock=yes (keep to the round's share of --seconds). A key that"
+        " an explorer doesn't have is answered by those it has."
+    ),
 ]
 Rounds = Annotated[int | None, typer.Option(min=1, help="Rounds; 5 by default.")]
 Proposals = Annotated[int, typer.Option(min=1, help="Proposals per round.")]
@@ -92,7 +98,15 @@ Yes = Annotated[
 ]
 
 
+_RESUMED = {
+    "resume", *_LIMITS, "explorer", "model", "base_url", "option", "driver", "unsafe", "finalize_",
+    "yes",
+}  # fmt: skip
+"""Options that mean something beside `--resume`."""
+
+
 def discover(
+    context: typer.Context,
     stores: options.SomeStores = None,
     stores_option: options.StoresOption = None,
     out: Out = None,
@@ -127,15 +141,14 @@ def discover(
 ) -> None:
     """Search for a controller: propose, replay over the sweep, diagnose, select; round by round."""
     given = locals()
+    if resume is not None:
+        _check_resumed(context)
+    elif out is not None:
+        _check_out(out)
     search = [*(stores or ()), *(stores_option or ())]
     limits = {name: given[name] for name in _LIMITS if given[name] is not None}
     told = _explorer_options(option or [], model=model, base_url=base_url)
     if resume is not None:
-        if search or out or held_out:
-            raise SpecError(
-                "--resume reads stores and settings from the run: leave out STORES, --held-out"
-                " and --out"
-            )
         named = {("driver", driver), ("unsafe", "yes" if unsafe else ""), ("explorer", explorer)}
         named |= {(f"option {key}", value) for key, value in told.items()}
         _ask(resume, "resume", named, yes)
@@ -166,6 +179,30 @@ def discover(
     begin(out, settings, who, finalize_)
 
 
+def _check_out(out: Path) -> None:
+    """See to it that a run can begin there, before anything is read for it."""
+    from autotts.discovery.run.folder import RunFolder
+
+    options.check_folder("--out", out)
+    RunFolder.check_new(out)
+
+
+def _check_resumed(context: typer.Context) -> None:
+    """Refuse what a run that is resumed has settled, rather than ignore it."""
+    settled = []
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name not in _RESUMED and source and source.name == "COMMANDLINE":
+            option = parameter.param_type_name == "option"
+            settled.append(parameter.opts[0] if option else "STORES")
+    if settled:
+        raise SpecError(
+            "--resume reads stores and settings from the run, so it can't take"
+            f" {', '.join(settled)}; limits such as --rounds can change, anything else takes a"
+            " new run"
+        )
+
+
 def _explorer_options(texts: Sequence[str], **short: str) -> dict[str, str]:
     """Options for the explorer, from key=value and from those that have a name of their own."""
     told = {key: value for key, value in short.items() if value}
@@ -183,10 +220,10 @@ def begin(out: Path, settings: "RunSettings", explorer: "Explorer", last: bool) 
 
     rounds = "rounds until the budget ends"
     if settings.limits.rounds is not None:
-        rounds = f"{settings.limits.rounds} rounds"
+        rounds = counted(settings.limits.rounds, "round")
     _progress(
-        f"{settings.explorer.name} on {len(settings.stores)} stores, {rounds}; all settings are in"
-        f" {out / 'run.toml'}"
+        f"{settings.explorer.name} on {counted(len(settings.stores), 'store')}, {rounds}; all"
+        f" settings are in {out / 'run.toml'}"
     )
     with _interruptible(out):
         found = assembly.begin(out, settings, explorer, _progress)
@@ -220,8 +257,8 @@ def _end(found: "Discovered", last: bool) -> None:
     if found.why_nothing:
         rounds = len(found.state.selections)
         say(
-            f"nothing was proposed in {rounds} rounds: {found.why_nothing}\nmend that, and go on"
-            f" with: {_resume_command(found.path)} --rounds {2 * rounds}",
+            f"nothing was proposed in {counted(rounds, 'round')}: {found.why_nothing}\n"
+            f"mend that, and go on with: {_resume_command(found.path)} --rounds {2 * rounds}",
             err=True,
         )
         raise typer.Exit(NOTHING_PROPOSED)
@@ -285,7 +322,11 @@ def _kept(path: Path) -> str:
     state = RunFolder(path).state
     done = len(state.selections)
     begun = "" if state.proposals.keys() <= state.selections.keys() else ", and what was proposed"
-    return f"{done} rounds{begun} are kept in {path}\ngo on with: {_resume_command(path)}"
+    verb = "is" if done == 1 and not begun else "are"
+    return (
+        f"{counted(done, 'round')}{begun} {verb} kept in {path}\n"
+        f"go on with: {_resume_command(path)}"
+    )
 
 
 def _preview(settings: "RunSettings", explorer: "Explorer", dry_run: bool) -> None:
@@ -301,7 +342,8 @@ def _preview(settings: "RunSettings", explorer: "Explorer", dry_run: bool) -> No
     rounds = settings.limits.rounds or 0
     usage = explorer.estimate(rounds, settings.proposals)
     say(
-        f"{rounds} rounds of {settings.proposals}: {usage.calls} model calls,"
+        f"{counted(rounds, 'round')} of {counted(settings.proposals, 'proposal')}:"
+        f" {counted(usage.calls, 'model call')},"
         f" {usage.input_tokens:,} + {usage.output_tokens:,} tokens, {priced(usage.usd)}"
     )
 

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import ast
 import contextlib
 import functools
 import inspect
@@ -69,7 +70,10 @@ Unsafe = Annotated[
 Jobs = Annotated[int | None, typer.Option(min=1, help="Threads to use; all cores by default.")]
 Timeout = Annotated[
     float,
-    typer.Option(help="Seconds that a program given by path may take per store and beta."),
+    typer.Option(
+        help="Seconds that a program given by path may take per store and beta. A program that does"
+        " not get on with an episode is stopped after 3; above 600 this grows in proportion."
+    ),
 ]
 Audit = Annotated[
     int,
@@ -199,6 +203,12 @@ def parse_program(text: str) -> "Spec":
     spec = programs.parse(text)
     if not spec.source.trusted and not spec.entry:
         check_source(spec.source.text, spec.source.path)
+        if not ast.get_docstring(ast.parse(spec.source.text)):
+            say(
+                f"{spec.source.path} has no docstring; one at its top says what the program does to"
+                " whoever reads it, in a search to the explorer too",
+                err=True,
+            )
     return spec
 
 

@@ -1,5 +1,6 @@
 """`autotts report`, `view`, `plot` and `compare`: results that a person can look at."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,7 +11,7 @@ from autotts.cli import options
 from autotts.cli.screen import console, say
 
 if TYPE_CHECKING:
-    from autotts.evaluation import Execution, Experiment
+    from autotts.evaluation import Execution, Experiment, Ran
     from autotts.evaluation.study.comparison import Comparison
 
 Target = Annotated[
@@ -144,7 +145,8 @@ def compare(
     if save is not None:  # before anything is shown, which may fail
         save(_record(found))
     screen = console()
-    screen.print(comparison_table(found.at_tokens, a=a, b=b, reference="SC@64"))
+    reference = _votes(found.evaluation.ran)
+    screen.print(comparison_table(found.at_tokens, a=a, b=b, reference=reference))
     screen.print()
     screen.print(saving_table(found.at_accuracy, a=a, b=b))
     screen.print()
@@ -152,6 +154,12 @@ def compare(
     options.print_remarks(found.evaluation.ran)
     if found.winner is not None:
         screen.print(found.winner.words)
+
+
+def _votes(ran: "Sequence[Ran]") -> str:
+    """What budgets are shares of: a vote of all the branches that episodes may open."""
+    widths = sorted({min(64, one.task.ceiling) for one in ran})
+    return " to ".join(f"SC@{width}" for width in dict.fromkeys((widths[0], widths[-1])))
 
 
 def _record(found: "Comparison") -> dict[str, Any]:

@@ -148,7 +148,7 @@ def rounds_table(state: "RunState") -> "Table":
     best = state.best
     for trial, scored in zip(state.trials, state.scored.values(), strict=True):
         became = "accepted" if trial.accepted else ("refused" if trial.errors else "kept")
-        became += ", best" if best is not None and trial.name == best.name else ""
+        became += ", leads" if best is not None and trial.name == best.name else ""
         words = trial.errors[0] if trial.errors else trial.proposal.idea
         rows.append((trial.name, trial.area, scored.fractions, became, words))
     for name, area, figures, became, words in rows:

@@ -1,5 +1,6 @@
 """Where commands print: what others wrote is cleaned here, so that it can't drive the terminal."""
 
+import codecs
 import io
 import sys
 from typing import TYPE_CHECKING
@@ -16,10 +17,29 @@ def accept_any_text() -> None:
     """Let standard output and error replace what their encoding lacks.
 
     A locale that is not UTF-8 has no beta and no ellipsis, and work that is done must be shown.
+    Tables keep their columns: a sign takes the place of a sign.
     """
+    codecs.register_error(_NEAREST, _nearest)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=_NEAREST)
+
+
+_NEAREST = "autotts-nearest"
+_SIGNS = {
+    "\u03b2": "b", "\u2026": "~", "\u2212": "-", "\u2013": "-", "\u2014": "-", "\u00d7": "x",
+    "\u00b7": "-", "\u0394": "D", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"',
+}  # fmt: skip
+
+
+def _nearest(error: UnicodeError) -> tuple[str | bytes, int]:
+    """What stands for characters that an encoding lacks: the sign of ASCII that is most like it."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end]
+    return "".join(
+        _SIGNS.get(c, "-" if "\u2500" <= c <= "\u257f" else "?") for c in missing
+    ), error.end
 
 
 def say(text: object = "", *, err: bool = False) -> None:

@@ -13,7 +13,7 @@ import typer
 from autotts.cli import options
 from autotts.cli.screen import say
 from autotts.errors import SpecError
-from autotts.text import letters
+from autotts.text import counted, letters
 
 if TYPE_CHECKING:
     import polars as pl
@@ -88,7 +88,7 @@ def describe(ran: "Ran") -> list[str]:
         "",
         f"answered {answer} ({'right' if ran.correct[0] else f'wrong: it is {gold}'}) after"
         f" {tokens:,} tokens",
-        f"in {int(ran.episodes.column('rounds')[0])} rounds,"
+        f"in {counted(int(ran.episodes.column('rounds')[0]), 'round')},"
         f" {int(ran.episodes.column('sequential_tokens')[0]):,} tokens one after the other",
     ]
 

@@ -8,9 +8,11 @@ import polars as pl
 from autotts.diagnosis.digest import digest
 from autotts.diagnosis.findings import HORIZON, findings_of
 from autotts.evaluation import Execution, Experiment, run_cells
+from autotts.evaluation.settings import explaining
 from autotts.programs import AnyController, as_spec
 from autotts.replay.driver import Driver, Ran
 from autotts.stores import AnyStores, gather
+from autotts.text import counted
 
 BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 DRAWS = "reference:20"
@@ -34,15 +36,17 @@ class Diagnosis:
 
     def __repr__(self) -> str:
         right = float(self.findings["correct"].to_numpy().mean())
+        episodes = counted(len(self.findings), "episode")
         return (
-            f"<Diagnosis of {self.ran[0].spec.text}: {len(self.findings)} episodes, {right:.1%}"
-            " right; print it to read it>"
+            f"<Diagnosis of {self.ran[0].spec.text}: {episodes}, {right:.1%} right;"
+            " print it to read it>"
         )
 
     def _repr_markdown_(self) -> str:
         return self.text
 
 
+@explaining
 def diagnose(
     stores: AnyStores,
     controller: AnyController,

@@ -15,7 +15,7 @@ from autotts.diagnosis.lessons import hindsight_of
 from autotts.diagnosis.markdown import percent, table, thousands
 from autotts.replay.driver import Ran
 from autotts.stores import Store
-from autotts.text import head
+from autotts.text import counted, head
 
 LIMIT_BYTES = 16 * 1024
 _QUESTIONS = 12
@@ -106,7 +106,7 @@ def _headline(found: pl.DataFrame) -> str:
     ]  # fmt: skip
     return (
         f"# Diagnosis of {name}\n\n"
-        f"{found.height:,} episodes on {stores} store{'s' * (stores > 1)}. Percent of episodes by"
+        f"{counted(found.height, 'episode')} on {counted(stores, 'store')}. Percent of episodes by"
         " verdict, the first that holds; then percent of tokens by what they were for. The vote"
         f" is that of {'finished branches' if rule == 'finished' else 'the latest answers'}.\n\n"
         + table(
@@ -228,7 +228,7 @@ def _against(found: pl.DataFrame, parent: pl.DataFrame) -> str:
         f"accuracy {100 * _mean(joined['change']):+.2f} points, tokens"
         f" {_mean(joined['tokens']) / max(_mean(joined['tokens_before']), 1) - 1:+.1%}; better on"
         f" {(moved['change'] > 0).sum()}, worse on {(moved['change'] < 0).sum()} of"
-        f" {joined.height} questions",
+        f" {counted(joined.height, 'question')}",
         "",
     ]
     for title, part in (("lost", moved.head(6)), ("won", moved.tail(6).reverse())):

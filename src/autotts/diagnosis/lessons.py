@@ -66,7 +66,7 @@ def winnable(found: pl.DataFrame, ran: Sequence[Ran]) -> pl.DataFrame:
             pl.col("answer").filter(pl.col("answer") >= 0).mode().min().alias("winner"),
         )
     )
-    shown = {key: showing(store).any(axis=1) for key, store in stores.items()}
+    shown = {key: np.any(showing(store), axis=1).tolist() for key, store in stores.items()}
     rows = []
     for row in lost.iter_rows(named=True):
         key, question = (row["model"], row["dataset"]), row["question"]

@@ -83,9 +83,8 @@ def showing(store: Store) -> NDArray[np.bool_]:
 
     A question, or a draw of one, of which no branch does is called hopeless.
     """
-    gold = store.gold[:, None].astype(np.int64)
-    shown: NDArray[np.bool_] = (store.pool.require_probes() == gold[..., None]).any(axis=2)
-    return shown | (store.pool.finals == gold)
+    shown = store.accepts(store.pool.require_probes()).any(axis=2)
+    return np.asarray(shown | store.correct)
 
 
 def _accuracy_math(store: Store) -> float:

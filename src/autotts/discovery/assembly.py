@@ -25,6 +25,7 @@ from autotts.discovery.run.store_refs import references
 from autotts.discovery.run.trust import Demand, demands
 from autotts.errors import RunError, SpecError
 from autotts.evaluation.winner import Winner
+from autotts.text import counted
 from autotts.version import __version__
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class Discovered:
             leads = f"best is round {best.name} with area {best.area:.2f}"
         stopped = f"; stopped: {self.stopped}" if self.stopped else ""
         return (
-            f"<{self.path}: {len(state.selections)} rounds, {len(state.trials)} programs, {leads};"
+            f"<{self.path}: {counted(len(state.selections), 'round')},"
+            f" {counted(len(state.trials), 'program')}, {leads};"
             f" {state.seconds / 60:.1f} minutes, {priced(self.usage.usd)}{stopped}>"
         )
 

@@ -115,6 +115,12 @@ class Trial:
         """Such as `3` or, where a round has several, `3.2`."""
         return f"{self.round}" if self.index == 0 else f"{self.round}.{self.index + 1}"
 
+    def score(self, by: str) -> float | None:
+        """What it is judged by, in percent: its area, or under "accuracy" its best accuracy."""
+        if by == "area":
+            return self.area
+        return max((point.accuracy for point in self.points), default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class History:

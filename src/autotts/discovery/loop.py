@@ -40,6 +40,7 @@ from autotts.errors import ProposalError, RunError, ServerError
 from autotts.evaluation.compare import Pick
 from autotts.evaluation.winner import Rerun, winner
 from autotts.programs import Source
+from autotts.text import counted
 
 _TRY_AUDIT = 100
 
@@ -107,9 +108,10 @@ class Discovery:
             KeyboardInterrupt: with the signal's name; what is done so far is recorded.
         """
         if isinstance(self.state.last, events.Ended) and self._ledger.remaining.rounds == 0:
+            done = counted(len(self.state.selections), "round")
             self._say(
-                f"all {len(self.state.selections)} rounds of this run are done; --rounds says how"
-                " many there are to be in all"
+                f"this run has done {done}, as many as it was to do; --rounds says how many there"
+                " are to be in all"
             )
             return SessionEnd(self.state.best, "")
         with self._scorer:
@@ -349,7 +351,8 @@ class Discovery:
             self._say(line)
         if choice and (before is None or choice.name != before.name):
             write_best(self.run.folder, self.state)
-            self._say(f"round {choice.name} leads: {choice.score:.2f} ({self.settings.selection})")
+        if choice:
+            self._say(f"{self.state.leading}: {choice.score:.2f} ({self.settings.selection})")
 
     def _measure_again(self, rounds: int) -> None:
         """Run the best of several programs on fresh draws: what was chosen owes part to luck."""

@@ -78,7 +78,7 @@ def choose(trials: Sequence[Trial], by: By) -> Choice | None:
     best: Choice | None = None
     for trial in trials:
         top = max(trial.points, key=lambda point: point.accuracy)
-        score = trial.area if by == "area" else top.accuracy
+        score = trial.score(by)
         if score is not None and (best is None or score > best.score):
             best = Choice(trial.name, top.beta, score)
     return best

@@ -161,9 +161,11 @@ class Env:
                 f"{self.n} branches are open and {memory['ceiling'] - self.n} more may be;"
                 " env.room says how many"
             ),
-            control.NOT_POSITIVE: f"{value} is not a number of times; need at least 1",
             control.NO_PROBES: (
                 "this recording has final answers only; env.finish reads a branch to its end"
+            ),
+            control.NOT_POSITIVE: (
+                f"{'k' if asked.startswith('branch') else 'times'} must be at least 1, not {value}"
             ),
             control.PROBED_ALREADY: f"branch {i} was probed at depth {value} already",
         }[rule]
@@ -217,6 +219,15 @@ def _begins(solve: Callable[..., Any]) -> str:
     return f" (solve begins on line {code.co_firstlineno})" if code else ""
 
 
+def _at_parameters(env: Env, p: Any) -> str:
+    """Which parameters have the number that was too small, as the end of an error."""
+    memory = env._memory
+    if memory["error"] != control.NOT_POSITIVE:
+        return ""
+    named = [f"{name}={v!r}" for name, v in p._asdict().items() if v == memory["error_value"]]
+    return f" ({', '.join(named)})" if named else ""
+
+
 def run_episode(solve: Callable[..., Any], p: Any, env: Env, out: np.ndarray) -> None:
     """Run one episode of the question that the memory of `env` points to.
 
@@ -234,7 +245,16 @@ def run_episode(solve: Callable[..., Any], p: Any, env: Env, out: np.ndarray) ->
             answer = solve(env, p)
         except BudgetSpent:
             answer, raised = -1, 1
+        except ControlError as error:
+            error.args = (f"{error}{_at_parameters(env, p)}",)
+            raise
     if not raised:
+        if callable(answer):
+            name = getattr(answer, "__name__", "vote")
+            raise ControlError(
+                f"solve returned {name} itself and not what it gives; brackets call it, as in"
+                f" `return env.{name}()`{_begins(solve)}"
+            )
         if not isinstance(answer, int | np.integer) or isinstance(answer, bool):
             raise ControlError(
                 f"solve returned {reprlib.repr(answer)}; an answer is an integer id, such as"

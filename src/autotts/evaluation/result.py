@@ -18,6 +18,7 @@ from autotts.files import write_text
 from autotts.programs import Source
 from autotts.replay.driver import How, Ran
 from autotts.stores import Store, StoreKey
+from autotts.text import counted
 from autotts.version import __version__
 
 MEANS = ("tokens", "sequential_tokens", "probe_tokens", "width", "rounds", "overrun")
@@ -74,7 +75,7 @@ class Evaluation:
         stores = {one.store.name for one in self.ran}
         head = (
             f"<Evaluation of {', '.join(sorted(controllers))} on {', '.join(sorted(stores))}:"
-            f" {len(self.ran)} settings of {self.experiment.draws}>"
+            f" {counted(len(self.ran), 'setting')} of {self.experiment.draws}>"
         )
         return f"{head}\n{self.frame()}"
 
@@ -125,13 +126,13 @@ class CutWidth:
     def words(self) -> str:
         """The cut in a sentence that says what holds the program back."""
         why = (
-            f"the store has {self.recorded} branches per question"
+            f"the store has {counted(self.recorded, 'branch')} per question"
             if self.allowed == self.recorded
             else f"--max-branches {self.allowed} holds it back"
         )
         return (
             f"{self.controller} asks for {self.parameter} = {self.asked:g} on {self.store}, and"
-            f" episodes opened at most {self.allowed} branches: {why}"
+            f" episodes opened at most {counted(self.allowed, 'branch')}: {why}"
         )
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autotts import programs
-from autotts.errors import SpecError
+from autotts.errors import SpecError, TookTooLong
 from autotts.evaluation.result import Evaluation
-from autotts.evaluation.settings import Execution, Experiment
+from autotts.evaluation.settings import Execution, Experiment, explaining
 from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver, OnRan, Ran
 from autotts.replay.in_process import InProcess
@@ -45,7 +45,7 @@ class Local:
         from autotts.sandbox.sandbox import Sandbox
 
         execution = self._execution
-        allowance = Allowance(cell_seconds=execution.timeout_seconds)
+        allowance = Allowance.of_cell(execution.timeout_seconds)
         return Sandbox(allowance, unsafe=execution.unsafe, jobs=execution.jobs)
 
     def choose(self, spec: Spec) -> Driver:
@@ -65,7 +65,11 @@ class Local:
         """Run a program over cells; see `Driver.run`."""
         program_of(cells)
         driver = self.choose(cells[0].spec)
-        return driver.run(cells, audit=audit, keep_log=keep_log, on_ran=on_ran)
+        try:
+            return driver.run(cells, audit=audit, keep_log=keep_log, on_ran=on_ran)
+        except TookTooLong as error:
+            given = f"{self._execution.timeout_seconds:g}"
+            raise TookTooLong(f"{error}\n  --timeout allows longer; it is {given} s now") from error
 
 
 @contextmanager
@@ -93,6 +97,7 @@ def at_betas(spec: Spec, betas: Sequence[float] | float | None) -> list[Spec]:
     return [spec.at(beta) for beta in found]
 
 
+@explaining
 def evaluate(
     stores: AnyStores,
     controllers: AnyController | Sequence[AnyController],

@@ -1,7 +1,11 @@
 """What results depend on, and how they are computed: the experiment and its execution."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
@@ -10,6 +14,9 @@ from autotts.replay import draws
 from autotts.replay.task import Rules, Task, all_pairs
 from autotts.sandbox.allowance import SAMPLE
 from autotts.stores import Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,8 @@ class Execution:
     """How programs are run. No figure depends on it, but how far it can be believed.
 
     jobs: threads in this process, or groups of sealed workers at a time; by the cores by default.
-    timeout_seconds: wall clock that a program given by path may take for one store and beta.
+    timeout_seconds: wall clock that a program given by path may take for one store and beta; one
+        that does not get on with an episode is stopped after seconds, more above 600.
     audit: episodes of a program given by path that are replayed blind; 0 for none.
     traces: whether to keep what every episode asked for; see `Ran.trace`.
     unsafe: run such a program even where no process can be sealed.
@@ -109,3 +117,30 @@ class Execution:
             raise SpecError(f"timeout {self.timeout_seconds}: need more than 0 seconds")
         if self.audit < 0:
             raise SpecError(f"audit {self.audit}: need 0 or more episodes")
+
+
+def explaining(function: Callable[P, R]) -> Callable[P, R]:
+    """Say, of a setting given to a function by itself, where it belongs."""
+    taken = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def call(*args: P.args, **given: P.kwargs) -> R:
+        for name in given:
+            if name not in taken:
+                raise TypeError(_belongs(function.__name__, name, given[name], taken))
+        return function(*args, **given)
+
+    return call
+
+
+def _belongs(function: str, name: str, value: object, taken: Iterable[str]) -> str:
+    for kind in (Experiment, Execution):
+        if name in {field.name for field in fields(kind)}:
+            keyword = kind.__name__.lower()
+            return (
+                f"{function}() takes no {name}: give it {keyword}=autotts.{kind.__name__}"
+                f"({name}={value!r})"
+            )
+    near = difflib.get_close_matches(name, taken, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(taken)}"
+    return f"{function}() takes no {name}: {hint}"

@@ -17,6 +17,7 @@ from autotts.evaluation.result import Evaluation, curves_of
 from autotts.evaluation.run import run_cells
 from autotts.evaluation.statistics import RESAMPLES
 from autotts.replay.driver import Driver, Ran
+from autotts.text import counted
 
 _HEADS = {"accuracy": "Most accurate", "area": "Largest frontier area"}
 _UNITS = {"accuracy": " %", "area": ""}
@@ -96,15 +97,15 @@ def winner(
     if by == "area":
         # The budgets stay those of the choice, so that only the draws are others.
         fresh = area(again, reference=reference, span=span, rng=rng, resamples=1).estimate
-        name, kind = choice.controller, "controllers"
+        name, kind = choice.controller, "controller"
     else:
         fresh = float(again.points().accuracy[:, again.betas == choice.beta].mean())
-        name, kind = f"{choice.controller} at beta {choice.beta:g}", "settings"
+        name, kind = f"{choice.controller} at beta {choice.beta:g}", "setting"
     stores = len(reference.stores)
     mean = f", mean of {stores} stores" if stores > 1 else ""
     return Winner(
         name,
-        candidates=f"{choice.best.candidates} {kind}{mean}",
+        candidates=f"{counted(choice.best.candidates, kind)}{mean}",
         by=by,
         found=100 * choice.best.estimate,
         fresh=100 * fresh,

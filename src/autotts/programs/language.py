@@ -9,6 +9,7 @@ import ast
 from types import FunctionType
 
 from autotts import votes
+from autotts.control.env import METHODS as ENV_METHODS
 from autotts.control.env import NAMES
 
 
@@ -144,6 +145,9 @@ NO_ANSWER = {
 """What `solve` can't return, by how it is written."""
 PURE = _words("abs bool float int len max min print range round")
 """Builtins that change nothing a loop's condition could look at."""
+READS = _words("active history note vote")
+"""Methods of `env` that don't either."""
+CALLED = frozenset(entry.name for entry in ENV_METHODS)
 
 IN_ANNOTATIONS = (
     ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.Tuple, ast.List, ast.BinOp, ast.BitOr,

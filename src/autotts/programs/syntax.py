@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Container, Iterator
 
-from autotts.programs.language import ENV, IN_PLACE, NO_ANSWER, PURE
+from autotts.programs.language import CALLED, ENV, IN_PLACE, NO_ANSWER, PURE, READS
 
 MAX_NAME = 60
 """Characters of a name that are shown."""
@@ -109,16 +109,16 @@ def is_of_env(node: ast.AST) -> bool:
 def never_ends(loop: ast.While) -> bool:
     """Whether nothing in a loop leaves it, or changes its condition."""
     looked_at = {part.id for part in ast.walk(loop.test) if isinstance(part, ast.Name)}
-    if any(isinstance(part, ast.Call | ast.NamedExpr) for part in ast.walk(loop.test)):
-        return False
+    for part in ast.walk(loop.test):
+        if isinstance(part, ast.NamedExpr) or (isinstance(part, ast.Call) and not _reads(part)):
+            return False
     for count, part in enumerate(part for line in loop.body for part in ast.walk(line)):
         match part:
             case ast.Break() | ast.Return() | ast.Raise() | ast.Assert():
                 return False
-            case ast.Call(func=ast.Name(id=name)) if name in PURE:
-                pass
             case ast.Call():
-                return False
+                if not _reads(part):
+                    return False
             case ast.Name(id=name, ctx=ast.Store()) if name in looked_at:
                 return False
             case ast.Subscript(ctx=ast.Store()):
@@ -126,6 +126,16 @@ def never_ends(loop: ast.While) -> bool:
         if count > _MAX_LOOP:
             return False
     return not (isinstance(loop.test, ast.Constant) and not loop.test.value)
+
+
+def _reads(call: ast.Call) -> bool:
+    """Whether a call can change nothing that a loop's condition looks at."""
+    match call.func:
+        case ast.Name(id=name):
+            return name in PURE
+        case ast.Attribute(value=ast.Name(id="env"), attr=name):
+            return name in READS
+    return False
 
 
 def wrong_return(node: ast.Return, name: str) -> Iterator[Wrong]:
@@ -143,6 +153,8 @@ def wrong_return(node: ast.Return, name: str) -> Iterator[Wrong]:
             for value in values:
                 if isinstance(value, ast.Constant) and isinstance(value.value, str):
                     yield value, "a parameter is a number, and this is text"
+        case ast.Attribute(value=ast.Name(id="env"), attr=called) if called in CALLED:
+            what = f"env.{called} itself; brackets call it: `env.{called}()`"
         case value:
             what = NO_ANSWER.get(type(value), "")
             what = "" if what == "a dict" and name == "schedule" else what

@@ -72,7 +72,7 @@ def of_run(state: RunState, leads: Mapping[str, Lead] | None = None) -> Conclusi
     if state.finalized is not None and name in state.finalized.results.controllers:
         return Conclusion(_held_out(name, state), name)
     area = "" if best.area is None else f" with a frontier area of {best.area:.2f}"
-    words = f"On the search questions, by which it was chosen, {name} leads{area}"
+    words = f"On the search questions, by which it was chosen, {state.leading}{area}"
     if leads:
         rival = min(leads.values(), key=lambda found: found.difference)
         return Conclusion(f"{words}; it {_lead_words(rival)}, the best baseline.", name)

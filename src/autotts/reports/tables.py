@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -16,6 +17,8 @@ Row = Mapping[str, Any]
 
 _NARROW = 80
 """Columns of a terminal from which on there is room for everything."""
+
+_UNKNOWN = "?: can't be told from so few questions"
 
 _MEANS = ("accuracy", "tokens", "sequential_tokens", "width")
 
@@ -155,11 +158,14 @@ def _comparison_table(
         )
     detectable = [value for value in frame["detectable"].to_list() if math.isfinite(value)]
     notes = [
-        f"budget: share of the most that {reference} spends, and as tokens per question",
+        f"budget: share of the most that {reference} spends, and as tokens per question"
+        + ("; SC@N votes over N branches" if reference.startswith("SC@") else ""),
         "A, B: accuracy in %; A − B: in points, with its 95 % interval",
         "wins: questions that A, that B gets right more often",
         "verdict: can't tell, where the interval has both signs in it",
     ]
+    if not np.isfinite(frame.select("low", "high").to_numpy()).all():
+        notes.append(_UNKNOWN)
     if detectable:
         notes.append(f"differences below {min(detectable):.1f} points are hard to show")
     return Group(
@@ -192,15 +198,15 @@ def _saving_table(frame: pl.DataFrame, a: str, b: str, width: int) -> Renderable
             _wins(row),
             _verdict(row["verdict"]),
         )
+    notes = [
+        "accuracy: in %, that both must reach; tokens: per question to get there",
+        "A saves: share of B's tokens, with its 95 % interval",
+        "wins: questions on which A, on which B spends less",
+    ]
+    if not np.isfinite(frame.select("saving", "low", "high").to_numpy()).all():
+        notes.append(f"{_UNKNOWN}, or one of them never gets there")
     return Group(
-        _heading("Tokens at equal accuracy", a, b),
-        table,
-        Text(
-            "accuracy: in %, that both must reach; tokens: per question to get there\n"
-            "A saves: share of B's tokens, with its 95 % interval\n"
-            "wins: questions on which A, on which B spends less",
-            style="dim",
-        ),
+        _heading("Tokens at equal accuracy", a, b), table, Text("\n".join(notes), style="dim")
     )
 
 
@@ -209,6 +215,8 @@ def acceptance_line(found: Acceptance) -> RenderableType:
     gap = found.difference
     words = {1: "A is better", -1: "B is better", 0: "can't tell which is better"}[gap.sign]
     points = span(100 * gap.low, 100 * gap.high, signed=True)
+    if not math.isfinite(gap.low):
+        points = "unknown from so few questions"
     return Text.assemble(
         f"Over all budgets, frontier area A − B: {100 * gap.estimate:+.2f} points, 95 % {points}: ",
         (words, "bold"),

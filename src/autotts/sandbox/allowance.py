@@ -17,14 +17,36 @@ class Allowance:
 
     program_seconds: wall clock to load, and again to compile.
     cell_seconds: wall clock of one store at one beta.
-    episode_seconds: wall clock in which some episode must get on.
+    episode_seconds: wall clock in which some episode must get on, interpreted.
+    compiled_seconds: wall clock in which some episode must end, compiled: most end in a
+        ten-thousandth of it.
     memory_bytes: address space, beyond what a worker starts with.
     """
 
     program_seconds: float = 60.0
     cell_seconds: float = 900.0
     episode_seconds: float = 10.0
+    compiled_seconds: float = 3.0
     memory_bytes: int = 1 << 30
+
+    @property
+    def cell_limit(self) -> str:
+        """In the words of an error."""
+        return f"one store at one beta takes more than {self.cell_seconds:g} s"
+
+    @classmethod
+    def of_cell(cls, seconds: float) -> "Allowance":
+        """What goes with so many seconds for one store at one beta; more make an episode's more."""
+        usual = cls()
+        more = max(1.0, seconds / _USUAL_CELL_SECONDS)
+        return cls(
+            cell_seconds=seconds,
+            episode_seconds=more * usual.episode_seconds,
+            compiled_seconds=more * usual.compiled_seconds,
+        )
+
+
+_USUAL_CELL_SECONDS = 600.0
 
 
 def sizes(task: Task) -> dict[str, int]:

@@ -30,6 +30,7 @@ from autotts.sandbox.worker import ANSWER_SECONDS, Worker, Zygote, source_payloa
 MAX_GROUP = 120
 """Most episodes side by side; more are slower, for their stacks leave the cache."""
 _NOT_KEPT = np.zeros(0, np.int64)
+_PLAYING = "an episode"
 
 _Size = tuple[int, Rules, int]
 """What memories of one kind have in common: the pool (by id), the rules and the ceiling."""
@@ -227,7 +228,9 @@ class _Blind:
             except (Stalled, Closed, Flooded) as error:
                 if not group.doing:
                     raise group.worker.unsealed() from error
-                raise group.worker.failed(error, self._source, group.doing) from error
+                raise group.worker.failed(
+                    error, self._source, group.doing, self._limit(group)
+                ) from error
 
     def _answer(self, group: _Group, kind: int, payload: bytes) -> None:
         """Take a group one step on."""
@@ -239,7 +242,7 @@ class _Blind:
             self._send(group, channel.SOURCE, source_payload(self._source))
             self._send(group, channel.SLOTS, self._slots(group))
         elif kind == channel.LOADED:
-            group.doing = "an episode"
+            group.doing = _PLAYING
             group.accept = {
                 channel.ASK: group.broker.max_bytes,
                 channel.FAILED: channel.MAX_FAILED,
@@ -254,6 +257,14 @@ class _Blind:
                 group.deadline = self._soon()
             else:
                 self._finish(group)
+
+    def _limit(self, group: _Group) -> str:
+        """What a group that plays must keep to, in the words of an error."""
+        if group.doing != _PLAYING:
+            return ""
+        if self._deadline < group.deadline:
+            return self._allowance.cell_limit
+        return f"no episode asked for anything within {self._allowance.episode_seconds:g} s"
 
     def _soon(self) -> float:
         return time.monotonic() + self._allowance.episode_seconds

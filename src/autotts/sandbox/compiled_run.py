@@ -273,8 +273,13 @@ class Talk:
     def done(self, count: int, deadline: float) -> int:
         """How many of `count` episodes, begun first, the worker has run; at least one."""
         accept = {channel.DONE: 8, channel.FAILED: channel.MAX_FAILED}
-        soon = min(deadline, time.monotonic() + self._allowance.episode_seconds)
-        with self._worker.doing("an episode", self._source):
+        allowance = self._allowance
+        seconds = min(allowance.compiled_seconds, allowance.episode_seconds)
+        soon = time.monotonic() + seconds
+        limit = f"no episode ended within {seconds:g} s"
+        if deadline < soon:
+            soon, limit = deadline, allowance.cell_limit
+        with self._worker.doing("an episode", self._source, limit):
             kind, payload = self._worker.inbox.receive(accept, soon)
         if kind == channel.FAILED:
             raise ControllerError(str(self._worker.failure(self._source, payload)[1]))

@@ -1,5 +1,6 @@
 """The trusted side's hold on sealed workers: start them, speak to them, end them."""
 
+import ast
 import contextlib
 import json
 import os
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from autotts.errors import ControllerError, ProgramError, SandboxError
+from autotts.errors import ControllerError, ProgramError, SandboxError, TookTooLong
 from autotts.files import cache_folder
 from autotts.programs import Source
 from autotts.sandbox.confine import seal
@@ -242,11 +243,12 @@ class Worker:
         return tier
 
     @contextlib.contextmanager
-    def doing(self, what: str, source: Source) -> Iterator[None]:
+    def doing(self, what: str, source: Source, limit: str = "") -> Iterator[None]:
         """In the block, a worker that stalls, ends or floods fails as the program does.
 
         Args:
             what: it does, in the words of the error.
+            limit: what it must keep to in an episode, likewise.
 
         Raises:
             ControllerError
@@ -254,10 +256,17 @@ class Worker:
         try:
             yield
         except (Stalled, Closed, Flooded) as error:
-            raise self.failed(error, source, what) from error
+            raise self.failed(error, source, what, limit) from error
 
-    def failed(self, error: Exception, source: Source, what: str) -> ControllerError:
+    def failed(
+        self, error: Exception, source: Source, what: str, limit: str = ""
+    ) -> ControllerError:
         """The error to raise for a worker that stalled, ended or flooded while it did `what`."""
+        if isinstance(error, Stalled) and limit:
+            return TookTooLong(
+                f"{source.path}: {what}: the program took too long and was stopped: {limit}"
+                f"{_loops(source)}{self.printed()}"
+            )
         if isinstance(error, Stalled):
             why = "took too long; it was stopped"
         elif isinstance(error, Flooded):
@@ -292,6 +301,19 @@ _DEATHS = {
     -signal.SIGSEGV: "crashed: endless recursion, or memory that is not its own",
     -signal.SIGKILL: "was killed: too much processor time or memory",
 }
+
+
+def _loops(source: Source) -> str:
+    """Where a program that does not end may be, as a line of an error."""
+    found = [
+        node.lineno for node in ast.walk(ast.parse(source.text)) if isinstance(node, ast.While)
+    ]
+    if not found:
+        return ""
+    lines = ", ".join(map(str, sorted(found)))
+    return (
+        f"\n  does a loop never end? {'while' if len(found) == 1 else 'each while'} on line {lines}"
+    )
 
 
 def source_payload(source: Source) -> bytes:

@@ -165,7 +165,9 @@ def read_manifest(folder: AnyPath) -> Manifest:
         try:
             content = read_regular(path, most_bytes=_MOST_MANIFEST_BYTES, follow=True)
         except FileNotFoundError as error:
-            raise StoreError(f"{folder}: no store here (it has no {MANIFEST})") from error
+            raise StoreError(
+                f"{folder}: no store here (it has no {MANIFEST}){_below_words(Path(folder))}"
+            ) from error
     try:
         fields = parse_json(content, most_bytes=_MOST_MANIFEST_BYTES)
     except ValueError as error:
@@ -180,6 +182,18 @@ def read_manifest(folder: AnyPath) -> Manifest:
         return Manifest.model_validate(fields)
     except ValidationError as error:
         raise StoreError(f"{path}: {describe(error)}") from error
+
+
+def _below_words(folder: Path) -> str:
+    """Stores that may be meant where a folder of them, or a pattern, is given for one."""
+    found = [
+        manifest.parent
+        for place in _matching(folder)
+        for pattern in (MANIFEST, f"*/{MANIFEST}", f"*/*/{MANIFEST}")
+        for manifest in sorted(place.glob(pattern))
+    ]
+    named = ", ".join(map(str, found[:3])) + (", ..." if len(found) > 3 else "")
+    return f"; name one of these: {named}" if found else ""
 
 
 def _read_table(folder: Path, name: str, manifest: Manifest) -> "pl.DataFrame":

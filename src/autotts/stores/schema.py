@@ -18,6 +18,7 @@ import numpy as np
 from autotts.errors import StoreError
 from autotts.stores.manifest import Manifest, header_of
 from autotts.stores.pool import Pool, require, require_range
+from autotts.text import counted
 
 StoreKey = tuple[str, str]
 """(model, dataset): how a store is known inside. Text for people and files is `Store.name`."""
@@ -182,7 +183,8 @@ class Store:
         questions, branches = self.pool.lengths.shape
         share = self.correct.sum() / self.pool.n_branches.sum()
         return (
-            f"<Store {self.name}: {questions} questions x {branches} branches, "
+            f"<Store {self.name}: {counted(questions, 'question')} x"
+            f" {counted(branches, 'branch')}, "
             f"{share:.0%} of branches right, intervals of {self.pool.interval} "
             f"tokens, digest {self.digest[:12]}>"
         )

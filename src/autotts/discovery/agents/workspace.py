@@ -24,7 +24,7 @@ from autotts.discovery.explorer import History, Proposal, Turn
 from autotts.discovery.prompts.briefing import history_text, prompt, sweep_length, task
 from autotts.discovery.prompts.replies import parse_words
 from autotts.files import write_text
-from autotts.text import clean
+from autotts.text import clean, counted
 
 MOST_BYTES = 64 * 1024
 """Of a program or of the words beside it."""
@@ -64,7 +64,7 @@ class Workspace:
                 "workspace",
                 round=turn.round,
                 minutes=f"{minutes:g}",
-                tries="" if tries is None else f"You have {tries} tries.",
+                tries="" if tries is None else f"You have {counted(tries, 'try')}.",
                 count=_count_words(turn.proposals),
             ),
             encoding="utf-8",

@@ -41,6 +41,8 @@ def take_options(name: str, options: Mapping[str, str], known: Mapping[str, str]
     for key in options:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or 'none'}"
-            raise SpecError(f"explorer {name} has no option {key!r}; {hint}")
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise SpecError(
+                f"explorer {name} has no option {key!r}; {hint}it has {', '.join(known) or 'none'}"
+            )
     return {**known, **options}

@@ -206,7 +206,7 @@ def _verdict(state: RunState, trial: Trial) -> list[str]:
         lines.append(f"round {trial.name} {verdict}: frontier area {trial.area:.2f}")
     lines += state.words(trial)
     if (best := state.best) is not None and best.area is not None:
-        lines.append(f"round {best.name} leads: frontier area {best.area:.2f}")
+        lines.append(f"{state.leading}: frontier area {best.area:.2f}")
     return lines
 
 

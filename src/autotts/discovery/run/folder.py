@@ -56,17 +56,26 @@ class RunFolder:
             RunError: it can't be made, or holds something already.
         """
         try:
+            cls.check_new(path)
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
-                raise RunError(
-                    f"{path} is not empty; name a new folder, or go on with --resume {path}"
-                )
             (path / "rounds").mkdir()
             (path / "evaluations").mkdir()
             write_text(path / "run.toml", settings.toml())
         except OSError as error:
             raise RunError(f"{path}: {error.strerror}") from error
         return cls(path)
+
+    @staticmethod
+    def check_new(path: Path) -> None:
+        """See to it that nothing is there that a new run would be mixed with.
+
+        Raises:
+            RunError: the folder holds something already.
+        """
+        if (path / "run.toml").is_file():
+            raise RunError(f"{path} holds a run; go on with --resume {path}, or name a new folder")
+        if path.is_dir() and any(path.iterdir()):
+            raise RunError(f"{path} is not empty; name a new folder")
 
     @property
     def state(self) -> RunState:

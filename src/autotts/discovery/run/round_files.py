@@ -10,6 +10,7 @@ from autotts.discovery.explorer import Proposal, SweepPoint, Usage
 from autotts.discovery.run.budget import priced
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.state import RoundCost, RunState
+from autotts.text import counted
 
 _COLUMNS = ("beta", "accuracy", "tokens", "fraction", "sequential_tokens")
 
@@ -91,6 +92,6 @@ def _cost_record(cost: RoundCost) -> dict[str, float | str]:
 def cost_line(usage: Usage, seconds: float) -> str:
     """What a run cost, in one line, beside what the paper's did."""
     return (
-        f"{usage.calls} model calls, {usage.tokens:,} tokens, {priced(usage.usd)},"
+        f"{counted(usage.calls, 'model call')}, {usage.tokens:,} tokens, {priced(usage.usd)},"
         f" {seconds / 60:.1f} minutes (the paper: $39.9 and 160 minutes for 5 rounds)"
     )

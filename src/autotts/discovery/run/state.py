@@ -175,6 +175,23 @@ class RunState:
         return next((trial for trial in self.trials if trial.name == name), None)
 
     @property
+    def leading(self) -> str:
+        """What leads, and what is level with it to the digits shown; "" where nothing leads."""
+        best = self.best
+        if best is None:
+            return ""
+        by = next(reversed(self.selections.values())).by
+        scores = {trial.name: trial.score(by) for trial in (best, *self.eligible)}
+        shown = {name: f"{score:.2f}" for name, score in scores.items() if score is not None}
+        own = shown.pop(best.name, "")
+        level = [name for name, score in shown.items() if score == own]
+        words = f"round {best.name} leads"
+        if not level:
+            return words
+        others = ", ".join(level)
+        return f"{words}, level with {'round' if len(level) == 1 else 'rounds'} {others}"
+
+    @property
     def eligible(self) -> list[Trial]:
         """What may lead: it has a sweep, and breaks no rule."""
         return [trial for trial in self.trials if trial.points and not trial.errors]

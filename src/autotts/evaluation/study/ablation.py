@@ -22,7 +22,7 @@ from autotts.evaluation.compare import clears_noise
 from autotts.evaluation.frontiers import Curve
 from autotts.evaluation.result import curves_of
 from autotts.evaluation.run import opened, run_cells
-from autotts.evaluation.settings import Execution, Experiment
+from autotts.evaluation.settings import Execution, Experiment, explaining
 from autotts.evaluation.statistics import FloatArray
 from autotts.programs import DEFAULT_BETA, AnyController, Source, Spec, as_spec
 from autotts.replay.driver import Driver, OnRan, Ran
@@ -49,6 +49,7 @@ class Variant:
     spec: Spec
 
 
+@explaining
 def ablate(
     stores: AnyStores,
     controller: AnyController,

@@ -10,7 +10,7 @@ from autotts.evaluation import compare as curves
 from autotts.evaluation.compare import Acceptance
 from autotts.evaluation.result import Evaluation
 from autotts.evaluation.run import evaluate, opened
-from autotts.evaluation.settings import Execution, Experiment
+from autotts.evaluation.settings import Execution, Experiment, explaining
 from autotts.evaluation.winner import Winner, winner_of
 from autotts.programs import AnyController, as_specs, parse
 from autotts.replay.driver import Driver, OnRan
@@ -53,6 +53,7 @@ class Comparison:
         return f"{self.at_tokens._repr_html_()}{self.at_accuracy._repr_html_()}"
 
 
+@explaining
 def compare(
     a: AnyController,
     b: AnyController,

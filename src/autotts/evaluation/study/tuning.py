@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from autotts.errors import ControllerError, ProgramError, SpecError
 from autotts.evaluation.frontiers import Points, accuracy_at, frontier
 from autotts.evaluation.run import opened
-from autotts.evaluation.settings import Execution, Experiment
+from autotts.evaluation.settings import Execution, Experiment, explaining
 from autotts.evaluation.winner import Winner
 from autotts.programs import AnyController, Spec, as_spec
 from autotts.replay.driver import UNAUDITED, Driver, How, Ran
 from autotts.replay.task import Task, cells_of
 from autotts.stores import AnyStores, Store, gather
+from autotts.text import counted
 
 BETAS = tuple(k / 10 for k in range(11))
 DRAWS = "subsets:20"
@@ -100,7 +101,8 @@ class Tuning:
     per_minute: float
 
     def __repr__(self) -> str:
-        return f"<Tuning of {self.spec.text}: {len(self.trials)} settings. {self.winner.words}>"
+        settings = counted(len(self.trials), "setting")
+        return f"<Tuning of {self.spec.text}: {settings}. {self.winner.words}>"
 
     def _repr_html_(self) -> str:
         return self.confirmed._repr_html_()
@@ -111,7 +113,7 @@ class Tuning:
         best = self.confirmed.row(-1, named=True)
         return Winner(
             f"trial {best['trial']}",
-            candidates=f"{len(self.trials)} settings",
+            candidates=counted(len(self.trials), "setting"),
             by="accuracy",
             found=100 * best["accuracy"],
             fresh=100 * best["fresh_accuracy"],
@@ -189,6 +191,7 @@ class Tuning:
         )
 
 
+@explaining
 def tune(
     stores: AnyStores,
     controller: AnyController,

@@ -60,6 +60,7 @@ from autotts.evaluation.frontiers import (
 from autotts.files import read_regular
 from autotts.replay.in_process import InProcess
 from autotts.replay.task import Task, cells_of
+from autotts.text import counted
 
 STAGES = ((4, 0.3), (12, 0.3), (36, 1.0))
 """Successive halving: draws of each stage, and the share of trials that goes on to the next."""
@@ -429,7 +430,7 @@ class Offline:
         search = Search(bench, turn.seed, known, self._clock(turn))
         found = search.run(self._trials)
         turn.say(
-            f"round {turn.round}: {search.settings} settings and {len(search.found)}"
+            f"round {turn.round}: {counted(search.settings, 'setting')} and {len(search.found)}"
             " compositions measured"
         )
         told = {trial.proposal.source for trial in turn.history.trials}
