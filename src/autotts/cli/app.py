@@ -17,6 +17,7 @@ from autotts.cli import (
     reproduce,
     runs,
     sandbox,
+    serve,
     trace,
 )
 from autotts.cli.screen import accept_any_text, say
@@ -58,6 +59,7 @@ app.command("export-task")(explore.export_task)
 app.command("demo")(demo.demo)
 app.command("audit")(sandbox.audit)
 app.command("doctor")(sandbox.doctor)
+app.command("serve")(serve.serve)
 
 
 def _print_version(asked: bool) -> None:

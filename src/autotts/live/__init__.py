@@ -7,6 +7,7 @@ trace.
 
 from autotts.live.episode import Played, Stop, play
 from autotts.live.pool import ActionRequest, GrowingPool
+from autotts.live.served import Reading, ServedTrajectories, Spent, Trajectory
 from autotts.live.suspended import InThisProcess, Suspended
 from autotts.live.trajectories import RecordedTrajectories, Trajectories
 
@@ -15,9 +16,13 @@ __all__ = [
     "GrowingPool",
     "InThisProcess",
     "Played",
+    "Reading",
     "RecordedTrajectories",
+    "ServedTrajectories",
+    "Spent",
     "Stop",
     "Suspended",
     "Trajectories",
+    "Trajectory",
     "play",
 ]

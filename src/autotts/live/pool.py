@@ -110,6 +110,10 @@ class GrowingPool:
             self._code_of[answer] = known
         return known
 
+    def knows(self, answer: str) -> bool:
+        """Whether an answer has a code."""
+        return answer in self._code_of
+
     def _class_of(self, answer: str) -> int:
         # Against the first of each class, in order: equality of formulas is not transitive, and
         # this way the same answers in the same order give the same classes.

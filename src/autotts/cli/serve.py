@@ -1,0 +1,236 @@
+"""Serving a model under a controller."""
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autotts.cli import options
+from autotts.cli.screen import say
+from autotts.errors import SpecError
+
+if TYPE_CHECKING:
+    from autotts.inference.server import Server
+    from autotts.programs import Spec
+    from autotts.serve.formats import Format, Kind
+
+KEYS = "AUTOTTS_KEYS"
+_DRAIN_SECONDS = 30
+_PLAIN: "dict[str, Kind]" = {
+    "math": "math",
+    "choice": "choice",
+    "last_line": "last_line",
+    "text": "text",
+}
+
+
+def serve(
+    upstream: Annotated[
+        list[str],
+        typer.Option(help="Address of a server that has the model; several share the requests."),
+    ],
+    controller: options.Controllers,
+    model: Annotated[
+        str, typer.Option(help="The model, as the upstreams call it; needed where they have more.")
+    ] = "",
+    beta: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="The knob, where a request doesn't say; 1 spends most."),
+    ] = 0.5,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    interval: Annotated[
+        int,
+        typer.Option(min=1, help="Tokens between two decisions, as in the store it was found on."),
+    ] = 500,
+    branches: Annotated[int, typer.Option(min=1, help="Most branches of a request.")] = 64,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a branch.")] = 32_768,
+    max_total_tokens: Annotated[
+        int, typer.Option(min=0, help="Most tokens of all branches of a request; 0 for no limit.")
+    ] = 0,
+    deadline: Annotated[
+        float, typer.Option(min=0, help="Most seconds of a request; 0 for no limit.")
+    ] = 0.0,
+    requests: Annotated[int, typer.Option(min=1, help="Requests answered at once.")] = 64,
+    waiting: Annotated[
+        int,
+        typer.Option(min=0, help="Further requests that may wait; others are told when to retry."),
+    ] = 256,
+    temperature: Annotated[float, typer.Option(min=0, max=2, help="Of sampling.")] = 0.6,
+    top_p: Annotated[float, typer.Option(min=0.01, max=1, help="Of sampling.")] = 0.95,
+    top_k: Annotated[int, typer.Option(min=0, help="Of sampling; 0 for all.")] = 0,
+    answers: Annotated[
+        str,
+        typer.Option(
+            help="How answers are read: math, choice, json:FIELD, regex:PATTERN, last_line or text."
+        ),
+    ] = "math",
+    probes: Annotated[
+        bool, typer.Option(help="Ask branches for their answer where the controller wants it.")
+    ] = True,
+    price_read: Annotated[
+        float, typer.Option(min=0, help="Money for a million tokens that are read.")
+    ] = 0.0,
+    price_written: Annotated[
+        float, typer.Option(min=0, help="Money for a million tokens that are written.")
+    ] = 0.0,
+    unsafe: options.Unsafe = False,
+) -> None:
+    """Serve a model under a controller, behind an OpenAI-compatible endpoint.
+
+    Clients choose a budget by `beta`, by the header X-AutoTTS-Beta, or by the model's name
+    (NAME@CONTROLLER:BETA). Keys that clients must show are read from AUTOTTS_KEYS, one a line; the
+    key for the upstreams from OPENAI_API_KEY. docs/serve.md has more.
+    """
+    from autotts.inference.server import Sampling
+    from autotts.serve.deployment import Deployment, Prices, ServiceLimits
+
+    keys = os.environ.get(KEYS, "").split()
+    _require_private(host, keys)
+    controllers = _controllers(controller)
+    limits = ServiceLimits(
+        branch_tokens=max_tokens,
+        total_tokens=max_total_tokens,
+        seconds=deadline,
+        branches=branches,
+        requests=requests,
+        waiting=waiting,
+    )
+    how = _format(answers)
+
+    async def run() -> None:
+        servers = await _connect(upstream, model)
+        deployment = Deployment(
+            name=servers[0].model,
+            upstreams=servers,
+            controllers=controllers,
+            beta=beta,
+            interval=interval,
+            sampling=Sampling(temperature=temperature, top_p=top_p, top_k=top_k),
+            answers=how,
+            probes=probes,
+            prices=Prices(price_read, price_written),
+            limits=limits,
+        )
+        await _listen(deployment, keys, host, port, unsafe=unsafe)
+
+    asyncio.run(run())
+
+
+async def _connect(upstreams: Sequence[str], model: str) -> "list[Server]":
+    from autotts.inference.connecting import connect
+
+    servers = []
+    for url in upstreams:
+        server = await connect(url, model)
+        exact = "exact" if server.can.exact else "by text: tokens are as the server counts them"
+        say(f"{server.address}: {server.model}, {server.dialect}, {exact}")
+        servers.append(server)
+    names = {server.model for server in servers}
+    if len(names) > 1:
+        raise SpecError(f"the upstreams have different models ({', '.join(names)}); name one")
+    return servers
+
+
+async def _listen(
+    deployment: Any, keys: Sequence[str], host: str, port: int, *, unsafe: bool
+) -> None:
+    import uvicorn
+
+    from autotts.serve.answering import Answering
+    from autotts.serve.app import Service
+
+    _log_as_json()
+    service = Service(Answering(deployment, unsafe=unsafe), keys=keys)
+    config = uvicorn.Config(
+        service.asgi,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+    )
+    with contextlib.closing(config.bind_socket()) as listening:
+        at = listening.getsockname()
+        names = ", ".join(deployment.controllers)
+        say(
+            f"serving {deployment.name} under {names} at http://{host}:{at[1]}/v1  (Ctrl-C ends it)"
+        )
+        await uvicorn.Server(config).serve(sockets=[listening])
+
+
+def _require_private(host: str, keys: Sequence[str]) -> None:
+    """Raises SpecError if anybody could ask."""
+    try:
+        private = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        private = False
+    if not private and not keys:
+        raise SpecError(
+            f"--host {host} can be reached from elsewhere, and no key is asked for: put keys for"
+            f" clients into {KEYS}, one a line, or leave --host at 127.0.0.1"
+        )
+
+
+def _controllers(given: Sequence[str]) -> "dict[str, Spec]":
+    """Controllers by the names that clients call them: SPECs, programs, or a run's best."""
+    from autotts import programs
+
+    found: dict[str, Spec] = {}
+    for text in given:
+        best = Path(text) / "best.py"
+        spec = programs.parse(str(best) if best.is_file() else text)
+        if spec.entry:
+            raise SpecError(f"{text}: a program of the released code can't be served")
+        name = Path(text).name if best.is_file() else spec.name
+        if name in found:
+            raise SpecError(f"two controllers are called {name}; serve them one at a time")
+        found[name] = spec
+    return found
+
+
+def _format(text: str) -> "Format":
+    from autotts.serve.formats import Format
+
+    kind, _, rest = text.partition(":")
+    try:
+        if kind == "json":
+            return Format("json", field=rest)
+        if kind == "regex":
+            return Format("regex", pattern=rest)
+        if kind in _PLAIN and not rest:
+            return Format(_PLAIN[kind])
+    except ValueError as error:
+        raise SpecError(f"--answers {text}: {error}") from error
+    raise SpecError(
+        f"--answers {text}: need math, choice, json:FIELD, regex:PATTERN, last_line or text"
+    )
+
+
+class _AsJson(logging.Formatter):
+    """A record a line; what was given as `extra` beside the message."""
+
+    _OWN = frozenset(vars(logging.makeLogRecord({})))
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = {"time": self.formatTime(record), "level": record.levelname.lower()}
+        said["event"] = record.getMessage()
+        said |= {key: value for key, value in vars(record).items() if key not in self._OWN}
+        if record.exc_info:
+            said["exception"] = self.formatException(record.exc_info)
+        return json.dumps(said, default=str)
+
+
+def _log_as_json() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_AsJson())
+    log = logging.getLogger("autotts.serve")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)

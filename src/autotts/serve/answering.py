@@ -1,0 +1,359 @@
+"""One request answered: a live episode over a server's branches, its text and what it cost."""
+
+import asyncio
+import math
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from autotts.errors import ControllerError
+from autotts.inference.server import Context, Sampling, Server
+from autotts.live import (
+    ActionRequest,
+    GrowingPool,
+    InThisProcess,
+    Played,
+    Reading,
+    ServedTrajectories,
+    Spent,
+    Suspended,
+    play,
+)
+from autotts.sandbox.live_run import InASealedWorker
+from autotts.sandbox.worker import Zygote
+from autotts.serve.body import BadRequest
+from autotts.serve.choosing import Chosen, parameters_of
+from autotts.serve.deployment import Deployment
+from autotts.serve.formats import Format, after_thinking
+
+_LOG_WORDS = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request asks for, as numbers.
+
+    branch_tokens: most tokens of a branch.
+    total_tokens, cost, seconds: most of all branches; None for no limit.
+    """
+
+    choice: Chosen
+    sampling: Sampling
+    branch_tokens: int
+    total_tokens: int | None
+    cost: float | None
+    seconds: float | None
+    answers: Format
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How an episode stands after a round."""
+
+    rounds: int
+    branches: int
+    finished: int
+    tokens: int
+
+    def record(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+    @property
+    def words(self) -> str:
+        return (
+            f"round {self.rounds}: {self.finished} of {self.branches} branches finished,"
+            f" {self.tokens:,} tokens"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What an episode was, and what it cost; `usage.autotts` of a reply.
+
+    vote_share: of those who voted, how many voted for the answer.
+    cost: in the money of the operator's prices.
+    exact: whether tokens are the model's own, and not made of its text.
+    """
+
+    controller: str
+    beta: float
+    answer: str
+    stop_reason: str
+    branches: int
+    finished: int
+    pruned: int
+    rounds: int
+    sequential_tokens: int
+    vote_share: float
+    cost: float
+    exact: bool
+    spent: Spent
+
+    def record(self) -> dict[str, object]:
+        """For JSON."""
+        fields = asdict(self)
+        del fields["spent"]
+        return {
+            **fields,
+            "total_tokens": self.spent.decoded + self.spent.probed,
+            "probes": self.spent.probes,
+            "probe_tokens": self.spent.probed,
+            "cached_tokens": self.spent.cached,
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """The answer to a request.
+
+    text: a branch that ended with it; without one, what shows it best.
+    pieces: the text by interval.
+    tokens: of the text; prompt_tokens: of the prompt.
+    finish_reason: "stop", or "length" for a text that was cut.
+    """
+
+    text: str
+    pieces: tuple[str, ...]
+    tokens: int
+    prompt_tokens: int
+    finish_reason: str
+    account: Account
+
+
+class _Watched:
+    """Trajectories that tell how an episode stands, after each round."""
+
+    def __init__(
+        self,
+        inner: ServedTrajectories,
+        pool: GrowingPool,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self._inner, self._pool, self._on_progress = inner, pool, on_progress
+        self._told = 0
+
+    async def cover(self, request: ActionRequest) -> None:
+        memory = self._pool.memory
+        if memory["rounds"] > self._told:
+            self._told = memory["rounds"]
+            self._on_progress(
+                Progress(memory["rounds"], memory["n"], memory["n_finished"], memory["spent"])
+            )
+        await self._inner.cover(request)
+
+
+class Answering:
+    """Answers requests by a deployment.
+
+    zygote: forks the sealed workers of programs that are not ours.
+    """
+
+    def __init__(self, deployment: Deployment, *, unsafe: bool = False) -> None:
+        """
+        Args:
+            unsafe: run programs of others even where no process can be sealed.
+        """
+        self.deployment = deployment
+        self._unsafe = unsafe
+        self._zygote: Zygote | None = None
+        self._busy = dict.fromkeys(range(len(deployment.upstreams)), 0)
+
+    def close(self) -> None:
+        if self._zygote is not None:
+            self._zygote.close()
+            self._zygote = None
+
+    def least_busy(self) -> int:
+        """The number of the upstream that answers the fewest requests."""
+        return min(self._busy, key=lambda k: self._busy[k])
+
+    async def answer(
+        self,
+        upstream: int,
+        prompt: Context,
+        wish: Wish,
+        on_progress: Callable[[Progress], None],
+    ) -> Answer:
+        """Play the episode of a request.
+
+        A prompt's branches stay with one upstream, which has computed their beginnings.
+
+        Raises:
+            BadRequest: the budget doesn't pay for one interval.
+            ServerError: the upstream can't go on.
+            ControllerError: the program failed.
+        """
+        server = self.deployment.upstreams[upstream]
+        self._busy[upstream] += 1
+        try:
+            reading = await self._reading(server, wish.answers, prompt)
+            pool = self._pool(wish, server, reading)
+            trajectories = ServedTrajectories(
+                server, prompt, pool, reading, sampling=wish.sampling, seed=wish.seed
+            )
+            program = self._program(wish.choice, pool)
+            deadline = None
+            if wish.seconds is not None:
+                deadline = asyncio.get_running_loop().time() + wish.seconds
+            watched = _Watched(trajectories, pool, on_progress)
+            played = await play(program, pool, watched, deadline=deadline)
+        finally:
+            self._busy[upstream] -= 1
+        return _answer_of(played, pool, trajectories, reading, self.deployment, wish)
+
+    async def _reading(self, server: Server, answers: Format, prompt: Context) -> Reading:
+        opening = answers.opening if self.deployment.probes and server.can.continues else ""
+        if not opening:
+            return Reading(of=answers.read)
+        thinks = isinstance(prompt, str) and prompt.rstrip().endswith("<think>")
+        return Reading(
+            of=answers.read,
+            suffix=await server.encode(opening),
+            closing=await server.encode("\n</think>" + opening),
+            thinks=thinks,
+            shown=answers.shown,
+        )
+
+    def _pool(self, wish: Wish, server: Server, reading: Reading) -> GrowingPool:
+        interval = min(self.deployment.interval, wish.branch_tokens)
+        probe_cost = reading.probe_tokens if reading.suffix is not None else 0
+        budget = _budget(wish, self.deployment)
+        if budget is not None and budget < interval + probe_cost:
+            raise BadRequest(
+                f"a budget of {budget} tokens doesn't pay for one interval of {interval} with its"
+                f" probe of {probe_cost}", "max_total_tokens",
+            )  # fmt: skip
+        return GrowingPool(
+            branches=self.deployment.limits.branches,
+            intervals=math.ceil(wish.branch_tokens / interval),
+            interval=interval,
+            budget=-1 if budget is None else budget,
+            # A budget must hold whatever a probe brings; without one, tokens are as replay counts.
+            probe_cost=0 if budget is None else probe_cost,
+            log_words=_LOG_WORDS,
+            same=wish.answers.same,
+        )
+
+    def _program(self, choice: Chosen, pool: GrowingPool) -> Suspended:
+        source = choice.spec.source
+        if source.trusted:
+            from autotts.programs.loading import load_trusted
+
+            return InThisProcess(load_trusted(source), parameters_of(choice), pool)
+        if self._zygote is None or not self._zygote.alive:
+            self._zygote = Zygote()
+        return InASealedWorker(
+            self._zygote, source, pool, beta=choice.beta, named=choice.spec.named,
+            unsafe=self._unsafe,
+        )  # fmt: skip
+
+
+def _budget(wish: Wish, deployment: Deployment) -> int | None:
+    """Tokens that all branches may have together."""
+    most = [limit for limit in (wish.total_tokens, deployment.limits.total_tokens) if limit]
+    if wish.cost is not None:
+        if deployment.prices.written <= 0:
+            raise BadRequest(
+                "max_cost needs prices, and the operator gave none; max_total_tokens works",
+                "max_cost",
+            )
+        most.append(int(1e6 * wish.cost / deployment.prices.written))
+    return min(most, default=None)
+
+
+def _answer_of(
+    played: Played,
+    pool: GrowingPool,
+    trajectories: ServedTrajectories,
+    reading: Reading,
+    deployment: Deployment,
+    wish: Wish,
+) -> Answer:
+    code = played["code"]
+    answer = pool.answers[code] if code > 0 else ""
+    index, shows = _branch_that_shows(pool, trajectories, answer)
+    stop = str(played.stop) if answer else f"{played.stop}, and no branch gave an answer"
+    if index is None:
+        raise ControllerError(f"{wish.choice.controller} opened no branch")
+    branch = trajectories.branches[index]
+    pieces = [*branch.pieces, *([wish.answers.opening + branch.shown] if shows else [])]
+    spent = trajectories.spent
+    memory = pool.memory
+    state = memory.arrays
+    n = memory["n"]
+    account = Account(
+        controller=wish.choice.controller,
+        beta=wish.choice.beta,
+        answer=answer,
+        stop_reason=stop,
+        branches=n,
+        finished=memory["n_finished"],
+        pruned=int(state["pruned"][:n].sum()),
+        rounds=memory["rounds"],
+        sequential_tokens=memory["sequential"],
+        vote_share=_share(pool, answer),
+        cost=deployment.prices.cost(spent.prompt - spent.cached, spent.decoded + spent.probed),
+        exact=trajectories.exact,
+        spent=spent,
+    )
+    return Answer(
+        text="".join(pieces),
+        pieces=tuple(pieces),
+        tokens=branch.tokens + (branch.shown_tokens if shows else 0),
+        prompt_tokens=trajectories.prompt_tokens,
+        finish_reason="stop" if branch.ended and not branch.cut else "length",
+        account=account,
+    )
+
+
+def _branch_that_shows(
+    pool: GrowingPool, trajectories: ServedTrajectories, answer: str
+) -> tuple[int | None, bool]:
+    """The branch whose text is returned, and whether only its latest probe has the answer.
+
+    One that ended with the answer, the first that did; else one that shows it; else the longest
+    that finished; else the longest.
+    """
+    state, n = pool.memory.arrays, min(pool.memory["n"], len(trajectories.branches))
+    finished = state["finish_order"][: pool.memory["n_finished"]].tolist()
+    voted = [pool.answers[code] for code in state["code_of"][: pool.memory["n_answers"]].tolist()]
+    shown = [voted[a] if a >= 0 else "" for a in state["answer"][:n].tolist()]
+    for i in finished:
+        if answer and shown[i] == answer:
+            return i, False
+    for i in range(n):
+        if answer and shown[i] == answer:
+            return i, True
+    by_length = sorted(
+        range(len(trajectories.branches)), key=lambda i: -trajectories.branches[i].tokens
+    )
+    for i in by_length:
+        if i in finished:
+            return i, False
+    return (by_length[0], False) if by_length else (None, False)
+
+
+def _share(pool: GrowingPool, answer: str) -> float:
+    """Of the branches that vote, finished ones or else all, how many vote for the answer."""
+    memory, state = pool.memory, pool.memory.arrays
+    n = memory["n_finished"]
+    voters = state["finish_order"][:n] if n else np.arange(memory["n"])
+    votes = [a for a in state["answer"][voters].tolist() if a >= 0]
+    codes = [int(state["code_of"][a]) for a in votes]
+    return sum(pool.answers[code] == answer for code in codes) / len(codes) if codes else 0.0
+
+
+def wish_seed(seed: int | None) -> int:
+    """The seed of a request, a new one if it has none."""
+    return secrets.randbelow(1 << 31) if seed is None else seed % (1 << 31)
+
+
+def apart(whole: str) -> tuple[str, str]:
+    """What a model thought, and what it said then."""
+    text = after_thinking(whole)
+    thinking = whole[: len(whole) - len(text)]
+    return thinking.removesuffix("</think>").removeprefix("<think>").strip("\n"), text.lstrip("\n")

@@ -1,0 +1,395 @@
+"""The routes of a service."""
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from autotts.errors import AutottsError, ServerError
+from autotts.inference.server import Context, Sampling, ids_of
+from autotts.serve.answering import Answer, Answering, Progress, Wish, wish_seed
+from autotts.serve.body import BadRequest, ChatBody, Common, CompletionBody, parse
+from autotts.serve.choosing import BETA_HEADER, choose
+from autotts.serve.deployment import Deployment
+from autotts.serve.metrics import Metrics
+from autotts.serve.openapi import description
+from autotts.serve.replies import DONE, STILL_RUNNING, Shape, error_body, event
+from autotts.serve.turns import Full, Turns
+from autotts.untrusted import parse_json
+
+KEEP_ALIVE_SECONDS = 10.0
+
+log = logging.getLogger("autotts.serve")
+
+OnPrompt = Callable[[Progress], None]
+
+
+class Service:
+    """The application: requests in, answers out.
+
+    asgi: what a server of ASGI runs.
+    """
+
+    def __init__(
+        self,
+        answering: Answering,
+        *,
+        keys: Collection[str] = (),
+        keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+    ) -> None:
+        """
+        Args:
+            keys: one of which a client must show; none asks for none.
+        """
+        self._answering = answering
+        self._keys = tuple(key.encode() for key in keys)
+        self._keep_alive = keep_alive_seconds
+        limits = answering.deployment.limits
+        self._turns = Turns(limits.requests, limits.waiting)
+        self._metrics = Metrics(self._turns)
+        self._draining = False
+        routes = [
+            Route("/v1/chat/completions", self._endpoint(self._chat), methods=["POST"]),
+            Route("/v1/completions", self._endpoint(self._complete), methods=["POST"]),
+            Route("/v1/models", self._endpoint(self._models)),
+            Route("/v1/models/{model:path}", self._endpoint(self._model)),
+            Route("/health", self._health),
+            Route("/metrics", self._endpoint(self._show_metrics)),
+            Route("/openapi.json", self._openapi),
+        ]
+        handlers: Mapping[Any, Any] = {HTTPException: _refused}
+        self.asgi = Starlette(routes=routes, exception_handlers=handlers, lifespan=self._lifespan)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            self._draining = True
+            self._answering.close()
+
+    @property
+    def _deployment(self) -> Deployment:
+        return self._answering.deployment
+
+    def _endpoint(
+        self, answer: Callable[[Request, str], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """A route whose errors are OpenAI's, for those who have a key."""
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                response = await answer(request, self._client(request))
+            except ClientDisconnect:
+                response = Response(status_code=499)
+            except Exception as error:
+                response = _error_response(error)
+            self._metrics.ended(request.url.path[:40], response.status_code)
+            return response
+
+        return endpoint
+
+    def _client(self, request: Request) -> str:
+        """Who asks: its key, or its address.
+
+        Raises:
+            BadRequest: it shows no key, or a wrong one.
+        """
+        if not self._keys:
+            return request.client.host if request.client else ""
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        shown = given.strip().encode(errors="replace")
+        matches = [hmac.compare_digest(shown, key) for key in self._keys]
+        if scheme.lower() != "bearer" or not any(matches):
+            raise BadRequest(
+                "this service needs a key: Authorization: Bearer KEY", "authorization",
+                status=401, code="invalid_api_key",
+            )  # fmt: skip
+        return f"key {matches.index(True)}"
+
+    async def _chat(self, request: Request, client: str) -> Response:
+        body = parse(ChatBody, await self._body(request))
+        messages = [turn.said(f"messages[{k}].content") for k, turn in enumerate(body.messages)]
+        upstream = self._answering.least_busy()
+        server = self._deployment.upstreams[upstream]
+
+        async def prompts() -> list[Context]:
+            return [await server.render(messages)]
+
+        most = body.max_completion_tokens or body.max_tokens
+        return await self._reply(request, client, body, most, upstream, prompts)
+
+    async def _complete(self, request: Request, client: str) -> Response:
+        body = parse(CompletionBody, await self._body(request))
+        upstream = self._answering.least_busy()
+        server = self._deployment.upstreams[upstream]
+        given = _as_list(body.prompt)
+
+        async def prompts() -> list[Context]:
+            made: list[Context] = []
+            for one in given:
+                if isinstance(one, str):
+                    made.append(await server.encode(one, special=True))
+                elif server.can.exact:
+                    made.append(ids_of(one))
+                else:
+                    raise BadRequest("this upstream takes no token ids: send a text", "prompt")
+            return made
+
+        return await self._reply(request, client, body, body.max_tokens, upstream, prompts)
+
+    async def _reply(
+        self,
+        request: Request,
+        client: str,
+        body: Common,
+        most: int | None,
+        upstream: int,
+        prompts: Callable[[], Awaitable[list[Context]]],
+    ) -> Response:
+        wish = self._wish(request, body, most)
+        shape = Shape(isinstance(body, ChatBody), body.model or self._deployment.name)
+
+        async def run(on_progress: Callable[[Progress], None]) -> list[Answer]:
+            async with self._turns.turn(client):
+                began = time.monotonic()
+                made = await prompts()
+                answers = await asyncio.gather(
+                    *(self._answering.answer(upstream, one, wish, on_progress) for one in made)
+                )
+                for answer in answers:
+                    self._metrics.answered(answer, time.monotonic() - began)
+                self._log(request, answers, time.monotonic() - began)
+                return list(answers)
+
+        if self._draining:
+            raise Full(1)
+        if body.stream:
+            self._turns.require_room()
+            stream = self._stream(run, shape, body)
+            return StreamingResponse(stream, media_type="text/event-stream")
+        task = asyncio.create_task(run(lambda _: None))
+        await self._until_done_or_gone(request, task)
+        return JSONResponse(shape.whole(await task))
+
+    async def _until_done_or_gone(self, request: Request, task: asyncio.Task[Any]) -> None:
+        """Wait for an answer; a client that leaves takes it along.
+
+        Raises:
+            ClientDisconnect: it left.
+        """
+        gone = asyncio.create_task(_disconnected(request))
+        try:
+            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            if not task.done():
+                await _cancel(task)
+                self._metrics.cancelled()
+        if task.cancelled():
+            raise ClientDisconnect
+
+    async def _stream(
+        self,
+        run: Callable[[Callable[[Progress], None]], Awaitable[list[Answer]]],
+        shape: Shape,
+        body: Common,
+    ) -> AsyncIterator[bytes]:
+        """The events of a stream: comments while branches run, then the text."""
+        told: asyncio.Queue[Progress] = asyncio.Queue()
+
+        async def running() -> list[Answer]:
+            return await run(told.put_nowait)
+
+        task = asyncio.create_task(running())
+        try:
+            if shape.chat:
+                yield event(shape.begins())
+            while not task.done():
+                progress = await _next(told, task, self._keep_alive)
+                if progress is None:
+                    yield b"" if task.done() else STILL_RUNNING
+                elif body.progress == "events":
+                    yield event(progress.record(), "autotts.progress")
+                elif body.progress == "reasoning" and shape.chat:
+                    yield event(shape.progress(progress))
+            answers = task.result()
+            for k, answer in enumerate(answers):
+                for chunk in shape.deltas(k, answer):
+                    yield event(chunk)
+            if body.stream_options.include_usage:
+                yield event(shape.usage_chunk(answers))
+            yield DONE
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            yield event(_error_of(error)[1])
+            yield DONE
+        finally:
+            if not task.done():
+                await _cancel(task)
+                self._metrics.cancelled()
+
+    def _wish(self, request: Request, body: Common, most: int | None) -> Wish:
+        """What a request asks for, within what the operator allows.
+
+        Raises:
+            BadRequest: it asks for more, or for what there isn't.
+        """
+        limits, usual = self._deployment.limits, self._deployment.sampling
+        choice = choose(self._deployment, body, request.headers.get(BETA_HEADER))
+        for name, asked, allowed in (
+            ("max_tokens", most, limits.branch_tokens),
+            ("max_total_tokens", body.max_total_tokens, limits.total_tokens),
+            ("deadline_seconds", body.deadline_seconds, limits.seconds),
+        ):
+            if asked is not None and allowed and asked > allowed:
+                raise BadRequest(f"{name} {asked:g}: at most {allowed:g} is allowed here", name)
+        stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or usual.stop)
+        return Wish(
+            choice=choice,
+            sampling=Sampling(
+                temperature=usual.temperature if body.temperature is None else body.temperature,
+                top_p=usual.top_p if body.top_p is None else body.top_p,
+                top_k=usual.top_k,
+                min_p=usual.min_p,
+                stop=stop,
+            ),
+            branch_tokens=most or limits.branch_tokens,
+            total_tokens=body.max_total_tokens,
+            cost=body.max_cost,
+            seconds=body.deadline_seconds or limits.seconds or None,
+            answers=body.answers.format() if body.answers else self._deployment.answers,
+            seed=wish_seed(body.seed),
+        )
+
+    async def _body(self, request: Request) -> dict[str, Any]:
+        """The JSON object of a request, bounded.
+
+        Raises:
+            BadRequest: it is none, or too large.
+        """
+        most = self._deployment.limits.body_bytes
+        read = bytearray()
+        async for piece in request.stream():
+            read += piece
+            if len(read) > most:
+                raise BadRequest(f"a body of more than {most:,} bytes", status=413)
+        try:
+            body = parse_json(bytes(read), most_bytes=most)
+        except ValueError as error:
+            raise BadRequest(f"the body is not JSON: {error}") from error
+        if not isinstance(body, dict):
+            raise BadRequest("the body must be a JSON object")
+        return body
+
+    async def _models(self, request: Request, client: str) -> Response:
+        listed = [_model_object(name) for name in self._deployment.models]
+        return JSONResponse({"object": "list", "data": listed})
+
+    async def _model(self, request: Request, client: str) -> Response:
+        name = request.path_params["model"]
+        if name not in self._deployment.models:
+            raise BadRequest(f"there is no model {name[:80]!r} here", "model", status=404)
+        return JSONResponse(_model_object(name))
+
+    async def _health(self, request: Request) -> Response:
+        status = "draining" if self._draining else "ok"
+        return JSONResponse({"status": status}, 503 if self._draining else 200)
+
+    async def _show_metrics(self, request: Request, client: str) -> Response:
+        return Response(self._metrics.text(), media_type="text/plain; version=0.0.4")
+
+    async def _openapi(self, request: Request) -> Response:
+        return JSONResponse(description(self._deployment))
+
+    def _log(self, request: Request, answers: Sequence[Answer], seconds: float) -> None:
+        for answer in answers:
+            account = answer.account
+            # Neither prompt nor text nor answer: they are the client's.
+            log.info(
+                "answered",
+                extra={
+                    "path": request.url.path,
+                    "controller": account.controller,
+                    "beta": account.beta,
+                    "stop_reason": account.stop_reason,
+                    "tokens": account.spent.decoded + account.spent.probed,
+                    "branches": account.branches,
+                    "seconds": round(seconds, 3),
+                },
+            )
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with contextlib.suppress(BaseException):
+        await task
+
+
+async def _next(
+    told: asyncio.Queue[Progress], task: asyncio.Task[Any], seconds: float
+) -> Progress | None:
+    """The next that is told; None when the task is done, or nothing was told for so long."""
+    waiting = asyncio.create_task(told.get())
+    try:
+        done, _ = await asyncio.wait(
+            {waiting, task}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        return waiting.result() if waiting in done else None
+    finally:
+        waiting.cancel()
+
+
+def _as_list(prompt: str | list[str] | list[int] | list[list[int]]) -> list[str | list[int]]:
+    if isinstance(prompt, str):
+        return [prompt]
+    if isinstance(prompt[0], int):
+        return [[one for one in prompt if isinstance(one, int)]]
+    return [one for one in prompt if not isinstance(one, int)]
+
+
+def _model_object(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "autotts"}
+
+
+def _error_of(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Status, body and headers of the reply to a request that failed."""
+    if isinstance(error, BadRequest):
+        kind = "authentication_error" if error.status == 401 else "invalid_request_error"
+        return error.status, error_body(str(error), kind, error.where, error.code), {}
+    if isinstance(error, Full):
+        body = error_body("too many requests wait; try again", "rate_limit_error", code="full")
+        return 429, body, {"Retry-After": str(error.seconds)}
+    if isinstance(error, ServerError):
+        return 502, error_body(str(error), "upstream_error", code="upstream"), {}
+    if isinstance(error, AutottsError):
+        return 500, error_body(str(error), "controller_error", code="controller"), {}
+    log.exception("a request failed", exc_info=error)
+    return 500, error_body("an error of the service; its log has more", "internal_error"), {}
+
+
+def _error_response(error: Exception) -> Response:
+    status, body, headers = _error_of(error)
+    return JSONResponse(body, status, headers)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    body = error_body(f"{request.method} {request.url.path[:80]}: {error.detail}", "not_found")
+    return JSONResponse(body, error.status_code, error.headers)

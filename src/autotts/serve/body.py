@@ -1,0 +1,178 @@
+"""What a request may say, what it must not, and what holds where it is said twice."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from autotts.serve.formats import Format, Kind
+
+Body = TypeVar("Body", bound="Common")
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class BadRequest(Exception):
+    """A request that can't be answered; `where` names the field, `status` is HTTP's."""
+
+    def __init__(self, why: str, where: str = "", status: int = 400, code: str = "") -> None:
+        super().__init__(why)
+        self.where, self.status, self.code = where, status, code
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class Answers(_Said):
+    """How answers are read. Regular expressions are the operator's alone: one can take for ever."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["math", "choice", "json", "last_line", "text"]
+    field: str = ""
+
+    def format(self) -> Format:
+        kind: Kind = self.type
+        return Format(kind, self.field)
+
+
+class StreamOptions(_Said):
+    include_usage: bool = False
+
+
+class Common(_Said):
+    """What both endpoints take: OpenAI's fields, and ours."""
+
+    model: str = ""
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    temperature: Annotated[_Number, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[_Number, Field(gt=0, le=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
+    user: str | None = None
+
+    beta: Annotated[_Number, Field(ge=0, le=1)] | None = Field(
+        None, description="The knob: 0 spends least, 1 most."
+    )
+    controller: str | None = Field(None, description="One of those that are served.")
+    max_total_tokens: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Most tokens of all branches together."
+    )
+    max_cost: Annotated[_Number, Field(gt=0)] | None = Field(
+        None, description="Most that the request may cost, in the money of the operator's prices."
+    )
+    deadline_seconds: Annotated[_Number, Field(gt=0)] | None = Field(
+        None, description="When the best vote so far is the answer."
+    )
+    answers: Answers | None = Field(None, description="How answers are read.")
+    progress: Literal["off", "reasoning", "events"] = Field(
+        "off", description="Of a stream: whether, and as what, progress is told."
+    )
+
+
+class Part(_Said):
+    type: str
+    text: str = ""
+
+
+class ChatMessage(_Said):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[Part] | None = None
+
+    def said(self, where: str) -> tuple[str, str]:
+        """Role and content.
+
+        Raises:
+            BadRequest: it is more than text.
+        """
+        if not isinstance(self.content, list):
+            return self.role, self.content or ""
+        for part in self.content:
+            if part.type not in ("text", "input_text"):
+                raise BadRequest(f"content of type {part.type!r} is not served, only text", where)
+        return self.role, "".join(part.text for part in self.content)
+
+
+class ChatBody(Common):
+    """The body of /v1/chat/completions."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1024)]
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+
+
+class CompletionBody(Common):
+    """The body of /v1/completions."""
+
+    prompt: (
+        str
+        | Annotated[list[str], Field(min_length=1, max_length=64)]
+        | Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
+        | Annotated[
+            list[Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]],
+            Field(min_length=1, max_length=64),
+        ]
+    )
+
+
+_ABSENT: Mapping[str, tuple[Any, ...]] = {
+    "n": (None, 1),
+    "best_of": (None, 1),
+    "tools": (None, []),
+    "tool_choice": (None, "none", "auto"),
+    "functions": (None, []),
+    "function_call": (None, "none", "auto"),
+    "response_format": (None, {"type": "text"}),
+    "logprobs": (None, False, 0),
+    "top_logprobs": (None, 0),
+    "echo": (None, False),
+    "suffix": (None, ""),
+    "modalities": (None, ["text"]),
+    "audio": (None,),
+    "prediction": (None,),
+    "web_search_options": (None,),
+    "logit_bias": (None, {}),
+}
+"""Fields of OpenAI's that votes over branches have no meaning for yet, and what says nothing."""
+
+
+def unserved(body: Mapping[str, Any]) -> str | None:
+    """The first field that asks for what is not served; None if none does."""
+    for name, nothing in _ABSENT.items():
+        if name in body and body[name] not in nothing:
+            return name
+    messages = body.get("messages")
+    for k, message in enumerate(messages if isinstance(messages, list) else []):
+        content = message.get("content") if isinstance(message, dict) else None
+        for part in content if isinstance(content, list) else []:
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind not in ("text", "input_text"):
+                return f"messages[{k}].content"
+        if isinstance(message, dict) and (
+            message.get("tool_calls") or message.get("role") in ("tool", "function")
+        ):
+            return f"messages[{k}]"
+    return None
+
+
+def parse(kind: type[Body], body: Mapping[str, Any]) -> Body:
+    """A body as it is meant.
+
+    Raises:
+        BadRequest: it is not one, or asks for what is not served.
+    """
+    field = unserved(body)
+    if field is not None:
+        raise BadRequest(
+            f"{field} is not served: an answer is a vote over branches of text. Leave it out, or"
+            " let the operator pass such requests on (--pass-through)",
+            field,
+            code="unsupported_parameter",
+        )
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadRequest(f"{where}: {first['msg']}", where) from None

@@ -1,0 +1,332 @@
+"""A controller behind an OpenAI-compatible endpoint, over a model that is made up."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+import time
+
+import httpx2
+import openai
+import pytest
+import uvicorn
+
+from autotts import programs
+from autotts.inference.server import Sampling
+from autotts.serve.answering import Answering
+from autotts.serve.app import Service
+from autotts.serve.deployment import Deployment, Prices, ServiceLimits
+from scripted_branches import ScriptedBranches
+
+QUESTION = [{"role": "user", "content": "What is 6 times 7?"}]
+
+
+def deployment(server, **more):
+    more.setdefault("limits", ServiceLimits(branch_tokens=400, branches=32, requests=4, waiting=4))
+    controllers = more.pop("controllers", {"cmc": "cmc", "short-mk": "short-mk"})
+    return Deployment(
+        name="toy",
+        upstreams=[server],
+        controllers={name: programs.parse(spec) for name, spec in controllers.items()},
+        interval=10,
+        sampling=Sampling(),
+        prices=Prices(read=1.0, written=10.0),
+        **more,
+    )
+
+
+@contextlib.contextmanager
+def serving(server, *, keys=(), keep_alive_seconds=10.0, **more):
+    """The address of a service on a socket of its own."""
+    service = Service(
+        Answering(deployment(server, **more)), keys=keys, keep_alive_seconds=keep_alive_seconds
+    )
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(service.asgi, log_level="warning", lifespan="on")
+        runner = uvicorn.Server(config)
+        thread = threading.Thread(target=runner.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            runner.should_exit = True
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def server():
+    return ScriptedBranches()
+
+
+@pytest.fixture(scope="module")
+def address(server):
+    with serving(server) as address:
+        yield address
+
+
+@pytest.fixture
+def client(address):
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+def post(address, path="/v1/chat/completions", headers=None, **body):
+    body.setdefault(
+        "messages" if "chat" in path else "prompt", QUESTION if "chat" in path else "6*7"
+    )
+    return httpx2.post(address + path, json=body, headers=headers or {}, timeout=30)
+
+
+@pytest.mark.parametrize("controller", ["cmc", "short-mk"])
+def test_the_openai_client_gets_a_branch_that_ends_with_the_answer(client, controller):
+    reply = client.chat.completions.create(
+        model=f"toy@{controller}", messages=QUESTION, seed=1, extra_body={"beta": 0.3}
+    )
+    (choice,) = reply.choices
+    assert choice.message.content.endswith(r"\boxed{42}")
+    assert choice.finish_reason == "stop"
+    # The text, as the model's own tokens: its characters, and the end.
+    assert reply.usage.completion_tokens == len(choice.message.content) + 2
+    account = reply.usage.autotts
+    assert account["answer"] == "42"
+    assert (account["controller"], account["beta"]) == (controller, 0.3)
+    assert account["stop_reason"] == "answered"
+    assert account["total_tokens"] > reply.usage.completion_tokens
+    assert 0 < account["vote_share"] <= 1
+    assert account["cost"] > 0
+
+
+def test_a_stream_has_the_same_text_and_usage_as_a_whole_reply(client):
+    asked = {"model": "toy@cmc:0.2", "messages": QUESTION, "seed": 5}
+    whole = client.chat.completions.create(**asked)
+    chunks = list(
+        client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
+    )
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == whole.choices[0].message.content
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+    assert chunks[-1].usage.autotts == whole.usage.autotts
+
+
+def test_completions_take_text_token_ids_and_several_prompts(client):
+    asked = {"model": "toy", "seed": 3, "extra_body": {"beta": 0.1}}
+    by_text = client.completions.create(prompt="6*7 is", **asked)
+    by_ids = client.completions.create(prompt=[ord(c) for c in "6*7 is"], **asked)
+    two = client.completions.create(prompt=["6*7 is", "6*7 is"], **asked)
+    streamed = client.completions.create(prompt="6*7 is", stream=True, **asked)
+    text = by_text.choices[0].text
+    assert text == by_ids.choices[0].text
+    assert [c.text for c in two.choices] == [text, text]
+    assert "".join(chunk.choices[0].text for chunk in streamed) == text
+
+
+def test_models_name_a_budget_that_a_plain_client_can_choose(client):
+    names = [model.id for model in client.models.list()]
+    assert names[0] == "toy"
+    assert {"toy@cmc", "toy@cmc:0.25", "toy@short-mk:1"} <= set(names)
+    assert client.models.retrieve("toy@cmc:0.25").id == "toy@cmc:0.25"
+
+
+@pytest.mark.parametrize(
+    ("model", "headers", "body", "beta", "controller"),
+    [
+        ("toy", {}, {}, 0.5, "cmc"),
+        ("toy@short-mk:0.1", {}, {}, 0.1, "short-mk"),
+        ("toy@short-mk:0.1", {"X-AutoTTS-Beta": "0.2"}, {}, 0.2, "short-mk"),
+        ("toy@cmc:0.1", {"X-AutoTTS-Beta": "0.2"}, {"beta": 0.0}, 0.0, "cmc"),
+        ("toy@cmc:0.1", {}, {"controller": "short-mk"}, 0.1, "short-mk"),
+    ],
+)
+def test_what_is_nearer_to_the_request_counts(address, model, headers, body, beta, controller):
+    account = post(address, model=model, headers=headers, **body).json()["usage"]["autotts"]
+    assert (account["beta"], account["controller"]) == (beta, controller)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ({"beta": 1.5}, 400, "beta"),
+        ({"beta": "much"}, 400, "beta"),
+        ({"controller": "nobody"}, 400, "served are cmc, short-mk"),
+        ({"model": "other"}, 404, "there is toy"),
+        ({"model": "toy@cmc:2"}, 400, "from 0 to 1"),
+        ({"max_total_tokens": 3}, 400, "doesn't pay for one interval"),
+        ({"max_tokens": 401}, 400, "at most 400"),
+        ({"max_tokens": 0}, 400, "max_tokens"),
+        ({"deadline_seconds": -1}, 400, "deadline_seconds"),
+        ({"n": 2}, 400, "n is not served"),
+        ({"tools": [{"type": "function"}]}, 400, "tools is not served"),
+        ({"response_format": {"type": "json_schema"}}, 400, "response_format is not served"),
+        ({"logprobs": True}, 400, "logprobs is not served"),
+        ({"messages": []}, 400, "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "content"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, 400, "messages[0] is not served"),
+        ({"answers": {"type": "regex", "pattern": "(a+)+$"}}, 400, "answers"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_by_name(address, body, status, says):
+    reply = post(address, **body)
+    assert reply.status_code == status
+    assert says in reply.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"a": 1e999}'])
+def test_a_body_that_is_no_json_object_is_a_400(address, content):
+    reply = httpx2.post(f"{address}/v1/chat/completions", content=content)
+    assert reply.status_code == 400
+    assert reply.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_a_body_that_is_too_large_is_a_413(address):
+    reply = httpx2.post(f"{address}/v1/chat/completions", content=b" " * (5 << 20))
+    assert reply.status_code == 413
+
+
+def test_paths_and_methods_that_are_not_there_have_an_error_of_openais(address):
+    assert httpx2.get(f"{address}/v1/nothing").json()["error"]["message"]
+    assert httpx2.get(f"{address}/v1/completions").status_code == 405
+
+
+def test_a_budget_holds_over_all_branches_and_says_so(address):
+    for budget in (60, 200, 700):
+        reply = post(address, model="toy@cmc:1", max_total_tokens=budget, seed=2).json()
+        account = reply["usage"]["autotts"]
+        assert account["total_tokens"] <= budget
+    assert account["stop_reason"] == "budget"
+
+
+def test_a_cost_holds(address):
+    account = post(address, model="toy@cmc:1", max_cost=0.002).json()["usage"]["autotts"]
+    assert account["total_tokens"] <= 200
+
+
+def test_a_deadline_gives_the_best_vote_so_far():
+    with serving(ScriptedBranches(seconds=0.05, longest=300)) as address:
+        began = time.monotonic()
+        reply = post(address, model="toy@cmc:1", deadline_seconds=0.4).json()
+    assert time.monotonic() - began < 2
+    assert reply["usage"]["autotts"]["stop_reason"].startswith("deadline")
+    assert reply["choices"][0]["finish_reason"] in ("stop", "length")
+
+
+def test_a_stream_keeps_alive_and_tells_progress_on_request():
+    server = ScriptedBranches(seconds=0.05)
+    with serving(server, keep_alive_seconds=0.02) as address:
+        plain = post(address, stream=True, model="toy@cmc:0").text
+        events = post(address, stream=True, progress="events", model="toy@cmc:0").text
+        reasoning = post(address, stream=True, progress="reasoning", model="toy@cmc:0").text
+    assert ": still running" in plain
+    assert "autotts.progress" not in plain
+    assert "reasoning_content" not in plain
+    told = [
+        json.loads(part.partition("data: ")[2])
+        for part in events.split("\n\n")
+        if part.startswith("event: autotts.progress")
+    ]
+    assert [one["rounds"] for one in told] == sorted({one["rounds"] for one in told})
+    assert told[0]["branches"] > 0
+    assert "branches finished" in reasoning
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_stops_what_is_decoded(stream):
+    server = ScriptedBranches(seconds=30)
+    with serving(server) as address:
+        with pytest.raises(httpx2.TimeoutException):
+            httpx2.post(
+                f"{address}/v1/chat/completions",
+                json={"messages": QUESTION, "stream": stream},
+                timeout=httpx2.Timeout(0.5),
+            )
+        until = time.monotonic() + 1
+        while server.running and time.monotonic() < until:
+            time.sleep(0.01)
+        assert server.running == 0
+        text = httpx2.get(f"{address}/metrics").text
+    assert "autotts_cancelled_total 1.0" in text
+    assert "autotts_running 0.0" in text
+
+
+def test_a_failing_upstream_is_a_502_and_the_next_request_is_served():
+    with serving(ScriptedBranches(fails=1)) as address:
+        failed = post(address)
+        assert failed.status_code == 502
+        assert failed.json()["error"]["message"] == "the upstream said no"
+        assert post(address).status_code == 200
+
+
+def test_a_failure_within_a_stream_is_its_last_event():
+    with serving(ScriptedBranches(fails=1)) as address:
+        text = post(address, stream=True).text
+    assert '"the upstream said no"' in text
+    assert text.endswith("data: [DONE]\n\n")
+
+
+def test_keys_are_asked_for():
+    with serving(ScriptedBranches(), keys=["secret-1", "secret-2"]) as address:
+        assert post(address).status_code == 401
+        assert post(address, headers={"Authorization": "Bearer secret"}).status_code == 401
+        assert httpx2.get(f"{address}/v1/models").status_code == 401
+        assert httpx2.get(f"{address}/metrics").status_code == 401
+        assert httpx2.get(f"{address}/health").status_code == 200
+        assert post(address, headers={"Authorization": "Bearer secret-2"}).status_code == 200
+
+
+def test_more_than_may_wait_are_told_to_come_back():
+    server = ScriptedBranches(seconds=0.2)
+    limits = ServiceLimits(branch_tokens=400, branches=8, requests=1, waiting=1)
+    with serving(server, limits=limits) as address:
+
+        async def many():
+            async with httpx2.AsyncClient(timeout=60) as client:
+                asked = {"messages": QUESTION, "beta": 0}
+                posts = (client.post(f"{address}/v1/chat/completions", json=asked) for _ in "1234")
+                return await asyncio.gather(*posts)
+
+        replies = asyncio.run(many())
+    statuses = sorted(reply.status_code for reply in replies)
+    assert statuses == [200, 200, 429, 429]
+    full = next(reply for reply in replies if reply.status_code == 429)
+    assert int(full.headers["retry-after"]) >= 1
+
+
+def test_metrics_count_what_was_spent():
+    with serving(ScriptedBranches()) as address:
+        account = post(address, seed=1).json()["usage"]["autotts"]
+        text = httpx2.get(f"{address}/metrics").text
+    decoded = account["total_tokens"] - account["probe_tokens"]
+    assert f'autotts_tokens_total{{kind="decoded"}} {float(decoded)}' in text
+    assert f'autotts_branches_total{{controller="cmc"}} {float(account["branches"])}' in text
+    assert 'autotts_stops_total{reason="answered"} 1.0' in text
+
+
+def test_a_program_of_others_is_served_sealed(tmp_path):
+    program = tmp_path / "mine.py"
+    program.write_text(
+        '"""Mine."""\n\n\ndef schedule(beta):\n    return {"width": round(2 + 4 * beta)}\n\n\n'
+        "def solve(env, p):\n    env.branch(p.width)\n    env.finish(env.active())\n"
+        "    return env.vote()\n"
+    )
+    with serving(ScriptedBranches(), controllers={"mine": str(program)}) as address:
+        account = post(address, beta=0.5).json()["usage"]["autotts"]
+    assert (account["controller"], account["branches"], account["finished"]) == ("mine", 4, 4)
+
+
+def test_without_a_readable_answer_the_longest_finished_branch_is_returned(address):
+    asked = {"answers": {"type": "json", "field": "x"}, "controller": "short-mk", "seed": 1}
+    reply = post(address, **asked).json()
+    assert "no branch gave an answer" in reply["usage"]["autotts"]["stop_reason"]
+    assert reply["choices"][0]["message"]["content"].endswith("}")
+
+
+def test_the_description_names_what_is_checked(address):
+    described = httpx2.get(f"{address}/openapi.json").json()
+    fields = described["components"]["schemas"]["ChatBody"]["properties"]
+    assert fields["beta"]["anyOf"][0]["maximum"] == 1
+    assert set(described["paths"]) == {
+        "/v1/chat/completions", "/v1/completions", "/v1/models", "/health",
+    }  # fmt: skip
