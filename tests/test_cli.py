@@ -319,7 +319,7 @@ def change(**fields):
     [
         (cut_short, "branches.parquet: its sha256 is"),
         (change(digest="0" * 64), "manifest.json: its digest is 000000000000..."),
-        (change(schema_version=2), "manifest.json: schema version 2; this autotts reads 1"),
+        (change(schema_version=3), "manifest.json: schema version 3; this autotts reads 1 to 2"),
         (lambda folder: (folder / "questions.parquet").unlink(), "questions.parquet is missing"),
     ],
 )

@@ -38,6 +38,29 @@ def test_a_draw_names_no_branch_twice(spec, questions, branches, data):
     assert ascending.max() < branches
 
 
+@pytest.mark.parametrize("spec", ["reference:3", "subsets:3"])
+def test_questions_with_fewer_branches_get_all_of_them(spec):
+    """Each order is of the branches that there are, then -1; a question alone gets the same."""
+    counts = np.array([5, 1, 9, 5])
+    orders = draws.orders(spec, questions=4, branches=counts, ceiling=7)
+    for q, count in enumerate(counts.tolist()):
+        for order in orders[q].tolist():
+            kept = min(count, 7)
+            assert len(set(order[:kept])) == kept
+            assert set(order[:kept]) <= set(range(count))
+            assert order[kept:] == [-1] * (7 - kept)
+    if spec == "reference:3":
+        assert orders[0].tolist() == orders[3].tolist()
+        alone = draws.orders(spec, questions=1, branches=9, ceiling=7)
+        assert orders[2].tolist() == alone[0].tolist()
+
+
+def test_orders_of_40_000_branches_and_of_40_000_questions():
+    many = draws.orders("reference:2", questions=1, branches=40_000, ceiling=64)
+    assert many.max() > 2**15
+    assert draws.orders("subsets:2", questions=40_000, branches=1, ceiling=1).shape[0] == 40_000
+
+
 def test_subsets_are_drawn_anew_for_each_question():
     orders = draws.orders("subsets:5", questions=6, branches=128, ceiling=64, seed=3)
     assert len({row.tobytes() for row in orders.reshape(30, 64)}) == 30

@@ -99,10 +99,6 @@ BAD = {
         put(1, "final_answers_trace", 0, value="8"),
         'question 1, branch 0: it ends on "ERR", final_answers_trace says "8"',
     ),
-    "fewer branches": (
-        lambda d: (d[1]["each_branch"].pop(), d[1]["final_answers_trace"].pop()),
-        "question 1: 1 branches where question 0 has 2",
-    ),
     "branch too short": (lambda d: d[0]["each_branch"][1].pop(), "question 0, branch 1: .probe"),
     "probe not a string": (
         put(1, "each_branch", 1, 0, 2, value=4),

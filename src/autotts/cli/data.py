@@ -1,4 +1,4 @@
-"""`autotts data`: import, check, list and simulate replay stores."""
+"""`autotts data`: import, check, upgrade, list and simulate replay stores."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,9 @@ from autotts.cli.screen import console, say
 from autotts.errors import StoreError
 from autotts.text import counted
 
-app = typer.Typer(help="Import, check, list and simulate replay stores.", no_args_is_help=True)
+app = typer.Typer(
+    help="Import, check, upgrade, list and simulate replay stores.", no_args_is_help=True
+)
 
 
 @app.command("import")
@@ -48,10 +50,29 @@ def check(
             say(f"damaged {error}", err=True)
             continue
         questions, branches = store.pool.lengths.shape
-        size = f"{counted(questions, 'question')} x {counted(branches, 'branch')}"
+        fewest = int(store.pool.n_branches.min())
+        least = "" if fewest == branches else f"{fewest} to "
+        size = f"{counted(questions, 'question')} x {least}{counted(branches, 'branch')}"
         say(f"sound   {folder}: {size}, {store.digest[:12]}")
     if damaged:
         raise typer.Exit(1)
+
+
+@app.command()
+def upgrade(
+    folders: Annotated[list[Path], typer.Argument(help="Stores, or folders with stores below.")],
+) -> None:
+    """Rewrite stores in the present schema version. Their digests stay."""
+    from autotts import stores
+    from autotts.stores.manifest import SCHEMA_VERSION
+
+    for folder in stores.find(folders):
+        if stores.read_manifest(folder).schema_version == SCHEMA_VERSION:
+            say(f"{folder} has schema version {SCHEMA_VERSION} already")
+            continue
+        store = stores.load(folder)
+        stores.write(store, folder, overwrite=True)
+        say(f"upgraded {folder} to schema version {SCHEMA_VERSION}, digest {store.digest[:12]}")
 
 
 @app.command("list")
@@ -73,7 +94,7 @@ def list_(
             manifest.model,
             manifest.dataset,
             str(manifest.questions),
-            str(manifest.branches),
+            f"{'up to ' if manifest.branches_in_all else ''}{manifest.branches}",
             str(manifest.interval_tokens),
             manifest.billing,
             manifest.digest[:12],

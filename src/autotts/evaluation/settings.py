@@ -68,11 +68,12 @@ class Experiment:
                 f"budget {self.budget} is too small: one interval with its probe costs {interval}"
                 f" tokens on {store.name}"
             )
+        _require_replayed(store)
         questions, branches = store.pool.lengths.shape
         orders = draws.orders(
             self.draws,
             questions=questions,
-            branches=branches,
+            branches=store.pool.n_branches,
             ceiling=min(self.max_branches, branches),
             seed=self.seed,
         )
@@ -90,6 +91,22 @@ class Experiment:
     def record(self) -> dict[str, str | int | None]:
         """All of it, for JSON and for keys."""
         return asdict(self)
+
+
+def _require_replayed(store: Store) -> None:
+    """Refuse what stores may hold and replay doesn't know yet.
+
+    Raises:
+        SpecError: the store holds it.
+    """
+    kept = {
+        "questions with different numbers of branches": store.manifest.branches_in_all is not None,
+        "intervals of different sizes": store.pool.ends is not None,
+        "several models": bool(store.pool.models),
+    }
+    held = [what for what, is_there in kept.items() if is_there]
+    if held:
+        raise SpecError(f"{store.name} has {' and '.join(held)}, which can't be replayed yet")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,19 +10,22 @@ from autotts.errors import SpecError
 MAX_DRAWS = 100_000
 
 
-def orders(spec: str, *, questions: int, branches: int, ceiling: int, seed: int = 0) -> np.ndarray:
+def orders(
+    spec: str, *, questions: int, branches: int | np.ndarray, ceiling: int, seed: int = 0
+) -> np.ndarray:
     """The draws that a SPEC names.
 
     Args:
         spec: `reference:D` shuffles with `random.Random(s)` for s in 0..D-1, the same order for
-            every question, as the released research code does. `subsets:D` draws anew for each
-            question from a NumPy generator.
-        branches: recorded per question.
+            every question that has as many branches, as the released research code does.
+            `subsets:D` draws anew for each question from a NumPy generator.
+        branches: recorded per question; one number, or `[questions]`.
         ceiling: how many of them an episode may open; the rest of an order is not needed.
         seed: of `subsets`; `reference` has its own.
 
     Returns:
-        `[questions, D, ceiling]` int32: trajectories in the order in which they are opened.
+        `[questions, D, ceiling]` int32: trajectories in the order in which they are opened;
+        -1 after the last one of a question that has fewer.
 
     Raises:
         SpecError: the SPEC is not one of these.
@@ -33,15 +36,18 @@ def orders(spec: str, *, questions: int, branches: int, ceiling: int, seed: int 
     draws = int(count)
     if not 1 <= draws <= MAX_DRAWS:
         raise SpecError(f"draws {spec!r}: N must be from 1 to {MAX_DRAWS}")
+    counts = np.broadcast_to(np.asarray(branches), (questions,))
+    out = np.full((questions, draws, ceiling), -1, np.int32)
     if kind == "reference":
-        shuffled = _reference(draws, branches)[:, :ceiling]
-        return np.ascontiguousarray(
-            np.broadcast_to(shuffled, (questions, draws, ceiling)), np.int32
-        )
+        for count in np.unique(counts).tolist():
+            shuffled = _reference(draws, count)[:, :ceiling]
+            out[counts == count, :, : shuffled.shape[1]] = shuffled
+        return out
     rng = np.random.default_rng(seed)
-    everyone = np.broadcast_to(np.arange(branches, dtype=np.int32), (questions * draws, branches))
-    subsets = rng.permuted(everyone, axis=1)[:, :ceiling]
-    return np.ascontiguousarray(subsets.reshape(questions, draws, ceiling))
+    for q, count in enumerate(counts.tolist()):
+        everyone = np.broadcast_to(np.arange(count, dtype=np.int32), (draws, count))
+        out[q, :, :count] = rng.permuted(everyone, axis=1)[:, :ceiling]
+    return out
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,5 +1,6 @@
 """Replay stores: recorded branches on disk and in memory."""
 
+from autotts.stores.classes import classified, spellings_of
 from autotts.stores.importing import import_released
 from autotts.stores.loading import AnyStores, check, find, gather, load, read_manifest
 from autotts.stores.manifest import Manifest, PricedModel
@@ -20,11 +21,13 @@ __all__ = [
     "StoreKey",
     "build",
     "check",
+    "classified",
     "find",
     "gather",
     "import_released",
     "load",
     "read_manifest",
+    "spellings_of",
     "store_folder",
     "write",
 ]

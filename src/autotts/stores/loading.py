@@ -13,10 +13,12 @@ from pydantic import ValidationError
 from autotts.errors import StoreError
 from autotts.files import read_regular
 from autotts.stores import parquet
-from autotts.stores.manifest import BRANCHES, MANIFEST, QUESTIONS, Manifest
-from autotts.stores.pool import Pool
-from autotts.stores.recordings import MOST_CODES, MOST_TOKENS, describe, failed_codes
+from autotts.stores.classes import spellings_of
+from autotts.stores.limits import MOST_CELLS, MOST_TOKENS, require_shape
+from autotts.stores.manifest import BRANCHES, MANIFEST, QUESTIONS, SCHEMA_VERSION, Manifest
+from autotts.stores.recordings import describe
 from autotts.stores.schema import Store, content_digest
+from autotts.stores.tables import assemble, schema_of
 from autotts.stores.writing import file_digest, telling_of
 from autotts.untrusted import parse_json
 
@@ -27,13 +29,10 @@ AnyPath = str | os.PathLike[str]
 AnyStores = Store | AnyPath | Iterable[Store | AnyPath]
 """Stores as people name them: loaded ones, folders, patterns, or several of these."""
 
-_READ = 1
 _MOST_MANIFEST_BYTES = 1 << 20
 _MOST_TABLE_BYTES = 1 << 28
-_MOST_TEXT_BYTES = 1 << 26
-_MOST_BRANCHES = 1 << 22
-_MOST_CELLS = 1 << 26
-"""Branches times the probes of the longest: what lies in memory, some 10 bytes each at worst."""
+_MOST_UNPACKED_BYTES = 1 << 29
+_MOST_COLUMNS = 64
 
 
 def load(path: AnyPath) -> Store:
@@ -48,7 +47,7 @@ def load(path: AnyPath) -> Store:
     questions = _read_table(folder, QUESTIONS, manifest)
     branches = _read_table(folder, BRANCHES, manifest)
     try:
-        store = _assemble(folder, manifest, questions, branches)
+        store = assemble(folder, manifest, questions, branches)
     except StoreError as error:
         raise StoreError(f"{folder}: {error}") from error
     digest = content_digest(store)
@@ -67,19 +66,23 @@ def check(path: AnyPath) -> Store:
         StoreError: as `load`; or answers, questions or codes repeat or are out of order.
     """
     store = load(path)
-    for q, answers in enumerate(store.answers):
-        if len(set(answers)) != len(answers):
-            raise StoreError(f"{store.path}: question {q}: an answer has two codes")
-        shown = np.concatenate(
-            [store.pool.require_probes()[q], store.pool.finals[q][:, None]], axis=1
-        )
+    spelled = spellings_of(store)
+    for q, answers in enumerate(spelled.answers):
+        where = f"{store.path}: question {q}"
+        if len(set(answers)) != len(answers) or len(set(store.answers[q])) != len(store.answers[q]):
+            raise StoreError(f"{where}: an answer has two codes")
+        shown = spelled.finals[q][:, None]
+        if spelled.probes is not None:
+            shown = np.concatenate([spelled.probes[q], shown], axis=1)
         codes, first = np.unique(shown[shown >= 0], return_index=True)
-        unseen = len(answers) - len(codes)
-        if (np.diff(first) < 0).any() or (codes != np.arange(len(codes))).any() or unseen > 1:
-            raise StoreError(f"{store.path}: question {q}: codes are not in order of appearance")
-        if unseen and store.gold[q] != len(answers) - 1:
-            raise StoreError(f"{store.path}: question {q}: a code that nothing uses")
-    if len(set(store.texts)) != len(store.texts):
+        used = dict.fromkeys([*codes[np.argsort(first)].tolist(), *spelled.golds[q]])
+        if set(used) != set(range(len(answers))):
+            raise StoreError(f"{where}: a code that nothing uses")
+        if list(used) != sorted(used):
+            raise StoreError(f"{where}: codes are not in order of appearance")
+        if list(dict.fromkeys(spelled.classes[q].tolist())) != list(range(len(store.answers[q]))):
+            raise StoreError(f"{where}: classes are not in order of appearance")
+    if store.ids is None and len(set(store.texts)) != len(store.texts):
         raise StoreError(f"{store.path}: two questions have the same text")
     return store
 
@@ -174,9 +177,10 @@ def read_manifest(folder: AnyPath) -> Manifest:
         raise StoreError(f"{path}: not JSON ({error})") from error
     if not isinstance(fields, dict) or "schema_version" not in fields:
         raise StoreError(f"{path}: no schema_version; this is no manifest of a store")
-    if fields["schema_version"] != _READ:
+    if fields["schema_version"] not in (1, SCHEMA_VERSION):
         raise StoreError(
-            f"{path}: schema version {fields['schema_version']}; this autotts reads {_READ}"
+            f"{path}: schema version {fields['schema_version']}; this autotts reads 1 to"
+            f" {SCHEMA_VERSION}"
         )
     try:
         return Manifest.model_validate(fields)
@@ -211,7 +215,7 @@ def _read_table(folder: Path, name: str, manifest: Manifest) -> "pl.DataFrame":
             f"{path}: its sha256 is {digest[:12]}..., {MANIFEST} says "
             f"{manifest.files.get(name, 'none')[:12]}...; the file was cut short or changed"
         )
-    schema = _question_schema() if name == QUESTIONS else _branch_schema()
+    schema = schema_of(name, manifest)
     try:
         _require_bounded(parquet.unpacked(content), name, manifest)
         table = pl.read_parquet(io.BytesIO(content))
@@ -230,14 +234,15 @@ def _read_table(folder: Path, name: str, manifest: Manifest) -> "pl.DataFrame":
 
 def _require_possible(folder: Path, manifest: Manifest) -> None:
     """Numbers that a store can have, before anything is allocated by them."""
-    counts = manifest.questions, manifest.branches
-    if max(counts) > MOST_CODES or counts[0] * counts[1] > _MOST_BRANCHES:
-        raise StoreError(
-            f"{folder / MANIFEST}: {counts[0]:,} questions x {counts[1]:,} branches; a store has at"
-            f" most {MOST_CODES:,} of each and {_MOST_BRANCHES:,} branches in all"
-        )
+    try:
+        require_shape(manifest.questions, manifest.branches)
+    except StoreError as error:
+        raise StoreError(f"{folder / MANIFEST}: {error}") from error
     if manifest.interval_tokens > MOST_TOKENS:
         raise StoreError(f"{folder / MANIFEST}: intervals of {manifest.interval_tokens:,} tokens")
+    columns = max(map(len, manifest.columns.values()), default=0)
+    if columns > _MOST_COLUMNS:
+        raise StoreError(f"{folder / MANIFEST}: {columns} columns; at most {_MOST_COLUMNS}")
 
 
 def _require_bounded(said: parquet.Unpacked, name: str, manifest: Manifest) -> None:
@@ -246,89 +251,14 @@ def _require_bounded(said: parquet.Unpacked, name: str, manifest: Manifest) -> N
     Raises:
         ValueError: it is something else, or too much.
     """
-    rows = manifest.questions * (1 if name == QUESTIONS else manifest.branches)
-    lists = "answers" if name == QUESTIONS else "probes"
-    most = dict.fromkeys(said.values, rows) | {lists: min(_MOST_CELLS, rows * (2 + MOST_CODES))}
+    every = manifest.branches_in_all or manifest.questions * manifest.branches
+    rows = manifest.questions if name == QUESTIONS else every
+    kinds = schema_of(name, manifest)
     if said.rows != rows:
         raise ValueError(f"{said.rows:,} rows; the manifest says {rows:,}")
     for column, count in said.values.items():
-        if count > most[column]:
-            raise ValueError(f"{count:,} values of {column}; at most {most[column]:,} are read")
-    if said.size > _MOST_TABLE_BYTES:
-        raise ValueError(f"{said.size:,} bytes unpacked; at most {_MOST_TABLE_BYTES:,} are read")
-
-
-def _question_schema() -> "dict[str, pl.DataType]":
-    import polars as pl
-
-    return {"question": pl.String(), "gold": pl.String(), "answers": pl.List(pl.String())}
-
-
-def _branch_schema() -> "dict[str, pl.DataType]":
-    import polars as pl
-
-    short = pl.Int16()
-    return {
-        "question": short,
-        "branch": short,
-        "tokens": pl.Int32(),
-        "final": short,
-        "probes": pl.List(short),
-    }
-
-
-def _require_short_text(questions: "pl.DataFrame") -> None:
-    """Texts that fit into memory: a dictionary of Parquet can repeat a long one without end."""
-    answers = questions["answers"].explode(empty_as_null=False)
-    size = sum(
-        int(column.str.len_bytes().sum() or 0)
-        for column in (questions["question"], questions["gold"], answers)
-    )
-    if size > _MOST_TEXT_BYTES:
-        raise StoreError(f"{QUESTIONS}: {size:,} bytes of text; at most {_MOST_TEXT_BYTES:,}")
-
-
-def _assemble(
-    folder: Path, manifest: Manifest, questions: "pl.DataFrame", branches: "pl.DataFrame"
-) -> Store:
-    shape = manifest.questions, manifest.branches
-    rows = np.arange(shape[0] * shape[1])
-    order = branches["question"].to_numpy(), branches["branch"].to_numpy()
-    if len(branches) != len(rows) or len(questions) != shape[0]:
-        raise StoreError(
-            f"the manifest says {shape[0]} x {shape[1]} branches, there are "
-            f"{len(questions)} questions and {len(branches)} branches"
-        )
-    if (order[0] != rows // shape[1]).any() or (order[1] != rows % shape[1]).any():
-        raise StoreError(f"{BRANCHES}: rows are not in order of question and branch")
-    lengths = branches["probes"].list.len().to_numpy()
-    if lengths.min() < 1:
-        raise StoreError(f"{BRANCHES}: branch {int(lengths.argmin())} has no probes")
-    longest = int(lengths.max())
-    if longest > MOST_CODES or len(rows) * longest > _MOST_CELLS:
-        raise StoreError(
-            f"{BRANCHES}: {len(rows):,} branches of up to {longest:,} probes; at most"
-            f" {MOST_CODES:,} a branch and {_MOST_CELLS:,} in all fit into memory"
-        )
-    _require_short_text(questions)
-    probes = np.full((*shape, int(lengths.max())), -1, np.int32)
-    lengths = lengths.astype(np.int32).reshape(shape)
-    inside = np.arange(probes.shape[2]) < lengths[:, :, None]
-    probes[inside] = branches["probes"].explode(empty_as_null=False).to_numpy()
-    answers = tuple(tuple(strings) for strings in questions["answers"].to_list())
-    pool = Pool(
-        probes=probes,
-        lengths=lengths,
-        tokens=branches["tokens"].to_numpy(writable=True).reshape(shape),
-        finals=branches["final"].to_numpy().astype(np.int32).reshape(shape),
-        failed=failed_codes(answers, manifest.failed_answer),
-        n_codes=np.array([len(a) for a in answers], np.int32),
-        interval=manifest.interval_tokens,
-        billing=manifest.billing,
-    )
-    gold = questions["gold"].to_list()
-    for q, (answer, strings) in enumerate(zip(gold, answers, strict=True)):
-        if answer not in strings:
-            raise StoreError(f"{QUESTIONS}: question {q}: gold {answer!r} is not in its answers")
-    codes = np.array([a.index(answer) for a, answer in zip(answers, gold, strict=True)], np.int32)
-    return Store(folder, manifest, pool, codes, answers, tuple(questions["question"].to_list()))
+        most = MOST_CELLS if column in kinds and kinds[column].is_nested() else rows
+        if count > most:
+            raise ValueError(f"{count:,} values of {column}; at most {most:,} are read")
+    if said.size > _MOST_UNPACKED_BYTES:
+        raise ValueError(f"{said.size:,} bytes unpacked; at most {_MOST_UNPACKED_BYTES:,} are read")

@@ -74,8 +74,8 @@ class Manifest(BaseModel):
     """How tokens were counted, where the recording has no counts: they are estimates."""
     sampling: dict[str, JsonValue] = {}
     source: str = ""
-    columns: dict[str, tuple[str, ...]] = Field(default={}, strict=False)
-    """The columns of each file that schema version 1 has not; empty without files."""
+    columns: dict[str, list[str]] = {}
+    """The columns of each file that not every store has; empty for one that is not on disk."""
     files: dict[str, str] = {}
     """sha256 of each file of the folder; empty for a store that is not on disk."""
     digest: str

@@ -203,30 +203,25 @@ def _require_classes(spellings: Spellings, store: Store) -> None:
             raise StoreError(
                 f"question {q}: its strings are not in all of {pool.n_codes[q]} classes"
             )
-    table = class_table(spellings)
     pairs = [(spellings.finals, pool.finals), (spellings.probes, pool.probes)]
     for strings_of, classes_of in pairs:
         if (strings_of is None) != (classes_of is None):
             raise StoreError("the answers as recorded and the pool differ in whether they probe")
         if strings_of is None or classes_of is None:
             continue
-        if not np.array_equal(by_class(strings_of, table), classes_of):
+        if not np.array_equal(by_class(strings_of, spellings.classes), classes_of):
             raise StoreError("the pool's answers are not the classes of those recorded")
 
 
-def class_table(spellings: Spellings) -> np.ndarray:
-    """int32 `[Q, S + 1]` the class of each string code; -1, the last column, for code -1."""
-    most = max(len(classes) for classes in spellings.classes)
-    table = np.full((len(spellings.classes), most + 1), -1, np.int32)
-    for q, classes in enumerate(spellings.classes):
-        table[q, : len(classes)] = classes
-    return table
+def by_class(codes: np.ndarray, classes: tuple[np.ndarray, ...]) -> np.ndarray:
+    """int32 `[Q, ...]` string codes as classes, -1 where they are -1.
 
-
-def by_class(codes: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """`[Q, ...]` string codes as classes, by a `class_table`."""
-    rows = np.arange(len(table)).reshape((-1,) + (1,) * (codes.ndim - 1))
-    return np.asarray(table[rows, codes])
+    Args:
+        classes: per question, the class of each string.
+    """
+    # The last entry stands for code -1.
+    tables = [np.append(known, np.int32(-1)) for known in classes]
+    return np.stack([table[rows] for table, rows in zip(tables, codes, strict=True)])
 
 
 def sealed(store: Store) -> Store:

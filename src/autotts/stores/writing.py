@@ -11,9 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from autotts.errors import StoreError
-from autotts.stores.manifest import BRANCHES, MANIFEST, QUESTIONS, V1_FIELDS, Manifest, header_of
+from autotts.stores.manifest import (
+    BRANCHES,
+    MANIFEST,
+    QUESTIONS,
+    SCHEMA_VERSION,
+    Manifest,
+    header_of,
+)  # fmt: skip
+from autotts.stores.recordings import failed_codes
 from autotts.stores.schema import Store
+from autotts.stores.tables import branch_table, optional_columns, question_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -97,58 +108,26 @@ def _require_free(path: Path, *, overwrite: bool) -> None:
 
 def _contents(store: Store) -> tuple[dict[str, bytes], Manifest]:
     """The files of a store, by name, and its manifest, which seals the others."""
-    import polars as pl
-
-    _require_first_version(store)
-    pool = store.pool
-    branches = pool.finals.shape[1]
-    questions = pl.DataFrame(
-        {
-            "question": store.texts,
-            "gold": [store.answers[q][code] for q, code in enumerate(store.gold)],
-            "answers": store.answers,
-        },
-        schema={"question": pl.String, "gold": pl.String, "answers": pl.List(pl.String)},
-    )
-    lengths = pool.lengths.ravel().astype("i8")
-    rows = pl.Series(range(len(lengths)), dtype=pl.Int64)
-    probes = (
-        pl.DataFrame(
-            {
-                "row": rows.to_numpy().repeat(lengths),
-                "probes": pool.require_probes()[pool.require_probes() >= 0],
-            },
-            schema_overrides={"probes": pl.Int16},
+    failed = failed_codes(store.answers, store.manifest.failed_answer)
+    if not np.array_equal(failed, store.pool.failed):
+        raise StoreError(
+            f"{store.name}: failed answers are not those called {store.manifest.failed_answer!r}"
         )
-        .group_by("row", maintain_order=True)
-        .agg("probes")
-    )["probes"]
-    by_branch = pl.DataFrame(
-        {
-            "question": (rows // branches).cast(pl.Int16),
-            "branch": (rows % branches).cast(pl.Int16),
-            "tokens": pool.tokens.ravel(),
-            "final": pool.finals.ravel().astype("i2"),
-            "probes": probes,
+    tables = {QUESTIONS: question_table(store), BRANCHES: branch_table(store)}
+    content = {name: _as_parquet(table) for name, table in tables.items()}
+    columns: dict[str, list[str]] = {}
+    for name, table in tables.items():
+        columns |= optional_columns(name, table.columns)
+    manifest = store.manifest.model_copy(
+        update={
+            "schema_version": SCHEMA_VERSION,
+            "columns": columns,
+            "files": {name: file_digest(table) for name, table in content.items()},
         }
     )
-    tables = {QUESTIONS: _as_parquet(questions), BRANCHES: _as_parquet(by_branch)}
-    files = {name: file_digest(content) for name, content in tables.items()}
-    first = store.manifest.model_dump(include=set(V1_FIELDS))
-    manifest = Manifest.model_validate(first | {"files": files, "schema_version": 1})
-    text = manifest.model_dump_json(indent=2, include=set(V1_FIELDS)) + "\n"
-    return {**tables, MANIFEST: text.encode()}, manifest
-
-
-def _require_first_version(store: Store) -> None:
-    pool = store.pool
-    later = (
-        pool.ends, pool.model, pool.signals, store.golds, store.ids, store.weights, store.groups,
-        store.used, store.spellings,
-    )  # fmt: skip
-    fields = header_of(store.manifest).keys() - V1_FIELDS
-    if fields or pool.probes is None or any(part is not None and part != {} for part in later):
-        raise StoreError(f"{store.name}: only stores of schema version 1 can be written")
+    told = set(header_of(manifest)) | {"columns", "files", "digest"}
+    text = manifest.model_dump_json(indent=2, include=told) + "\n"
+    return {**content, MANIFEST: text.encode()}, manifest
 
 
 def _as_parquet(table: "pl.DataFrame") -> bytes:
