@@ -33,6 +33,7 @@ _HOMES = {
     "Experiment": "evaluation:Experiment",
     "Execution": "evaluation:Execution",
     "compare": "evaluation.study.comparison:compare",
+    "leaderboard": "evaluation.study.leaderboard:leaderboard",
     "tune": "evaluation.study.tuning:tune",
     "ablate": "evaluation.study.ablation:ablate",
     "diagnose": "diagnosis:diagnose",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from autotts.evaluation import evaluate as evaluate
     from autotts.evaluation.study.ablation import ablate as ablate
     from autotts.evaluation.study.comparison import compare as compare
+    from autotts.evaluation.study.leaderboard import leaderboard as leaderboard
     from autotts.evaluation.study.tuning import tune as tune
     from autotts.reports import plot as plot
     from autotts.reports import report as report

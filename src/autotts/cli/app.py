@@ -13,6 +13,7 @@ from autotts.cli import (
     discover,
     evaluate,
     explore,
+    leaderboard,
     report,
     reproduce,
     runs,
@@ -40,6 +41,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("controllers")(evaluate.controllers)
 app.command("trace")(trace.trace)
 app.command("compare")(report.compare)
+app.command("leaderboard")(leaderboard.leaderboard)
 app.command("diagnose")(diagnose.diagnose)
 app.command("pool")(diagnose.pool)
 app.command("tune")(diagnose.tune)

@@ -7,6 +7,7 @@ from autotts.stores.manifest import Manifest, PricedModel
 from autotts.stores.pool import Pool
 from autotts.stores.recordings import Branch, Recording, build
 from autotts.stores.schema import Spellings, Store, StoreKey
+from autotts.stores.slopes import length_slopes
 from autotts.stores.writing import store_folder, write
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "find",
     "gather",
     "import_released",
+    "length_slopes",
     "load",
     "read_manifest",
     "spellings_of",

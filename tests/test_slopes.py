@@ -1,0 +1,51 @@
+"""The slope of accuracy on length, on pools made by hand where it is known."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autotts.stores import Branch, Recording, build, length_slopes
+from autotts.stores.slopes import mean_ranks
+
+
+def store_of(*questions):
+    """Each question as (tokens, right) of its branches."""
+    return build(
+        [
+            Recording(
+                f"q{q}", "1", [Branch(["1" if r else "2"], t, "1" if r else "2") for t, r in rows]
+            )
+            for q, rows in enumerate(questions)
+        ],
+        model="m", dataset="d", interval_tokens=1_000_000,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "slope"),
+    [
+        ([(10, True), (20, False)], -1.0),
+        ([(20, True), (10, False)], 1.0),
+        ([(10, True), (20, True)], 0.0),
+        ([(10, False), (20, False)], 0.0),
+        ([(10, True), (10, False)], 0.0),  # equally long
+        ([(10, True), (20, True), (30, False), (40, False)], -1.2),
+        # Places 0, 1/2, 1/2, 1: one of the two in the middle is right, which says nothing.
+        ([(10, True), (20, True), (20, False), (30, False)], -1.0),
+    ],
+)
+def test_a_slope_by_hand(rows, slope):
+    assert length_slopes(store_of(rows))[0] == pytest.approx(slope)
+
+
+def test_a_single_branch_has_no_slope():
+    assert np.isnan(length_slopes(store_of([(10, True)]))[0])
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=12))
+def test_ranks_are_those_of_a_sorted_list(values):
+    ordered = sorted(values)
+    for value, rank in zip(values, mean_ranks(np.array(values)), strict=True):
+        places = [k for k, other in enumerate(ordered) if other == value]
+        assert rank == sum(places) / len(places)
