@@ -56,7 +56,7 @@ class ScriptedBranches:
         if self.fails:
             self.fails -= 1
             raise ServerError("the upstream said no")
-        before = "".join(map(chr, context))
+        before = "".join(chr(one % 0x10000) for one in context)
         plan, start = self._plan(before)
         if plan is None:
             plan, start = self._plan(before + f"\n#{seed % 1000} ")
@@ -70,7 +70,7 @@ class ScriptedBranches:
         return Decoded(content, text, len(content), ended, prompt_tokens=len(context))
 
     async def probe(self, context, suffix, *, max_tokens, stop=()):
-        plan, _ = self._plan("".join(map(chr, context)))
+        plan, _ = self._plan("".join(chr(one % 0x10000) for one in context))
         answer = re.search(r"boxed\{(\w+)\}", plan)[1]
         return Decoded(await self.encode(answer + "}"), answer + "}", len(answer) + 1, False)
 

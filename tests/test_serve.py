@@ -11,11 +11,14 @@ import httpx2
 import openai
 import pytest
 import uvicorn
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from autotts import programs
 from autotts.inference.server import Sampling
 from autotts.serve.answering import Answering
 from autotts.serve.app import Service
+from autotts.serve.body import ChatBody, CompletionBody
 from autotts.serve.deployment import Deployment, Prices, ServiceLimits
 from scripted_branches import ScriptedBranches
 
@@ -166,6 +169,8 @@ def test_what_is_nearer_to_the_request_counts(address, model, headers, body, bet
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "content"),
         ({"messages": [{"role": "tool", "content": "x"}]}, 400, "messages[0] is not served"),
         ({"answers": {"type": "regex", "pattern": "(a+)+$"}}, 400, "answers"),
+        ({"answers": {"type": "json"}}, 400, "name it"),
+        ({"answers": {"type": "math", "field": "x"}}, 400, "name it"),
     ],
 )
 def test_what_is_not_allowed_is_refused_by_name(address, body, status, says):
@@ -330,3 +335,28 @@ def test_the_description_names_what_is_checked(address):
     assert set(described["paths"]) == {
         "/v1/chat/completions", "/v1/completions", "/v1/models", "/health",
     }  # fmt: skip
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+_FIELDS = sorted({*ChatBody.model_fields, *CompletionBody.model_fields, "n", "tools", "logprobs"})
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    path=st.sampled_from(["/v1/chat/completions", "/v1/completions"]),
+    body=st.dictionaries(st.sampled_from(_FIELDS), _JSON, max_size=4),
+    beta=st.none() | st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=9),
+)
+def test_no_body_is_a_500(address, path, body, beta):
+    headers = {"content-type": "application/json"}
+    if beta is not None:
+        headers["X-AutoTTS-Beta"] = beta
+    content = json.dumps({"prompt": "6*7", "messages": QUESTION, "max_tokens": 30, **body})
+    reply = httpx2.post(address + path, content=content.encode(), headers=headers, timeout=30)
+    assert reply.status_code in (200, 400, 404)

@@ -32,8 +32,16 @@ class Answers(_Said):
     field: str = ""
 
     def format(self) -> Format:
+        """How answers are read by it.
+
+        Raises:
+            BadRequest: a field is named where there is none, or not where there is one.
+        """
         kind: Kind = self.type
-        return Format(kind, self.field)
+        try:
+            return Format(kind, self.field)
+        except ValueError as error:
+            raise BadRequest(str(error), "answers.field") from error
 
 
 class StreamOptions(_Said):
