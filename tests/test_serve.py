@@ -20,6 +20,7 @@ from autotts.serve.answering import Answering
 from autotts.serve.app import Service
 from autotts.serve.body import ChatBody, CompletionBody
 from autotts.serve.deployment import Deployment, Prices, ServiceLimits
+from autotts.serve.passing import PassedOn
 from scripted_branches import ScriptedBranches
 
 QUESTION = [{"role": "user", "content": "What is 6 times 7?"}]
@@ -40,10 +41,13 @@ def deployment(server, **more):
 
 
 @contextlib.contextmanager
-def serving(server, *, keys=(), keep_alive_seconds=10.0, **more):
+def serving(server, *, keys=(), passed_on=None, keep_alive_seconds=10.0, **more):
     """The address of a service on a socket of its own."""
     service = Service(
-        Answering(deployment(server, **more)), keys=keys, keep_alive_seconds=keep_alive_seconds
+        Answering(deployment(server, **more)),
+        keys=keys,
+        passed_on=passed_on,
+        keep_alive_seconds=keep_alive_seconds,
     )
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -321,6 +325,17 @@ def test_a_program_of_others_is_served_sealed(tmp_path):
     assert (account["controller"], account["branches"], account["finished"]) == ("mine", 4, 4)
 
 
+def test_what_is_not_served_is_passed_on_untouched_where_the_operator_wants_it(address):
+    asked = {"model": "toy@cmc:0.3", "messages": QUESTION, "n": 2}
+    with serving(ScriptedBranches(), passed_on=[PassedOn(address, "")]) as front:
+        # The upstream is a service that refuses it: its very words come back.
+        passed = httpx2.post(f"{front}/v1/chat/completions", json=asked)
+        served = httpx2.post(f"{front}/v1/chat/completions", json={**asked, "n": 1})
+    assert passed.status_code == 400
+    assert passed.json()["error"]["param"] == "n"
+    assert served.json()["usage"]["autotts"]["beta"] == 0.3
+
+
 def test_without_a_readable_answer_the_longest_finished_branch_is_returned(address):
     asked = {"answers": {"type": "json", "field": "x"}, "controller": "short-mk", "seed": 1}
     reply = post(address, **asked).json()
@@ -351,7 +366,7 @@ _FIELDS = sorted({*ChatBody.model_fields, *CompletionBody.model_fields, "n", "to
 @given(
     path=st.sampled_from(["/v1/chat/completions", "/v1/completions"]),
     body=st.dictionaries(st.sampled_from(_FIELDS), _JSON, max_size=4),
-    beta=st.none() | st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=9),
+    beta=st.none() | st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=9),
 )
 def test_no_body_is_a_500(address, path, body, beta):
     headers = {"content-type": "application/json"}

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ from autotts.errors import SpecError
 if TYPE_CHECKING:
     from autotts.inference.server import Server
     from autotts.programs import Spec
+    from autotts.serve.app import Service
     from autotts.serve.formats import Format, Kind
 
 KEYS = "AUTOTTS_KEYS"
@@ -81,6 +82,14 @@ def serve(
     price_written: Annotated[
         float, typer.Option(min=0, help="Money for a million tokens that are written.")
     ] = 0.0,
+    pass_through: Annotated[
+        bool,
+        typer.Option(
+            "--pass-through",
+            help="Pass requests for tools, images, several choices or schemas on to the upstream,"
+            " untouched, instead of refusing them.",
+        ),
+    ] = False,
     unsafe: options.Unsafe = False,
 ) -> None:
     """Serve a model under a controller, behind an OpenAI-compatible endpoint.
@@ -89,8 +98,12 @@ def serve(
     (NAME@CONTROLLER:BETA). Keys that clients must show are read from AUTOTTS_KEYS, one a line; the
     key for the upstreams from OPENAI_API_KEY. docs/serve.md has more.
     """
+    from autotts.inference.address import read_key
     from autotts.inference.server import Sampling
+    from autotts.serve.answering import Answering
+    from autotts.serve.app import Service
     from autotts.serve.deployment import Deployment, Prices, ServiceLimits
+    from autotts.serve.passing import PassedOn
 
     keys = os.environ.get(KEYS, "").split()
     _require_private(host, keys)
@@ -104,6 +117,7 @@ def serve(
         waiting=waiting,
     )
     how = _format(answers)
+    key = read_key("OPENAI_API_KEY", "serve")
 
     async def run() -> None:
         servers = await _connect(upstream, model)
@@ -119,7 +133,9 @@ def serve(
             prices=Prices(price_read, price_written),
             limits=limits,
         )
-        await _listen(deployment, keys, host, port, unsafe=unsafe)
+        answering = Answering(deployment, unsafe=unsafe)
+        passed_on = [PassedOn(server.address, key) for server in servers] if pass_through else None
+        await _listen(Service(answering, keys=keys, passed_on=passed_on), host, port)
 
     asyncio.run(run())
 
@@ -139,16 +155,10 @@ async def _connect(upstreams: Sequence[str], model: str) -> "list[Server]":
     return servers
 
 
-async def _listen(
-    deployment: Any, keys: Sequence[str], host: str, port: int, *, unsafe: bool
-) -> None:
+async def _listen(service: "Service", host: str, port: int) -> None:
     import uvicorn
 
-    from autotts.serve.answering import Answering
-    from autotts.serve.app import Service
-
     _log_as_json()
-    service = Service(Answering(deployment, unsafe=unsafe), keys=keys)
     config = uvicorn.Config(
         service.asgi,
         host=host,
@@ -159,6 +169,7 @@ async def _listen(
     )
     with contextlib.closing(config.bind_socket()) as listening:
         at = listening.getsockname()
+        deployment = service.deployment
         names = ", ".join(deployment.controllers)
         say(
             f"serving {deployment.name} under {names} at http://{host}:{at[1]}/v1  (Ctrl-C ends it)"

@@ -18,11 +18,12 @@ from starlette.routing import Route
 from autotts.errors import AutottsError, ServerError
 from autotts.inference.server import Context, Sampling, ids_of
 from autotts.serve.answering import Answer, Answering, Progress, Wish, wish_seed
-from autotts.serve.body import BadRequest, ChatBody, Common, CompletionBody, parse
+from autotts.serve.body import BadRequest, ChatBody, Common, CompletionBody, parse, unserved
 from autotts.serve.choosing import BETA_HEADER, choose
 from autotts.serve.deployment import Deployment
 from autotts.serve.metrics import Metrics
 from autotts.serve.openapi import description
+from autotts.serve.passing import PassedOn
 from autotts.serve.replies import DONE, STILL_RUNNING, Shape, error_body, event
 from autotts.serve.turns import Full, Turns
 from autotts.untrusted import parse_json
@@ -45,15 +46,19 @@ class Service:
         answering: Answering,
         *,
         keys: Collection[str] = (),
+        passed_on: Sequence[PassedOn] | None = None,
         keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
     ) -> None:
         """
         Args:
             keys: one of which a client must show; none asks for none.
+            passed_on: for each upstream what passes on requests that are not served; None refuses
+                them.
         """
         self._answering = answering
         self._keys = tuple(key.encode() for key in keys)
         self._keep_alive = keep_alive_seconds
+        self._passed_on = passed_on
         limits = answering.deployment.limits
         self._turns = Turns(limits.requests, limits.waiting)
         self._metrics = Metrics(self._turns)
@@ -79,7 +84,7 @@ class Service:
             self._answering.close()
 
     @property
-    def _deployment(self) -> Deployment:
+    def deployment(self) -> Deployment:
         return self._answering.deployment
 
     def _endpoint(
@@ -118,10 +123,13 @@ class Service:
         return f"key {matches.index(True)}"
 
     async def _chat(self, request: Request, client: str) -> Response:
-        body = parse(ChatBody, await self._body(request))
+        said = await self._body(request)
+        if self._passes(said):
+            return await self._pass_on("/v1/chat/completions", said)
+        body = parse(ChatBody, said)
         messages = [turn.said(f"messages[{k}].content") for k, turn in enumerate(body.messages)]
         upstream = self._answering.least_busy()
-        server = self._deployment.upstreams[upstream]
+        server = self.deployment.upstreams[upstream]
 
         async def prompts() -> list[Context]:
             return [await server.render(messages)]
@@ -130,9 +138,12 @@ class Service:
         return await self._reply(request, client, body, most, upstream, prompts)
 
     async def _complete(self, request: Request, client: str) -> Response:
-        body = parse(CompletionBody, await self._body(request))
+        said = await self._body(request)
+        if self._passes(said):
+            return await self._pass_on("/v1/completions", said)
+        body = parse(CompletionBody, said)
         upstream = self._answering.least_busy()
-        server = self._deployment.upstreams[upstream]
+        server = self.deployment.upstreams[upstream]
         given = _as_list(body.prompt)
 
         async def prompts() -> list[Context]:
@@ -148,6 +159,16 @@ class Service:
 
         return await self._reply(request, client, body, body.max_tokens, upstream, prompts)
 
+    def _passes(self, said: Mapping[str, Any]) -> bool:
+        """Whether a body asks for what is not served, and such ones are passed on."""
+        return self._passed_on is not None and unserved(said) is not None
+
+    async def _pass_on(self, path: str, said: Mapping[str, Any]) -> Response:
+        upstream = self._answering.least_busy()
+        own_name = {**said, "model": self.deployment.upstreams[upstream].model}
+        assert self._passed_on is not None
+        return await self._passed_on[upstream].reply(path, own_name)
+
     async def _reply(
         self,
         request: Request,
@@ -158,7 +179,7 @@ class Service:
         prompts: Callable[[], Awaitable[list[Context]]],
     ) -> Response:
         wish = self._wish(request, body, most)
-        shape = Shape(isinstance(body, ChatBody), body.model or self._deployment.name)
+        shape = Shape(isinstance(body, ChatBody), body.model or self.deployment.name)
 
         async def run(on_progress: Callable[[Progress], None]) -> list[Answer]:
             async with self._turns.turn(client):
@@ -246,8 +267,8 @@ class Service:
         Raises:
             BadRequest: it asks for more, or for what there isn't.
         """
-        limits, usual = self._deployment.limits, self._deployment.sampling
-        choice = choose(self._deployment, body, request.headers.get(BETA_HEADER))
+        limits, usual = self.deployment.limits, self.deployment.sampling
+        choice = choose(self.deployment, body, request.headers.get(BETA_HEADER))
         for name, asked, allowed in (
             ("max_tokens", most, limits.branch_tokens),
             ("max_total_tokens", body.max_total_tokens, limits.total_tokens),
@@ -269,7 +290,7 @@ class Service:
             total_tokens=body.max_total_tokens,
             cost=body.max_cost,
             seconds=body.deadline_seconds or limits.seconds or None,
-            answers=body.answers.format() if body.answers else self._deployment.answers,
+            answers=body.answers.format() if body.answers else self.deployment.answers,
             seed=wish_seed(body.seed),
         )
 
@@ -279,7 +300,7 @@ class Service:
         Raises:
             BadRequest: it is none, or too large.
         """
-        most = self._deployment.limits.body_bytes
+        most = self.deployment.limits.body_bytes
         read = bytearray()
         async for piece in request.stream():
             read += piece
@@ -294,12 +315,12 @@ class Service:
         return body
 
     async def _models(self, request: Request, client: str) -> Response:
-        listed = [_model_object(name) for name in self._deployment.models]
+        listed = [_model_object(name) for name in self.deployment.models]
         return JSONResponse({"object": "list", "data": listed})
 
     async def _model(self, request: Request, client: str) -> Response:
         name = request.path_params["model"]
-        if name not in self._deployment.models:
+        if name not in self.deployment.models:
             raise BadRequest(f"there is no model {name[:80]!r} here", "model", status=404)
         return JSONResponse(_model_object(name))
 
@@ -311,7 +332,7 @@ class Service:
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def _openapi(self, request: Request) -> Response:
-        return JSONResponse(description(self._deployment))
+        return JSONResponse(description(self.deployment))
 
     def _log(self, request: Request, answers: Sequence[Answer], seconds: float) -> None:
         for answer in answers:
