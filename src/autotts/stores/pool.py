@@ -114,9 +114,7 @@ class Pool:
         require_range(self.failed, "code of the failed answer", -1, self.n_codes - 1)
         if self.probes is not None:
             require(self.probes, "probes", (*shape, self.depth), np.int32)
-            low = np.where(self.inside(), np.int32(0), np.int32(-1))
-            high = np.where(low == 0, codes[:, :, None] - 1, low)
-            require_range(self.probes, "probe code", low, high)
+            self._require_probes(self.probes)
         self._require_models()
         self._require_ends()
         self._require_signals()
@@ -129,6 +127,17 @@ class Pool:
         if late.any():
             q, i = (int(at) for at in np.argwhere(late)[0])
             raise StoreError(f"question {q}, branch {i}: length 0, but branch {i + 1} is there")
+
+    def _require_probes(self, probes: np.ndarray) -> None:
+        inside = self.inside()
+        # The largest array by far: bounds of its own size are laid out to name what is wrong only.
+        below = (probes.max(axis=2) < self.n_codes[:, None]).all()
+        if below and probes.min() >= -1 and np.array_equal(probes >= 0, inside):
+            return
+        low = np.where(inside, np.int32(0), np.int32(-1))
+        require_range(
+            probes, "probe code", low, np.where(inside, self.n_codes[:, None, None] - 1, low)
+        )
 
     def _require_models(self) -> None:
         if (self.model is None) != (len(self.models) < 2) or len(self.models) == 1:
