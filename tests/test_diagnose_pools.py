@@ -1,11 +1,13 @@
 """Pool statistics, on pools made by hand where they can be counted."""
 
 import numpy as np
+import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from any_stores import any_stores
 from autotts import stores
 from autotts.diagnosis import pools
 from autotts.stores import Branch, Recording, Store
@@ -150,6 +152,48 @@ def test_ceilings_of_recorded_data(recorded, tmp_path):
     for name in ("probe", "race", "settled"):
         assert table[name].is_sorted()
         assert (table[name] <= table["probe"]).all()
+
+
+@given(store=any_stores())
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+def test_any_store_is_described(store):
+    """Whatever a recording has or lacks: the branches that there are count, and no others."""
+    frames = pools.describe(store)
+    row = frames["summary"].row(0, named=True)
+    golds = store.golds or [(code,) for code in store.gold.tolist()]
+    there = [
+        (int(store.pool.finals[q, i]) in golds[q], int(store.pool.finals[q, i]) == failed)
+        for q, failed in enumerate(store.pool.failed.tolist())
+        for i in range(int(store.pool.n_branches[q]))
+    ]
+    right, failures = np.mean(there, axis=0)
+    assert row["branch_accuracy"] == pytest.approx(right)
+    assert row["failed_finals"] == pytest.approx(failures)
+    assert row["branch_accuracy_math"] >= row["branch_accuracy"] - 1e-12
+    assert (row["failed_probes"] is None) == (store.pool.probes is None)
+    bands = frames["by_depth"]
+    assert bands["running"][0] == 1.0
+    assert (bands["reliability"].null_count() == len(bands)) == (store.pool.probes is None)
+    assert frames["by_streak"].is_empty() == (store.pool.probes is None)
+    for name in ("race", "settled"):
+        assert frames["ceilings"][name].is_sorted()
+        assert frames["ceilings"][name][-1] <= frames["ceilings"]["probe"][-1] + 1e-12
+
+
+def test_questions_with_fewer_branches_change_nothing_of_the_others():
+    """Beside a question with one branch, six branches are raced as without it."""
+    six = Recording("What?", "R", [Branch(["X", "R"], 20 + i, "RX"[i % 2]) for i in range(6)])
+    one = Recording("Who?", "R", [Branch(["X"], 5, "X")])
+    alone, beside = (
+        stores.build(list(r), model="toy", dataset="hand", interval_tokens=10, billing="reference")
+        for r in ([six], [six, one])
+    )
+    costs = [pools.ceilings(store, budgets=[10, 20, 30, 10**6]) for store in (alone, beside)]
+    for name in ("probe", "race", "settled"):
+        assert costs[1][name][-1] == costs[0][name][-1] / 2
+    onsets = [pools.onset(store).filter(pl.col("right")) for store in (alone, beside)]
+    assert onsets[0].equals(onsets[1])
+    assert pools.summary(beside)["tokens_mean"][0] == pytest.approx((6 * 22.5 + 10) / 7)
 
 
 def test_no_race_is_run_where_the_branches_don_t_do():

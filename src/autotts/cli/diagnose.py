@@ -30,6 +30,8 @@ _KEY_WIDTH = 36
 _NONE = {
     "first_finishers": "a race takes 8 branches per question or more",
     "features": "it takes two questions or more that have right and wrong branches",
+    "by_streak": "the recording has no probes",
+    "onset": "the recording has no probes",
 }
 """Why a table of a pool is empty."""
 _SEARCHED = (

@@ -1,7 +1,9 @@
 """Pool statistics: what a store's recordings are like, whatever controller plays on them.
 
 Depths are in intervals, tokens as the store bills them when a branch is read whole. A branch is
-right if its final answer is the true one. Frames have one row per setting named in the docstring.
+right if its final answer is an accepted one. Shares are of the branches that there are, whatever
+question has them. Frames have one row per setting named in the docstring; what probes alone could
+tell is null, or a frame without rows, where the recording has none.
 """
 
 from collections.abc import Sequence
@@ -20,6 +22,7 @@ RACES = (8, 16, 32, 64)
 BUDGETS = tuple(1_000 * 2**k for k in range(11))
 _STREAKS = (1, 2, 4, 8, 16, 32)
 _RESAMPLES = 500
+_MOST_OPENED = 64
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -41,7 +44,7 @@ def describe(store: Store, *, seed: int = 0) -> dict[str, pl.DataFrame]:
 def whole_tokens(pool: Pool) -> Ints:
     """`[Q, N]` tokens that reading each branch to its end is charged."""
     tokens = pool.tokens.astype(np.int64)
-    if pool.billing == "exact":
+    if pool.billing == "exact" or pool.ends is not None:
         return tokens
     return np.maximum(tokens, pool.lengths.astype(np.int64) * pool.interval)
 
@@ -55,9 +58,11 @@ def summary(store: Store, *, mathematical: bool = True) -> pl.DataFrame:
         always: that every branch ends right on.
     failed_probes, failed_finals: extractions that failed.
     """
-    pool, right = store.pool, store.correct
-    inside = pool.require_probes() >= 0
-    failed = pool.failed[:, None]
+    pool, right, exists = store.pool, store.correct, store.pool.exists
+    tokens, failed = whole_tokens(pool)[exists], pool.failed[:, None]
+    failed_probes = None
+    if pool.probes is not None:
+        failed_probes = float((pool.probes == failed[..., None])[pool.inside()].mean())
     return pl.DataFrame(
         {
             "model": [store.model],
@@ -65,16 +70,16 @@ def summary(store: Store, *, mathematical: bool = True) -> pl.DataFrame:
             "questions": [len(right)],
             "branches": [right.shape[1]],
             "interval_tokens": [pool.interval],
-            "tokens_mean": [float(whole_tokens(pool).mean())],
-            "tokens_median": [float(np.median(whole_tokens(pool)))],
-            "branch_accuracy": [float(right.mean())],
+            "tokens_mean": [float(tokens.mean())],
+            "tokens_median": [float(np.median(tokens))],
+            "branch_accuracy": [float(right[exists].mean())],
             "branch_accuracy_math": [_accuracy_math(store) if mathematical else None],
             "hopeless": [float((~showing(store).any(axis=1)).mean())],
-            "always": [float(right.all(axis=1).mean())],
-            "failed_probes": [float((pool.require_probes() == failed[..., None])[inside].mean())],
-            "failed_finals": [float((pool.finals == failed).mean())],
+            "always": [float((right | ~exists).all(axis=1).mean())],
+            "failed_probes": [failed_probes],
+            "failed_finals": [float((pool.finals == failed)[exists].mean())],
         },
-        schema_overrides={"branch_accuracy_math": pl.Float64},
+        schema_overrides={"branch_accuracy_math": pl.Float64, "failed_probes": pl.Float64},
     )
 
 
@@ -83,18 +88,24 @@ def showing(store: Store) -> NDArray[np.bool_]:
 
     A question, or a draw of one, of which no branch does is called hopeless.
     """
-    shown = store.accepts(store.pool.require_probes()).any(axis=2)
-    return np.asarray(shown | store.correct)
+    probes = store.pool.probes
+    if probes is None:
+        return store.correct
+    return np.asarray(store.accepts(probes).any(axis=2) | store.correct)
 
 
 def _accuracy_math(store: Store) -> float:
-    """Share of branches whose final answer equals the true one mathematically."""
-    shares = []
-    for texts, gold, finals in zip(store.answers, store.gold, store.pool.finals, strict=True):
-        codes, counts = np.unique(finals, return_counts=True)
-        same = [code == gold or answers.equal(texts[code], texts[gold]) for code in codes.tolist()]
-        shares.append(counts[same].sum() / counts.sum())
-    return float(np.mean(shares))
+    """Share of branches whose final answer equals an accepted one mathematically."""
+    right = 0
+    golds = store.golds or tuple((code,) for code in store.gold.tolist())
+    for texts, accepted, finals in zip(store.answers, golds, store.pool.finals, strict=True):
+        codes, counts = np.unique(finals[finals >= 0], return_counts=True)
+        same = [
+            any(code == gold or answers.equal(texts[code], texts[gold]) for gold in accepted)
+            for code in codes.tolist()
+        ]
+        right += int(counts[same].sum())
+    return right / int(store.pool.n_branches.sum())
 
 
 def first_finishers(
@@ -104,18 +115,20 @@ def first_finishers(
 
     Returns:
         Columns race (K), first (k), accuracy, tokens (all K branches run until the k-th ends); no
-        row where the store has fewer branches than the smallest race.
+        row where any question has fewer branches than the smallest race.
     """
     rows = []
-    for race in (race for race in races if race <= store.pool.finals.shape[1]):
-        ends, finals = _race(store, race, n_draws, seed)
+    everyone = np.arange(len(store.gold))
+    order = _orders(store, max(races), n_draws, seed)
+    for race in (race for race in races if race <= store.pool.n_branches.min()):
+        ends, finals = _race(store, everyone, order[..., :race])
         for first in sorted({1, *(2**k for k in range(1, 7) if 2**k < race), race}):
             voted = vote(finals[..., :first])
             rows.append(
                 {
                     "race": race,
                     "first": first,
-                    "accuracy": float((voted == store.gold[:, None]).mean()),
+                    "accuracy": float(store.accepts(voted).mean()),
                     "tokens": float(_race_tokens(ends, first).mean()),
                 }
             )
@@ -123,13 +136,23 @@ def first_finishers(
     return pl.DataFrame(rows, schema)
 
 
-def _race(store: Store, width: int, n_draws: int, seed: int) -> tuple[Ints, Ints]:
-    """Tokens and final answers of `[Q, D, width]` branches in the order in which they end."""
-    questions, branches = store.pool.finals.shape
-    order = draws.orders(
-        f"subsets:{n_draws}", questions=questions, branches=branches, ceiling=width, seed=seed
-    )
-    at = np.arange(questions)[:, None, None]
+def _orders(store: Store, width: int, n_draws: int, seed: int) -> NDArray[np.int32]:
+    """`[Q, D, W]` at most `width` branches in random orders, -1 where there are no more."""
+    questions, branches = store.pool.lengths.shape
+    return draws.orders(
+        f"subsets:{n_draws}", questions=questions, branches=store.pool.n_branches,
+        ceiling=min(width, branches), seed=seed,
+    )  # fmt: skip
+
+
+def _race(store: Store, questions: Ints, order: NDArray[np.int32]) -> tuple[Ints, Ints]:
+    """Tokens and final answers of branches in the order in which they end.
+
+    Args:
+        questions: `[R]` whose they are.
+        order: `[R, D, K]` the branches.
+    """
+    at = questions[:, None, None]
     tokens = whole_tokens(store.pool)[at, order]
     by_end = np.argsort(tokens, axis=-1, kind="stable")
     finals = np.take_along_axis(store.pool.finals[at, order], by_end, axis=-1)
@@ -184,27 +207,28 @@ def by_depth(store: Store) -> pl.DataFrame:
         branch running there ends at it, per interval), ends_right (of those that end in the band).
     """
     pool = store.pool
-    probes, lengths = pool.require_probes(), pool.lengths
-    right = store.accepts(probes)
-    final = probes == pool.finals[..., None]
-    deepest = probes.shape[2]
+    lengths, deepest, inside = pool.lengths, pool.depth, pool.inside()
+    right = final = None
+    if pool.probes is not None:
+        right, final = store.accepts(pool.probes), pool.probes == pool.finals[..., None]
     starts = [1, *(2**k + 1 for k in range(deepest.bit_length()) if 2**k + 1 <= deepest)]
     rows = []
     for first, last in zip(starts, [*(start - 1 for start in starts[1:]), deepest], strict=True):
         here = np.s_[..., first - 1 : last]
-        at_risk = probes[here] >= 0
+        at_risk = inside[here]
         ending = (lengths >= first) & (lengths <= last)
         rows.append(
             {
                 "depth": first,
-                "running": float((lengths >= first).mean()),
-                "reliability": _share(right[here][at_risk]),
-                "final": _share(final[here][at_risk]),
+                "running": float((lengths >= first)[pool.exists].mean()),
+                "reliability": None if right is None else _share(right[here][at_risk]),
+                "final": None if final is None else _share(final[here][at_risk]),
                 "hazard": float(ending.sum() / max(at_risk.sum(), 1)),
                 "ends_right": _share(store.correct[ending]),
             }
         )
-    return pl.DataFrame(rows)
+    shares = ("running", "reliability", "final", "hazard", "ends_right")
+    return pl.DataFrame(rows, {"depth": pl.Int64} | dict.fromkeys(shares, pl.Float64))
 
 
 def by_streak(store: Store) -> pl.DataFrame:
@@ -214,9 +238,13 @@ def by_streak(store: Store) -> pl.DataFrame:
         Columns streak (first of the band), probes (share of all), reliability (the probe is right),
         final (it is the branch's final answer).
     """
-    pool, length = store.pool, streaks(store.pool)
-    right = store.accepts(pool.require_probes())
-    final = pool.require_probes() == pool.finals[..., None]
+    shares = dict.fromkeys(("probes", "reliability", "final"), pl.Float64)
+    schema = {"streak": pl.Int64} | shares
+    probes = store.pool.probes
+    if probes is None:
+        return pl.DataFrame([], schema)
+    length, right = streaks(store.pool), store.accepts(probes)
+    final = probes == store.pool.finals[..., None]
     rows = []
     for first, after in zip(_STREAKS, [*_STREAKS[1:], np.iinfo(np.int16).max], strict=True):
         band = (length >= first) & (length < after)
@@ -228,7 +256,7 @@ def by_streak(store: Store) -> pl.DataFrame:
                 "final": _share(final[band]),
             }
         )
-    return pl.DataFrame(rows)
+    return pl.DataFrame(rows, schema)
 
 
 def _share(hits: NDArray[np.bool_]) -> float | None:
@@ -250,12 +278,12 @@ def branch_features(store: Store, *, depth: int = 8, seed: int = 0) -> pl.DataFr
     """
     rng = np.random.default_rng(seed)
     running = store.pool.lengths > depth
-    everyone = np.ones(running.shape, bool)
     rows = []
-    for known, values, mask in (
-        ("whole", _features(store.pool, store.pool.depth), everyone),
-        (f"depth {depth}", _features(store.pool, depth), running),
+    for known, upto, mask in (
+        ("whole", store.pool.depth, store.pool.exists),
+        (f"depth {depth}", depth, running),
     ):
+        values = _features(store.pool, upto)
         if known == "whole":
             values["tokens"] = store.pool.tokens
         for name, feature in values.items():
@@ -280,10 +308,12 @@ def branch_features(store: Store, *, depth: int = 8, seed: int = 0) -> pl.DataFr
 
 
 def _features(pool: Pool, depth: int) -> dict[str, NDArray[np.generic]]:
-    """`[Q, N]` of each feature of the first `depth` probes of every branch."""
-    probes = pool.require_probes()[..., :depth]
+    """`[Q, N]` of each feature of the first `depth` probes of every branch; none without probes."""
+    if pool.probes is None:
+        return {}
+    probes = pool.probes[..., :depth]
     inside = probes >= 0
-    last = inside.sum(axis=2) - 1
+    last = np.maximum(inside.sum(axis=2), 1) - 1
     latest = np.take_along_axis(probes, last[..., None], axis=2)
     streak = np.take_along_axis(streaks(pool)[..., :depth], last[..., None], axis=2)[..., 0]
     changes = ((probes[..., 1:] != probes[..., :-1]) & inside[..., 1:]).sum(axis=2)
@@ -302,8 +332,8 @@ def _features(pool: Pool, depth: int) -> dict[str, NDArray[np.generic]]:
 
 
 def _agreement(latest: NDArray[np.int32]) -> Ints:
-    """`[Q, N]` how many branches of the question have the same latest answer."""
-    counts = [np.bincount(codes)[codes] for codes in latest]
+    """`[Q, N]` how many branches of the question have the same latest answer, 0 for no branch."""
+    counts = [np.append(np.bincount(codes[codes >= 0]), 0)[codes] for codes in latest]
     return np.stack(counts).astype(np.int64)
 
 
@@ -330,14 +360,18 @@ def onset(store: Store) -> pl.DataFrame:
         A row for right and one for wrong branches: right, branches, onset (median depth), of_length
         (median share of the branch's length), wasted (share of all tokens past the onset).
     """
-    pool = store.pool
-    same = (pool.require_probes() == pool.finals[..., None]) | (pool.require_probes() < 0)
+    pool, probes = store.pool, store.pool.probes
+    schema: dict[str, type[pl.DataType]] = {"right": pl.Boolean, "branches": pl.Int64}
+    schema |= dict.fromkeys(("onset", "of_length", "wasted"), pl.Float64)
+    if probes is None:
+        return pl.DataFrame([], schema)
+    same = (probes == pool.finals[..., None]) | (probes < 0)
     stays = np.logical_and.accumulate(same[..., ::-1], axis=2)[..., ::-1]
     first = np.where(stays.any(axis=2), stays.argmax(axis=2), pool.depth) + 1
     first = np.minimum(first, pool.lengths + 1)
     rows = []
     for right in (True, False):
-        here = store.correct == right
+        here = (store.correct == right) & pool.exists
         if here.any():
             depth, length = first[here], pool.lengths[here]
             rows.append(
@@ -349,7 +383,7 @@ def onset(store: Store) -> pl.DataFrame:
                     "wasted": float(np.maximum(length - depth, 0).sum() / length.sum()),
                 }
             )
-    return pl.DataFrame(rows)
+    return pl.DataFrame(rows, schema)
 
 
 def ceilings(
@@ -370,12 +404,18 @@ def ceilings(
     Returns:
         Columns budget (tokens per question), probe, race, settled.
     """
-    width = min(64, store.pool.finals.shape[1])
+    order = _orders(store, _MOST_OPENED, n_draws, seed)
     costs = {
         "probe": _probe_costs(store),
-        "race": _race_costs(store, width, n_draws, seed),
-        "settled": _settled_costs(store, width, n_draws, seed),
+        "race": np.full(order.shape[:2], np.inf),
+        "settled": np.full(order.shape[:2], np.inf),
     }
+    widths = (order[:, 0] >= 0).sum(axis=1)
+    for width in np.unique(widths).tolist():
+        questions = np.flatnonzero(widths == width)
+        opened = order[questions, :, :width]
+        costs["race"][questions] = _race_costs(store, questions, opened)
+        costs["settled"][questions] = _settled_costs(store, questions, opened)
     columns = {name: [_bought(cost, budget) for budget in budgets] for name, cost in costs.items()}
     return pl.DataFrame({"budget": list(budgets), **columns})
 
@@ -387,41 +427,43 @@ def _bought(costs: Floats, budget: float) -> float:
 
 
 def _probe_costs(store: Store) -> Floats:
-    """`[Q]` tokens to the earliest depth at which any branch shows the right answer."""
+    """`[Q]` tokens to the earliest depth at which any branch shows an accepted answer."""
     pool = store.pool
-    shows = store.accepts(pool.require_probes())
-    depths = np.where(shows.any(axis=2), shows.argmax(axis=2) + 1.0, np.inf).min(axis=1)
-    ends = np.where(store.correct, whole_tokens(pool), np.inf).min(axis=1)
-    cheapest: Floats = np.minimum(depths * pool.interval, ends)
+    costs: Floats = np.where(store.correct, whole_tokens(pool), np.inf).min(axis=1)
+    if pool.probes is None:
+        return costs
+    shows = store.accepts(pool.probes)
+    first = shows.argmax(axis=2)
+    ends = (first + 1.0) * pool.interval
+    if pool.ends is not None:
+        ends = np.take_along_axis(pool.ends, first[..., None], axis=2)[..., 0].astype(np.float64)
+    cheapest: Floats = np.minimum(np.where(shows.any(axis=2), ends, np.inf).min(axis=1), costs)
     return cheapest
 
 
-def _race_costs(store: Store, width: int, n_draws: int, seed: int) -> Floats:
-    """`[Q, D]` tokens of the cheapest race and stopping time at which the vote is right."""
-    best = np.full((len(store.gold), n_draws), np.inf)
+def _race_costs(store: Store, questions: Ints, order: NDArray[np.int32]) -> Floats:
+    """`[R, D]` tokens of the cheapest race and stopping time at which the vote is right."""
+    width = order.shape[2]
+    best = np.full(order.shape[:2], np.inf)
     for race in sorted({1, *(2**k for k in range(1, 7) if 2**k <= width), width}):
-        ends, finals = _race(store, race, n_draws, seed)
-        right = prefix_votes(finals) == store.gold[:, None, None]
+        ends, finals = _race(store, questions, order[..., :race])
+        right = store.accepts(prefix_votes(finals), questions)
         for first in range(1, race + 1):
             cost = np.minimum(best, _race_tokens(ends, first))
             best = np.where(right[..., first - 1], cost, best)
     return best
 
 
-def _settled_costs(store: Store, width: int, n_draws: int, seed: int) -> Floats:
-    """`[Q, D]` tokens after which the vote, branch by branch, stays what it is after all."""
-    questions, branches = store.pool.finals.shape
-    order = draws.orders(
-        f"subsets:{n_draws}", questions=questions, branches=branches, ceiling=width, seed=seed
-    )
-    at = np.arange(questions)[:, None, None]
+def _settled_costs(store: Store, questions: Ints, order: NDArray[np.int32]) -> Floats:
+    """`[R, D]` tokens after which the vote, branch by branch, stays what it is after all."""
+    at = questions[:, None, None]
     finals = store.pool.finals[at, order].astype(np.int64)
     spent = np.cumsum(whole_tokens(store.pool)[at, order], axis=-1)
     votes = prefix_votes(finals)
     last = votes[..., -1]
     settled = spent[..., -1].astype(np.float64)
     holds = np.ones(last.shape, bool)
-    for k in range(width - 1, 0, -1):
+    for k in range(order.shape[2] - 1, 0, -1):
         holds &= votes[..., k - 1] == last
         settled = np.where(holds, spent[..., k - 1], settled)
-    return np.where(last == store.gold[:, None], settled, np.inf)
+    return np.where(store.accepts(last, questions), settled, np.inf)

@@ -300,7 +300,7 @@ def lines_of(curve: Curve, sequential: Mapping[StoreKey, np.ndarray], *, seed: i
 def grid_of(store: Store, rows: Sequence[GridRow]) -> Grid:
     """The questions of a store with how controllers did on each."""
     gold = tuple(known[code] for known, code in zip(store.answers, store.gold, strict=True))
-    hope = tuple((100 * store.correct.mean(axis=1)).round(1).tolist())
+    hope = tuple((100 * store.shares_right).round(1).tolist())
     return Grid(store.name, tuple(store.questions()), gold, hope, tuple(rows))
 
 

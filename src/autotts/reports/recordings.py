@@ -24,13 +24,17 @@ _TRUST = {
 
 def facts_of(store: Store) -> PoolFacts:
     """Numbers, ceilings and reliability of a store's recordings; a few seconds."""
-    right = store.correct
-    share = right.mean(axis=1)
-    tokens = store.pool.tokens
-    failed = (store.pool.finals == store.pool.failed[:, None]).mean()
+    share, exists = store.shares_right, store.pool.exists
+    tokens = store.pool.tokens[exists]
+    failed = (store.pool.finals == store.pool.failed[:, None])[exists].mean()
+    fewest, most = int(store.pool.n_branches.min()), exists.shape[1]
+    width = f"{most}" if fewest == most else f"{fewest} to {most}"
     onset = {row["right"]: row for row in pools.onset(store).iter_rows(named=True)}
     numbers = [
-        ("questions × branches", f"{len(share)} × {right.shape[1]}"),
+        (
+            "questions × branches",
+            f"{len(share)} × {width}",
+        ),
         ("a branch is right", f"{100 * share.mean():.1f} %"),
         ("questions with no right branch", f"{int((share == 0).sum())}"),
         ("questions with right branches only", f"{int((share == 1).sum())}"),

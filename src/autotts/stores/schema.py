@@ -161,6 +161,11 @@ class Store:
         """bool `[Q, N]` whether the final answer of each branch is right; False for no branch."""
         return self.accepts(self.pool.finals)
 
+    @property
+    def shares_right(self) -> np.ndarray:
+        """float64 `[Q]` the share of each question's branches that are right."""
+        return np.asarray(self.correct.sum(axis=1) / self.pool.n_branches)
+
     def accepts(self, codes: np.ndarray, questions: np.ndarray | None = None) -> np.ndarray:
         """Whether answers are right.
 

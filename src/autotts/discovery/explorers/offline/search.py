@@ -119,7 +119,7 @@ class Bench:
         self._source = programs.Source("everything", "everything.py", text, True)
         self._kinds = programs.load_trusted(self._source).kinds
         self._reference = np.array(
-            [float(task.pool.tokens.mean()) * task.ceiling for task in self._tasks]
+            [float(t.pool.tokens[t.pool.exists].mean()) * t.ceiling for t in self._tasks]
         )
         self._rules = turn.rules
         names = [task.store.name for task in self._tasks]
