@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 EOS = 2
-SUFFIX = "\nSo: "
+SUFFIX = "\nSo the answer is"
 PROMPT_END = "|assistant|"
 Fault = Callable[["Exchange"], Awaitable[bool]]
 """Does something else to a request for tokens; gives whether the request is dealt with."""
@@ -46,8 +46,8 @@ def continued(text: str, seed: int, max_tokens: int) -> list[int]:
     """The next tokens after a prompt and what was said so far."""
     question, _, said = text.partition(PROMPT_END)
     if said.endswith(SUFFIX):
-        told = answer(question, said[0]) if len(said) > 20 + len(SUFFIX) else "?"
-        return [*encode(f"{told}."), EOS][:max_tokens]
+        told = f" {answer(question, said[0])}." if len(said) > 40 + len(SUFFIX) else ""
+        return [*encode(told), EOS][:max_tokens]
     letter = said[0] if said else chr(97 + random.Random(seed).randrange(26))
     return [*encode(speech(question, letter)), EOS][len(said) :][:max_tokens]
 
@@ -147,6 +147,8 @@ class ModelServer:
             return {"object": "list", "data": [model]}
         if path == "/get_model_info" and dialect == "sglang":
             return {"model_path": "toy", "tokenizer_path": "toy", "is_generation": True}
+        if path == "/props" and dialect == "llamacpp":
+            return {"default_generation_settings": {"n_ctx": 4096}, "total_slots": 4}
         if path == "/tokenize" and dialect in ("vllm", "sglang", "llamacpp"):
             text = body.get("content" if dialect == "llamacpp" else "prompt")
             if text is None:

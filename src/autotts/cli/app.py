@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from autotts.cli import (
+    collect,
     data,
     demo,
     diagnose,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(reproduce.app, name="reproduce")
+app.command("collect")(collect.collect)
 app.command("evaluate")(evaluate.evaluate)
 app.command("controllers")(evaluate.controllers)
 app.command("trace")(trace.trace)

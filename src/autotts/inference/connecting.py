@@ -84,10 +84,15 @@ async def _model(client: Client, wanted: str) -> tuple[str, int | None]:
 async def _exact(client: Client, model: str, context_tokens: int | None) -> ExactServer | None:
     """The server in the first dialect in which ids go in and come out; None if in none."""
     untried = Capabilities(exact=True, continues=True, renders=False, context_tokens=context_tokens)
-    dialects: tuple[type[ExactServer], ...] = (LlamaCppServer, VllmServer)
-    if await _works(client.get("/get_model_info")):
-        dialects = (SglangServer,)
-    for dialect in dialects:
+    dialects: Mapping[str, type[ExactServer]] = {
+        "/get_model_info": SglangServer,
+        "/props": LlamaCppServer,
+        "": VllmServer,
+    }
+    for path, dialect in dialects.items():
+        # What only it has spares tokens that the others would decode for nothing.
+        if path and not await _works(client.get(path)):
+            continue
         server = dialect(client, model, untried)
         if (tried := await _decode(client, server)) is None:
             continue

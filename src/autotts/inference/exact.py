@@ -151,15 +151,12 @@ class ExactServer(ABC):
         choice = choice_of(reply)
         ended, limited = reason_of(choice)
         prompt_tokens, made, cached = usage_of(reply)
+        self.tally.count(prompt_tokens, cached, made)  # paid for, whatever it is
         ids = checked_ids(self.found_ids(reply, choice), made)
         if prompt_tokens != len(prompt):
             raise unsound(f"{prompt_tokens} prompt tokens counted, {len(prompt)} ids were sent")
         if not 1 <= made <= max_tokens:
             raise unsound(f"{made} tokens, where 1 to {max_tokens} were asked for")
-        tally = self.tally
-        tally.prompt_tokens += prompt_tokens
-        tally.cached_tokens += cached or 0
-        tally.tokens += made
         return Decoded(
             content=ids_of(ids),
             text=text_of(choice),

@@ -121,7 +121,8 @@ class Tally:
 
     requests: sent, those that failed included.
     retried: sent again, by why: "busy", "broken", "lost", "unsound".
-    prompt_tokens, cached_tokens, tokens: of the replies that were read, as the server counted.
+    prompt_tokens, cached_tokens, tokens: as the server counted, of replies that were not believed
+        too.
     """
 
     requests: int = 0
@@ -129,6 +130,12 @@ class Tally:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     tokens: int = 0
+
+    def count(self, prompt_tokens: int, cached_tokens: int | None, tokens: int) -> None:
+        """Add a reply."""
+        self.prompt_tokens += prompt_tokens
+        self.cached_tokens += cached_tokens or 0
+        self.tokens += tokens
 
 
 class Server(Protocol):

@@ -127,16 +127,13 @@ class TextServer:
         ended, limited = reason_of(choice)
         text = text_of(choice) if self.can.continues else _said(choice)
         prompt_tokens, made, cached = usage_of(reply)
+        self.tally.count(prompt_tokens, cached, made)  # paid for, whatever it is
         if made > max_tokens or (not made and text):
             raise unsound(
                 f"{made} tokens counted for {len(text)} characters of at most {max_tokens}"
             )
         if not text and not ended:
             raise unsound("an empty reply")
-        tally = self.tally
-        tally.prompt_tokens += prompt_tokens
-        tally.cached_tokens += cached or 0
-        tally.tokens += made
         return Decoded(
             content=text,
             text=text,

@@ -1,0 +1,34 @@
+"""Recordings from model servers: planned, sampled, journalled, made into stores."""
+
+from autotts.collect.branches import Collected, read_collected
+from autotts.collect.collecting import Collection, Watched, open_collection
+from autotts.collect.estimate import Estimate, TokenPrices, estimate
+from autotts.collect.journal import Journal
+from autotts.collect.plan import PROBE_SUFFIX, Plan, digest_of
+from autotts.collect.questions import PROMPTS, Columns, Item, presets, read_questions
+from autotts.collect.session import collect, connected, journal_path
+from autotts.collect.writing import to_store
+
+__all__ = [
+    "PROBE_SUFFIX",
+    "PROMPTS",
+    "Collected",
+    "Collection",
+    "Columns",
+    "Estimate",
+    "Item",
+    "Journal",
+    "Plan",
+    "TokenPrices",
+    "Watched",
+    "collect",
+    "connected",
+    "digest_of",
+    "estimate",
+    "journal_path",
+    "open_collection",
+    "presets",
+    "read_collected",
+    "read_questions",
+    "to_store",
+]

@@ -1,0 +1,265 @@
+"""What was collected so far: one line an interval, appended and synced before anything follows.
+
+```text
+{"plan": {...}}                                     the first line
+{"server": {...}}                                   each time a server is connected to
+{"at": [question, branch, interval], "tokens": ..., "ids": ..., "text": ...}
+{"probed": [question, branch, interval], "answer": ..., "tokens": ...}
+{"failed": [question, branch, interval], "why": ...}
+```
+
+A process may be killed at any instant: a last line that is cut is dropped, and with it an interval
+that nobody built upon.
+"""
+
+import asyncio
+import base64
+import fcntl
+import json
+import os
+import sys
+import zlib
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from autotts.collect.plan import Plan
+from autotts.errors import StoreError
+from autotts.inference.server import Context, Decoded
+from autotts.untrusted import parse_json
+
+_MOST_BYTES = 64 << 20
+Count = Annotated[int, Field(ge=0)]
+
+
+class IntervalLine(BaseModel):
+    """An interval that was decoded.
+
+    at: question, branch and interval, from 0.
+    ids: of its tokens, int32 in little-endian order, deflated, in base64; None where there are
+        none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    at: tuple[Count, Count, Count] = Field(strict=False)
+    tokens: Count
+    text: str
+    ids: str | None = None
+    ended: bool = False
+    cut: bool = False
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+
+    def decoded(self) -> Decoded:
+        """What the server gave, as it gave it."""
+        content: Context = self.text if self.ids is None else unpack_ids(self.ids)
+        return Decoded(
+            content,
+            self.text,
+            self.tokens,
+            self.ended,
+            self.cut,
+            self.prompt_tokens,
+            self.cached_tokens,
+        )
+
+
+class ProbeLine(BaseModel):
+    """The answer at the end of an interval.
+
+    tokens: decoded for it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    probed: tuple[Count, Count, Count] = Field(strict=False)
+    answer: str
+    tokens: Count
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+class FailedLine(BaseModel):
+    """An interval that can't be had; it is asked for again when the collection is resumed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    failed: tuple[Count, Count, Count] = Field(strict=False)
+    why: str
+
+
+class ServerLine(BaseModel):
+    """A server that was connected to.
+
+    tokens: decoded to try it out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    server: str
+    dialect: str
+    model: str
+    exact: bool
+    tokens: Count
+
+
+class PlanLine(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    plan: Plan = Field(strict=False)
+
+
+Line = PlanLine | ServerLine | IntervalLine | ProbeLine | FailedLine
+_KINDS: dict[str, type[Line]] = {
+    "at": IntervalLine,
+    "probed": ProbeLine,
+    "failed": FailedLine,
+    "server": ServerLine,
+    "plan": PlanLine,
+}
+
+
+def pack_ids(content: Context) -> str | None:
+    """Token ids as the journal has them."""
+    if isinstance(content, str):
+        return None
+    ids = array("i", content)
+    return base64.b64encode(zlib.compress(_little(ids).tobytes(), 1)).decode()
+
+
+def unpack_ids(packed: str) -> "array[int]":
+    ids = array("i")
+    ids.frombytes(zlib.decompress(base64.b64decode(packed)))
+    return _little(ids)
+
+
+def _little(ids: "array[int]") -> "array[int]":
+    if sys.byteorder == "big":
+        ids.byteswap()
+    return ids
+
+
+def read_journal(path: Path) -> Iterator[tuple[Line, int]]:
+    """The lines of a journal, each with where it ends; a last one that is cut is left out.
+
+    Raises:
+        StoreError: a line before the last can't be read; names it.
+    """
+    end = 0
+    with path.open("rb") as file:
+        for number, content in enumerate(file, start=1):
+            if not content.endswith(b"\n"):
+                return
+            end += len(content)
+            try:
+                yield _parsed(content), end
+            except (ValueError, ValidationError, zlib.error) as error:
+                said = str(error).splitlines()[0]
+                raise StoreError(f"{path}: line {number} is damaged: {said}") from error
+
+
+def _parsed(content: bytes) -> Line:
+    value: Any = parse_json(content, most_bytes=_MOST_BYTES)
+    kind = next((k for k in _KINDS if isinstance(value, dict) and k in value), None)
+    if kind is None:
+        raise ValueError("no line of a journal")
+    return _KINDS[kind].model_validate(value)
+
+
+class Journal:
+    """Appends lines; one process at a time.
+
+    Many branches write at once, and their lines are synced together: `append` returns when its line
+    is on the disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """
+        Raises:
+            StoreError: it can't be written, or another process writes it.
+        """
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._file)
+            raise StoreError(f"{path}: another process is collecting into it") from error
+        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._broken: StoreError | None = None
+
+    def cut(self, size: int) -> None:
+        """Drop what follows the whole lines."""
+        os.ftruncate(self._file, size)
+
+    def append_now(self, line: Line) -> None:
+        """Write a line while nobody else does.
+
+        Raises:
+            StoreError: as `append`.
+        """
+        try:
+            self._write_now(_packed(line))
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror}") from error
+
+    async def append(self, line: Line) -> None:
+        """Write a line.
+
+        Raises:
+            StoreError: it is not on the disk, which may be full; nor will later ones be.
+        """
+        if self._broken:
+            raise self._broken
+        content = _packed(line)
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append((content, done))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+        # A line that is begun is finished, though who wrote it is cancelled.
+        await asyncio.shield(done)
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                await asyncio.to_thread(self._write_now, b"".join(line for line, _ in batch))
+            except OSError as error:
+                self._broken = StoreError(
+                    f"{self.path}: {error.strerror}; what was collected before is kept: make room"
+                    " and go on with --resume"
+                )
+                batch += self._waiting
+                self._waiting = []
+            for _, done in batch:
+                if self._broken:
+                    done.set_exception(self._broken)
+                    done.exception()  # whoever waited may be gone
+                elif not done.done():
+                    done.set_result(None)
+        self._writing = None
+
+    def _write_now(self, content: bytes) -> None:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(self._file, left) :]
+        os.fsync(self._file)
+
+    async def aclose(self) -> None:
+        if self._writing is not None:
+            await self._writing
+        os.close(self._file)
+
+
+def _packed(line: Line) -> bytes:
+    # All of a plan, so that one is the same when defaults change.
+    fields = line.model_dump(mode="json", exclude_defaults=not isinstance(line, PlanLine))
+    return json.dumps(fields).encode() + b"\n"

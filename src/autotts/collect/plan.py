@@ -1,0 +1,71 @@
+"""What is to be collected: all that the branches depend on, kept in the journal."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from autotts.collect.questions import Item
+from autotts.inference.server import Sampling
+
+PROBE_SUFFIX = (
+    "... Oh, I suddenly got the answer to the whole problem, **Final Answer**\n\n\\[ \\boxed{"
+)
+"""As Dynasor asks, within the thinking, so that probes compare with what others recorded."""
+
+
+class Plan(BaseModel):
+    """What the branches of a collection depend on. A collection is resumed by the same plan only.
+
+    prompt: template of what a model is asked; {question} and {options} are put in.
+    chat: whether the model's own template makes a conversation of the prompt.
+    template: arguments of the model's template, such as `{"enable_thinking": true}`.
+    probe: what is added to a branch to ask for its answer so far; "" for final answers alone.
+    questions: sha256 of the questions, with their answers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    dataset: str
+    branches: int = Field(ge=1)
+    interval: int = Field(ge=1)
+    max_tokens: int = Field(ge=1)
+    temperature: float = Field(default=0.6, ge=0, allow_inf_nan=False)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    stop: tuple[str, ...] = ()
+    prompt: str
+    chat: bool = True
+    template: dict[str, JsonValue] = {}
+    probe: str = PROBE_SUFFIX
+    probe_tokens: int = Field(default=20, ge=1)
+    probe_stop: tuple[str, ...] = ()
+    seed: int = Field(default=0, ge=0)
+    questions: str = ""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if "{question}" not in self.prompt:
+            raise ValueError("the prompt has no {question} in it")
+        return self
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.temperature, self.top_p, self.top_k, self.min_p, self.stop)
+
+    def differing(self, other: "Plan") -> list[str]:
+        """Fields by which another plan gives other branches; more of them is no difference."""
+        mine, others = self.model_dump(), other.model_dump()
+        return [name for name in mine if mine[name] != others[name] and name != "branches"]
+
+
+def digest_of(items: Sequence[Item]) -> str:
+    """sha256 of questions: their names, texts, options and answers."""
+    digest = hashlib.sha256()
+    for item in items:
+        for text in (item.id, item.question, item.gold, *item.options):
+            digest.update(hashlib.sha256(text.encode()).digest())
+    return digest.hexdigest()

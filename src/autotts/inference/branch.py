@@ -1,0 +1,134 @@
+"""One branch on a server: decoded interval by interval, asked for its answer where that is wanted.
+
+Collecting and live episodes go on with branches by this alone.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from autotts.answers import FAILED, extract
+from autotts.inference.server import Context, Decoded, Sampling, Server, joined
+
+_SEED_BITS = 31
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """How a branch is asked for its answer so far.
+
+    suffix: what is added to a branch, as the server reads it, and as text.
+    max_tokens: of what the model says then.
+    stop: texts that end it.
+    """
+
+    suffix: Context
+    text: str
+    max_tokens: int = 20
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How branches are decoded.
+
+    interval: tokens of an interval.
+    max_tokens: of a branch; then it is cut.
+    logprobs: how many log-probabilities are asked for.
+    """
+
+    interval: int
+    max_tokens: int
+    sampling: Sampling
+    logprobs: int = 0
+
+    def whole(self) -> "Decoding":
+        """The same in one piece, for servers that can't go on with a branch."""
+        return replace(self, interval=self.max_tokens)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probed:
+    """What a branch answers so far, `FAILED` where that is nothing; and what the server said."""
+
+    answer: str
+    said: Decoded
+
+
+@dataclass(slots=True, eq=False)
+class ServedBranch:
+    """What is decoded of a branch so far.
+
+    context: the prompt and all that was decoded.
+    text: what was decoded, without end tokens and stop texts.
+    tokens: what was decoded, as the server counted.
+    ended: whether nothing more will come: it ended itself, or was cut.
+    cut: whether it was cut, by `max_tokens` or at the end of the server's context.
+    """
+
+    context: Context
+    text: str = ""
+    tokens: int = 0
+    intervals: int = 0
+    ended: bool = False
+    cut: bool = False
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+
+    async def advance(self, server: Server, how: Decoding, seed: int) -> Decoded:
+        """Decode one more interval, the last one as long as it is.
+
+        Raises:
+            ServerError: it can't be had; the branch is as it was.
+        """
+        most = min(how.interval, how.max_tokens - self.tokens)
+        decoded = await server.decode(
+            self.context,
+            max_tokens=most,
+            sampling=how.sampling,
+            seed=seed,
+            logprobs=how.logprobs,
+        )
+        self.take(decoded, how)
+        return decoded
+
+    def take(self, decoded: Decoded, how: Decoding) -> None:
+        """Put an interval to the branch: one that was just decoded, or one from a journal."""
+        self.context = joined(self.context, decoded.content)
+        self.tokens += decoded.tokens
+        self.intervals += 1
+        self.prompt_tokens += decoded.prompt_tokens or 0
+        self.cached_tokens += decoded.cached_tokens or 0
+        self.text += decoded.text
+        # A server finds a stop text within an interval, not across two of them.
+        stop = min((at for s in how.sampling.stop if (at := self.text.find(s)) >= 0), default=-1)
+        if stop >= 0:
+            self.text = self.text[:stop]
+        full = self.tokens >= how.max_tokens
+        self.cut = not decoded.ended and stop < 0 and (decoded.cut or full)
+        self.ended = decoded.ended or stop >= 0 or self.cut
+
+    async def probe(self, server: Server, how: Probing) -> Probed:
+        """The answer so far.
+
+        Raises:
+            ServerError: it can't be had.
+        """
+        said = await server.probe(
+            self.context, how.suffix, max_tokens=how.max_tokens, stop=how.stop
+        )
+        answer = extract(how.text + said.text) if said.text.strip() else FAILED
+        return Probed(answer, said)
+
+    def answer(self) -> str:
+        """The answer that the branch ended on; `FAILED` if there is none."""
+        return extract(self.text)
+
+
+def seed_of(*parts: object) -> int:
+    """A seed for each interval: the same for all of a branch would restart the generator.
+
+    >>> seed_of(0, "question", 3, 1) != seed_of(0, "question", 3, 2)
+    True
+    """
+    digest = hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") & ((1 << _SEED_BITS) - 1)
