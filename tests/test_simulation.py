@@ -1,6 +1,7 @@
 """Simulated stores: alike for the same seed, sound whatever they are fitted to, and lifelike."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autotts.errors import SpecError, StoreError
-from autotts.simulation import simulate
+from autotts.simulation import SimulatedModel, simulate
 from autotts.simulation.fitting import fit
 from autotts.simulation.process import DEPTHS, EVENTS, SIZES, Walk
 from autotts.simulation.sampling import sample
 from autotts.simulation.typical import typical
-from autotts.stores import Store, build, check, import_released, load
+from autotts.stores import (
+    Branch,
+    Recording,
+    Store,
+    build,
+    check,
+    import_released,
+    length_slopes,
+    load,
+    signal_auc,
+)
 from test_stores import stores
 
 DATA = Path(os.environ.get("AUTOTTS_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -51,6 +62,94 @@ def test_accuracy_is_what_was_asked_for(tmp_path: Path) -> None:
     for accuracy in (0.2, 0.7):
         store = simulated(tmp_path, f"{accuracy}", questions=30, branches=40, accuracy=accuracy)
         assert abs(store.correct.mean() - accuracy) < 0.08
+
+
+@pytest.mark.parametrize("slope", [-0.5, 0.0, 0.3])
+@pytest.mark.parametrize("billing", ["reference", "exact"])
+def test_the_slope_is_what_was_asked_for(tmp_path: Path, slope: float, billing: str) -> None:
+    """Branches get longer or shorter for it; which are right, and how long all are, stays."""
+    small = {"questions": 12, "branches": 40, "billing": billing}
+    store = simulated(tmp_path, "asked", slope=slope, **small)
+    assert length_slopes(store).mean() == pytest.approx(slope, abs=0.01)
+    plain = simulated(tmp_path, "plain", **small)
+    assert np.array_equal(store.correct, plain.correct)
+    assert abs(np.log(store.pool.tokens).mean() - np.log(plain.pool.tokens).mean()) < 0.1
+
+
+def test_a_slope_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"slope -1.4: these questions can have one from -0"):
+        simulated(tmp_path, slope=-1.4)
+    assert not any(tmp_path.iterdir())
+
+
+def test_signals_tell_as_much_as_was_asked_for(tmp_path: Path) -> None:
+    """At the end of branches; at the beginning hardly anything."""
+    asked = {"confidence": 0.8, "doubt": 0.3, "noise": 0.5}
+    store = simulated(tmp_path, questions=12, branches=40, signals=asked)
+    assert {name: signal_auc(store, name) for name in asked} == pytest.approx(asked, abs=0.01)
+    pool = store.pool
+    first = np.ascontiguousarray(pool.signals["confidence"][:, :, :1])
+    early = replace(
+        store,
+        pool=replace(
+            pool, probes=None, lengths=np.ones_like(pool.lengths), signals={"confidence": first}
+        ),
+    )
+    assert 0.45 < signal_auc(early, "confidence") < 0.65
+    assert np.isneginf(pool.signals["noise"][~pool.inside()]).all()
+
+
+def test_models_answer_the_same_questions(tmp_path: Path) -> None:
+    """With the accuracies and prices asked for; what is hard for one is hard for the other."""
+    small, large = SimulatedModel("small", 0.35, "0.6"), SimulatedModel("large", 0.7, "8")
+    store = simulated(tmp_path, questions=30, branches=81, models=[small, large], family="sims")
+    pool = store.pool
+    assert [(one.name, one.price) for one in pool.models] == [("small", 6), ("large", 80)]
+    assert (store.manifest.cost_scale, store.manifest.family) == (1, "sims")
+    assert [int((pool.model == m).sum()) for m in (0, 1)] == [30 * 41, 30 * 40]
+    by_model = [
+        np.array([store.correct[q][pool.model[q] == m].mean() for q in range(30)]) for m in (0, 1)
+    ]
+    assert by_model[0].mean() == pytest.approx(0.35, abs=0.06)
+    assert by_model[1].mean() == pytest.approx(0.7, abs=0.06)
+    assert np.corrcoef(*by_model)[0, 1] > 0.7
+
+
+def test_without_probes_only_final_answers_are_known(tmp_path: Path) -> None:
+    store = simulated(tmp_path, probes=False)
+    assert store.pool.probes is None
+    again = simulated(tmp_path, "again", like=store, seed=9, questions=12, branches=60)
+    assert again.pool.probes is None
+    assert abs(again.pool.tokens.mean() / store.pool.tokens.mean() - 1) < 0.25
+
+
+def test_a_store_like_another_has_its_models_signals_and_slope(tmp_path: Path) -> None:
+    models = [SimulatedModel("a", 0.4), SimulatedModel("b", 0.6, "2.5")]
+    like = simulated(
+        tmp_path, "first", questions=20, branches=80, models=models, slope=-0.5,
+        signals={"confidence": 0.75},
+    )  # fmt: skip
+    store = simulated(tmp_path, "second", like=like, questions=20, branches=80, seed=7)
+    assert store.pool.models == like.pool.models
+    assert signal_auc(store, "confidence") == pytest.approx(0.75, abs=0.02)
+    slopes = [length_slopes(one).mean() for one in (like, store)]
+    assert slopes[1] == pytest.approx(slopes[0], abs=0.12)
+    for m in (0, 1):
+        shares = [one.correct[one.pool.model == m].mean() for one in (like, store)]
+        assert shares[1] == pytest.approx(shares[0], abs=0.06)
+    values = [one.pool.signals["confidence"][one.pool.inside()] for one in (like, store)]
+    assert np.isclose(values[0].mean(), values[1].mean(), atol=0.25)
+
+
+def test_questions_of_different_size_can_be_imitated(tmp_path: Path) -> None:
+    toy = [
+        Recording(f"q{q}", ["7", "07"], [Branch(["7"] * (1 + i), 100 * (i + 1), "7")] * n)
+        for q, (i, n) in enumerate([(0, 1), (3, 4), (1, 2)])
+    ]
+    store = build(toy, model="m", dataset="d", interval_tokens=100)
+    again = simulated(tmp_path, like=store, questions=3, branches=5)
+    assert again.pool.finals.shape == (3, 5)
+    assert again.correct.mean() > 0.6
 
 
 def test_exact_billing_ends_branches_in_their_last_interval(tmp_path: Path) -> None:
@@ -135,6 +234,16 @@ def test_a_walk_knows_where_it_is() -> None:
         ({"seed": -1}, "seed -1"),
         ({"accuracy": 1.0}, "accuracy 1.0: a share, between 0 and 1"),
         ({"accuracy": float("nan")}, "accuracy nan"),
+        ({"signals": {"x": 1.2}}, "signal x: an AUC of 1.2; need one from 0 to 1"),
+        ({"models": [SimulatedModel("a", 0.5)]}, "need two or more models"),
+        (
+            {"models": [SimulatedModel("a", 0.5), SimulatedModel("b", 0.5, "free")]},
+            "b: price 'free': need a decimal above 0",
+        ),
+        (
+            {"models": [SimulatedModel("a", 0.5), SimulatedModel("b", 1.5)]},
+            "b: accuracy 1.5: a share, between 0 and 1",
+        ),
     ],
 )
 def test_arguments_that_make_no_store(

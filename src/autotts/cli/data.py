@@ -1,13 +1,16 @@
 """`autotts data`: import, check, upgrade, list and simulate replay stores."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from autotts.cli.screen import console, say
-from autotts.errors import StoreError
+from autotts.errors import SpecError, StoreError
 from autotts.text import counted
+
+if TYPE_CHECKING:
+    from autotts.simulation import SimulatedModel
 
 app = typer.Typer(
     help="Import, check, upgrade, list and simulate replay stores.", no_args_is_help=True
@@ -113,6 +116,31 @@ def simulate(
     ] = None,
     branches: Annotated[int, typer.Option(min=1, help="Branches per question.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the generator.")] = 0,
+    slope: Annotated[
+        float | None,
+        typer.Option(
+            help="How much likelier a question's longest branch is to be right than its shortest:"
+            " -0.4 makes short answers the right ones. As it comes by default."
+        ),
+    ] = None,
+    signal: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=AUC: record a signal whose last value tells right branches from wrong ones"
+            " of their question this well. May be given several times."
+        ),
+    ] = None,
+    with_model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME:ACCURACY:PRICE of one of several models whose branches the store holds, such"
+            " as small:0.4:0.6. Give two or more."
+        ),
+    ] = None,
+    probes: Annotated[
+        bool, typer.Option(help="Whether answers are known at each interval, or at the end only.")
+    ] = True,
+    family: Annotated[str, typer.Option(help="Family of the model, for leaderboards.")] = "",
     overwrite: Annotated[bool, typer.Option(help="Replace a store that is there.")] = False,
 ) -> None:
     """Write a synthetic store from a seeded generative model of recorded branches."""
@@ -121,7 +149,29 @@ def simulate(
     fitted = stores.load(like) if like else None
     folder = simulation.simulate(
         out, questions=questions or (len(fitted.texts) if fitted else 30),
-        branches=branches, seed=seed, like=fitted,
-        model=model, dataset=dataset, overwrite=overwrite,
+        branches=branches, seed=seed, like=fitted, model=model, dataset=dataset, slope=slope,
+        signals=dict(_named_share("--signal", text) for text in signal or ()),
+        models=[_simulated_model(text) for text in with_model or ()],
+        probes=probes, family=family, overwrite=overwrite,
     )  # fmt: skip
     say(f"wrote {folder}")
+
+
+def _named_share(option: str, text: str) -> tuple[str, float]:
+    name, _, share = text.partition("=")
+    try:
+        return name, float(share)
+    except ValueError as error:
+        raise SpecError(f"{option} {text}: write NAME=NUMBER, such as confidence=0.7") from error
+
+
+def _simulated_model(text: str) -> "SimulatedModel":
+    from autotts.simulation import SimulatedModel
+
+    try:
+        name, accuracy, price = text.split(":")
+        return SimulatedModel(name, float(accuracy), price)
+    except ValueError as error:
+        raise SpecError(
+            f"--with-model {text}: write NAME:ACCURACY:PRICE, such as small:0.4:0.6"
+        ) from error

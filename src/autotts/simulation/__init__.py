@@ -1,5 +1,5 @@
 """Stores made up to look like recorded ones."""
 
-from autotts.simulation.sampling import simulate
+from autotts.simulation.sampling import SimulatedModel, simulate
 
-__all__ = ["simulate"]
+__all__ = ["SimulatedModel", "simulate"]

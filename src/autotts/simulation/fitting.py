@@ -9,7 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autotts.simulation.process import EVENTS, FAILED, GOLD, SIZES, Features, Parameters, Walk
+from autotts.simulation.process import (
+    EVENTS,
+    FAILED,
+    GOLD,
+    SIZES,
+    Features,
+    Parameters,
+    Signal,
+    Walk,
+)
+from autotts.stores.measures import signal_auc
 from autotts.stores.schema import Store
 
 _KNOTS = 33
@@ -21,15 +31,17 @@ _PSEUDO_BRANCHES = 3.0  # with which a class's mean and weights count in an answ
 
 @dataclass(frozen=True, slots=True)
 class _Coded:
-    """A store in the codes of the model, its Q x N branches one behind the other.
+    """A store in the codes of the model, its branches one behind the other.
 
-    probes: `[R, K]`, -1 past the end.
+    With M models, a question is M rows; see `Parameters`.
+
+    probes: `[R, K]`, -1 past the end; None where there are none.
     finals, lengths, question: `[R]`.
     tail_size: `[Q]`.
     answers: A.
     """
 
-    probes: np.ndarray
+    probes: np.ndarray | None
     finals: np.ndarray
     lengths: np.ndarray
     question: np.ndarray
@@ -49,15 +61,19 @@ class _Coded:
 
 def fit(store: Store) -> Parameters:
     """The parameters under which stores look like this one."""
-    pool = store.pool
+    pool, there = store.pool, store.pool.exists
     coded = _code(store)
-    wander = _fit_wander(coded)
     log_length, spread, shape = _fit_lengths(coded)
     intervals = pool.depth
-    rest = pool.tokens - pool.lengths.astype(np.int64) * pool.interval
-    cut = pool.lengths == intervals
+    rest = (pool.tokens - pool.lengths.astype(np.int64) * pool.interval)[there]
+    cut = pool.lengths[there] == intervals
+    wander = np.zeros((len(coded.tail_size), SIZES["depth"], coded.answers))
+    tables = None
+    if coded.probes is not None:
+        wander = _fit_wander(coded, coded.probes)
+        tables = _fit_tables(coded, coded.probes, wander)
     return Parameters(
-        finals=_fit_finals(coded, float(store.correct.mean())),
+        finals=_fit_finals(coded, float(store.correct[there].mean())),
         log_length=log_length,
         spread=spread,
         shape=shape,
@@ -67,16 +83,18 @@ def fit(store: Store) -> Parameters:
         intervals=intervals,
         cut_rest=int(rest[cut].mean()),
         interval_tokens=pool.interval,
-        tables=_fit_tables(coded, wander),
+        tables=tables,
+        signals={name: _fit_signal(store, name) for name in pool.signals},
+        models=max(1, len(pool.models)),
     )
 
 
 def _code(store: Store) -> _Coded:
-    pool, recorded = store.pool, store.pool.require_probes()
-    questions, branches, intervals = recorded.shape
+    pool, there = store.pool, store.pool.exists
+    questions, models = len(pool.n_codes), max(1, len(pool.models))
     frequent = [_frequent(store, q) for q in range(questions)]
     answers = 3 + max(len(codes) for codes in frequent)
-    probes = np.full(recorded.shape, -1)
+    probes = None if pool.probes is None else np.full(pool.probes.shape, -1)
     finals = np.empty(pool.finals.shape, np.int64)
     tail_size = np.empty(questions, np.int64)
     for q, codes in enumerate(frequent):
@@ -84,32 +102,56 @@ def _code(store: Store) -> _Coded:
         table[codes] = 2 + np.arange(len(codes))
         if pool.failed[q] >= 0:
             table[pool.failed[q]] = FAILED
-        table[store.gold[q]] = GOLD
+        table[_golds(store, q)] = GOLD
         rare = np.flatnonzero(table < 0)
         table[rare] = answers - 1 + np.arange(len(rare))
-        probes[q] = np.where(recorded[q] >= 0, table[recorded[q]], -1)
+        if probes is not None and pool.probes is not None:
+            probes[q] = np.where(pool.probes[q] >= 0, table[pool.probes[q]], -1)
         finals[q] = table[pool.finals[q]]
         tail_size[q] = max(1, len(rare))
+    row = np.repeat(models * np.arange(questions), there.shape[1]).reshape(there.shape)
+    if pool.model is not None:
+        row = row + pool.model
     return _Coded(
-        probes.reshape(-1, intervals),
-        finals.ravel(),
-        pool.lengths.astype(np.int64).ravel(),
-        np.repeat(np.arange(questions), branches),
-        tail_size,
+        None if probes is None else probes[there],
+        finals[there],
+        pool.lengths.astype(np.int64)[there],
+        row[there],
+        np.repeat(tail_size, models),
         answers,
     )
+
+
+def _golds(store: Store, q: int) -> list[int]:
+    return [int(store.gold[q])] if store.golds is None else list(store.golds[q])
 
 
 def _frequent(store: Store, q: int) -> np.ndarray:
     """Codes of the answers with entries of their own, most shown first, gold and failed apart."""
     pool = store.pool
-    probes = pool.require_probes()[q]
+    finals = pool.finals[q][pool.exists[q]]
+    probes = finals if pool.probes is None else pool.probes[q]
     shown = np.bincount(probes[probes >= 0], minlength=pool.n_codes[q])
-    ended = np.bincount(pool.finals[q], minlength=pool.n_codes[q])
+    ended = np.bincount(finals, minlength=pool.n_codes[q])
     frequent = (ended >= 2) | (shown >= _NAMED_SHARE * shown.sum())
     ranked = np.argsort(-shown, kind="stable")
-    apart = (store.gold[q], pool.failed[q])
+    apart = (*_golds(store, q), int(pool.failed[q]))
     return np.array([c for c in ranked if frequent[c] and c not in apart], np.int64)
+
+
+def _fit_signal(store: Store, name: str) -> Signal:
+    """A signal that tells as much, with noise like that of the branches that end wrong."""
+    values = store.pool.signals[name].astype(np.float64)
+    wrong = np.isfinite(values) & ~store.correct[:, :, None]
+    noise = values[wrong] if wrong.any() else values[np.isfinite(values)]
+    found = signal_auc(store, name)
+    if not len(noise):  # absent everywhere
+        return Signal(0.5)
+    mean, deviation = float(noise.mean()), float(noise.std()) or 1.0
+    both = wrong[:, :, 1:] & wrong[:, :, :-1]
+    moved = (values[:, :, 1:][both] - mean) * (values[:, :, :-1][both] - mean)
+    memory = float(np.clip(moved.mean() / deviation**2, 0, 0.99)) if both.any() else 0.0
+    return Signal(0.5 if np.isnan(found) else found, mean, deviation, memory)
 
 
 def _fit_finals(coded: _Coded, accuracy: float) -> np.ndarray:
@@ -146,11 +188,16 @@ def _fit_lengths(coded: _Coded) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     spread = np.sqrt(
         _shrunk_means(squares, (q, entry), (questions, answers), of_class[:, _ends(answers)])
     )
-    scores = ((x - means[q, entry]) / np.maximum(spread[q, entry], 1e-6)).reshape(questions, -1)
+    scores = (x - means[q, entry]) / np.maximum(spread[q, entry], 1e-6)
     shape = np.empty((questions, _KNOTS))
-    for alike in np.array_split(np.argsort(x.reshape(questions, -1).mean(axis=1)), 3):
-        for question in alike:
-            shape[question] = (_quantiles(scores[alike]) + _quantiles(scores[question])) / 2
+    # A model may have no branch of a question: its row is as the others that are as long.
+    lengths = [x[q == row].mean() if (q == row).any() else x.mean() for row in range(questions)]
+    for alike in np.array_split(np.argsort(lengths), 3):
+        ours = scores[np.isin(q, alike)]
+        for row in alike:
+            own = scores[q == row]
+            ours, own = (some if len(some) else scores for some in (ours, own))
+            shape[row] = (_quantiles(ours) + _quantiles(own)) / 2
     return means, spread, shape
 
 
@@ -178,7 +225,7 @@ def _quantiles(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.quantile(values, np.linspace(0, 1, _KNOTS)))
 
 
-def _record(coded: _Coded, wander: np.ndarray) -> Features:
+def _record(coded: _Coded, probes: np.ndarray, wander: np.ndarray) -> Features:
     """Every interval of every branch, one row each: its features, and what was, is and will be.
 
     Adds to the features the codes `was`, `before` and `final`, the code `now` that the interval
@@ -186,7 +233,7 @@ def _record(coded: _Coded, wander: np.ndarray) -> Features:
     """
     walk = Walk(coded.question, coded.finals, coded.lengths, coded.answers)
     parts = []
-    for now in coded.probes.T:
+    for now in probes.T:
         columns = walk.features(wander) | {
             "was": walk.shown,
             "before": walk.before,
@@ -199,14 +246,14 @@ def _record(coded: _Coded, wander: np.ndarray) -> Features:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _fit_wander(coded: _Coded) -> np.ndarray:
+def _fit_wander(coded: _Coded, probes: np.ndarray) -> np.ndarray:
     """`[Q, depth, A]` weights of the answers that wandering branches take, by depth.
 
     Each depth is drawn towards the whole question, and that towards the tail.
     """
     questions, answers = len(coded.tail_size), coded.answers
     nothing = np.zeros((questions, SIZES["depth"], answers))
-    steps = _record(coded, nothing)
+    steps = _record(coded, probes, nothing)
     taken = (steps["now"] != steps["final"]) & (steps["now"] != steps["was"])
     taken &= steps["now"] != steps["before"]
     steps = {name: column[taken] for name, column in steps.items()}
@@ -257,9 +304,11 @@ def _barred(steps: Features, tail: int) -> list[np.ndarray]:
     return barred
 
 
-def _fit_tables(coded: _Coded, wander: np.ndarray) -> dict[str, tuple[np.ndarray, ...]]:
+def _fit_tables(
+    coded: _Coded, probes: np.ndarray, wander: np.ndarray
+) -> dict[str, tuple[np.ndarray, ...]]:
     """Log odds of each event, from the intervals at which it could happen."""
-    steps = _record(coded, wander)
+    steps = _record(coded, probes, wander)
     was, before, now, final = (steps[name] for name in ("was", "before", "now", "final"))
     away = ~steps["last"] & (was != final)
     wanders = away & (now != final) & (was >= 0)

@@ -15,7 +15,7 @@ answers, then, from `A - 1` on, a tail of rare ones that share the last entry of
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -66,8 +66,29 @@ Features = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
+class Signal:
+    """What branches tell of themselves besides their answers, at the end of each interval.
+
+    It is noise with some memory, to which a branch that ends right adds more and more: nothing at
+    its beginning and all at its end.
+
+    auc: how well its last value tells right branches from wrong ones; see `stores.signal_auc`.
+    mean, deviation: of the noise.
+    memory: correlation of the noise from one interval to the next, in [0, 1).
+    """
+
+    auc: float
+    mean: float = 0.0
+    deviation: float = 1.0
+    memory: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
 class Parameters:
     """All there is to know about a store. Q questions, A answers with entries of their own.
+
+    With M models each question has M rows in all arrays, one for each model, one behind the other:
+    where Q stands below, Q x M is meant.
 
     finals: `[Q, A]` probabilities of the final answer.
     log_length: `[Q, A]` mean log length, in intervals, of the branches that end there.
@@ -79,7 +100,10 @@ class Parameters:
     intervals: the most that a branch may have.
     cut_rest: tokens past the last interval of branches that have so many.
     interval_tokens: tokens per interval.
-    tables: log odds of each event, as `EVENTS` lists them.
+    tables: log odds of each event, as `EVENTS` lists them; None for a store without probes, whose
+        `wander` means nothing.
+    signals: by name.
+    models: their number, M.
     """
 
     finals: np.ndarray
@@ -92,18 +116,20 @@ class Parameters:
     intervals: int
     cut_rest: int
     interval_tokens: int
-    tables: Tables
+    tables: Tables | None
+    signals: Mapping[str, Signal] = field(default_factory=dict)
+    models: int = 1
 
-    def of(self, questions: np.ndarray) -> "Parameters":
-        """The parameters of a store made of these questions, in this order."""
+    def of(self, rows: np.ndarray) -> "Parameters":
+        """The parameters of a store made of these rows, in this order."""
         own = {
-            field.name: getattr(self, field.name)[questions]
-            for field in fields(self)
-            if field.name in ("finals", "log_length", "spread", "shape", "wander", "tail_size")
+            one.name: getattr(self, one.name)[rows]
+            for one in fields(self)
+            if one.name in ("finals", "log_length", "spread", "shape", "wander", "tail_size")
         }
-        tables = {
+        tables = self.tables and {
             event: tuple(
-                table[questions] if key[0] == "question" else table
+                table[rows] if key[0] == "question" else table
                 for key, table in zip(keys, self.tables[event], strict=True)
             )
             for event, keys in EVENTS.items()

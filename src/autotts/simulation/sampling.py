@@ -1,6 +1,10 @@
 """Synthetic stores: branches drawn from the generative model, alike for the same seed."""
 
 import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +12,34 @@ import numpy as np
 from autotts.answers import FAILED
 from autotts.errors import SpecError
 from autotts.simulation.fitting import fit
-from autotts.simulation.process import EVENTS, Parameters, Walk, log_odds
-from autotts.simulation.typical import ACCURACY, typical
-from autotts.stores.manifest import Billing
+from autotts.simulation.process import EVENTS, GOLD, Parameters, Signal, Tables, Walk, log_odds
+from autotts.simulation.solving import solve
+from autotts.simulation.typical import ACCURACY, of_models, typical
+from autotts.stores import measures
+from autotts.stores.manifest import Billing, PricedModel
+from autotts.stores.measures import auc
 from autotts.stores.recordings import Branch, Recording, build
 from autotts.stores.schema import Store
 from autotts.stores.writing import store_folder, write
+
+_PRICES = ("models", "cost_scale", "price_unit")
+"""What a manifest says of several models."""
+_PRICE = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+_MOST_LIFT = 20.0  # deviations: far enough apart that no two branches are taken for each other
+_MOST_STRETCH = 6.0  # of log lengths
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedModel:
+    """One of several models whose branches a store holds.
+
+    accuracy: mean share of right branches, in (0, 1).
+    price: of a token, a decimal in whatever unit: "0.6".
+    """
+
+    name: str
+    accuracy: float
+    price: str = "1"
 
 
 def simulate(
@@ -27,36 +53,61 @@ def simulate(
     model: str = "simulated",
     dataset: str = "sim",
     billing: Billing | None = None,
+    slope: float | None = None,
+    signals: Mapping[str, float] | None = None,
+    models: Sequence[SimulatedModel] = (),
+    probes: bool = True,
+    family: str = "",
     overwrite: bool = False,
 ) -> Path:
     """Write a synthetic store to OUT/MODEL/DATASET, the same for the same arguments.
 
     Args:
-        like: the store whose figures it gets, questions in the same order; a mid-sized model on a
-            competition without it.
+        branches: of each question; several models make equally many of them, as far as they go.
+        like: the store whose figures it gets, questions in the same order, its models, signals and
+            slope with them; a mid-sized model on a competition without it.
         accuracy: mean share of right branches, if there is no store to be like.
         billing: that of `like` by default, else `reference`.
+        slope: how much likelier a question's longest branch is to be right than its shortest, see
+            `stores.length_slopes`; as it comes by default.
+        signals: by name, how well each signal's last value tells right branches from wrong ones,
+            see `stores.signal_auc`.
+        models: two or more, if there is no store to be like.
+        probes: whether answers are known at each interval, and not at the end only.
+        family: of the model, such as "qwen3", for leaderboards.
 
     Returns:
         The folder of the store.
 
     Raises:
-        SpecError: an argument that makes no store.
+        SpecError: an argument that makes no store, or a figure that these questions can't have.
         StoreError: there is a store already.
     """
-    _require_sound(questions, branches, seed, like, accuracy)
+    _require_sound(questions, branches, seed, like, accuracy, signals or {})
+    _require_models(models, like, accuracy, branches)
     folder = store_folder(out, model, dataset)
     of_questions, of_branches = np.random.default_rng(seed).spawn(2)
     if like:
         parameters, source = fit(like), f"like {like.name}, digest {like.digest}"
+        prices = {name: getattr(like.manifest, name) for name in _PRICES}
     else:
-        accuracy = ACCURACY if accuracy is None else accuracy
-        parameters = typical(questions, rng=of_questions, accuracy=accuracy)
-        source = f"typical, accuracy {accuracy}"
+        shares = [one.accuracy for one in models] or [ACCURACY if accuracy is None else accuracy]
+        mean = float(np.mean(shares))
+        source = f"typical, accuracy {mean}"
+        parameters = typical(questions, rng=of_questions, accuracy=mean)
+        parameters = of_models(parameters, shares) if models else parameters
+        prices = {"models": _priced(models), "cost_scale": _scale(models)}
+    asked = {name: Signal(area) for name, area in (signals or {}).items()}
+    parameters = replace(
+        parameters,
+        signals={**parameters.signals, **asked},
+        tables=parameters.tables if probes else None,
+    )
     billing = billing or (like.pool.billing if like else "reference")
     recordings = sample(
-        parameters, questions=questions, branches=branches, billing=billing, rng=of_branches
-    )
+        parameters, questions=questions, branches=branches, billing=billing, slope=slope,
+        rng=of_branches,
+    )  # fmt: skip
     store = build(
         recordings,
         model=model,
@@ -64,6 +115,8 @@ def simulate(
         interval_tokens=parameters.interval_tokens,
         billing=billing,
         failed_answer=FAILED,
+        family=family,
+        **prices,
         sampling={"simulated": True, "seed": seed},
         source=f"simulated: {source}",
     )
@@ -72,8 +125,16 @@ def simulate(
 
 
 def _require_sound(
-    questions: int, branches: int, seed: int, like: Store | None, accuracy: float | None
+    questions: int,
+    branches: int,
+    seed: int,
+    like: Store | None,
+    accuracy: float | None,
+    signals: Mapping[str, float],
 ) -> None:
+    for name, area in signals.items():
+        if not 0 <= area <= 1:
+            raise SpecError(f"signal {name}: an AUC of {area}; need one from 0 to 1")
     if questions < 1 or branches < 1 or seed < 0:
         raise SpecError(
             f"{questions} questions, {branches} branches, seed {seed}: need at least 1, 1 and 0"
@@ -96,6 +157,41 @@ def _require_sound(
         raise SpecError(f"accuracy {accuracy}: a share, between 0 and 1")
 
 
+def _require_models(
+    models: Sequence[SimulatedModel], like: Store | None, accuracy: float | None, branches: int
+) -> None:
+    if not models:
+        return
+    if like is not None or accuracy is not None:
+        raise SpecError("models have their own accuracies: name no other, and no store to be like")
+    names = [one.name for one in models]
+    if len(models) < 2 or len(set(names)) < len(names) or branches < len(models):
+        raise SpecError(
+            f"models {', '.join(names)} and {branches} branches: need two or more models of"
+            " different names, and a branch of each"
+        )
+    for one in models:
+        if not 0 < one.accuracy < 1:
+            raise SpecError(f"{one.name}: accuracy {one.accuracy}: a share, between 0 and 1")
+        if not _PRICE.fullmatch(one.price) or not float(one.price):
+            raise SpecError(f"{one.name}: price {one.price!r}: need a decimal above 0, such as 0.6")
+
+
+def _scale(models: Sequence[SimulatedModel]) -> int:
+    """The power of ten that makes all prices whole."""
+    return max((len(one.price.partition(".")[2].rstrip("0")) for one in models), default=0)
+
+
+def _priced(models: Sequence[SimulatedModel]) -> tuple[PricedModel, ...]:
+    scale = _scale(models)
+    return tuple(
+        PricedModel(
+            name=one.name, price=int(Decimal(one.price).scaleb(scale)), price_text=one.price
+        )
+        for one in models
+    )
+
+
 def sample(
     parameters: Parameters,
     *,
@@ -103,6 +199,7 @@ def sample(
     branches: int,
     billing: Billing,
     rng: np.random.Generator,
+    slope: float | None = None,
 ) -> list[Recording]:
     """Draw recordings. Questions of the parameters come in turn, and shuffled after the first turn.
 
@@ -110,32 +207,79 @@ def sample(
         billing: with `exact` the last interval of a branch is its rest; with `reference` a branch
             may end before or after it, as in the released recordings.
         rng: consumed.
+        slope: of accuracy on length, see `simulate`; as it comes by default.
+
+    Raises:
+        SpecError: the questions can't have this slope, or a signal what was asked of it.
     """
-    known = len(parameters.finals)
+    models = parameters.models
+    known = len(parameters.finals) // models
     turns = [np.arange(known)] + [rng.permutation(known) for _ in range((questions - 1) // known)]
-    parameters = parameters.of(np.concatenate(turns)[:questions])
-    question = np.repeat(np.arange(questions), branches)
-    entry = _draw(parameters.finals[question], rng)
-    finals = _tell_apart(entry, question, parameters, rng)
-    lengths = _lengths(entry, question, parameters, rng)
-    tokens = _tokens(lengths, parameters, billing, rng)
-    probes = _probes(question, finals, lengths, parameters, rng)
+    turn = np.concatenate(turns)[:questions]
+    parameters = parameters.of((models * turn[:, None] + np.arange(models)).ravel())
+    shares = [branches // models + (m < branches % models) for m in range(models)]
+    row = np.repeat(np.arange(questions * models), shares * questions)
+    entry = _draw(parameters.finals[row], rng)
+    finals = _tell_apart(entry, row, parameters, rng)
+    lengths, tokens = _lengths_and_tokens(entry, row, parameters, billing, rng, slope)
+    probes = None
+    if parameters.tables is not None:
+        probes = _probes(row, finals, lengths, parameters, parameters.tables, rng)
     golds = rng.choice(1000, size=questions, replace=questions > 1000)
+    tails = parameters.tail_size.reshape(questions, models).max(axis=1)
     words = [
         _words(str(gold), parameters.finals.shape[1] - 1 + int(rare), rng)
-        for gold, rare in zip(golds, parameters.tail_size, strict=True)
+        for gold, rare in zip(golds, tails, strict=True)
     ]
-    drawn = zip(
-        *(column.tolist() for column in (question, probes, lengths, tokens, finals)), strict=True
-    )
-    every = [
-        Branch([words[q][code] for code in shown[:length]], spent, words[q][final])
-        for q, shown, length, spent, final in drawn
-    ]
+    told = {
+        name: _signal(signal, row // models, entry == GOLD, lengths, rng)
+        for name, signal in parameters.signals.items()
+    }
+    every = []
+    for at, (where, length, spent, final) in enumerate(
+        zip(row.tolist(), lengths.tolist(), tokens.tolist(), finals.tolist(), strict=True)
+    ):
+        of = words[where // models]
+        every.append(
+            Branch(
+                None if probes is None else [of[code] for code in probes[at, :length].tolist()],
+                spent,
+                of[final],
+                model=where % models,
+                signals={name: values[at, :length].tolist() for name, values in told.items()},
+            )
+        )
     return [
         Recording(f"Simulated question {q}", words[q][0], every[q * branches : (q + 1) * branches])
         for q in range(questions)
     ]
+
+
+def _signal(
+    signal: Signal,
+    question: np.ndarray,
+    right: np.ndarray,
+    lengths: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """`[R, K]` values of a signal at the end of each interval.
+
+    The noise is drawn first, and then what right branches add to it is found.
+    """
+    noise = rng.normal(size=(len(lengths), int(lengths.max())))
+    for k in range(1, noise.shape[1]):
+        fresh = np.sqrt(1 - signal.memory**2) * noise[:, k]
+        noise[:, k] = signal.memory * noise[:, k - 1] + fresh
+    last = noise[np.arange(len(lengths)), lengths - 1]
+    mine = [np.flatnonzero(question == q) for q in np.unique(question)]
+
+    def found(lift: float) -> float:
+        value = last + lift * right
+        return auc((value[rows], right[rows]) for rows in mine)
+
+    lift = 0.0 if np.isnan(found(0.0)) else solve(found, signal.auc, _MOST_LIFT)
+    share = np.minimum(np.arange(1, noise.shape[1] + 1) / lengths[:, None], 1)
+    return np.asarray(signal.mean + signal.deviation * (noise + lift * right[:, None] * share))
 
 
 def _draw(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -153,28 +297,70 @@ def _tell_apart(
     return np.asarray(np.where(entry == tail, tail + rank, entry))
 
 
-def _lengths(
-    entry: np.ndarray, question: np.ndarray, parameters: Parameters, rng: np.random.Generator
-) -> np.ndarray:
+def _lengths_and_tokens(
+    entry: np.ndarray,
+    row: np.ndarray,
+    parameters: Parameters,
+    billing: Billing,
+    rng: np.random.Generator,
+    slope: float | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals and tokens of each branch, `[R]` each.
+
+    For a slope that is asked for, right branches are made longer or shorter by some factor, and
+    wrong ones the other way, so that a question's mean log length stays.
+    """
+    score = _scores(row, parameters, rng)
+    intervals, tokens_of = parameters.intervals, _tokens(len(entry), parameters, billing, rng)
+    log = parameters.log_length[row, entry] + parameters.spread[row, entry] * score
+    right = entry == GOLD
+    stretch = right - parameters.finals[row, GOLD]
+
+    def drawn(by: float) -> tuple[np.ndarray, np.ndarray]:
+        whole = np.ceil(np.exp(log + by * stretch))
+        lengths = np.asarray(np.clip(whole, 1, intervals), np.int64)
+        return lengths, tokens_of(lengths)
+
+    if slope is None:
+        return drawn(0.0)
+    question = row // parameters.models
+    mine = [np.flatnonzero(question == q) for q in np.unique(question)]
+
+    def found(by: float) -> float:
+        tokens = drawn(by)[1]
+        return float(np.mean([measures.slope(tokens[rows], right[rows]) for rows in mine]))
+
+    low, high = found(-_MOST_STRETCH), found(_MOST_STRETCH)
+    if not low <= slope <= high:
+        raise SpecError(f"slope {slope}: these questions can have one from {low:.2f} to {high:.2f}")
+    return drawn(solve(found, slope, _MOST_STRETCH))
+
+
+def _scores(row: np.ndarray, parameters: Parameters, rng: np.random.Generator) -> np.ndarray:
+    """`[R]` standardised log lengths."""
     knots = parameters.shape.shape[1]
-    at, part = np.divmod(rng.random(len(entry)) * (knots - 1), 1)
-    low = parameters.shape[question, at.astype(np.int64)]
-    high = parameters.shape[question, at.astype(np.int64) + 1]
-    score = low + part * (high - low)
-    log = parameters.log_length[question, entry] + parameters.spread[question, entry] * score
-    return np.asarray(np.clip(np.ceil(np.exp(log)), 1, parameters.intervals), np.int64)
+    at, part = np.divmod(rng.random(len(row)) * (knots - 1), 1)
+    low = parameters.shape[row, at.astype(np.int64)]
+    high = parameters.shape[row, at.astype(np.int64) + 1]
+    return np.asarray(low + part * (high - low))
 
 
 def _tokens(
-    lengths: np.ndarray, parameters: Parameters, billing: Billing, rng: np.random.Generator
-) -> np.ndarray:
+    branches: int, parameters: Parameters, billing: Billing, rng: np.random.Generator
+) -> Callable[[np.ndarray], np.ndarray]:
+    """What gives the tokens of branches of so many intervals; its draws are made."""
     interval = parameters.interval_tokens
     if billing == "exact":
-        return np.asarray(lengths * interval - rng.integers(interval, size=len(lengths)))
+        short = rng.integers(interval, size=branches)
+        return lambda lengths: np.asarray(lengths * interval - short)
     steps = np.linspace(0, 1, len(parameters.rest))
-    rest = np.interp(rng.random(len(lengths)), steps, parameters.rest).astype(np.int64)
-    cut = lengths == parameters.intervals
-    return np.asarray(np.maximum(1, lengths * interval + np.where(cut, parameters.cut_rest, rest)))
+    rest = np.interp(rng.random(branches), steps, parameters.rest).astype(np.int64)
+
+    def tokens_of(lengths: np.ndarray) -> np.ndarray:
+        past = np.where(lengths == parameters.intervals, parameters.cut_rest, rest)
+        return np.asarray(np.maximum(1, lengths * interval + past))
+
+    return tokens_of
 
 
 def _probes(
@@ -182,6 +368,7 @@ def _probes(
     finals: np.ndarray,
     lengths: np.ndarray,
     parameters: Parameters,
+    tables: Tables,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """`[R, K]` what each branch shows at each interval; past its end it means nothing."""
@@ -189,9 +376,7 @@ def _probes(
     shown = []
     for depth in range(lengths.max()):
         features = walk.features(parameters.wander)
-        happens = {
-            event: _happens(log_odds(event, parameters.tables, features), rng) for event in EVENTS
-        }
+        happens = {event: _happens(log_odds(event, tables, features), rng) for event in EVENTS}
         home = np.where(walk.shown == finals, ~happens["leave"], happens["enter"])
         home |= depth == lengths - 1
         stays = happens["stay"] & (walk.shown >= 0) & (walk.shown != finals)

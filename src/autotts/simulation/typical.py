@@ -7,11 +7,14 @@ branches reaches 60 to 70 %.
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
 
 from autotts.simulation.process import EVENTS, FAILED, GOLD, SIZES, Parameters
+from autotts.simulation.solving import solve
 
 ACCURACY = 0.48
 """Mean share of right branches; questions spread around it as in a U."""
@@ -74,6 +77,32 @@ def typical(questions: int, *, rng: np.random.Generator, accuracy: float = ACCUR
         interval_tokens=_INTERVAL_TOKENS,
         tables=_tables(shared["tables"], questions, answers, rng),
     )
+
+
+def of_models(base: Parameters, accuracies: Sequence[float]) -> Parameters:
+    """The same questions answered by several models, which differ in how often they are right.
+
+    What is hard for one is hard for all, and lures all to the same answers.
+
+    Args:
+        base: of one model.
+        accuracies: mean share of right branches of each, in (0, 1).
+    """
+    models = len(accuracies)
+    rows = base.of(np.repeat(np.arange(len(base.finals)), models))
+    finals = np.stack([_as_accurate(base.finals, one) for one in accuracies], axis=1)
+    return replace(rows, finals=finals.reshape(rows.finals.shape), models=models)
+
+
+def _as_accurate(finals: np.ndarray, accuracy: float) -> np.ndarray:
+    """`[Q, A]` shares whose log odds of the true answer are all moved by the same number."""
+    right = np.clip(finals[:, GOLD], 1e-6, 1 - 1e-6)
+    odds = np.log(right / (1 - right))
+    moved = solve(lambda by: float((1 / (1 + np.exp(-odds - by))).mean()), accuracy, 20.0)
+    new = 1 / (1 + np.exp(-odds - moved))
+    shares = finals * ((1 - new) / (1 - right))[:, None]
+    shares[:, GOLD] = new
+    return np.asarray(shares)
 
 
 def _accuracies(questions: int, accuracy: float, rng: np.random.Generator) -> np.ndarray:

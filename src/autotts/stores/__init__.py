@@ -4,10 +4,10 @@ from autotts.stores.classes import classified, spellings_of
 from autotts.stores.importing import import_released
 from autotts.stores.loading import AnyStores, check, find, gather, load, read_manifest
 from autotts.stores.manifest import Manifest, PricedModel
+from autotts.stores.measures import length_slopes, signal_auc
 from autotts.stores.pool import Pool
 from autotts.stores.recordings import Branch, Recording, build
 from autotts.stores.schema import Spellings, Store, StoreKey
-from autotts.stores.slopes import length_slopes
 from autotts.stores.writing import store_folder, write
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "length_slopes",
     "load",
     "read_manifest",
+    "signal_auc",
     "spellings_of",
     "store_folder",
     "write",

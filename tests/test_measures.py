@@ -1,4 +1,4 @@
-"""The slope of accuracy on length, on pools made by hand where it is known."""
+"""What lengths and signals tell, on pools made by hand where it is known."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotts.stores import Branch, Recording, build, length_slopes
-from autotts.stores.slopes import mean_ranks
+from autotts.stores.measures import auc, mean_ranks
 
 
 def store_of(*questions):
@@ -41,6 +41,17 @@ def test_a_slope_by_hand(rows, slope):
 
 def test_a_single_branch_has_no_slope():
     assert np.isnan(length_slopes(store_of([(10, True)]))[0])
+
+
+def test_an_area_under_the_curve_by_hand():
+    """Pairs of one question only: 1 of 1 in the first, 1/2 + 1 of 2 in the second."""
+    questions = [
+        (np.array([0.1, 0.2]), np.array([False, True])),
+        (np.array([5.0, 5.0, -np.inf]), np.array([True, False, False])),
+        (np.array([9.0]), np.array([True])),
+    ]
+    assert auc(questions) == pytest.approx(2.5 / 3)
+    assert np.isnan(auc(questions[2:]))
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=12))

@@ -1,0 +1,79 @@
+"""What branches tell before they are compared: their length, and a signal, about being right.
+
+Everything that votes in the order in which branches finish lives on the slope of accuracy on
+length, and everything that weighs or cuts branches by a signal on how well it tells right from
+wrong. Both differ from one family of models to the next.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from autotts.errors import StoreError
+from autotts.stores.schema import Store
+
+Values = np.ndarray
+
+
+def length_slopes(store: Store) -> np.ndarray:
+    """How much likelier than a question's shortest branch its longest one is to be right.
+
+    In each question, a line is put through whether a branch is right over the branch's place by
+    length, from 0 for the shortest to 1 for the longest; equally long branches share the mean of
+    their places. Of branches that are all right, or all wrong, it is flat.
+
+    Returns:
+        float64 `[Q]` slopes in shares of right answers, from -1.5 to 1.5; nan for a question with
+        a single branch. Their mean is the store's slope.
+    """
+    pairs = zip(store.pool.tokens, store.correct, store.pool.n_branches, strict=True)
+    return np.array([slope(lengths[:n], right[:n]) for lengths, right, n in pairs])
+
+
+def signal_auc(store: Store, name: str) -> float:
+    """How well the last value of a signal tells right branches from wrong ones of their question.
+
+    Returns:
+        The share of pairs of a right and a wrong branch of one question in which the right one has
+        the larger value, equal ones half; nan where no question has both.
+
+    Raises:
+        StoreError: the store has no such signal.
+    """
+    pool = store.pool
+    if name not in pool.signals:
+        raise StoreError(
+            f"{store.name} has no signal {name}; it has {', '.join(sorted(pool.signals)) or 'none'}"
+        )
+    last = np.maximum(pool.lengths, 1).astype(np.int64)[:, :, None] - 1
+    values = np.take_along_axis(pool.signals[name], last, axis=2)[:, :, 0]
+    pairs = zip(values, store.correct, pool.n_branches, strict=True)
+    return auc((value[:n], right[:n]) for value, right, n in pairs)
+
+
+def slope(lengths: Values, right: Values) -> float:
+    """The slope of one question with these branches `[n]`, as in `length_slopes`."""
+    if len(lengths) < 2:
+        return float("nan")
+    places = mean_ranks(lengths) / (len(lengths) - 1) - 0.5
+    spread = float((places**2).mean())
+    if spread == 0:  # all are equally long
+        return 0.0
+    return float((places * right).mean() / spread)
+
+
+def auc(questions: Iterable[tuple[Values, Values]]) -> float:
+    """The share of pairs told apart, of questions with values `[n]` and whether each is right."""
+    won = pairs = 0.0
+    for values, right in questions:
+        n = int(right.sum())
+        pairs += n * (len(right) - n)
+        won += float(mean_ranks(values)[right].sum()) - n * (n - 1) / 2
+    return won / pairs if pairs else float("nan")
+
+
+def mean_ranks(values: Values) -> np.ndarray:
+    """`[n]` rank of each value from 0, ascending; equal values have the mean of their ranks."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray(((2 * ends - counts - 1) / 2)[place])
