@@ -9,6 +9,8 @@ import warnings
 import numba
 import numpy as np
 import pytest
+from numba import types
+from numba.extending import intrinsic, overload_method, register_jitable
 
 from autotts.engine import compiled
 from autotts.programs import checker
@@ -127,6 +129,61 @@ def test_an_index_out_of_range_fails_or_does_what_it_does_interpreted(expression
         for value in INDEXING[expression]:
             given = outcome(fast, value)
             assert given == "it fails" or given == outcome(scope["index"], value)
+
+
+@register_jitable
+def item(a, i):
+    return a[i]
+
+
+@register_jitable
+def item_of_one(a, i):
+    return item(a, i)
+
+
+@overload_method(types.Array, "item_by_method")
+def _item_by_method(a, i):
+    def read(a, i):
+        return item(a, i)
+
+    return read
+
+
+@intrinsic
+def item_by_code(typingctx, a, i):
+    def read(a, i):
+        return a[i]
+
+    def codegen(context, builder, sig, args):
+        return context.compile_internal(builder, read, sig, args)
+
+    return a.dtype(a, i), codegen
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda a, i: item(a, i),
+        lambda a, i: item_of_one(a, i),
+        lambda a, i: a.item_by_method(i),
+        lambda a, i: item_by_code(a, i),
+        lambda a, i: np.median(a) + item_of_one(a, i),
+    ],
+    ids=range(5),
+)  # fmt: skip
+def test_what_was_compiled_without_checks_is_not_used_with_them(read, again):
+    """However deep in what a program calls it is; nor the other way round."""
+    a = np.arange(5.0)
+    plain = numba.njit(read)
+    assert plain(a[:3], 4) in (4, 5)
+    with compiled.checked_throughout():
+        fast = numba.njit(boundscheck=True)(read)
+        assert fast(a[:3], 2) in (2, 3)
+        with pytest.raises(IndexError):
+            fast(a[:3], 4)
+    if again:
+        assert numba.njit(lambda a, i: item_of_one(a, i))(a[:3], 4) == 4
 
 
 @pytest.mark.parametrize("name", ["empty", "empty_like"])

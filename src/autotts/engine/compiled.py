@@ -9,13 +9,15 @@ import hashlib
 import warnings
 from collections import namedtuple
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 from numba import config, njit, types
+from numba.core.cpu import CPUTargetOptions
 from numba.core.errors import NumbaTypeSafetyWarning
+from numba.core.registry import cpu_target
 from numba.cpython import numbers
 from numba.extending import register_jitable
 from numba.np.math import numbers as numpy_numbers
@@ -229,28 +231,45 @@ def _with_helpers(solve: Callable[..., Any], tag: str, *, boundscheck: bool) -> 
     return scope[solve.__name__]
 
 
+_CHECKED: dict[Any, Any] = {}
+"""What Numba compiled inside `checked_throughout` for its own parts, by what it calls them."""
+
+
 @contextmanager
 def checked_throughout() -> Iterator[None]:
     """Let what is compiled in the block check its indices, and write to nothing read-only.
 
     `boundscheck` of a function is not handed down to those that Numba has for parts of NumPy, nor
-    to our vocabulary; its configuration is. And Numba only warns where an array that is read-only
-    is put in a dict of those that are not. It tells LLVM that whole numbers never wrap, too, and
-    LLVM then drops the checks that only a number that wrapped would fail: a[k + k] where k > 0.
+    to our vocabulary; here it is. What was compiled for them outside the block is found by the
+    options that it was compiled with, or lies in a table that is put aside: none of it is used. And
+    Numba only warns where an array that is read-only is put in a dict of those that are not. It
+    tells LLVM that whole numbers never wrap, too, and LLVM then drops the checks that only a number
+    that wrapped would fail: a[k + k] where k > 0.
     """
-    before = config.BOUNDSCHECK
-    flags = [(module, module._int_arith_flags) for module in (numbers, numpy_numbers)]
-    config.BOUNDSCHECK = 1
-    for module, _ in flags:
-        module._int_arith_flags = _wrapping
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", NumbaTypeSafetyWarning)
-            yield
-    finally:
-        config.BOUNDSCHECK = before
-        for module, own in flags:
-            module._int_arith_flags = own
+    context = cpu_target.target_context
+    with ExitStack() as stack:
+
+        def put(owner: Any, name: str, value: object) -> None:
+            stack.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, value)
+
+        put(config, "BOUNDSCHECK", 1)
+        put(CPUTargetOptions, "finalize", _finalize_checked)
+        put(context, "cached_internal_func", _CHECKED)
+        for module in (numbers, numpy_numbers):
+            put(module, "_int_arith_flags", _wrapping)
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("error", NumbaTypeSafetyWarning)
+        yield
+
+
+_finalize = CPUTargetOptions.finalize
+
+
+def _finalize_checked(self: Any, flags: Any, options: Any) -> None:
+    """Fill in the options of what is compiled for a function, as it is for all in the block."""
+    _finalize(self, flags, options)
+    flags.boundscheck = True
 
 
 def _wrapping(kind: Any) -> list[str]:
