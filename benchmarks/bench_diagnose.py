@@ -19,7 +19,7 @@ def aime24(recorded, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stores")
     places = []
     for path in sorted((recorded / "scout").glob("*/aime24.json")):
-        places += stores.import_released(path, folder)
+        places += stores.import_recordings(path, folder)
     return [stores.load(place) for place in places]
 
 

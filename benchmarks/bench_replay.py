@@ -78,7 +78,7 @@ def folder(request, tmp_path_factory):
     except pytest.skip.Exception:
         simulate(out, questions=30, branches=128, model="Qwen3-1.7B", dataset="aime25")
     else:
-        stores.import_released(recorded / "scout", out)
+        stores.import_recordings(recorded / "scout", out)
     return out
 
 

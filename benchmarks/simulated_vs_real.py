@@ -30,7 +30,7 @@ from autotts.evaluation.frontiers import BUDGET_FRACTIONS, Curve, accuracy_at_fr
 from autotts.simulation.fitting import fit
 from autotts.simulation.process import EVENTS, Parameters
 from autotts.simulation.sampling import sample
-from autotts.stores import Store, build, import_released, load
+from autotts.stores import Store, build, import_recordings, load
 
 BETAS = [round(0.1 * i, 1) for i in range(11)]
 REFERENCE = "sc"
@@ -86,7 +86,7 @@ def recorded(data: Path) -> list[Store]:
         return [
             load(path)
             for file in sorted(data.glob("*/aime24.json"))
-            for path in import_released(file, folder)
+            for path in import_recordings(file, folder)
         ]
 
 

@@ -8,27 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autotts.answers import UNREADABLE, algebra, classify, verdicts
+from autotts.answers import algebra, classify, verdicts
 from autotts.answers.classes import letter
 from autotts.errors import AutottsError
 
 
-def by_class(strings, *, golds=(0,), counts=None, equality="math", unreadable=UNREADABLE):
+def by_class(strings, *, counts=None, equality="math"):
     """The classes as sets of strings, in order of first appearance."""
-    made = classify(
-        strings, counts or [1] * len(strings), golds, equality=equality, unreadable=unreadable
-    )
+    heads = classify(strings, counts or [1] * len(strings), equality=equality)
     return [
-        {text for text, number in zip(strings, made.of, strict=True) if number == each}
-        for each in range(len(made.shown))
+        {text for text, head in zip(strings, heads, strict=True) if head == each}
+        for each in dict.fromkeys(heads)
     ]
 
 
-def test_exact_keeps_strings_apart_and_failures_together():
-    strings = ["1/2", "0.5", "", "None", "[Invalid]", "ERR"]
-    assert by_class(strings, equality="exact") == [{"1/2"}, {"0.5"}, set(strings[2:])]
-    made = classify(strings, [1] * 6, [0], equality="exact", unreadable=UNREADABLE)
-    assert (made.failed, made.accepted) == (2, (0,))
+def test_exact_keeps_strings_apart():
+    assert by_class(["1/2", "0.5", " 1/2"], equality="exact") == [{"1/2"}, {"0.5"}, {" 1/2"}]
 
 
 def test_mathematics_joins_what_is_the_same_number():
@@ -54,33 +49,22 @@ def test_texts_that_are_no_choice(text):
     assert letter(text) == ""
 
 
-def test_a_class_is_shown_by_its_most_frequent_string():
-    made = classify(["0.50", "1/2", "3"], [1, 5, 2], [2], equality="math")
-    assert made.shown == (1, 2)
-    assert made.accepted == (1,)
+def test_the_most_frequent_string_stands_for_a_class():
+    assert classify(["0.50", "1/2", "3"], [1, 5, 2], equality="math") == [1, 1, 2]
 
 
-def test_every_true_answer_is_accepted_and_none_is_a_failure():
-    """A question whose true answer is the text None, or one of several."""
-    made = classify(["None", "4", "four", "5"], [1, 1, 1, 1], [1, 2], equality="exact")
-    assert made.accepted == (1, 2)
-    made = classify(["None", "4"], [1, 1], [0], equality="exact", unreadable=UNREADABLE)
-    assert (made.accepted, made.failed) == ((0,), -1)
-
-
-def test_the_true_answer_takes_no_part_in_the_vote():
+def test_an_answer_that_nobody_gave_takes_no_part_in_the_vote():
     """The same strings with other true answers are in the same classes."""
     strings = ["1/2", "0.5", "2", "4/2"]
-    first = classify([*strings, "1"], [3, 1, 1, 1, 0], [4], equality="math")
-    second = classify([*strings, "2.0"], [3, 1, 1, 1, 0], [4], equality="math")
-    assert first.of[:4] == second.of[:4]
-    assert second.accepted == (second.of[2],)
+    first = classify([*strings, "1"], [3, 1, 1, 1, 0], equality="math")
+    second = classify([*strings, "2.0"], [3, 1, 1, 1, 0], equality="math")
+    assert first[:4] == second[:4] == [0, 0, 2, 2]
+    assert (first[4], second[4]) == (4, 2)
 
 
 def test_thousands_of_numbers_are_no_work():
     strings = [str(number) for number in range(20_000)]
-    made = classify(strings, [1] * len(strings), [7], equality="math")
-    assert len(made.shown) == len(strings)
+    assert classify(strings, [1] * len(strings), equality="math") == list(range(len(strings)))
 
 
 ANSWERS = st.lists(
@@ -95,17 +79,13 @@ ANSWERS = st.lists(
 @settings(max_examples=200, deadline=None)
 @given(ANSWERS, st.sampled_from(["exact", "math", "choice", "code"]), st.data())
 def test_classes_are_a_partition_whatever_the_strings(strings, equality, data):
-    """Numbered as they first appear, with the true answers accepted and equal texts together."""
+    """What stands for a class stands for itself, and is given as often as any of it."""
     counts = data.draw(st.lists(st.integers(0, 5), min_size=len(strings), max_size=len(strings)))
-    golds = [data.draw(st.integers(0, len(strings) - 1))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("autotts.answers.equality.has_math_verify", lambda: False)
-        made = classify(strings, counts, golds, equality=equality, unreadable=UNREADABLE)
-    assert list(dict.fromkeys(made.of)) == list(range(len(made.shown)))
-    assert all(made.of[string] == number for number, string in enumerate(made.shown))
-    assert made.of[golds[0]] == made.accepted[0]
-    assert len(set(made.accepted)) == len(made.accepted)
-    assert made.failed not in made.accepted
+        heads = classify(strings, counts, equality=equality)
+    assert all(heads[head] == head for head in heads)
+    assert all(counts[head] >= counts[i] for i, head in enumerate(heads))
 
 
 def test_verdicts_are_kept_for_other_processes():

@@ -122,7 +122,9 @@ def test_stores_are_imported_checked_and_listed(autotts, tmp_path, released):
     file.parent.mkdir()
     file.write_text(json.dumps(released))
     out = tmp_path / "stores"
-    assert autotts("data", "import", tmp_path, "--out", out).out == f"wrote {out}/Tiny-1B/sums\n"
+    told = autotts("data", "import", tmp_path, "--out", out).out
+    assert told.startswith("Tiny-1B/sums: released, 2 questions x 2 branches")
+    assert told.endswith(f"wrote {out}/Tiny-1B/sums\n")
     checked = autotts("data", "check", out)
     assert checked.code == 0
     assert "2 questions x 2 branches" in checked.out
@@ -276,7 +278,7 @@ def released():
             "question 1: 2 branches in each_branch, 1 in",
         ),
         (lambda d: d[1]["each_branch"][0][0].append(7), "question 1, branch 0: answer 7 is not"),
-        (lambda d: d[1].update(question="What is 0 + 0?"), "question 1: the same text as question"),
+        (lambda d: d[1].update(gold_answer=[]), "question 1: gold_answer is [], not a true answer"),
     ],
 )
 def test_a_damaged_recording_is_refused_and_nothing_is_written(

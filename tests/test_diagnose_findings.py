@@ -425,7 +425,7 @@ def test_summaries_by_any_column():
 
 def test_episodes_of_a_cell(recorded, tmp_path):
     """What a whole evaluation found adds up to what it measured."""
-    folder = stores.import_released(recorded / "scout/Qwen3-0.6B/aime24.json", tmp_path)[0]
+    folder = stores.import_recordings(recorded / "scout/Qwen3-0.6B/aime24.json", tmp_path)[0]
     store = stores.load(folder)
     ran = run_cells(
         [store], programs.parse("asc"),

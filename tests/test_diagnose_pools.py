@@ -147,7 +147,7 @@ def test_ceilings_buy_the_cheapest_right_answers_first():
 
 def test_ceilings_of_recorded_data(recorded, tmp_path):
     """Nothing is above `probe`, and more tokens are never worse."""
-    folder = stores.import_released(recorded / "scout/Qwen3-0.6B/aime24.json", tmp_path)[0]
+    folder = stores.import_recordings(recorded / "scout/Qwen3-0.6B/aime24.json", tmp_path)[0]
     table = pools.ceilings(stores.load(folder), n_draws=2)
     for name in ("probe", "race", "settled"):
         assert table[name].is_sorted()

@@ -3,6 +3,7 @@
 Examples in docstrings are run by pytest itself, which collects them from `src`.
 """
 
+import json
 import os
 import re
 import shlex
@@ -61,13 +62,19 @@ def test_the_commands_of_the_readme_run_in_order(tmp_path):
         assert ran.returncode == 0, f"{command}\n{ran.stderr}"
 
 
-def test_the_recording_that_is_shown_can_be_imported(tmp_path):
-    (shown,) = blocks(ROOT / "docs" / "import.md", "json")
-    file = tmp_path / "mine" / "sums.json"
-    file.parent.mkdir()
-    file.write_text(shown)
-    (folder,) = stores.import_released(file, tmp_path / "stores")
-    assert stores.check(folder).name == "mine/sums"
+def test_the_recordings_that_are_shown_can_be_imported(tmp_path):
+    samples, trajectory, released = blocks(ROOT / "docs" / "import.md", "json")
+    shown = {
+        "samples.jsonl": samples,
+        "trajectories.jsonl": json.dumps(json.loads(trajectory)),
+        "released.json": released,
+    }
+    for name, text in shown.items():
+        file = tmp_path / "mine" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        (folder,) = stores.import_recordings(file, tmp_path / "stores")
+        assert stores.check(folder).name == f"mine/{file.stem}"
 
 
 def test_the_tutorial_runs(tmp_path):

@@ -27,7 +27,7 @@ def store(request, tmp_path_factory):
     if request.param == "simulated":
         return stores.load(simulate(folder, questions=6, branches=64, seed=4))
     file = request.getfixturevalue("recorded") / "scout" / "Qwen3-1.7B" / "aime24.json"
-    return stores.load(stores.import_released(file, folder)[0])
+    return stores.load(stores.import_recordings(file, folder)[0])
 
 
 def episodes(store, spec, experiment=TWENTY, **how):

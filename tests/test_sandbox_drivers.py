@@ -241,7 +241,7 @@ def test_what_can_not_be_sealed_is_refused():
 
 def test_recorded_data_gives_the_same_everywhere(recorded, tmp_path):
     """One recorded store, one draw, our longest controllers: blind as interpreted."""
-    stores.import_released(recorded / "scout" / "Qwen3-0.6B" / "aime24.json", tmp_path)
+    stores.import_recordings(recorded / "scout" / "Qwen3-0.6B" / "aime24.json", tmp_path)
     store = stores.load(stores.find([tmp_path])[0])
     cell = toy.make_cell(store.pool, n_draws=1, beta=1.0, ceiling=64, rules=Rules())
     for name in ("cmc", "parallel-probe"):

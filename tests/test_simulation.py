@@ -21,7 +21,7 @@ from autotts.stores import (
     Store,
     build,
     check,
-    import_released,
+    import_recordings,
     length_slopes,
     load,
     signal_auc,
@@ -269,7 +269,7 @@ def test_an_existing_store_is_kept(tmp_path: Path) -> None:
 @pytest.mark.skipif(not (DATA / "scout").is_dir(), reason=f"no recorded data in {DATA}")
 def test_a_recorded_store_is_imitated_closely(tmp_path: Path) -> None:
     """Qwen3-1.7B on AIME24; benchmarks/simulated_vs_real.py has the rest of the comparison."""
-    [path] = import_released(DATA / "scout" / "Qwen3-1.7B" / "aime24.json", tmp_path)
+    [path] = import_recordings(DATA / "scout" / "Qwen3-1.7B" / "aime24.json", tmp_path)
     real = load(path)
     store = simulated(tmp_path, like=real, questions=30, branches=128)
     assert abs(store.correct.mean() - real.correct.mean()) < 0.02

@@ -23,7 +23,7 @@ from autotts.stores import (
     build,
     check,
     find,
-    import_released,
+    import_recordings,
     load,
     store_folder,
     write,
@@ -224,7 +224,7 @@ def test_of_any_path_only_store_errors_come(name: str, tmp_path: Path) -> None:
     for use in (
         lambda: find(odd),
         lambda: load(odd),
-        lambda: import_released(odd, inside / "out"),
+        lambda: import_recordings(odd, inside / "out"),
         lambda: write(toy(), odd),
     ):
         with contextlib.suppress(StoreError):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from autotts.errors import StoreError
-from autotts.stores import check, import_released, load
+from autotts.stores import check, import_recordings, load
 
 DATA = Path(os.environ.get("AUTOTTS_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -41,8 +41,8 @@ def save(path: Path, content: Any) -> Path:
 def test_one_file_becomes_one_store(tmp_path: Path) -> None:
     """Named after its folder and itself, or as asked."""
     file = save(tmp_path / "Tiny-1B" / "sums.json", released())
-    assert import_released(file, tmp_path / "out") == [tmp_path / "out" / "Tiny-1B" / "sums"]
-    named = import_released(file, tmp_path / "out", model="m", dataset="d")
+    assert import_recordings(file, tmp_path / "out") == [tmp_path / "out" / "Tiny-1B" / "sums"]
+    named = import_recordings(file, tmp_path / "out", model="m", dataset="d")
     assert named == [tmp_path / "out" / "m" / "d"]
     store = check(tmp_path / "out" / "Tiny-1B" / "sums")
     assert store.name == "Tiny-1B/sums"
@@ -61,15 +61,15 @@ def test_a_tree_is_imported_and_other_json_at_its_root_is_left_alone(tmp_path: P
     save(tmp_path / "in" / "B" / "two.json", released(3))
     save(tmp_path / "in" / "expected.json", {"not": "recordings"})
     out = tmp_path / "out"
-    assert import_released(tmp_path / "in", out) == [out / "A" / "one", out / "B" / "two"]
+    assert import_recordings(tmp_path / "in", out) == [out / "A" / "one", out / "B" / "two"]
 
 
 def test_the_same_input_has_the_same_digest(tmp_path: Path) -> None:
     """Wherever it lies and wherever it goes."""
     first = save(tmp_path / "x" / "A" / "one.json", released())
     second = save(tmp_path / "y" / "z" / "A" / "one.json", released())
-    [left] = import_released(first, tmp_path / "left")
-    [right] = import_released(second, tmp_path / "right")
+    [left] = import_recordings(first, tmp_path / "left")
+    [right] = import_recordings(second, tmp_path / "right")
     assert load(left).digest == load(right).digest
 
 
@@ -87,10 +87,13 @@ def put(*path: Any, value: Any) -> Callable[[list[Any]], None]:
 BAD = {
     "question not an object": (put(1, value=3), "question 1: an object was expected, not 3"),
     "missing key": (lambda d: d[1].pop("gold_answer"), "question 1: no gold_answer"),
-    "question not a string": (put(1, "question", value=5), "question 1: question is 5, not a str"),
-    "gold not a string": (put(0, "gold_answer", value=5), "gold_answer is 5, not a string"),
+    "question not a string": (put(1, "question", value=5), "question 1: question is 5, not a text"),
+    "gold not a string": (put(0, "gold_answer", value={}), "gold_answer is {}, not a true answer"),
     "branches not a list": (put(0, "each_branch", value={}), "each_branch is {}, not a list"),
-    "trace not a list": (put(0, "final_answers_trace", value=None), "trace is null, not a list"),
+    "trace not a list": (
+        put(0, "final_answers_trace", value=None),
+        "no final_answers_trace; it is a list",
+    ),
     "trace shorter": (
         lambda d: d[1]["final_answers_trace"].pop(),
         "question 1: 2 branches in each_branch, 1 in final_answers_trace",
@@ -112,8 +115,10 @@ BAD = {
     "no tokens": (put(0, "each_branch", 0, 1, value=0), "tokens are 0, not a positive integer"),
     "half a token": (put(0, "each_branch", 0, 1, value=9.5), "tokens are 9.5, not a positive int"),
     "true tokens": (put(0, "each_branch", 0, 1, value=True), "tokens are true, not a positive"),
-    "same question": (put(1, "question", value="What is 0 + 0?"), "question 1: the same text as"),
-    "other interval": (put(1, "probe_freq", value=250), "question 1: probe_freq 250, question 0"),
+    "other interval": (
+        put(1, "probe_freq", value=250),
+        "question 1, branch 0: intervals of 250",
+    ),
     "odd interval": (put(1, "probe_freq", value="500"), 'question 1: probe_freq is "500", not a'),
     "half a character": (put(0, "gold_answer", value="\ud800"), "not JSON.*surrogates not allowed"),
 }
@@ -128,7 +133,7 @@ def test_bad_files_are_refused_by_name(case: str, tmp_path: Path) -> None:
     save(tmp_path / "in" / "A" / "good.json", released())
     bad = save(tmp_path / "in" / "B" / "bad.json", data)
     with pytest.raises(StoreError, match=message) as caught:
-        import_released(tmp_path / "in", tmp_path / "out")
+        import_recordings(tmp_path / "in", tmp_path / "out")
     assert str(caught.value).startswith(str(bad))
     assert not (tmp_path / "out").exists()
 
@@ -138,43 +143,45 @@ def test_bad_files_are_refused_by_name(case: str, tmp_path: Path) -> None:
     [
         (json.dumps(released())[:-40], "not JSON, perhaps cut short"),
         ("[" * 100_000, "not JSON, perhaps cut short"),
-        ('{"question": 1}', "a list of questions was expected, not"),
-        ("[]", "a list of questions was expected, not"),
+        ('{"question": 1}', "no layout that is known"),
+        ("[]", "no layout that is known"),
     ],
 )
 def test_files_that_are_no_recordings(content: str, message: str, tmp_path: Path) -> None:
     file = save(tmp_path / "A" / "bad.json", content)
     with pytest.raises(StoreError, match=message) as caught:
-        import_released(file, tmp_path / "out")
+        import_recordings(file, tmp_path / "out")
     assert str(caught.value).startswith(str(file))
 
 
 def test_paths_without_recordings(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such file or folder"):
-        import_released(tmp_path / "nowhere", tmp_path / "out")
+        import_recordings(tmp_path / "nowhere", tmp_path / "out")
     save(tmp_path / "A" / "one.json", released())
-    with pytest.raises(StoreError, match=r"no MODEL/DATASET\.json below it; name one of the files"):
-        import_released(tmp_path / "A", tmp_path / "out")
-    with pytest.raises(StoreError, match="named after its files"):
-        import_released(tmp_path, tmp_path / "out", model="m")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StoreError, match="no recordings that are known; these are read:"):
+        import_recordings(tmp_path / "empty", tmp_path / "out")
+    save(tmp_path / "B" / "one.json", released())
+    with pytest.raises(StoreError, match="2 stores are in these files, A/one, B/one; --model"):
+        import_recordings(tmp_path, tmp_path / "out", model="m")
 
 
 def test_a_second_import_needs_overwrite(tmp_path: Path) -> None:
     """And is refused before any store of the tree changes."""
     save(tmp_path / "in" / "A" / "one.json", released())
-    import_released(tmp_path / "in", tmp_path / "out")
+    import_recordings(tmp_path / "in", tmp_path / "out")
     save(tmp_path / "in" / "A" / "new.json", released())
     with pytest.raises(StoreError, match="is there already"):
-        import_released(tmp_path / "in", tmp_path / "out")
+        import_recordings(tmp_path / "in", tmp_path / "out")
     assert not (tmp_path / "out" / "A" / "new").exists()
-    assert len(import_released(tmp_path / "in", tmp_path / "out", overwrite=True)) == 2
+    assert len(import_recordings(tmp_path / "in", tmp_path / "out", overwrite=True)) == 2
 
 
 @pytest.mark.skipif(not (DATA / "scout").is_dir(), reason=f"no recorded data in {DATA}")
 def test_recorded_data_comes_through_whole(tmp_path: Path) -> None:
     """Qwen3-1.7B on AIME25: every answer and token of the store is that of the JSON."""
     file = DATA / "scout" / "Qwen3-1.7B" / "aime25.json"
-    [path] = import_released(file, tmp_path)
+    [path] = import_recordings(file, tmp_path)
     store = check(path)
     assert store.pool.probes.shape == (30, 128, 80)
     for q, item in enumerate(json.loads(file.read_text())):

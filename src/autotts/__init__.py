@@ -27,7 +27,7 @@ from autotts.version import __version__
 
 _HOMES = {
     "load": "stores:load",
-    "import_": "stores:import_released",
+    "import_": "stores:import_recordings",
     "simulate": "simulation:simulate",
     "evaluate": "evaluation:evaluate",
     "Experiment": "evaluation:Experiment",
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from autotts.reports import plot as plot
     from autotts.reports import report as report
     from autotts.simulation import simulate as simulate
-    from autotts.stores import import_released as import_  # noqa: F401
+    from autotts.stores import import_recordings as import_  # noqa: F401
     from autotts.stores import load as load
 
 

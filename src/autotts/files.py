@@ -45,7 +45,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_regular(path: Path, *, most_bytes: int, follow: bool = False) -> bytes:
-    """The content of a plain file of a bounded size.
+    """The content of a plain file of a bounded size; see `open_regular`."""
+    with open_regular(path, most_bytes=most_bytes, follow=follow) as file:
+        return file.read(most_bytes)
+
+
+@contextmanager
+def open_regular(path: Path, *, most_bytes: int, follow: bool = False) -> Iterator[BinaryIO]:
+    """A plain file of a bounded size, to read.
 
     A pipe or a device in its place is not read, for it may never end. Nor is a link followed: it
     may lead to what whoever put it there can't read.
@@ -63,7 +70,7 @@ def read_regular(path: Path, *, most_bytes: int, follow: bool = False) -> bytes:
             raise OSError(errno.EINVAL, "it is no plain file", str(path))
         if status.st_size > most_bytes:
             raise OSError(errno.EFBIG, f"it has more than {most_bytes:,} bytes", str(path))
-        return file.read(most_bytes)
+        yield file
 
 
 def cache_folder() -> Path:

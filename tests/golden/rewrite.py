@@ -34,7 +34,7 @@ ALL_ON = ("Qwen3-1.7B", "aime24")
 
 def load_recorded(folder: Path) -> list[Store]:
     """The recorded stores, imported to `folder`."""
-    return [stores.load(path) for path in stores.import_released(RECORDED, folder)]
+    return [stores.load(path) for path in stores.import_recordings(RECORDED, folder)]
 
 
 def figures(recorded: list[Store]) -> list[dict[str, Any]]:
@@ -61,7 +61,7 @@ def traces() -> dict[str, str]:
     """One episode of each controller on a toy store, as CSV by controller."""
     experiment = Experiment(draws="reference:1", max_branches=10)
     with tempfile.TemporaryDirectory() as folder:
-        (path,) = stores.import_released(HERE / "toy.json", folder, model="toy", dataset="toy")
+        (path,) = stores.import_recordings(HERE / "toy.json", folder, model="toy", dataset="toy")
         store = stores.load(path)
     names = programs.built_in()
     specs = [f"{name}:beta=0.2" for name in names]

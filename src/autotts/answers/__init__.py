@@ -1,6 +1,6 @@
 """Answers of models: reading one in a text, and telling which are the same."""
 
-from autotts.answers.classes import EQUALITIES, UNREADABLE, Classes, Equality, classify, judged_by
+from autotts.answers.classes import EQUALITIES, UNREADABLE, Equality, classify, judged_by, letter
 from autotts.answers.equality import equal, normalise
 from autotts.answers.extraction import FAILED, extract
 
@@ -8,11 +8,11 @@ __all__ = [
     "EQUALITIES",
     "FAILED",
     "UNREADABLE",
-    "Classes",
     "Equality",
     "classify",
     "equal",
     "extract",
     "judged_by",
+    "letter",
     "normalise",
 ]

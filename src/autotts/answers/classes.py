@@ -6,8 +6,7 @@ recorded it made.
 """
 
 import re
-from collections.abc import Callable, Collection, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
 from typing import Literal, get_args
 
 from autotts.answers.algebra import judge
@@ -31,62 +30,23 @@ _LETTER = re.compile(
 _LONGEST_CHOICE = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Classes:
-    """The answers of a question in classes, each of which is one vote.
+def classify(strings: Sequence[str], counts: Sequence[int], *, equality: Equality) -> list[int]:
+    """Which answers to one question are one vote.
 
-    of: the class of each string, numbered as they first appear.
-    shown: of each class, the number of the string that stands for it: the most frequent one.
-    accepted: the classes that are right, that of the first true answer first.
-    failed: the class of what could not be read, -1 if there is none.
-    """
-
-    of: tuple[int, ...]
-    shown: tuple[int, ...]
-    accepted: tuple[int, ...]
-    failed: int
-
-
-def classify(
-    strings: Sequence[str],
-    counts: Sequence[int],
-    golds: Sequence[int],
-    *,
-    equality: Equality,
-    unreadable: Collection[str] = (FAILED,),
-) -> Classes:
-    """Put the answers of one question into classes.
-
-    The true answers take no part in it: they are found a class afterwards, as they are where an
-    answer is graded. So votes are what they would be without them. With `math` every string is
-    compared with what stands for a class, the most frequent first, and never all with all; so the
-    outcome is one and the same although the relation is not quite transitive.
+    With `math` every string is compared with what stands for a class, the most frequent first, and
+    never all with all; so the outcome is one and the same although the relation is not quite
+    transitive. A true answer that nobody gave has count 0: so it changes no class of others.
 
     Args:
-        strings: different, in order of appearance; the true answers among them.
-        counts: how often each was given, 0 for a true answer that never was.
-        golds: the numbers of the true answers, at least one.
-        unreadable: strings that stand for no answer, in upper or lower case; they are one class. A
-            true answer is none of them.
+        strings: different, in order of appearance.
+        counts: how often each was given.
+
+    Returns:
+        The number of the string that stands for the class of each: the most frequent one.
     """
-    marks = {mark.strip().casefold() for mark in unreadable}
-    lost = {i for i, text in enumerate(strings) if text.strip().casefold() in marks} - set(golds)
-    order = sorted((i for i in range(len(strings)) if i not in lost), key=lambda i: (-counts[i], i))
-    heads = (
-        _mathematical(strings, order) if equality == "math" else _keyed(strings, order, equality)
-    )
-    if lost:
-        head = min(lost, key=lambda i: (-counts[i], i))
-        heads.update(dict.fromkeys(lost, head))
-    numbers: dict[int, int] = {}
-    of = tuple(numbers.setdefault(heads[i], len(numbers)) for i in range(len(strings)))
-    accepted = list(dict.fromkeys(of[gold] for gold in golds))
-    same = _same(equality)
-    for head, number in numbers.items():
-        if number not in accepted and head not in lost:
-            accepted += [number] * any(same(strings[head], strings[gold]) for gold in golds)
-    failed = numbers[heads[min(lost)]] if lost else -1
-    return Classes(of, tuple(numbers), tuple(accepted), failed)
+    order = sorted(range(len(strings)), key=lambda i: (-counts[i], i))
+    same = _mathematical(strings, order) if equality == "math" else _keyed(strings, order, equality)
+    return [same[i] for i in range(len(strings))]
 
 
 def judged_by(equality: Equality) -> str:
@@ -110,24 +70,10 @@ def _choice(answer: str) -> str:
     return letter(answer) or normalise(answer).casefold()
 
 
-def _key(equality: Equality) -> Callable[[str], Hashable]:
-    """What is the same for equal answers, where equality is that of something."""
-    keys: dict[Equality, Callable[[str], Hashable]] = {
-        "exact": str, "choice": _choice, "code": str.strip, "math": normalise,
-    }  # fmt: skip
-    return keys[equality]
-
-
-def _same(equality: Equality) -> Callable[[str, str], bool]:
-    if equality == "math":
-        return equal
-    key = _key(equality)
-    return lambda a, b: key(a) == key(b)
-
-
 def _keyed(strings: Sequence[str], order: Sequence[int], equality: Equality) -> dict[int, int]:
     """Of each string the most frequent one that is equal."""
-    key = _key(equality)
+    keys: dict[Equality, Callable[[str], str]] = {"exact": str, "choice": _choice}
+    key = keys.get(equality, str.strip)
     first: dict[Hashable, int] = {}
     return {i: first.setdefault(key(strings[i]), i) for i in order}
 

@@ -1,5 +1,6 @@
-"""`autotts data`: import, check, upgrade, list and simulate replay stores."""
+"""`autotts data`: import, regrade, check, upgrade, list and simulate replay stores."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,28 +14,121 @@ if TYPE_CHECKING:
     from autotts.simulation import SimulatedModel
 
 app = typer.Typer(
-    help="Import, check, upgrade, list and simulate replay stores.", no_args_is_help=True
+    help="Import, regrade, check, upgrade, list and simulate replay stores.", no_args_is_help=True
 )
+
+
+class Kind(StrEnum):
+    """When two answers are one vote, as `--equality` says it."""
+
+    exact = "exact"
+    math = "math"
+    choice = "choice"
+    code = "code"
+
+
+Unreadable = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="An answer that stands for none, in upper or lower case; give it several times for"
+        " several. Default: empty, ERR, None, null, nan, [invalid]."
+    ),
+]
 
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="PATH/MODEL/DATASET.json files, or one file.")],
+    path: Annotated[Path, typer.Argument(help="A file of recordings, or a folder of them.")],
     out: Annotated[Path, typer.Option(help="Folder for OUT/MODEL/DATASET stores.")],
+    format: Annotated[
+        str | None, typer.Option(help="Layout of the files; found by looking into them without.")
+    ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Model of one file; default its folder.")
+        str | None, typer.Option(help="Model, where neither the file nor its path names it well.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Dataset of one file; default its name.")
+        str | None, typer.Option(help="Dataset, where neither the file nor its path names it well.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="A column of your own samples, such as gold=target; may be repeated."),
+    ] = None,
+    equality: Annotated[
+        Kind | None,
+        typer.Option(
+            help="When two answers are one vote. Default: choice or math, by a look at the answers;"
+            " exact for released recordings."
+        ),
+    ] = None,
+    unreadable: Unreadable = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(help="A tokenizer.json, to count tokens where the recording has no counts."),
+    ] = None,
+    chars_per_token: Annotated[
+        float | None,
+        typer.Option(help="Characters a token, to estimate tokens where there are no counts."),
+    ] = None,
+    interval: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Tokens of an interval, where the recording has none. Default: 500, or fewer for"
+            " short branches.",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace stores that are there.")] = False,
 ) -> None:
-    """Import recorded branches in the JSON layout of the AutoTTS release."""
+    """Import recorded branches, in the layouts that docs/import.md describes."""
+    from autotts.stores import importing
+
+    understood = importing.read_recordings(
+        path, format=format, model=model, dataset=dataset, columns=_columns(column or []),
+        equality=equality.value if equality else None,
+        unreadable=importing.UNREADABLE if unreadable is None else unreadable,
+        tokenizer=tokenizer, chars_per_token=chars_per_token, interval_tokens=interval,
+    )  # fmt: skip
+    for one in understood:
+        for line in one.told:
+            say(line)
+    for folder in importing.write_understood(understood, out, overwrite=overwrite):
+        say(f"wrote {folder}")
+
+
+def _columns(given: list[str]) -> dict[str, str]:
+    """Options such as gold=target, by what is before the sign."""
+    columns = {}
+    for text in given:
+        ours, sign, theirs = text.partition("=")
+        if not (ours and sign and theirs):
+            raise SpecError(f"--column {text}: gold=target was expected, ours before theirs")
+        columns[ours] = theirs
+    return columns
+
+
+@app.command()
+def regrade(
+    folders: Annotated[list[Path], typer.Argument(help="Stores, or folders with stores below.")],
+    equality: Annotated[Kind, typer.Option(help="When two answers are one vote.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for OUT/MODEL/DATASET; the stores are replaced without."),
+    ] = None,
+    unreadable: Unreadable = None,
+) -> None:
+    """Count votes and right answers again, by another equality, without sampling again."""
     from autotts import stores
 
-    written = stores.import_released(path, out, model=model, dataset=dataset, overwrite=overwrite)
-    for folder in written:
-        say(f"wrote {folder}")
+    places = []
+    for folder in stores.find(folders):
+        store = stores.load(folder)
+        graded = stores.regrade(store, equality=equality.value, unreadable=unreadable)
+        place = folder if out is None else stores.store_folder(out, store.model, store.dataset)
+        places.append((graded, place))
+        was, now = (100 * each.correct[each.pool.exists].mean() for each in (store, graded))
+        say(f"{store.name}: {now:.1f} % of branches right, {was:.1f} % before")
+    for store in stores.write_all(places, overwrite=out is None):
+        say(f"wrote {store.path}")
 
 
 @app.command()

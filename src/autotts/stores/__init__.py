@@ -1,14 +1,15 @@
 """Replay stores: recorded branches on disk and in memory."""
 
 from autotts.stores.classes import classified, spellings_of
-from autotts.stores.importing import import_released
+from autotts.stores.importing import import_recordings
 from autotts.stores.loading import AnyStores, check, find, gather, load, read_manifest
 from autotts.stores.manifest import Manifest, PricedModel
 from autotts.stores.measures import length_slopes, signal_auc
 from autotts.stores.pool import Pool
 from autotts.stores.recordings import Branch, Recording, build
+from autotts.stores.regrading import regrade
 from autotts.stores.schema import Spellings, Store, StoreKey
-from autotts.stores.writing import store_folder, write
+from autotts.stores.writing import store_folder, write, write_all
 
 __all__ = [
     "AnyStores",
@@ -25,12 +26,14 @@ __all__ = [
     "classified",
     "find",
     "gather",
-    "import_released",
+    "import_recordings",
     "length_slopes",
     "load",
     "read_manifest",
+    "regrade",
     "signal_auc",
     "spellings_of",
     "store_folder",
     "write",
+    "write_all",
 ]
