@@ -31,6 +31,7 @@ def live_pool(task, q, **more):
         budget=task.rules.budget,
         probe_cost=task.rules.probe_cost,
         abstain=task.rules.abstain,
+        probed=pool.probes is not None,
         failed=task.store.answers[q][failed] if failed >= 0 else "[no such answer]",
         **more,
     )

@@ -208,6 +208,19 @@ def test_a_budget_holds_over_all_branches_and_says_so(address):
     assert account["stop_reason"] == "budget"
 
 
+@pytest.mark.parametrize("limit", [{"max_total_tokens": 10**18}, {"max_cost": 1e300}])
+def test_a_limit_beyond_all_numbers_is_none(address, limit):
+    assert post(address, **limit).status_code == 200
+
+
+@pytest.mark.parametrize("controller", ["cmc", "short-mk"])
+def test_free_text_is_never_probed_and_any_branch_may_be_the_answer(address, controller):
+    asked = {"controller": controller, "answers": {"type": "text"}}
+    account = post(address, **asked).json()["usage"]["autotts"]
+    assert account["probes"] == 0
+    assert account["stop_reason"] == "answered"
+
+
 def test_a_cost_holds(address):
     account = post(address, model="toy@cmc:1", max_cost=0.002).json()["usage"]["autotts"]
     assert account["total_tokens"] <= 200

@@ -56,6 +56,7 @@ class GrowingPool:
         probe_cost: int = 0,
         abstain: bool = True,
         failed: str = "",
+        probed: bool = True,
         log_words: int = 1 << 16,
         same: Callable[[str, str], bool] | None = None,
     ) -> None:
@@ -69,6 +70,7 @@ class GrowingPool:
             probe_cost: tokens of a probe.
             abstain: whether the failed answer is no answer, instead of one that votes.
             failed: the answer that stands for a failed extraction.
+            probed: whether branches can be asked for their answer before they end.
             log_words: room for what the episode asks for.
             same: whether two answers are one, for a text that was not seen before; None compares
                 texts.
@@ -85,18 +87,20 @@ class GrowingPool:
             interval=interval,
             billing=billing,
             budget=budget,
-            probe_cost=probe_cost,
+            probe_cost=probe_cost if probed else 0,
             log_words=log_words,
         )
         self.columns: dict[str, np.ndarray] = {
             "orders": np.arange(branches, dtype=np.int32)[None, None],
-            "probes": np.full((1, branches, intervals), -1, np.int32),
             "lengths": np.full((1, branches), intervals + 1, np.int32),
             "totals": np.full((1, branches), _UNKNOWN_TOKENS, np.int32),
-            "finals": np.full((1, branches), -1, np.int32),
+            "finals": np.zeros((1, branches), np.int32),
             "failed": np.full(1, 0 if abstain else -1, np.int64),
             "ceilings": np.full(1, branches, np.int64),
         }
+        if probed:
+            # Code 0 is an answer that can't be read, and no branch shows more before it is asked.
+            self.columns["probes"] = np.zeros((1, branches, intervals), np.int32)
         self.memory.pool = header = PoolHeader(**self.columns)
         compiled.begin()(self.memory.address, header.address, 0, 0)
 

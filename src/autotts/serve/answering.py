@@ -29,6 +29,8 @@ from autotts.serve.deployment import Deployment
 from autotts.serve.formats import Format, after_thinking
 
 _LOG_WORDS = 1 << 18
+_MOST_TOKENS = 1 << 40
+"""More than anybody has; a budget beyond is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,7 @@ class Answering:
             budget=-1 if budget is None else budget,
             # A budget must hold whatever a probe brings; without one, tokens are as replay counts.
             probe_cost=0 if budget is None else probe_cost,
+            probed=reading.suffix is not None,
             log_words=_LOG_WORDS,
             same=wish.answers.same,
         )
@@ -261,8 +264,8 @@ def _budget(wish: Wish, deployment: Deployment) -> int | None:
                 "max_cost needs prices, and the operator gave none; max_total_tokens works",
                 "max_cost",
             )
-        most.append(int(1e6 * wish.cost / deployment.prices.written))
-    return min(most, default=None)
+        most.append(int(min(1e6 * wish.cost / deployment.prices.written, _MOST_TOKENS)))
+    return min((*most, _MOST_TOKENS)) if most else None
 
 
 def _answer_of(
