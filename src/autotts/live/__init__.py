@@ -7,7 +7,7 @@ trace.
 
 from autotts.live.episode import Played, Stop, play
 from autotts.live.pool import ActionRequest, GrowingPool
-from autotts.live.served import Reading, ServedTrajectories, Spent, Trajectory
+from autotts.live.served import Reading, ServedTrajectories, Spent
 from autotts.live.suspended import InThisProcess, Suspended
 from autotts.live.trajectories import RecordedTrajectories, Trajectories
 
@@ -23,6 +23,5 @@ __all__ = [
     "Stop",
     "Suspended",
     "Trajectories",
-    "Trajectory",
     "play",
 ]

@@ -1,7 +1,6 @@
 """One request answered: a live episode over a server's branches, its text and what it cost."""
 
 import asyncio
-import math
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -9,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from autotts.errors import ControllerError
+from autotts.inference.branch import Probing
 from autotts.inference.server import Context, Sampling, Server
 from autotts.live import (
     ActionRequest,
@@ -113,13 +113,11 @@ class Answer:
     """The answer to a request.
 
     text: a branch that ended with it; without one, what shows it best.
-    pieces: the text by interval.
     tokens: of the text; prompt_tokens: of the prompt.
     finish_reason: "stop", or "length" for a text that was cut.
     """
 
     text: str
-    pieces: tuple[str, ...]
     tokens: int
     prompt_tokens: int
     finish_reason: str
@@ -211,18 +209,23 @@ class Answering:
         opening = answers.opening if self.deployment.probes and server.can.continues else ""
         if not opening:
             return Reading(of=answers.read)
-        thinks = isinstance(prompt, str) and prompt.rstrip().endswith("<think>")
+
+        async def probing(text: str) -> Probing:
+            return Probing(await server.encode(text), text)
+
         return Reading(
             of=answers.read,
-            suffix=await server.encode(opening),
-            closing=await server.encode("\n</think>" + opening),
-            thinks=thinks,
+            probing=await probing(opening),
+            closing=await probing("\n</think>" + opening),
             shown=answers.shown,
+            thinks=isinstance(prompt, str) and prompt.rstrip().endswith("<think>"),
         )
 
     def _pool(self, wish: Wish, server: Server, reading: Reading) -> GrowingPool:
         interval = min(self.deployment.interval, wish.branch_tokens)
-        probe_cost = reading.probe_tokens if reading.suffix is not None else 0
+        if not server.can.continues:
+            interval = wish.branch_tokens  # a branch comes in one piece
+        probe_cost = reading.probing.max_tokens if reading.probing else 0
         budget = _budget(wish, self.deployment)
         if budget is not None and budget < interval + probe_cost:
             raise BadRequest(
@@ -231,12 +234,13 @@ class Answering:
             )  # fmt: skip
         return GrowingPool(
             branches=self.deployment.limits.branches,
-            intervals=math.ceil(wish.branch_tokens / interval),
+            # Whole ones: a branch has at most as many tokens as the request allows.
+            intervals=max(1, wish.branch_tokens // interval),
             interval=interval,
             budget=-1 if budget is None else budget,
             # A budget must hold whatever a probe brings; without one, tokens are as replay counts.
             probe_cost=0 if budget is None else probe_cost,
-            probed=reading.suffix is not None,
+            probed=reading.probing is not None,
             log_words=_LOG_WORDS,
             same=wish.answers.same,
         )
@@ -282,8 +286,10 @@ def _answer_of(
     stop = str(played.stop) if answer else f"{played.stop}, and no branch gave an answer"
     if index is None:
         raise ControllerError(f"{wish.choice.controller} opened no branch")
-    branch = trajectories.branches[index]
-    pieces = [*branch.pieces, *([wish.answers.opening + branch.shown] if shows else [])]
+    branch, text, tokens = trajectories.branches[index], trajectories.branches[index].text, 0
+    said = trajectories.shown[index]
+    if shows and said is not None:
+        text, tokens = text + wish.answers.opening + said.text, said.tokens
     spent = trajectories.spent
     memory = pool.memory
     state = memory.arrays
@@ -304,9 +310,8 @@ def _answer_of(
         spent=spent,
     )
     return Answer(
-        text="".join(pieces),
-        pieces=tuple(pieces),
-        tokens=branch.tokens + (branch.shown_tokens if shows else 0),
+        text=text,
+        tokens=branch.tokens + tokens,
         prompt_tokens=trajectories.prompt_tokens,
         finish_reason="stop" if branch.ended and not branch.cut else "length",
         account=account,

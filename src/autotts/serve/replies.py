@@ -9,6 +9,9 @@ from typing import Any
 
 from autotts.serve.answering import Answer, Progress, apart
 
+_PIECE = 400
+"""Characters of a delta: the text is all there when a stream of it begins."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -59,13 +62,13 @@ class Shape:
     def deltas(self, index: int, answer: Answer) -> Iterator[dict[str, Any]]:
         """The text of an answer, piece by piece, and why it ended."""
         if not self.chat:
-            for piece in filter(None, answer.pieces):
+            for piece in _pieces(answer.text):
                 yield self._text(index, piece, None)
             yield self._text(index, "", answer.finish_reason)
             return
         thinking, text = apart(answer.text)
         for name, whole in (("reasoning_content", thinking), ("content", text)):
-            for piece in _pieces(whole, answer.pieces):
+            for piece in _pieces(whole):
                 yield self._delta({name: piece})
         yield self._delta({}, answer.finish_reason)
 
@@ -82,11 +85,9 @@ class Shape:
         return self._object(chunk=True, choices=[choice])
 
 
-def _pieces(text: str, pieces: Sequence[str]) -> Iterator[str]:
-    """A text cut as its intervals were, as far as they are in it."""
-    size = max((len(piece) for piece in pieces), default=0) or 1
-    for start in range(0, len(text), size):
-        yield text[start : start + size]
+def _pieces(text: str) -> Iterator[str]:
+    for start in range(0, len(text), _PIECE):
+        yield text[start : start + _PIECE]
 
 
 def usage(answers: Sequence[Answer]) -> dict[str, Any]:
