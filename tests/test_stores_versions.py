@@ -14,6 +14,9 @@ from typer.testing import CliRunner
 from any_stores import any_stores, same
 from autotts.cli.app import app
 from autotts.errors import StoreError
+from autotts.evaluation import Experiment, evaluate
+from autotts.reports import page
+from autotts.reports.evaluations import from_evaluation, matrices_of
 from autotts.stores import Branch, Recording, Store, build, check, classified, load, write
 from autotts.stores.limits import (
     MOST_BRANCHES,
@@ -259,3 +262,42 @@ def test_the_documentation_names_every_column_and_field_with_its_type():
     assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(Manifest.model_fields)
     for limit in (MOST_CODES, MOST_INTERVALS, MOST_BRANCHES, MOST_CELLS, MOST_CELLS_IN_ALL):
         assert f"{limit:,}" in page
+
+
+def uneven_recordings(*, probed: bool = True, ends: bool = False) -> Store:
+    """Five questions with one to five branches."""
+
+    def branch(k: int) -> Branch:
+        answer, tokens = "45"[k % 2], 130 + 40 * k
+        length = -(-tokens // 100)
+        return Branch(
+            [answer] * length if probed else None,
+            tokens,
+            answer,
+            ends=[tokens * (i + 1) // length for i in range(length)] if ends else None,
+        )
+
+    recordings = [Recording(f"Q{q}?", "4", [branch(k) for k in range(q + 1)]) for q in range(5)]
+    return build(recordings, model="m", dataset="d", interval_tokens=100, billing="exact")
+
+
+@pytest.mark.parametrize("parts", [{}, {"probed": False}, {"ends": True}])
+def test_what_not_every_recording_has_is_evaluated_and_reported(parts: dict):
+    """Self-consistency over all branches there are costs all their tokens, whatever is missing."""
+    store = uneven_recordings(**parts)
+    found = evaluate(store, ["sc:width=64"], experiment=Experiment(draws="subsets:3"))
+    (ran,) = found.ran
+    spent = ran.tokens.reshape(5, 3)
+    assert (spent == store.pool.tokens.sum(axis=1)[:, None]).all()
+    assert ran.correct.reshape(5, 3)[0].all()
+    assert "Q4?" in page.build(from_evaluation(found, title="any"))
+    first, *_, last = matrices_of(ran.task)
+    assert (len(first.probes), len(last.probes)) == (1, 5)
+
+
+def test_40_000_branches_are_drawn_from():
+    many = [Branch(None, 100 + i, str(i % 9)) for i in range(40_000)]
+    store = build([Recording("Q?", "4", many)], model="m", dataset="d", interval_tokens=500)
+    (ran,) = evaluate(store, ["sc:width=8"], experiment=Experiment(draws="subsets:3")).ran
+    assert (ran.tokens > 8 * 100).all()
+    assert ran.task.orders.max() >= 2**15

@@ -68,7 +68,8 @@ class Experiment:
                 f"budget {self.budget} is too small: one interval with its probe costs {interval}"
                 f" tokens on {store.name}"
             )
-        _require_replayed(store)
+        if store.pool.models:
+            raise SpecError(f"{store.name} has several models, which can't be replayed yet")
         questions, branches = store.pool.lengths.shape
         orders = draws.orders(
             self.draws,
@@ -91,22 +92,6 @@ class Experiment:
     def record(self) -> dict[str, str | int | None]:
         """All of it, for JSON and for keys."""
         return asdict(self)
-
-
-def _require_replayed(store: Store) -> None:
-    """Refuse what stores may hold and replay doesn't know yet.
-
-    Raises:
-        SpecError: the store holds it.
-    """
-    kept = {
-        "questions with different numbers of branches": store.manifest.branches_in_all is not None,
-        "intervals of different sizes": store.pool.ends is not None,
-        "several models": bool(store.pool.models),
-    }
-    held = [what for what, is_there in kept.items() if is_there]
-    if held:
-        raise SpecError(f"{store.name} has {' and '.join(held)}, which can't be replayed yet")
 
 
 @dataclass(frozen=True, slots=True)

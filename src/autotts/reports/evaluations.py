@@ -25,6 +25,7 @@ from autotts.reports.conclusion import of_settings
 from autotts.reports.model import (
     ALPHABET,
     MEAN,
+    UNPROBED,
     Episode,
     Grid,
     GridRow,
@@ -326,12 +327,16 @@ def matrices_of(task: Task, *, draw: int = 0) -> list[Matrix]:
     found = []
     for q in range(len(store.gold)):
         order = task.orders[q, draw]
+        order = order[order >= 0]
         ranks = answer_ranks(store, q)
-        probes = store.pool.require_probes()[q, order]
-        strings = tuple(
-            "".join(ALPHABET[ranks[code]] for code in row[:length])
-            for row, length in zip(probes, store.pool.lengths[q, order], strict=True)
-        )
+        lengths = store.pool.lengths[q, order].tolist()
+        if store.pool.probes is None:
+            strings = tuple(UNPROBED * length for length in lengths)
+        else:
+            strings = tuple(
+                "".join(ALPHABET[ranks[code]] for code in row[:length])
+                for row, length in zip(store.pool.probes[q, order], lengths, strict=True)
+            )
         by_rank = np.argsort(ranks)
         found.append(
             Matrix(
@@ -353,9 +358,10 @@ def answer_ranks(store: Store, q: int) -> np.ndarray:
 
     A final answer counts as many probes: it is what votes.
     """
-    probes = store.pool.require_probes()[q]
-    counts = np.bincount(probes[probes >= 0], minlength=int(store.pool.n_codes[q]))
-    counts += 20 * np.bincount(store.pool.finals[q], minlength=len(counts))
+    counts = np.zeros(int(store.pool.n_codes[q]), np.int64)
+    for codes, votes in ((store.pool.probes, 1), (store.pool.finals, 20)):
+        if codes is not None:
+            counts += votes * np.bincount(codes[q][codes[q] >= 0], minlength=len(counts))
     ranks = np.empty(len(counts), np.int64)
     ranks[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
     # More answers than characters: the rarest share the last one.

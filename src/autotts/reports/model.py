@@ -105,7 +105,7 @@ class Matrix:
 
     answers: by code, the commonest first.
     gold: code of the true answer.
-    probes: a branch's answers by interval, one character of `ALPHABET` each.
+    probes: a branch's answers by interval, one character of `ALPHABET` each, or `UNPROBED`.
     finals: the final answers, in one string of such characters.
     tokens: total of each branch.
     """
@@ -227,3 +227,6 @@ ALPHABET = (
     string.digits + LETTERS + "!#$%()*+,-./:;=?@[]^_`{|}~" + "".join(map(chr, range(0xA1, 0x800)))
 )
 """Codes of answers as characters, one byte for the commonest; none that HTML or JSON escapes."""
+
+UNPROBED = " "
+"""Stands for an interval in recordings without probes."""

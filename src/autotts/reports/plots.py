@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from autotts.reports import figures
-from autotts.reports.model import ALPHABET, Episode, Matrix, OnPart, Report, unheard
+from autotts.reports.model import ALPHABET, UNPROBED, Episode, Matrix, OnPart, Report, unheard
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,7 +96,8 @@ def _episode(report: Report, theme: figures.Theme) -> "Iterator[tuple[str, Figur
         m for m in report.matrices if (m.store, m.question) == (episode.store, episode.question)
     )
     title = f"{episode.controller}, β {episode.beta:g}, question {episode.question}"
-    yield "probe-matrix", probe_matrix(matrix, episode, title=title, theme=theme)
+    if not any(UNPROBED in row for row in matrix.probes):
+        yield "probe-matrix", probe_matrix(matrix, episode, title=title, theme=theme)
     width, depth, active = path_of(matrix, episode)
     yield "width-depth", figures.width_depth(width, depth, active, title=title, theme=theme)
 

@@ -82,6 +82,7 @@ function prepare(matrix, episode) {
 }
 // The gold answer has a colour of its own, and a dot, so that it stands out without colour too.
 const answerColour = (code, gold) => {
+  if (code < 0) return css("--soft"); // recorded without probes
   if (code === gold) return css("--answer-gold");
   const rank = code - (code > gold ? 1 : 0);
   return rank < 6 ? css(`--answer-${rank}`) : css("--answer-rest");
@@ -96,7 +97,7 @@ function state(p, round) {
     if (episode.finished[i] && episode.finished[i] <= round) add(votes, p.finals[i]);
     else if (!(episode.pruned[i] && episode.pruned[i] <= round)) {
       const depth = rounds.filter((r) => r <= round).length;
-      if (depth) add(latest, p.probes[i][depth - 1]);
+      if (depth && p.probes[i][depth - 1] >= 0) add(latest, p.probes[i][depth - 1]);
     }
   });
   return { open, finished: ended(episode.finished), pruned: ended(episode.pruned), votes, latest };
@@ -207,7 +208,7 @@ function inspect(canvas, p, slider) {
     const reads = p.reads[i] ?? [];
     const when = last ? p.episode.finished[i] : reads[k] ?? p.episode.finished[i];
     const gold = code === p.matrix.gold ? " (the true answer)" : "";
-    return `branch ${i}, ${last ? "final answer" : `interval ${k + 1}`}: ${p.matrix.answers[code]}${gold}\n` +
+    return `branch ${i}, ${last ? "final answer" : `interval ${k + 1}`}: ${code < 0 ? "recorded without probes" : p.matrix.answers[code]}${gold}\n` +
       `${when ? `read in round ${when}` : "not read"}${p.episode.pruned[i] ? `, branch pruned in round ${p.episode.pruned[i]}` : ""}; ${whole(p.matrix.tokens[i])} tokens in all`;
   };
   const point = (i, k, x, y) => { p.cursor = [i, k]; paint(canvas, p, Number(slider.value)); showTip(words(i, k), x, y); };
