@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from autotts.cli import (
+    calibrate,
     collect,
     data,
     demo,
@@ -64,6 +65,7 @@ app.command("demo")(demo.demo)
 app.command("audit")(sandbox.audit)
 app.command("doctor")(sandbox.doctor)
 app.command("serve")(serve.serve)
+app.command("calibrate")(calibrate.calibrate)
 
 
 def _print_version(asked: bool) -> None:

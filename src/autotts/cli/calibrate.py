@@ -1,0 +1,120 @@
+"""Whether a program does live what its store says."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autotts.cli import options
+from autotts.cli.screen import console, say
+
+if TYPE_CHECKING:
+    from autotts.evaluation import Experiment
+    from autotts.programs import Spec
+    from autotts.serve.calibration import Forecast, Suspend
+    from autotts.stores import Store
+
+
+@options.giving_json
+def calibrate(
+    store: Annotated[Path, typer.Argument(help="A store that was collected from this model.")],
+    upstream: Annotated[str, typer.Option(help="Address of a server that has the model.")],
+    controller: options.Controllers,
+    save: options.Save | None,
+    beta: Annotated[float, typer.Option(min=0, max=1, help="At which to play.")] = 0.5,
+    repetitions: Annotated[
+        int, typer.Option(min=1, help="Times that each question is played.")
+    ] = 2,
+    at_once: Annotated[int, typer.Option(min=1, help="Episodes side by side.")] = 8,
+    max_branches: options.MaxBranches = 64,
+    failed: options.Failed = "vote",
+    seed: options.Seed = 0,
+    unsafe: options.Unsafe = False,
+) -> None:
+    """Play a store's questions live, and compare with what the store forecasts.
+
+    Accuracy, tokens and rounds should lie where 95 % of the worlds do that the store stands for.
+    """
+    from autotts import programs
+    from autotts.evaluation import Experiment
+    from autotts.stores import load
+
+    recorded = load(store)
+    experiment = Experiment(max_branches=max_branches, failed=failed, seed=seed)
+    rows: list[dict[str, object]] = []
+    for text in controller:
+        spec = programs.parse(text)
+        spec = spec if spec.fixed else spec.at(beta)
+        found = asyncio.run(
+            _calibrate(recorded, upstream, spec, experiment, repetitions, at_once, unsafe=unsafe)
+        )
+        _show(spec, found)
+        rows += [{"controller": spec.text, "beta": spec.beta, **one.record()} for one in found]
+    if save:
+        save({"store": recorded.name, "digest": recorded.digest, "rows": rows})
+
+
+async def _calibrate(
+    store: "Store",
+    upstream: str,
+    spec: "Spec",
+    experiment: "Experiment",
+    repetitions: int,
+    at_once: int,
+    *,
+    unsafe: bool,
+) -> "list[Forecast]":
+    from rich.progress import Progress
+
+    from autotts.evaluation import Execution, Local
+    from autotts.inference import connect
+    from autotts.serve.calibration import Questions, forecast, plan_of
+
+    plan = plan_of(store)
+    server = await connect(upstream)
+    try:
+        with (
+            Local(Execution(unsafe=unsafe)) as driver,
+            Progress(console=console(err=True), transient=True) as progress,
+        ):
+            bar = progress.add_task(spec.text, total=len(store.gold) * repetitions)
+            questions = Questions(store, server, plan, experiment)
+            lived = await questions.play(
+                _suspend(spec, driver, unsafe=unsafe),
+                repetitions,
+                at_once=at_once,
+                on_played=lambda: progress.advance(bar),
+            )
+            return forecast(store, spec, experiment, lived, driver)
+    finally:
+        await server.aclose()
+
+
+def _suspend(spec: "Spec", driver: object, *, unsafe: bool) -> "Suspend":
+    from autotts.evaluation import Local
+    from autotts.live import InThisProcess
+    from autotts.programs.loading import load_trusted
+    from autotts.sandbox.live_run import InASealedWorker
+
+    if spec.source.trusted:
+        program = load_trusted(spec.source)
+        values = program.parameters(spec.beta, dict(spec.named))
+        return lambda pool: InThisProcess(program, values, pool)
+    assert isinstance(driver, Local)
+    zygote = driver.sandbox.zygote
+    return lambda pool: InASealedWorker(
+        zygote, spec.source, pool, beta=spec.beta, named=spec.named, unsafe=unsafe
+    )
+
+
+def _show(spec: "Spec", found: "list[Forecast]") -> None:
+    say(f"{spec.text} at beta {spec.beta:g}")
+    for one in found:
+        scale, digits = (100, 1) if one.figure == "accuracy" else (1, 0 if one.high > 100 else 1)
+        verdict = "as forecast" if one.holds else "NOT as forecast"
+        say(
+            f"  {one.figure:9} {scale * one.live:10,.{digits}f} live;"
+            f" {scale * one.expected:,.{digits}f} expected"
+            f" ({scale * one.low:,.{digits}f} … {scale * one.high:,.{digits}f}): {verdict}"
+        )

@@ -1,0 +1,236 @@
+"""Does a program do live what its store says it would?
+
+What to expect is what replay says: branches dealt without replacement, which is right on average
+whatever the pool. How far off it may be has two parts: the store is a sample, of each question it
+holds some branches and live ones are new; and only so many episodes are played. Both are had from
+many worlds. In each a question's branches are drawn anew from those recorded, with replacement,
+and the episodes to be played are dealt from that world. The spread of the worlds, around what is
+expected, is the interval. (The mean of the worlds itself would be too low: a vote over branches
+that were drawn twice is more often wrong.)
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from autotts.answers import FAILED, extract
+from autotts.collect.plan import Plan
+from autotts.collect.questions import Item, canonical
+from autotts.errors import SpecError
+from autotts.evaluation.settings import Experiment
+from autotts.inference.branch import Probing, seed_of
+from autotts.inference.server import Context, Server
+from autotts.live import GrowingPool, Played, Reading, ServedTrajectories, Suspended, play
+from autotts.programs import Spec
+from autotts.replay.driver import Driver, Ran
+from autotts.replay.task import Cell, Task, all_pairs
+from autotts.stores import Store
+
+WORLDS = 200
+_COLUMNS: dict[str, Callable[[Ran], np.ndarray]] = {
+    "accuracy": lambda ran: ran.correct,
+    "tokens": lambda ran: ran.tokens,
+    "rounds": lambda ran: ran.episodes.column("rounds"),
+}
+FIGURES = tuple(_COLUMNS)
+
+Suspend = Callable[[GrowingPool], Suspended]
+"""A program at a beta, ready to be played on a pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a figure should be, and what it was.
+
+    figure: one of `FIGURES`, of an episode.
+    low, high: the 95 % interval for what is played live.
+    """
+
+    figure: str
+    expected: float
+    low: float
+    high: float
+    live: float
+
+    @property
+    def holds(self) -> bool:
+        return self.low <= self.live <= self.high
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "holds": self.holds}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lived:
+    """What was played: int64 `[Q, R]` whether right, and tokens, and rounds."""
+
+    accuracy: np.ndarray
+    tokens: np.ndarray
+    rounds: np.ndarray
+
+
+def plan_of(store: Store) -> Plan:
+    """How a store's branches were sampled.
+
+    Raises:
+        SpecError: it doesn't say, or live branches can't be like them.
+    """
+    known = {
+        key: value for key, value in store.manifest.sampling.items() if key in Plan.model_fields
+    }
+    if "prompt" not in known or store.pool.billing != "exact":
+        raise SpecError(
+            f"{store.name} was not collected by `autotts collect`, so nothing says how to ask for"
+            " branches like its own"
+        )
+    if "{options}" in str(known["prompt"]):
+        raise SpecError(f"{store.name}: its questions have options, which a store doesn't hold")
+    pool = store.pool
+    facts = {
+        "model": store.model,
+        "dataset": store.dataset,
+        "branches": int(pool.n_branches.max()),
+        "interval": pool.interval,
+    }
+    return Plan.model_validate({**known, **facts})
+
+
+class Questions:
+    """A store's questions, asked live as the store's own branches were."""
+
+    def __init__(self, store: Store, server: Server, plan: Plan, experiment: Experiment) -> None:
+        self._store, self._server, self._plan = store, server, plan
+        self._experiment = experiment
+        self._reading: Reading | None = None
+
+    async def play(
+        self,
+        suspend: Suspend,
+        repetitions: int,
+        *,
+        at_once: int,
+        on_played: Callable[[], None] = lambda: None,
+    ) -> Lived:
+        """Play every question live, some times.
+
+        Args:
+            at_once: episodes at a time.
+
+        Raises:
+            ServerError: the server can't go on.
+            ControllerError: the program failed.
+        """
+        self._reading = await self._read_as_collected()
+        questions = len(self._store.gold)
+        lived = Lived(*(np.zeros((questions, repetitions), np.int64) for _ in FIGURES))
+        room = asyncio.Semaphore(at_once)
+
+        async def one(q: int, r: int) -> None:
+            async with room:
+                right, played = await self._play_one(suspend, q, r)
+            lived.accuracy[q, r] = right
+            lived.tokens[q, r], lived.rounds[q, r] = played["tokens"], played["rounds"]
+            on_played()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for q in range(questions):
+                    for r in range(repetitions):
+                        group.create_task(one(q, r))
+        except* Exception as errors:
+            raise errors.exceptions[0] from None
+        return lived
+
+    async def _play_one(self, suspend: Suspend, q: int, r: int) -> tuple[bool, Played]:
+        experiment, plan = self._experiment, self._plan
+        assert self._reading is not None
+        pool = GrowingPool(
+            branches=min(experiment.max_branches, int(self._store.pool.n_branches[q])),
+            intervals=plan.max_tokens // plan.interval,
+            interval=plan.interval,
+            budget=-1 if experiment.budget is None else experiment.budget,
+            probe_cost=experiment.probe_tokens,
+            abstain=experiment.failed == "abstain",
+            failed=FAILED,
+            probed=self._reading.probing is not None,
+            log_words=1 << 18,
+        )
+        trajectories = ServedTrajectories(
+            self._server, await self._prompt(q), pool, self._reading, sampling=plan.sampling,
+            seed=seed_of("calibrate", plan.seed, experiment.seed, q, r),
+        )  # fmt: skip
+        played = await play(suspend(pool), pool, trajectories)
+        answer = pool.answers[played["code"]] if played["code"] >= 0 else None
+        store = self._store
+        accepted = store.golds[q] if store.golds is not None else (int(store.gold[q]),)
+        return answer in {store.answers[q][gold] for gold in accepted}, played
+
+    async def _read_as_collected(self) -> Reading:
+        plan = self._plan
+
+        def read(text: str) -> str:
+            answer = extract(text)
+            return answer if answer == FAILED else canonical(answer)
+
+        if not plan.probe:
+            return Reading(of=read)
+        suffix = await self._server.encode(plan.probe)
+        probing = Probing(suffix, plan.probe, plan.probe_tokens, plan.probe_stop)
+        return Reading(
+            of=read,
+            probing=probing,
+            closing=probing,
+            shown=lambda text: read(plan.probe + text) if text.strip() else FAILED,
+        )
+
+    async def _prompt(self, q: int) -> Context:
+        text = Item("", self._store.texts[q], "").prompt(self._plan.prompt)
+        if self._plan.chat:
+            return await self._server.render([("user", text)], self._plan.template)
+        return await self._server.encode(text, special=True)
+
+
+def worlds_of(
+    store: Store, experiment: Experiment, repetitions: int, rng: np.random.Generator
+) -> Task:
+    """Episodes of `WORLDS` worlds, `repetitions` of each question in each: world by world."""
+    there = store.pool.n_branches
+    width = min(experiment.max_branches, int(there.min()))
+    orders = np.empty((len(there), WORLDS * repetitions, width), np.int32)
+    for q, branches in enumerate(there.tolist()):
+        for world in range(WORLDS):
+            pool = rng.integers(branches, size=branches)
+            chosen = rng.choice(pool, (repetitions, width))
+            orders[q, world * repetitions : (world + 1) * repetitions] = chosen
+    task = experiment.task(store)
+    return Task(store, orders, all_pairs(orders), task.rules)
+
+
+def forecast(
+    store: Store, spec: Spec, experiment: Experiment, lived: Lived, driver: Driver
+) -> list[Forecast]:
+    """What a store says of what was played live.
+
+    Args:
+        spec: at the beta that was played.
+        experiment: under which rules; its draws are not used.
+    """
+    repetitions = lived.accuracy.shape[1]
+    dealt = replace(experiment, draws=f"subsets:{WORLDS}").task(store)
+    worlds = worlds_of(store, experiment, repetitions, np.random.default_rng(experiment.seed))
+    (replayed,) = driver.run([Cell(dealt, spec)])
+    (spread,) = driver.run([Cell(worlds, spec)])
+    found = []
+    for figure, of in _COLUMNS.items():
+        expected = float(of(replayed).mean())
+        by_world = of(spread).reshape(len(store.gold), WORLDS, repetitions).mean(axis=(0, 2))
+        low, high = expected + np.quantile(by_world, (0.025, 0.975)) - by_world.mean()
+        if figure == "accuracy":
+            low, high = max(low, 0.0), min(high, 1.0)
+        live = float(getattr(lived, figure).mean())
+        found.append(Forecast(figure, expected, float(low), float(high), live))
+    return found

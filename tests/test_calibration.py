@@ -1,0 +1,70 @@
+"""A program live against the forecast of a store that was collected from the same model."""
+
+import asyncio
+
+import pytest
+
+from autotts import programs, stores
+from autotts.collect import Item, Plan, collect
+from autotts.errors import SpecError
+from autotts.evaluation import Experiment, Local
+from autotts.live import InThisProcess
+from autotts.programs.loading import load_trusted
+from autotts.serve.calibration import FIGURES, Questions, forecast, plan_of
+from scripted_branches import ScriptedBranches
+
+EXPERIMENT = Experiment(max_branches=12)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Twelve questions, a right answer in six of ten branches, 40 branches each."""
+    plan = Plan(
+        model="toy",
+        dataset="sums",
+        branches=40,
+        interval=10,
+        max_tokens=200,
+        prompt="{question}",
+        probe="so \\boxed{",
+        probe_tokens=5,
+    )
+    items = [Item(str(k), f"question {k}", "42") for k in range(12)]
+    out = tmp_path_factory.mktemp("collected")
+    collected, _ = asyncio.run(collect(plan, items, [ScriptedBranches()], out))
+    return collected
+
+
+def lived(store, server, name, repetitions=4):
+    spec = programs.parse(name)
+    program = load_trusted(spec.source)
+    values = program.parameters(spec.beta, dict(spec.named))
+    questions = Questions(store, server, plan_of(store), EXPERIMENT)
+    played = asyncio.run(
+        questions.play(lambda pool: InThisProcess(program, values, pool), repetitions, at_once=8)
+    )
+    with Local() as driver:
+        return forecast(store, spec, EXPERIMENT, played, driver)
+
+
+@pytest.mark.parametrize("name", ["sc:width=8", "asc", "short-mk:beta=0.1", "race-prune", "cmc"])
+def test_the_same_model_does_what_its_store_forecasts(store, name):
+    found = lived(store, ScriptedBranches(), name)
+    assert [one.figure for one in found] == list(FIGURES)
+    assert all(one.low <= one.expected <= one.high for one in found)
+    assert [one for one in found if not one.holds] == []
+
+
+def test_a_model_that_changed_is_found_out(store):
+    accuracy, tokens, _ = lived(store, ScriptedBranches(right=0.1, longest=150), "sc:width=8")
+    assert not accuracy.holds
+    assert accuracy.live < accuracy.low
+    assert tokens.live > tokens.high
+
+
+def test_a_store_that_does_not_say_how_it_was_asked_is_refused(tmp_path):
+    from autotts import simulation
+
+    simulated = stores.load(simulation.simulate(tmp_path, questions=2, branches=4))
+    with pytest.raises(SpecError, match="was not collected by"):
+        plan_of(simulated)
