@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
 from autotts import programs, stores
+from autotts.controllers import best_of_infinity
 from autotts.engine import cache, compiled
 from autotts.replay import draws
 from autotts.replay.in_process import (
@@ -46,9 +47,9 @@ def whole(answer, tokens=1_200, probes=3):
 
 def test_all_controllers_are_there():
     assert NAMES == [
-        "asc", "budget-forcing", "certaindex", "cmc", "dgcc", "es-cot", "esc", "ibc", "margin",
-        "parallel-probe", "race-beta", "race-prune", "sac", "sc", "sc-sac", "scr", "sdgv",
-        "short-mk",
+        "asc", "best-of-infinity", "budget-forcing", "certaindex", "cmc", "dgcc", "es-cot", "esc",
+        "ibc", "margin", "parallel-probe", "race-beta", "race-prune", "sac", "sc", "sc-sac", "scr",
+        "sdgv", "short-mk",
     ]  # fmt: skip
 
 
@@ -104,6 +105,27 @@ def test_cmc_has_the_published_schedule(beta):
 
 
 # What single controllers do.
+
+
+@pytest.mark.parametrize("counts", [(2,), (3, 1), (5, 4, 4), (20, 3, 1, 1), (1, 1, 1), (60, 2)])
+def test_best_of_infinity_knows_the_chance_of_the_mode(counts):
+    """As often as the leader has the largest share in draws of the posterior."""
+    votes = np.array(counts)
+    density, below = best_of_infinity.tables(64)
+    chance = best_of_infinity.chance_of_mode(votes, 0, density, below)
+    alphas = [*(votes + 1), best_of_infinity.UNSEEN]
+    drawn = np.random.default_rng(0).dirichlet(alphas, 200_000)
+    assert chance == pytest.approx((drawn.argmax(axis=1) == 0).mean(), abs=0.004)
+
+
+def test_best_of_infinity_reads_on_while_answers_differ():
+    pool = [whole("a"), whole("b"), whole("a"), whole("a"), whole("a"), whole("c")]
+    env, outcome = solve("best-of-infinity", pool, named={"bound": 10.0})
+    assert (env.n, outcome.answer) == (5, "a")
+    env, _ = solve("best-of-infinity", pool[2:5] + pool, named={"bound": 10.0})
+    assert env.n == 2
+    env, _ = solve("best-of-infinity", pool, named={"bound": 1e6})
+    assert env.n == 6
 
 
 def test_sc_pays_for_every_branch_and_takes_the_first_of_equals():
