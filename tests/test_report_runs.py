@@ -78,6 +78,18 @@ def report(run) -> Report:
     return from_run(run)
 
 
+def test_figures_can_be_drawn_while_episodes_are_replayed(run, report):
+    """Curves and questions come early and are what the whole report has; pools can be left out."""
+    early = []
+    whole = from_run(run, on_curves=early.append, pools=False)
+    (curves,) = early
+    assert (curves.lines, curves.grids) == (report.lines, report.grids)
+    assert not curves.episodes
+    assert (whole.episodes, whole.waste) == (report.episodes, report.waste)
+    assert report.pools
+    assert not whole.pools
+
+
 def test_every_round_is_told_with_what_it_cost(report):
     assert [(r.name, r.idea, bool(r.errors)) for r in report.rounds] == [
         ("1", "idea 1", False),

@@ -97,7 +97,7 @@ def plot(
     store: Annotated[
         str | None, typer.Option(help="MODEL/DATASET of the curves; their mean by default.")
     ] = None,
-    formats: Annotated[str, typer.Option(help="Any of png,svg,pdf.")] = "png,svg,pdf",
+    formats: Annotated[str, typer.Option(help="Any of png,svg,pdf.")] = "png",
     theme: Annotated[
         Literal["light", "dark"], typer.Option(help="For paper or for a dark slide.")
     ] = "light",

@@ -155,11 +155,14 @@ def evaluate_again(
     return run([found[key] for key in wanted], specs, experiment=experiment)
 
 
-def from_evaluation(evaluation: Evaluation, *, title: str, on_part: OnPart = unheard) -> Report:
+def from_evaluation(
+    evaluation: Evaluation, *, title: str, on_part: OnPart = unheard, pools: bool = True
+) -> Report:
     """The report of an evaluation, with its questions and some episodes step by step.
 
     Args:
         evaluation: traces need not be kept; the episodes that are shown are run once more.
+        pools: whether the recordings themselves are described too.
     """
     stores = list({id(one.store): one.store for one in evaluation.ran}.values())
     sweeps: dict[str, dict[float, Spec]] = {}
@@ -195,21 +198,23 @@ def from_evaluation(evaluation: Evaluation, *, title: str, on_part: OnPart = unh
         matrices=tuple(
             matrix for task in evaluation.experiment.tasks(stores) for matrix in matrices_of(task)
         ),
-        **told(again, stores, on_part=on_part),
+        **told(again, stores, on_part=on_part, pools=pools),
     )
 
 
-def told(ran: Sequence[Ran], stores: Sequence[Store], *, on_part: OnPart) -> dict[str, Any]:
-    """The parts of a report that episodes shown again and stores tell."""
+def told(
+    ran: Sequence[Ran], stores: Sequence[Store], *, on_part: OnPart, pools: bool
+) -> dict[str, Any]:
+    """The parts of a report that episodes shown again tell, and with `pools` the stores."""
     on_part("writing episodes down")
     episodes = tuple(episode for one in ran for episode in episodes_of(one))
     on_part("diagnosing episodes")
     waste = tuple(waste_of(ran))
-    pools = []
-    for store in stores:
+    facts = []
+    for store in stores if pools else ():
         on_part(f"describing {store.name}")
-        pools.append(facts_of(store))
-    return {"episodes": episodes, "waste": waste, "pools": tuple(pools)}
+        facts.append(facts_of(store))
+    return {"episodes": episodes, "waste": waste, "pools": tuple(facts)}
 
 
 def replay_shown(

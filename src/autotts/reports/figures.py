@@ -52,15 +52,24 @@ def _themed(draw: Callable[_P, "Figure"]) -> Callable[_P, "Figure"]:
     return themed
 
 
-def save(figure: "Figure", stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """Write a figure as `stem.png` (200 dpi), `.svg`, `.pdf`; the same figure, the same bytes."""
-    import matplotlib as mpl
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse what figures can't be written as.
 
+    Raises:
+        SpecError: names it, and what there is.
+    """
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
         raise SpecError(
             f"figures can't be written as {', '.join(unknown)}; there are {', '.join(FORMATS)}"
         )
+
+
+def save(figure: "Figure", stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Write a figure as `stem.png` (200 dpi), `.svg`, `.pdf`; the same figure, the same bytes."""
+    import matplotlib as mpl
+
+    check_formats(formats)
     undated: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     written = []
     # Laid out once: what a format would lay out again stays where it is.
@@ -355,7 +364,8 @@ def heat_map(
     image = axes.imshow(values, cmap=ramp, vmin=0, vmax=100, aspect="auto")
     for (q, c), value in np.ndenumerate(values):
         color = _ink_on(ramp(value / 100), palette)
-        axes.text(c, q, f"{value:.0f}", ha="center", va="center", fontsize=7, color=color)
+        text = axes.text(c, q, f"{value:.0f}", ha="center", va="center", fontsize=7, color=color)
+        text.set_in_layout(False)  # it is within the axes; measuring hundreds takes longest
     axes.set_xticks(
         range(count), columns, rotation=30 if count > 3 else 0, ha="left" if count > 3 else "center"
     )

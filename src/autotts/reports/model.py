@@ -230,3 +230,7 @@ ALPHABET = (
 
 UNPROBED = " "
 """Stands for an interval in recordings without probes."""
+
+
+OnCurves = Callable[[Report], None]
+"""Given a report as soon as its curves and questions are there, before its episodes."""

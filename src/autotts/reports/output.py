@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autotts.errors import SpecError
 from autotts.files import write_text
-from autotts.reports.model import OnPart, Report, unheard
+from autotts.reports.model import OnCurves, OnPart, Report, unheard
 
 if TYPE_CHECKING:
     from autotts.evaluation import Evaluation
@@ -22,6 +23,8 @@ def report_on(
     replay: bool = True,
     trust: bool = False,
     on_part: OnPart = unheard,
+    on_curves: OnCurves | None = None,
+    pools: bool = True,
 ) -> Report:
     """What a report shows.
 
@@ -31,6 +34,8 @@ def report_on(
         replay: of a run, whether some episodes are replayed; else its log alone is read.
         trust: whether a results file may name code that runs in this process.
         on_part: called with what is made next, for progress.
+        pools: whether the recordings themselves are described too.
+        on_curves: of a run, called with the report as soon as its curves and questions are there.
 
     Raises:
         AutottsError: it is none of these, or the stores don't belong to it.
@@ -39,7 +44,7 @@ def report_on(
     from autotts.reports import evaluations
 
     if isinstance(target, Evaluation):
-        return evaluations.from_evaluation(target, title="Evaluation", on_part=on_part)
+        return evaluations.from_evaluation(target, title="Evaluation", on_part=on_part, pools=pools)
     path = Path(target)
     if not path.exists():
         raise SpecError(
@@ -50,13 +55,13 @@ def report_on(
             raise SpecError("a run's folder names its own stores: leave STORES out")
         from autotts.reports.runs import from_run
 
-        return from_run(path, replay=replay, on_part=on_part)
+        return from_run(path, replay=replay, on_part=on_part, on_curves=on_curves, pools=pools)
     if stores is None:
         return evaluations.from_results(path)
     from autotts.stores import gather
 
     again = evaluations.evaluate_again(path, gather(stores), trust=trust, on_part=on_part)
-    return evaluations.from_evaluation(again, title=path.stem, on_part=on_part)
+    return evaluations.from_evaluation(again, title=path.stem, on_part=on_part, pools=pools)
 
 
 def report(
@@ -92,7 +97,7 @@ def plot(
     replay: bool = True,
     trust: bool = False,
     store: str | None = None,
-    formats: Sequence[str] = ("png", "svg", "pdf"),
+    formats: Sequence[str] = ("png",),
     theme: "Theme" = "light",
     on_part: OnPart = unheard,
 ) -> list[Path]:
@@ -102,14 +107,30 @@ def plot(
         target, stores, replay, trust, on_part: as in `report_on`.
         out: folder of the figures.
         store: `MODEL/DATASET` of the curves; their mean by default.
+        formats: any of png, svg and pdf.
 
     Returns:
         The files.
     """
-    from autotts.reports.plots import draw_all
+    from autotts.reports.figures import check_formats
+    from autotts.reports.plots import Drawing
 
-    drawn = report_on(target, stores, replay=replay, trust=trust, on_part=on_part)
-    known = list(dict.fromkeys(line.store for line in drawn.lines))
-    if store is not None and store not in known:
-        raise SpecError(f"store {store}: there are {', '.join(known)}")
-    return draw_all(drawn, Path(out), store=store, formats=formats, theme=theme, on_part=on_part)
+    check_formats(formats)
+    drawing = Drawing(Path(out), store, formats, theme, on_part)
+    curves: list[Future[list[Path]]] = []
+    # Programs replay in processes of their own; meanwhile this one draws what is there already.
+    with ThreadPoolExecutor(1) as thread:
+
+        def begin(report: Report) -> None:
+            known = list(dict.fromkeys(line.store for line in report.lines))
+            if store is not None and store not in known:
+                raise SpecError(f"store {store}: there are {', '.join(known)}")
+            curves.append(thread.submit(drawing.curves, report))
+
+        drawn = report_on(
+            target, stores, replay=replay, trust=trust, on_part=on_part, on_curves=begin,
+            pools=False,
+        )  # fmt: skip
+        if not curves:
+            begin(drawn)
+        return [*curves[0].result(), *drawing.episodes(drawn)]

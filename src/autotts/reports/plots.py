@@ -1,6 +1,7 @@
-"""All figures that a report has the data for, as files."""
+"""The figures that a report has the data for, as files."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,29 +15,37 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_all(
-    report: Report,
-    folder: Path,
-    *,
-    store: str | None = None,
-    formats: Sequence[str] = figures.FORMATS,
-    theme: figures.Theme = "light",
-    on_part: OnPart = unheard,
-) -> list[Path]:
-    """Write every figure; returns the files.
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How a report's figures are drawn, and where to.
 
-    Args:
-        store: whose curves to draw; by default the mean of the stores, where there is one.
+    store: whose curves to draw; by default the mean of the stores, where there is one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, figure in _figures(report, store, theme):
-        on_part(f"drawing {name}")
-        written += figures.save(figure, folder / name, formats)
-    return written
+
+    folder: Path
+    store: str | None = None
+    formats: Sequence[str] = ("png",)
+    theme: figures.Theme = "light"
+    on_part: OnPart = unheard
+
+    def curves(self, report: Report) -> list[Path]:
+        """Write the figures of curves and questions, for which no episode is needed."""
+        return self._write(_of_curves(report, self.store, self.theme))
+
+    def episodes(self, report: Report) -> list[Path]:
+        """Write the figures of what episodes say."""
+        return self._write(_of_episodes(report, self.theme))
+
+    def _write(self, drawn: "Iterator[tuple[str, Figure]]") -> list[Path]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        written = []
+        for name, figure in drawn:
+            self.on_part(f"drawing {name}")
+            written += figures.save(figure, self.folder / name, self.formats)
+        return written
 
 
-def _figures(
+def _of_curves(
     report: Report, store: str | None, theme: figures.Theme
 ) -> "Iterator[tuple[str, Figure]]":
     names = list(dict.fromkeys(line.store for line in report.lines))
@@ -58,6 +67,9 @@ def _figures(
             values, [row.controller for row in rows], title=f"{grid.store}, β {beta:g}", theme=theme
         )
         yield f"questions-{_slug(grid.store)}", heat
+
+
+def _of_episodes(report: Report, theme: figures.Theme) -> "Iterator[tuple[str, Figure]]":
     for name in dict.fromkeys(waste.store for waste in report.waste):
         here = [waste for waste in report.waste if waste.store == name]
         dearest = max(waste.beta for waste in here)

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from autotts.discovery.scoring import Scorer, Sweep
 from autotts.discovery.selection import Candidate, lead
 from autotts.evaluation import Execution, Local
 from autotts.programs import Source, Spec, parse
-from autotts.replay.driver import UNAUDITED
+from autotts.replay.driver import UNAUDITED, Ran
 from autotts.reports.conclusion import of_run
 from autotts.reports.evaluations import (
     grid_of,
@@ -31,6 +33,7 @@ from autotts.reports.model import (
     MEAN,
     GridRow,
     Line,
+    OnCurves,
     OnPart,
     Point,
     Report,
@@ -42,10 +45,17 @@ from autotts.stores import Store
 
 SHOWN_PROGRAMS = 2
 """Programs whose episodes a report shows beside the baselines': the best, and the latest other.
-Each is compiled anew in its sandbox, which takes seconds."""
+Each is compiled anew in a sandbox of its own, which takes seconds."""
 
 
-def from_run(path: Path, *, replay: bool = True, on_part: OnPart = unheard) -> Report:
+def from_run(
+    path: Path,
+    *,
+    replay: bool = True,
+    on_part: OnPart = unheard,
+    on_curves: OnCurves | None = None,
+    pools: bool = True,
+) -> Report:
     """The report of a run, finished or not.
 
     A run's folder is data: no program of it runs but sealed, whatever driver its settings name, no
@@ -55,6 +65,8 @@ def from_run(path: Path, *, replay: bool = True, on_part: OnPart = unheard) -> R
         replay: whether to add what replaying the search stores tells: intervals, questions,
             episodes and diagnosis. Held-out stores are never opened. Sweeps that this user's run
             has kept are not run again. Without it nothing but the event log is read.
+        pools: whether the recordings themselves are described too.
+        on_curves: called with the report as soon as its curves and questions are there.
 
     Raises:
         RunError: there is no run, or the stores are not those that it began with.
@@ -62,11 +74,11 @@ def from_run(path: Path, *, replay: bool = True, on_part: OnPart = unheard) -> R
     folder = RunFolder(path)
     state, settings = folder.state, folder.settings
     trials = state.trials
-    found = of_run(state)
+    conclusion = of_run(state)
     report = Report(
         settings.name,
-        conclusion=found.words,
-        best=found.best,
+        conclusion=conclusion.words,
+        best=conclusion.best,
         made_by=_made_by(settings),
         facts=tuple(_facts(state)),
         lines=tuple(_mean_lines(state)),
@@ -80,9 +92,14 @@ def from_run(path: Path, *, replay: bool = True, on_part: OnPart = unheard) -> R
     if not tier.sealed:
         why = f"as the run's log says; nothing was replayed: no process can be sealed: {tier.name}"
         return replace(report, facts=(*report.facts, ("figures", why)))
-    with Local(Execution()) as driver:
-        driver.sandbox.warm_up()
-        return _replayed(report, folder, state, evaluated, driver, on_part)
+    with ExitStack() as open_drivers:
+        drivers = [open_drivers.enter_context(Local(Execution())) for _ in range(SHOWN_PROGRAMS)]
+        for driver in drivers:
+            driver.sandbox.warm_up()
+        found, shown, opened = _replayed(
+            report, folder, state, evaluated, drivers, on_part, on_curves
+        )
+    return replace(found, **told(shown, opened, on_part=on_part, pools=pools))
 
 
 def _sealed(settings: RunSettings) -> RunSettings:
@@ -97,9 +114,11 @@ def _replayed(
     folder: RunFolder,
     state: RunState,
     trials: Sequence[Trial],
-    driver: Local,
+    drivers: Sequence[Local],
     on_part: OnPart,
-) -> Report:
+    on_curves: OnCurves | None,
+) -> tuple[Report, list[Ran], list[Store]]:
+    """The report with curves and questions, the episodes that it is to show, and the stores."""
     settings = _sealed(folder.settings)
     stores = open_stores(settings.stores)
     experiment = settings.experiment()
@@ -131,16 +150,9 @@ def _replayed(
         for name in (first + latest)[:SHOWN_PROGRAMS]
     ]
     baselines = [[parse(name).at(beta) for beta in settings.betas] for name in settings.baselines]
-    shown = replay_shown(stores, programs + baselines, experiment, driver, on_part=on_part)
     on_part("drawing intervals")
-    marks = (
-        ("figures of rounds and of held-out stores", "as the run's log says"),
-        ("curves, questions and episodes", "replayed for this report, sealed"),
-    )
-    return replace(
+    report = replace(
         report,
-        facts=(*report.facts, *marks),
-        conclusion=of_run(state, leads).words,
         lines=tuple(
             line
             for name, sweep in sweeps.items()
@@ -150,9 +162,31 @@ def _replayed(
         )
         + tuple(line for line in report.lines if line.store == HELD_OUT),
         grids=tuple(grid_of(store, _grid_rows(store, sweeps)) for store in stores),
-        matrices=tuple(m for task in experiment.tasks(stores) for m in matrices_of(task)),
-        **told(shown, stores, on_part=on_part),
     )
+    if on_curves is not None:
+        on_curves(report)
+    with ThreadPoolExecutor(SHOWN_PROGRAMS) as threads:
+        # Each program is compiled in a process of its own.
+        found = threads.map(
+            lambda program, driver: replay_shown(
+                stores, [program], experiment, driver, on_part=on_part
+            ),
+            programs,
+            drivers,
+        )
+        shown = [ran for one in found for ran in one]
+    shown += replay_shown(stores, baselines, experiment, drivers[0], on_part=on_part)
+    marks = (
+        ("figures of rounds and of held-out stores", "as the run's log says"),
+        ("curves, questions and episodes", "replayed for this report, sealed"),
+    )
+    whole = replace(
+        report,
+        facts=(*report.facts, *marks),
+        conclusion=of_run(state, leads).words,
+        matrices=tuple(m for task in experiment.tasks(stores) for m in matrices_of(task)),
+    )
+    return whole, shown, stores
 
 
 def title(trial: Trial) -> str:
