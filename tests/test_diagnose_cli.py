@@ -1,5 +1,7 @@
 """The commands that diagnose, on a small store; wired into a bare application of their own."""
 
+import re
+
 import numpy as np
 import pytest
 import typer
@@ -91,13 +93,18 @@ def test_pools(app, store):
     assert GOLD not in told
 
 
-def test_tuning_and_ablation(app, store, tmp_path, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
+@pytest.mark.parametrize("columns", [60, 80])
+def test_tuning_and_ablation(app, store, tmp_path, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
     told = run(app, "tune", store, "-c", "asc", "--trials", 5, "--draws", "subsets:2",
                "--out", tmp_path / "trials.csv")  # fmt: skip
-    assert "Most accurate of 16 settings" in told
+    assert "Most accurate of 16 settings" in " ".join(told.split())
+    heads = [line for line in told.splitlines() if line.startswith("parameter")]
+    assert all(line.split()[:3] == ["parameter", "low", "high"] for line in heads)
+    assert re.search(r"\n *\d+ +[\d.]* +\d+\.\d\d +\d+\.\d\d +\d+", told)  # percent, two digits
     assert "p.threshold,fresh_accuracy" in (tmp_path / "trials.csv").read_text().splitlines()[0]
-    assert max(map(len, told.splitlines())) <= 80
+    assert max(map(len, told.splitlines())) <= columns
     told = run(app, "ablate", store, "-c", "asc", "--frozen-only", "--draws", "subsets:2")
     assert "threshold" in told
-    assert max(map(len, told.splitlines())) <= 80
+    assert re.search(r"[+-]\d\.\d\d \[[+-]\d+\.\d\d, [+-]\d+\.\d\d\]", told)  # with signs
+    assert max(map(len, told.splitlines())) <= columns

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from autotts.discovery.explorer import History
 from autotts.discovery.held_out import finalize
+from autotts.discovery.prompts.briefing import history_text
 from autotts.discovery.run import events
 from autotts.discovery.run.events import KINDS, VERSION, EventLog, parse_event
 from autotts.discovery.run.folder import RunFolder
@@ -21,6 +23,8 @@ from discover_toy import Scripted, lines, session, settings, store_folder
 VERSION_1 = Path(__file__).parent / "runs" / "version-1"
 """A finalized run as it was recorded before events had versions: three rounds of the scripted
 explorer on the toy store, the second of which failed, with a stop at a limit between."""
+VERSION_2 = VERSION_1.with_name("version-2")
+"""A finalized run of two rounds, as it was recorded before baselines were diagnosed."""
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +37,11 @@ def stores(tmp_path_factory):
 
 @pytest.fixture
 def old(tmp_path, stores):
-    """The run of version 1, among its stores, up to the event that opened the held-out ones."""
+    """A run of an old version, among its stores, up to the event that opened the held-out ones."""
 
-    def copy(until="opened"):
+    def copy(until="opened", recorded=VERSION_1):
         folder = tmp_path / "old"
-        shutil.copytree(VERSION_1, folder)
+        shutil.copytree(recorded, folder)
         for path in (folder / "run.toml", folder / "events.jsonl"):
             path.write_text(path.read_text().replace("STORES", str(stores)))
         kept = []
@@ -107,6 +111,45 @@ def test_a_run_of_version_1_is_finalized_with_the_same_figures(old):
         assert found.points == recorded.controllers[name].points
 
 
+def test_a_run_of_version_2_is_read_and_resumed(old, tmp_path):
+    """Its baselines are diagnosed as it goes on, and explorers see that from then on."""
+    folder = old(recorded=VERSION_2)
+    state = RunFolder(folder).state
+    assert [trial.name for trial in state.trials] == ["1", "2"]
+    assert (list(state.baselines), state.diagnosed) == (["asc"], {})
+    assert state.history.diagnoses == {}
+    session(folder, Scripted(tmp_path / "sent"), RunLimits(rounds=3))
+    assert (tmp_path / "sent").read_text() == "3\n"
+    assert {line["version"] for line in lines(folder)} == {2, VERSION}
+    assert list(RunFolder(folder).state.history.diagnoses) == ["asc"]
+
+
+def test_baselines_are_diagnosed_before_the_first_round(tmp_path, stores):
+    """Once; explorers are told, with no answer in it, and not where a run shows scores only."""
+    made = settings(stores / "stores", baselines=("asc", "sc:width=4"))
+    folder = RunFolder.create(tmp_path / "run", made)
+    session(folder.path, Scripted(tmp_path / "sent"))
+    kinds = [line["event"] for line in lines(folder.path)]
+    assert kinds.count("baseline-diagnosed") == 2
+    assert kinds.index("proposed") > max(k for k, kind in enumerate(kinds) if "diagnosed" in kind)
+    history = folder.state.history
+    assert list(history.diagnoses) == ["asc", "sc:width=4"]
+    for told in history.diagnoses.values():
+        assert told.digest.startswith("# Diagnosis of ")
+        assert "Where accuracy is lost" in told.digest
+        assert told.traces
+    text = history_text(History(history.baselines, (), None, history.diagnoses), traces=True)
+    assert "## Baseline asc" in text
+    assert "Where accuracy is lost" in text
+    assert "## Baseline" not in history_text(history, traces=False)
+
+
+def test_baselines_are_not_diagnosed_where_scores_are_all_that_is_shown(tmp_path, stores):
+    folder = RunFolder.create(tmp_path / "run", settings(stores / "stores", traces=False))
+    session(folder.path, Scripted(tmp_path / "sent"))
+    assert folder.state.diagnosed == {}
+
+
 def test_every_kind_is_read_as_it_was_written(old, tmp_path, stores):
     """What the log folds while it is written is what a reader folds."""
     folder = RunFolder.create(tmp_path / "new", settings(stores / "stores", baselines=("asc",)))
@@ -130,7 +173,7 @@ def test_an_event_says_nothing_that_its_class_does_not(kind):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('{"event": "ended", "version": 3, "at": "", "clock": 0, "rounds": 1}', "update autotts"),
+        ('{"event": "ended", "version": 4, "at": "", "clock": 0, "rounds": 1}', "update autotts"),
         ('{"event": "ended", "version": "2", "at": "", "clock": 0, "rounds": 1}', "version '2'"),
         ('{"event": "dreamt", "version": 2, "at": "", "clock": 0}', "kind 'dreamt'"),
         ('{"event": ["ended"], "at": "", "clock": 0}', "kind"),

@@ -12,6 +12,7 @@ import discover_toy as toy
 from autotts.discovery.explorers import chat, models
 from autotts.discovery.explorers.chat import make
 from autotts.discovery.loop import Discovery, SessionEnd
+from autotts.discovery.run.events import VERSION
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import RunLimits
 from autotts.errors import ProposalError, ServerError, SpecError
@@ -355,7 +356,7 @@ def test_a_record_without_counts_can_be_read(tmp_path: Path, store: Path) -> Non
         log = run.folder / "events.jsonl"
         kept = log.read_bytes().splitlines(keepends=True)
         upto = next(n for n, line in enumerate(kept) if b'"event": "proposed"' in line)
-        nulls = b"".join(kept[:upto]).replace(b'"version": 2, ', b"")
+        nulls = b"".join(kept[:upto]).replace(f'"version": {VERSION}, '.encode(), b"")
         nulls = nulls.replace(b'"input_tokens": 100', b'"input_tokens": null')
         log.write_bytes(nulls)
         assert run.go().best is not None

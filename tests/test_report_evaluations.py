@@ -16,7 +16,7 @@ from autotts.evaluation.winner import winner_of
 from autotts.reports.evaluations import evaluate_again, from_evaluation, from_results
 from autotts.reports.model import ALPHABET, Report
 from autotts.reports.page import build
-from autotts.reports.plots import draw_all, path_of, read_rounds
+from autotts.reports.plots import Drawing, path_of, read_rounds
 from autotts.stores import Branch, Recording, Store
 
 CONTROLLERS = ("cmc", "asc", "short-mk")
@@ -208,7 +208,8 @@ def test_reports_and_figures_work_from_one_branch_and_one_question_on(name, beta
     evaluation = evaluate([store], ["cmc", "sc"], betas=betas, experiment=three)
     report = from_evaluation(evaluation, title=name)
     build(report)
-    drawn = draw_all(report, tmp_path, formats=["png"])
+    drawing = Drawing(tmp_path)
+    drawn = [*drawing.curves(report), *drawing.episodes(report)]
     assert {"curves.png", "probe-matrix.png"} <= {path.name for path in drawn}
     assert all(chart.series for chart in report.pools[0].charts)
     bounds = {(p.accuracy_low, p.accuracy_high) for line in report.lines for p in line.points}

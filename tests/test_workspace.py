@@ -24,6 +24,7 @@ from autotts.discovery.agents import scorer_client, scorer_server, workspace
 from autotts.discovery.agents.emptying import Emptying
 from autotts.discovery.agents.scorer_server import ScorerSocket, TryAllowance
 from autotts.discovery.explorer import (
+    Diagnosed,
     Feedback,
     History,
     OutOfBudget,
@@ -159,6 +160,20 @@ def test_a_baseline_by_any_spec_lies_in_its_folder(tmp_path: Path) -> None:
         assert len(found) == len(given)
         assert all(path.suffix == ".py" and "solve" in path.read_text() for path in found)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("traces", [True, False])
+def test_diagnoses_of_baselines_lie_beside_them(tmp_path: Path, traces: bool) -> None:
+    told = {"asc": Diagnosed("# Diagnosis of asc", "branch by branch")}
+    history = History({"asc": (POINT,)}, (), None, told)
+    given = turn(tmp_path, history=history, traces=traces)
+    with workspace.Workspace(given, tries=None, minutes=1) as made:
+        digest, shown = (made.folder / name for name in ("baselines/asc.md", "traces/asc.md"))
+        assert digest.exists() == shown.exists() == traces
+        assert ("Diagnosis of asc" in (made.folder / "HISTORY.md").read_text()) == traces
+        if traces:
+            assert digest.read_text() == "# Diagnosis of asc"
+            assert shown.read_text() == "branch by branch"
 
 
 def test_several_programs_can_be_left(tmp_path: Path) -> None:

@@ -254,20 +254,26 @@ def _print_tuning(found: "Tuning") -> None:
     on = len(found.confirmed)
     rows = np.unique(np.linspace(0, on - 1, _FRONTIER_ROWS).round().astype(int))
     settings = counted(len(found.trials), "setting")
-    say(f"{settings}, {found.per_minute:.0f} a minute, {on} of them on")
-    say(f"the frontier. {len(rows)} of these, and the same on fresh draws (--out has all):")
-    first = ["trial", "beta", "accuracy", "fresh_accuracy", "tokens", "fresh_tokens"]
-    screen.print(
-        FrameTable(found.confirmed[rows].select(*first, pl.col(f"^{PREFIX}.*$")), "tuning")
+    _say_wrapped(
+        f"{settings}, {found.per_minute:,.0f} a minute, {on} of them on the frontier; {len(rows)} of"
+        " these, and the same on fresh draws (--out has all):"
     )
-    say("\n".join(["", *textwrap.wrap(found.winner.words, _width())]))
+    first = ["trial", "beta", "accuracy", "fresh_accuracy", "tokens", "fresh_tokens"]
+    frontier = found.confirmed[rows].select(*first, pl.col(f"^{PREFIX}.*$"))
+    percent = [_rounded(name, "{:.2f}", 100) for name in ("accuracy", "fresh_accuracy")]
+    screen.print(FrameTable(frontier.with_columns(percent), "tuning"))
+    say()
+    _say_wrapped(found.winner.words)
     if not found.spec.source.trusted:
-        say("\n".join(textwrap.wrap(_SEARCHED, _width())))
-    say("\nMean distance from the frontier in points, by value and by tokens per question;")
-    say("what matters most first:")
-    say("a column is a range of tokens, 0 is on the frontier, less is below it.")
+        _say_wrapped(_SEARCHED)
+    say()
+    _say_wrapped(
+        "Mean distance from the frontier in points, by value and by tokens per question; what"
+        " matters most first: a column is a range of tokens, 0 is on the frontier, less is below"
+        " it."
+    )
     table, heads = _by_cost(found.residuals())
-    screen.print(FrameTable(table, "residuals", heads=heads))
+    screen.print(FrameTable(table, "residuals", heads=heads, keys=3))
 
 
 def _by_cost(residuals: "pl.DataFrame") -> "tuple[pl.DataFrame, dict[str, str]]":
@@ -276,7 +282,7 @@ def _by_cost(residuals: "pl.DataFrame") -> "tuple[pl.DataFrame, dict[str, str]]"
 
     level = ["parameter", "low", "high"]
     numbered = residuals.with_columns(
-        (pl.col("residual") * 100).round(2), cost=pl.col("tokens_low").rank("dense").cast(pl.String)
+        _rounded("residual", "{:.2f}", 100), cost=pl.col("tokens_low").rank("dense").cast(pl.String)
     )
     bins = numbered.select("cost", "tokens_low", "tokens_high").unique().sort("tokens_low")
     heads = {cost: f"{_short(low)}-{_short(high)}" for cost, low, high in bins.iter_rows()}
@@ -333,19 +339,34 @@ def ablate(
     if save is not None:  # before anything is shown, which may fail
         made = made_by(loaded, [spec.source], hows, experiment, execution)
         save({"variants": options.rows(table), "made_by": made})
-    say("Without each, against the program: accuracy and frontier area (at equal tokens)")
-    say("in points, tokens as a share, with 95 % intervals; the most harmful first.")
+    _say_wrapped(
+        "Without each, against the program: accuracy and frontier area (at equal tokens) in points,"
+        " tokens in percent, with 95 % intervals; the most harmful first."
+    )
     for audit in table["audit"].drop_nulls().unique(maintain_order=True).to_list():
         if audit:
             names = table.filter(pl.col("audit") == audit)["variant"].to_list()
-            say("\n".join(textwrap.wrap(f"{', '.join(names)}: {audit}.", _width())))
+            _say_wrapped(f"{', '.join(names)}: {audit}.")
     shown = table.drop("audit")
     if table["failure"].is_null().all():
         shown = shown.drop("failure")
     variant = pl.col("variant").map_elements(lambda name: shorten(name, _KEY_WIDTH), pl.String)
-    rounded = shown.with_columns(pl.col(pl.Float64).round(3), variant)
-    console().print(FrameTable(rounded, "ablation"))
+    scales = {"accuracy": ("{:+.2f}", 1), "tokens": ("{:+.1f}", 100), "area": ("{:+.2f}", 1)}
+    figures = [
+        _rounded(f"{name}{end}", *how)
+        for name, how in scales.items()
+        for end in ("", "_low", "_high")
+    ]
+    console().print(FrameTable(shown.with_columns(*figures, variant), "ablation"))
 
 
-def _width() -> int:
-    return shutil.get_terminal_size().columns
+def _rounded(name: str, form: str, scale: float) -> "pl.Expr":
+    """A column of numbers in words, all with as many digits."""
+    import polars as pl
+
+    # Adding 0 turns -0 into 0.
+    return (pl.col(name) * scale + 0.0).map_elements(form.format, pl.String)
+
+
+def _say_wrapped(text: str) -> None:
+    say("\n".join(textwrap.wrap(text, shutil.get_terminal_size().columns)))

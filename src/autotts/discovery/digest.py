@@ -1,15 +1,18 @@
 """What a round's episodes teach: the digest that an explorer reads beside the curve, and traces."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
+from autotts import programs
 from autotts.diagnosis import findings_of
 from autotts.diagnosis.digest import digest
 from autotts.discovery import traces
+from autotts.discovery.explorer import Diagnosed
 from autotts.discovery.scoring import Scorer, Sweep
 from autotts.evaluation.frontiers import Curve
 from autotts.programs import Source
+from autotts.replay.driver import Ran
 from autotts.stores import Store
 
 LIMIT_BYTES = 16 * 1024
@@ -20,37 +23,42 @@ DRAWS = "reference:2"
 _SHOWN = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
-    """What is said of a program's episodes; neither text holds an answer.
-
-    digest: Markdown, at most `LIMIT_BYTES` bytes.
-    traces: some of the episodes branch by branch, at most `traces.LIMIT_BYTES` bytes.
-    """
-
-    digest: str
-    traces: str
-
-
-def describe(source: Source, sweep: Sweep, parent: Curve, scorer: Scorer) -> Described:
+def describe(source: Source, sweep: Sweep, parent: Curve, scorer: Scorer) -> Diagnosed:
     """Where a program won and lost against its parent, and what went wrong in its episodes.
 
     Args:
         parent: the curve of what was accepted before, on the same stores.
+
+    Returns:
+        Texts of at most `LIMIT_BYTES` and `traces.LIMIT_BYTES` bytes.
     """
     lines = [f"# {source.name} against {parent.controller}", ""]
     for store in scorer.stores:
         lines += _store_lines(sweep, parent, store)
-    text = "\n".join(lines) + "\n"
     ran = scorer.diagnosed(source, BETAS, DRAWS)
+    return _told(ran, source.path, "\n".join(lines) + "\n")
+
+
+def describe_baseline(name: str, scorer: Scorer) -> Diagnosed:
+    """What went wrong in the episodes of a baseline; see `describe`.
+
+    Nothing is said of programs of the released research code, which keep no log.
+    """
+    if programs.parse(name).entry:
+        return Diagnosed("", "")
+    return _told(scorer.diagnosed_baseline(name, BETAS, DRAWS), name, "")
+
+
+def _told(ran: Sequence[Ran], spec: str, text: str) -> Diagnosed:
+    """A digest that begins with a text, and traces."""
     found = findings_of(ran)
     text += digest(
         found,
         ran,
-        more=f"autotts diagnose STORE -c {source.path}",
+        more=f"autotts diagnose STORE -c {spec}",
         limit_bytes=max(0, LIMIT_BYTES - len(text.encode())),
     )
-    return Described(text, traces.sample(ran, found))
+    return Diagnosed(text, traces.sample(ran, found))
 
 
 def _store_lines(sweep: Sweep, parent: Curve, store: Store) -> list[str]:

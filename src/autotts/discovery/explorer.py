@@ -123,17 +123,31 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Diagnosed:
+    """What a program's episodes teach; neither text holds an answer.
+
+    digest: where it wins and loses and why, in Markdown.
+    traces: some of the episodes, branch by branch.
+    """
+
+    digest: str
+    traces: str
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """What happened so far.
 
     baselines: sweeps of the hand-made controllers by name, to measure up to.
     trials: in order of round and index.
     best: the trial that leads by the rule of the run, accepted or not; None before there is one.
+    diagnoses: of the baselines by name, from before the first round on; none under `--no-traces`.
     """
 
     baselines: Mapping[str, tuple[SweepPoint, ...]]
     trials: tuple[Trial, ...]
     best: Trial | None = None
+    diagnoses: Mapping[str, Diagnosed] = field(default_factory=dict)
 
     def round(self, number: int) -> tuple[Trial, ...]:
         """The trials of one round."""

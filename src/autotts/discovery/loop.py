@@ -13,8 +13,9 @@ import numpy as np
 
 from autotts.discovery import rules as rule_checks
 from autotts.discovery.admission import REFUSED, Admission
-from autotts.discovery.digest import Described, describe
+from autotts.discovery.digest import describe, describe_baseline
 from autotts.discovery.explorer import (
+    Diagnosed,
     Explorer,
     Feedback,
     OutOfBudget,
@@ -145,6 +146,9 @@ class Discovery:
                 self._say(f"replaying {name} to compare with")
                 points, area, fractions = self._figures(self._scorer.baseline(name))
                 self.run.append(events.BaselineScored(name, points, area, fractions))
+            if self.settings.traces and name not in self.state.diagnosed:
+                told = describe_baseline(name, self._scorer)
+                self.run.append(events.BaselineDiagnosed(name, told.digest, told.traces))
 
     def _figures(self, sweep: Sweep) -> tuple[tuple[SweepPoint, ...], float, dict[str, float]]:
         """Points, area and accuracy at shares of SC@64's tokens."""
@@ -264,7 +268,7 @@ class Discovery:
         points: tuple[SweepPoint, ...] = ()
         area: float | None = None
         fractions: dict[str, float] = {}
-        said = Described("", "")
+        said = Diagnosed("", "")
         notes: Record = {}
         admitted = self._admission.admit(proposal.source)
         errors, breaches = list(admitted.errors), list(admitted.breaches)

@@ -29,6 +29,7 @@ from autotts.evaluation.frontiers import (
     frontier_area,
 )
 from autotts.evaluation.result import curves_of
+from autotts.evaluation.run import at_betas
 from autotts.programs import Source, Spec
 from autotts.replay.driver import Driver, How, Ran
 from autotts.replay.episodes import Episodes
@@ -248,6 +249,12 @@ class Scorer:
         """
         tasks = self._settings.experiment(draws=draws).tasks(self.stores)
         return self._briefly.run(cells_of(tasks, self._specs(source, betas)), keep_log=True)
+
+    def diagnosed_baseline(self, name: str, betas: Sequence[float], draws: str) -> list[Ran]:
+        """A few episodes of a baseline with their logs, run where its trust allows."""
+        spec = programs.parse(name)
+        tasks = self._settings.experiment(draws=draws).tasks(self.stores)
+        return self._local.run(cells_of(tasks, at_betas(spec, betas)), keep_log=True)
 
     def reference(self) -> Reference:
         """SC@64 on these stores."""

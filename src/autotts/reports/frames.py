@@ -1,6 +1,7 @@
 """Statistics as tables for the terminal: aligned, rounded, each column explained below."""
 
 import itertools
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -22,6 +23,9 @@ _PARTS = {
     "on_pruned": "tokens of branches that were pruned later",
     "on_hopeless": "tokens of hopeless episodes",
 }
+
+_NUMBER = re.compile(r"|[+-]?[0-9][^a-zA-Z]*")
+"""A cell that is a number, or one with its interval; nothing where there is none."""
 
 LEGENDS: Mapping[str, Mapping[str, str]] = {
     "summary": {
@@ -88,7 +92,7 @@ LEGENDS: Mapping[str, Mapping[str, str]] = {
     },
     "tuning": {
         "trial": "number of the setting in --out",
-        "accuracy": "share of right answers, on the draws that the search used",
+        "accuracy": "percent of right answers, on the draws that the search used",
         "fresh_accuracy": "the same on draws that had no part in it",
         "tokens": "tokens per question, on the draws that the search used",
         "fresh_tokens": "the same on fresh draws",
@@ -101,7 +105,7 @@ LEGENDS: Mapping[str, Mapping[str, str]] = {
         "kind": "frozen, a parameter kept at one value, or removed, a mechanism taken out",
         "accuracy": "points of accuracy, variant less program [95 % interval]",
         "better": "better, worse: questions more often right in the variant, in the program",
-        "tokens": "tokens, as a share of the program's, less 1",
+        "tokens": "percent of tokens more, or less, than the program",
         "area": "points of frontier area, that is of accuracy at equal tokens",
         "failure": "why the variant could not run",
     },
@@ -217,7 +221,8 @@ def _columns(frame: pl.DataFrame, heads: Mapping[str, str]) -> list[list[str]]:
             ]
         cells = [heads.get(name, name), *cells]
         width = max(map(len, cells))
-        justify = str.rjust if kind.is_numeric() else str.ljust
+        number = kind.is_numeric() or all(_NUMBER.fullmatch(cell) for cell in cells[1:])
+        justify = str.rjust if number else str.ljust
         columns.append([justify(cell, width) for cell in cells])
     return columns
 

@@ -123,6 +123,11 @@ def write_reading_matter(folder: Path, turn: Turn) -> str:
         if turn.traces and trial.traces:
             (folder / "traces").mkdir(exist_ok=True)
             write_text(folder / "traces" / f"round-{trial.name}.md", trial.traces)
+    for name, told in history.diagnoses.items() if turn.traces else ():
+        stem = _file_of(name).removesuffix(".py")
+        (folder / "traces").mkdir(exist_ok=True)
+        write_text(folder / "baselines" / f"{stem}.md", told.digest)
+        write_text(folder / "traces" / f"{stem}.md", told.traces)
     for name in history.baselines:
         write_text(folder / "baselines" / _file_of(name), programs.parse(name).source.text)
     start = start_of(history)

@@ -81,7 +81,8 @@ def history_text(history: History, *, traces: bool, max_bytes: int = HISTORY_BYT
     """What happened so far, the most useful first, in at most `max_bytes` bytes of UTF-8.
 
     The curves of the best program and of the baselines, a line for every proposal, the program
-    that leads, then the proposals in detail from the latest backwards for as long as they fit.
+    that leads, then the proposals in detail from the latest backwards and the diagnoses of the
+    baselines, for as long as they fit.
 
     Args:
         traces: whether diagnoses may be shown.
@@ -92,7 +93,9 @@ def history_text(history: History, *, traces: bool, max_bytes: int = HISTORY_BYT
     details = [_detail(trial, traces and trial != history.best) for trial in history.trials[::-1]]
     if details:
         parts.append("## The proposals, latest first\n")
-    return _within([*parts, *details], max_bytes)
+    told = history.diagnoses if traces else {}
+    diagnoses = [f"## Baseline {name}\n\n{_demoted(d.digest)}" for name, d in told.items()]
+    return _within([*parts, *details, *diagnoses], max_bytes)
 
 
 def _within(parts: Sequence[str], max_bytes: int) -> str:

@@ -38,9 +38,9 @@ from autotts.evaluation.winner import Winner
 from autotts.files import read_regular
 from autotts.untrusted import parse_json
 
-VERSION = 2
+VERSION = 3
 """Of the lines that are written. Version 1 had no number, and an empty list of proposals in
-`failed`."""
+`failed`; versions 1 and 2 had no diagnoses of baselines."""
 
 _MOST_BYTES = 2**30
 _MOST_LINE_BYTES = 2**26
@@ -97,6 +97,15 @@ class BaselineScored(Event):
     points: tuple[SweepPoint, ...]
     area: float
     fractions: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineDiagnosed(Event):
+    """A baseline's episodes were diagnosed; digest, traces: as in `Trial`."""
+
+    name: str
+    digest: str
+    traces: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +320,7 @@ KINDS: dict[str, type[Event]] = {
     "started": Started,
     "resumed": Resumed,
     "baseline": BaselineScored,
+    "baseline-diagnosed": BaselineDiagnosed,
     "call": CallReserved,
     "reply": CallReplied,
     "call-failed": CallLost,

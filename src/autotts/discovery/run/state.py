@@ -7,7 +7,7 @@ no event.
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from autotts.discovery.explorer import FREE, Feedback, History, Proposal, Trial, Usage
+from autotts.discovery.explorer import FREE, Diagnosed, Feedback, History, Proposal, Trial, Usage
 from autotts.discovery.run import events
 from autotts.discovery.run.charges import settled
 from autotts.discovery.run.events import (
@@ -57,7 +57,7 @@ class RunState:
     """A run so far. Only `fold` changes it.
 
     limits: of the latest session; None before there was one.
-    baselines: by name. proposals: by round; a round that failed or passed has none.
+    baselines, diagnosed: by name. proposals: by round; a round that failed or passed has none.
     failures: by round. tries: in order. scored: by round and index. selections: by round.
     calls: by id, in order.
     measured_again: the best on fresh draws, after so many rounds.
@@ -73,6 +73,7 @@ class RunState:
     tries: list[Tried] = field(default_factory=list)
     scored: dict[tuple[int, int], Scored] = field(default_factory=dict)
     selections: dict[int, Selected] = field(default_factory=dict)
+    diagnosed: dict[str, events.BaselineDiagnosed] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
     measured_again: MeasuredAgain | None = None
     opened: Opened | None = None
@@ -104,6 +105,9 @@ class RunState:
                 self.limits = event.limits
             case BaselineScored():
                 self.baselines[event.name] = event
+            case events.BaselineDiagnosed():
+                self._known(event.name in self.baselines, event, event.name)
+                self.diagnosed[event.name] = event
             case CallReserved():
                 if settled(event.reserved, FREE) != event.reserved:
                     raise RunError(f"events.jsonl: {event.id} reserves what no call costs")
@@ -200,7 +204,12 @@ class RunState:
     def history(self) -> History:
         """What an explorer is shown."""
         baselines = {name: event.points for name, event in self.baselines.items()}
-        return History(baselines, self.trials, self.best)
+        diagnoses = {
+            name: Diagnosed(event.digest, event.traces)
+            for name, event in self.diagnosed.items()
+            if event.digest
+        }
+        return History(baselines, self.trials, self.best, diagnoses)
 
     @property
     def winner(self) -> Winner | None:
