@@ -255,8 +255,8 @@ def _print_tuning(found: "Tuning") -> None:
     rows = np.unique(np.linspace(0, on - 1, _FRONTIER_ROWS).round().astype(int))
     settings = counted(len(found.trials), "setting")
     _say_wrapped(
-        f"{settings}, {found.per_minute:,.0f} a minute, {on} of them on the frontier; {len(rows)} of"
-        " these, and the same on fresh draws (--out has all):"
+        f"{settings}, {found.per_minute:,.0f} a minute, {on} of them on the frontier; {len(rows)}"
+        " of these, and the same on fresh draws (--out has all):"
     )
     first = ["trial", "beta", "accuracy", "fresh_accuracy", "tokens", "fresh_tokens"]
     frontier = found.confirmed[rows].select(*first, pl.col(f"^{PREFIX}.*$"))
