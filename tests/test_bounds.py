@@ -81,7 +81,6 @@ INDEXING = {
     "np.reshape(a[:4], (i, 5))": (WRAPS, MOST),
     "a[:4].reshape(i, -1)": (2, 4, MOST),
     "a[:0].reshape(2**32, 2**32)": (0,),
-    "np.resize(a[:4], i)": (-1, 3),
     "np.zeros((i, 5))": (WRAPS, MOST),
     "np.full((i, 5), 7)": (WRAPS, MOST),
     "np.eye(5, i)": (WRAPS, MOST),

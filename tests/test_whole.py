@@ -74,6 +74,56 @@ def test_what_leaves_64_bits_is_an_error(line):
         function(-(2**63), 2**62)
 
 
+BOOLEANS = "finished, pruned = np.array([True, False]), np.array([True, True])"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = finished[0] + pruned[0]", "x = finished[0]\n    x += pruned[0]",
+        "x = finished[0] * pruned[0]", "x = finished[0] // pruned[0]",
+        "x = finished[0] ** pruned[0]", "x = finished[0] << pruned[0]", "x = np.cos(finished[0])",
+        "x = np.log1p(pruned)", "f = np.exp\n    x = f(pruned)", "x = (pruned * 2).astype('i1')",
+        "x = np.zeros(3, 'f4')", "x = np.full(3, a, dtype='uint8')", "x = [1.0][0] * a ** 0.5",
+        "x = pow(a, 2.5)", "x = np.arange(3) << 70", "x = np.arange(3) >> np.arange(-1, 2)",
+        "x = [b]\n    x[len(x) - 1] += b", "x = [b]\n    x[int(0)] *= 4",
+        "x = divmod(np.cos(finished), 1)",
+    ],
+)  # fmt: skip
+def test_what_comes_out_otherwise_compiled_is_an_error(line):
+    function = interpreted(
+        f"import numpy as np\ndef f(a, b):\n    {BOOLEANS}\n    {line}\n    return x\n"
+    )
+    with pytest.raises((OverflowError, TypeError, ValueError)):
+        function(-7, 2**62)
+
+
+ALIKE = (
+    "a + i", "m & ~m", "~m[0]", "m[0] & m[1]", "m[0] + 1", "m * 2", "m.sum() * a", "a // 3",
+    "f % 0.3", "np.sum(m) / 3", "m[0] - 1.5", "np.where(m, a, f)", "sum([m[0], m[1]])",
+    "np.cumsum(m)", "abs(-f[0])", "a << 3", "a >> (i * 0 + 2)", "max(m[0], i)",
+    "np.count_nonzero(m) ** 2", "np.diff(a) * i", "divmod(i, 2)", "(np.mod(a, 5) == i).sum()",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("expression", ALIKE)
+def test_what_is_said_of_masks_and_numbers_is_the_same_compiled(expression):
+    text = f"import math\nimport numpy as np\ndef f(a, f, m, i):\n    return {expression}\n"
+    scope: dict = {}
+    exec(text, scope)
+    given = np.array([4, -2, 7]), np.array([0.1, 0.7, -2.5]), np.array([True, False, True]), 3
+    expected = interpreted(text)(*given)
+    assert np.array_equal(np.asarray(numba.njit(scope["f"])(*given)), np.asarray(expected))
+
+
+def test_kinds_that_come_out_otherwise_are_refused_by_line():
+    head = "import numpy as np\ndef schedule(beta):\n    return {}\ndef solve(env, p):\n"
+    for name in ("int8", "int32", "uint64", "float32", "resize", "kron"):
+        (problem,) = checker.problems(f"{head}    x = np.{name}\n    return -1\n")
+        assert problem.line == 5
+        assert f"np.{name}: " in problem.message
+
+
 def test_all_else_is_as_it_was():
     text = """
 def f(a):

@@ -26,6 +26,7 @@ from autotts.programs.language import (
     INTROSPECTION,
     MATH,
     METHODS,
+    NOT_ALIKE,
     NUMPY,
     RANDOM,
     REFUSED_BUILTINS,
@@ -484,6 +485,8 @@ class _Checker:
             self.say(node, f"np.{attr} shows what memory held before; use np.zeros")
         elif attr == "roll" and node not in self.called:
             self.say(node, "np.roll: call it there, as np.roll(x, 1)")
+        elif attr in NOT_ALIKE:
+            self.say(node, f"np.{attr}: {NOT_ALIKE[attr]}")
         elif attr not in NUMPY:
             self.say(
                 node,

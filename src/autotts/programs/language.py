@@ -37,20 +37,30 @@ NUMPY = _words(
     """abs absolute add all allclose amax amin any append arange arccos arcsin arctan arctan2 argmax
     argmin argsort argwhere around array array_equal asarray atleast_1d atleast_2d average bincount
     bool_ cbrt ceil clip column_stack concatenate convolve copy corrcoef cos cosh count_nonzero cov
-    cross cumprod cumsum deg2rad delete diag diff digitize divide divmod dot e ediff1d
-    equal euler_gamma exp exp2 expand_dims expm1 eye fabs finfo flatnonzero flip float32
-    float64 floor floor_divide fmax fmin fmod full full_like gcd greater greater_equal heaviside
-    histogram hstack hypot identity iinfo inf inner insert int16 int32 int64 int8 interp intersect1d
-    isclose isfinite isin isinf isnan kron lcm less less_equal lexsort linspace log log10 log1p
-    log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor logspace matmul max
-    maximum mean median min minimum mod multiply nan nan_to_num nanargmax nanargmin nanmax nanmean
-    nanmedian nanmin nanpercentile nanquantile nanstd nansum nanvar negative newaxis nonzero
-    not_equal ones ones_like outer percentile pi polyfit polyval power prod ptp quantile ravel
-    reciprocal remainder repeat reshape resize rint roll round searchsorted setdiff1d sign sin sinh
-    size sort split sqrt square squeeze stack std subtract sum take tan tanh tile trace transpose
-    tri tril triu trunc uint16 uint32 uint64 uint8 union1d unique vander var vstack where zeros
-    zeros_like"""
+    cross cumprod cumsum deg2rad delete diag diff digitize divide divmod dot e ediff1d equal
+    euler_gamma exp exp2 expand_dims expm1 eye fabs finfo flatnonzero flip float64 floor
+    floor_divide fmax fmin fmod full full_like gcd greater greater_equal heaviside histogram hstack
+    hypot identity iinfo inf inner insert int64 interp intersect1d isclose isfinite isin isinf isnan
+    lcm less less_equal lexsort linspace log log10 log1p log2 logaddexp logaddexp2 logical_and
+    logical_not logical_or logical_xor logspace matmul max maximum mean median min minimum mod
+    multiply nan nan_to_num nanargmax nanargmin nanmax nanmean nanmedian nanmin nanpercentile
+    nanquantile nanstd nansum nanvar negative newaxis nonzero not_equal ones ones_like outer
+    percentile pi polyfit polyval power prod ptp quantile ravel reciprocal remainder repeat reshape
+    rint roll round searchsorted setdiff1d sign sin sinh size sort split sqrt square squeeze stack
+    std subtract sum take tan tanh tile trace transpose tri tril triu trunc union1d unique vander
+    var vstack where zeros zeros_like"""
 )
+
+NOT_ALIKE = {
+    **dict.fromkeys(
+        _words("float16 float32 int8 int16 int32 uint uint8 uint16 uint32 uint64"),
+        "numbers of fewer bits, or without a sign, come out otherwise compiled; use np.int64 or"
+        " np.float64",
+    ),
+    "kron": "of whole numbers and floats it comes out otherwise compiled; use np.outer",
+    "resize": "it takes any size, and no check of it; use np.concatenate, or slices",
+}
+"""Parts of NumPy that a program might want, and why it can't have them."""
 
 MATH = _words(
     """acos acosh asin asinh atan atan2 atanh cbrt ceil comb copysign cos cosh degrees dist e erf

@@ -1,33 +1,90 @@
-"""Whole numbers as compiled code has them: where one leaves 64 bits, an interpreted program fails.
+"""Numbers as compiled code has them: where interpreted ones would be others, a program fails.
 
 Compiled, an integer has 64 bits and wraps; Python's grows. A program could tell by it which of the
 two it is, and show another face to the audit, which runs it interpreted. So where somebody else's
-program runs blind, what its arithmetic gives is looked at, and 64 bits are an error: the audit
-meets it, with line and message. What is left that tells the two apart without an error: results
-of fewer bits, of float32 and of uint64, and floats that are compared with whole numbers
-beyond 2**53. Those change decisions in the audited sample like any other difference.
+program runs blind, what its arithmetic and NumPy give is looked at, and the audit meets an error,
+with line and message, where that is
+
+- a whole number beyond 64 bits;
+- a number or array of fewer bits or without a sign: NumPy keeps them so, Numba widens them;
+- a sum, product or quotient of two booleans, which is a boolean in NumPy and a number in Numba;
+- complex: a negative number to a fractional power, which is no number compiled.
+
+What is left that tells the two apart without an error:
+
+- the last bits of floats: NumPy sums in pairs, and has functions of its own beyond arithmetic
+  (powers of arrays, `exp`, `cbrt`, `cosh`, percentiles);
+- floats that are made of, or compared with, whole numbers beyond 2**53;
+- what `np.cumsum` makes of a single number;
+- how long something takes, and what is left of memory.
+
+Those change decisions in the audited sample like any other difference.
 """
 
 import ast
 import copy
 from typing import Any
 
+import numpy as np
+
 _MOST = 2**63 - 1
-_CHECK, _POWER, _SHIFT_LEFT, _SHIFT_RIGHT = "__whole", "__power", "__shift_left", "__shift_right"
+_ALIKE = tuple(map(np.dtype, (np.int64, np.float64, np.bool_)))
+_CHECK, _NUMBER, _ITEMS, _POWER = "__whole", "__number", "__items", "__power"
+_SHIFT_LEFT, _SHIFT_RIGHT = "__shift_left", "__shift_right"
 _CHECKED = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv)
 _REPLACED = {ast.Pow: _POWER, ast.LShift: _SHIFT_LEFT, ast.RShift: _SHIFT_RIGHT}
-_CALLS = frozenset({"abs", "int", "pow", "round", "sum"})
 
 
 def whole(value: Any) -> Any:
-    """A value, if it isn't a whole number beyond 64 bits.
+    """A value, if it is the same compiled.
 
     Raises:
-        OverflowError: it is.
+        OverflowError: it is a whole number beyond 64 bits.
+        TypeError: it is of a kind that is another one compiled, see above.
+        ValueError: it is complex.
     """
-    if type(value) is int and not -_MOST - 1 <= value <= _MOST:
-        raise OverflowError("a whole number leaves 64 bits; use float() where numbers grow large")
+    kind = type(value)
+    if kind is int:
+        if not -_MOST - 1 <= value <= _MOST:
+            raise OverflowError(
+                "a whole number leaves 64 bits; use float() where numbers grow large"
+            )
+    elif kind is np.ndarray or isinstance(value, np.generic):
+        _check_dtype(value)
+    elif kind is tuple:
+        for one in value:
+            whole(one)
+    elif kind is complex:
+        raise ValueError("a negative number to a fractional power is no number")
     return value
+
+
+def _check_dtype(value: Any) -> None:
+    kind = value.dtype
+    if kind not in _ALIKE:
+        raise TypeError(
+            f"numbers of kind {kind} come out otherwise compiled; use np.int64, np.float64 or bool"
+        )
+
+
+def number(value: Any) -> Any:
+    """What arithmetic gave, if it is the same compiled; see `whole`.
+
+    Raises:
+        TypeError: also if it is a boolean: compiled, True + True is 2.
+        OverflowError, ValueError: as `whole`.
+    """
+    if type(value) is np.bool_:
+        raise TypeError("arithmetic with two booleans comes out otherwise compiled; use int(x)")
+    return whole(value)
+
+
+def items(values: Any) -> Any:
+    """A list or dict, if all that is in it is the same compiled; see `whole`."""
+    if isinstance(values, list | dict):
+        for one in values.values() if isinstance(values, dict) else values:
+            whole(one)
+    return values
 
 
 def power(base: Any, exponent: Any) -> Any:
@@ -42,26 +99,29 @@ def power(base: Any, exponent: Any) -> Any:
             raise ValueError("a whole number to a negative power: write float(x) ** y")
         if exponent > 64 and abs(base) > 1:
             return whole(_MOST + 1)
-    return whole(base**exponent)
+    return number(base**exponent)
 
 
 def shift_left(value: Any, count: Any) -> Any:
     """`value << count`, for counts below 64; see `whole`."""
-    return whole(value << _bits(count))
+    return number(value << _bits(count))
 
 
 def shift_right(value: Any, count: Any) -> Any:
     """`value >> count`, for counts below 64."""
-    return value >> _bits(count)
+    return number(value >> _bits(count))
 
 
 def _bits(count: Any) -> Any:
-    if isinstance(count, int) and not 0 <= count < 64:
+    if not np.all((np.asarray(count) >= 0) & (np.asarray(count) < 64)):
         raise OverflowError("a shift is by 0 to 63 bits")
     return count
 
 
-NAMES = {_CHECK: whole, _POWER: power, _SHIFT_LEFT: shift_left, _SHIFT_RIGHT: shift_right}
+NAMES = {
+    _CHECK: whole, _NUMBER: number, _ITEMS: items, _POWER: power, _SHIFT_LEFT: shift_left,
+    _SHIFT_RIGHT: shift_right,
+}  # fmt: skip
 """What a checked program calls; no program may use a name that begins so."""
 
 
@@ -77,14 +137,14 @@ def checked(text: str) -> ast.Module:
 
 
 class _Checking(ast.NodeTransformer):
-    """Puts a call around what gives a whole number; nothing else changes."""
+    """Puts a call around what gives a number; nothing else changes."""
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         self.generic_visit(node)
         replaced = _REPLACED.get(type(node.op))
         if replaced:
             return _call(node, replaced, node.left, node.right)
-        return _call(node, _CHECK, node) if isinstance(node.op, _CHECKED) else node
+        return _call(node, _NUMBER, node) if isinstance(node.op, _CHECKED) else node
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
         self.generic_visit(node)
@@ -92,25 +152,26 @@ class _Checking(ast.NodeTransformer):
         return node if plain else _call(node, _CHECK, node)
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
+        # Of any function: what it is called says little, for `f = np.exp` is a program too.
         self.generic_visit(node)
-        match node.func:
-            case ast.Name(id=name) if name in _CALLS:
-                return _call(node, _CHECK, node)
-            case ast.Attribute(value=ast.Name("math")):
-                return _call(node, _CHECK, node)
-        return node
+        return _call(node, _CHECK, node)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt | list[ast.stmt]:
+        check = _NUMBER if isinstance(node.op, _CHECKED) else _CHECK
+        read = copy.deepcopy(node.target)
         self.generic_visit(node)
         # Not as an assignment of a sum: lists and arrays are added to in place.
-        read = copy.deepcopy(node.target)
-        if any(isinstance(part, ast.Call | ast.NamedExpr) for part in ast.walk(read)):
+        looked_at: Any = read
+        if isinstance(read, ast.Subscript) and _acts(read.slice):
+            check, looked_at = _ITEMS, read.value  # what it does is not done twice
+        if _acts(looked_at):
             return node
-        read.ctx = ast.Load()
-        return [node, ast.copy_location(ast.Expr(_call(node, _CHECK, read)), node)]
+        looked_at.ctx = ast.Load()
+        return [node, ast.copy_location(ast.Expr(_call(node, check, looked_at)), node)]
 
-    def visit_MatchValue(self, node: ast.MatchValue) -> ast.MatchValue:
-        return node
+
+def _acts(node: ast.expr) -> bool:
+    return any(isinstance(part, ast.Call | ast.NamedExpr) for part in ast.walk(node))
 
 
 def _call(where: ast.AST, name: str, *values: ast.expr) -> ast.Call:
