@@ -25,9 +25,13 @@ from autotts.stores.manifest import (
 from autotts.stores.recordings import failed_codes
 from autotts.stores.schema import Store
 from autotts.stores.tables import branch_table, optional_columns, question_table
+from autotts.text import shorten
 
 if TYPE_CHECKING:
     import polars as pl
+
+_MOST_NAME_BYTES = 200
+"""Of a folder's name; a system takes 255, and a store is written under a longer name first."""
 
 
 def store_folder(out: str | os.PathLike[str], model: str, dataset: str) -> Path:
@@ -36,6 +40,11 @@ def store_folder(out: str | os.PathLike[str], model: str, dataset: str) -> Path:
         if not name or name.startswith(".") or set(name) & set("/\\\0"):
             raise StoreError(
                 f"{kind} {name!r} can't name a folder: no slash, no leading dot, not empty"
+            )
+        if len(name.encode(errors="surrogatepass")) > _MOST_NAME_BYTES:
+            raise StoreError(
+                f"{kind} {shorten(name, 40)!r} can't name a folder: it has more than"
+                f" {_MOST_NAME_BYTES} bytes"
             )
     return Path(out) / model / dataset
 

@@ -1,6 +1,6 @@
 """Tables of MathArena: a row for each answer of each model to each problem.
 
-SampleColumns `problem_idx, problem, model_name, idx_answer, answer, output_tokens, gold_answer,
+Columns `problem_idx, problem, model_name, idx_answer, answer, output_tokens, gold_answer,
 parsed_answer`, as Parquet or lines of JSON; each model becomes a store.
 """
 

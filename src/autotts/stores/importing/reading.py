@@ -182,7 +182,14 @@ def archive(path: Path) -> Iterator[zipfile.ZipFile]:
                     f"{_MOST_BYTES:,} are read"
                 )
             yield found
-    except (zipfile.BadZipFile, ValueError, EOFError, zlib.error) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        zlib.error,
+    ) as error:
         raise StoreError(f"no zip archive that can be read: {error}") from error
 
 
