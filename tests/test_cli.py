@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+import recordings
 from autotts import __version__, programs, stores
 from autotts.cli import app, main
 from autotts.errors import ControllerError
@@ -131,6 +132,18 @@ def test_stores_are_imported_checked_and_listed(autotts, tmp_path, released):
     listed = autotts("data", "list", out)
     assert [word in listed.out for word in ("Tiny-1B", "sums", "500", "reference")] == [True] * 4
     assert_narrow(listed.out)
+
+
+def test_the_command_regrades_in_place_or_elsewhere(autotts, tmp_path):
+    recordings.write("released", tmp_path / "in")
+    assert autotts("data", "import", tmp_path / "in", "--out", tmp_path / "st").code == 0
+    checked = autotts("data", "check", tmp_path / "st", "--equality", "math")
+    assert "math instead of exact: other votes in 1 question" in checked.out
+    told = autotts("data", "regrade", tmp_path / "st", "--equality", "math")
+    assert "Tiny-1B/sums: 66.7 % of branches right, 33.3 % before" in told.out
+    assert stores.load(tmp_path / "st" / "Tiny-1B" / "sums").manifest.equality == "math"
+    autotts("data", "regrade", tmp_path / "st", "--equality", "exact", "--out", tmp_path / "other")
+    assert stores.load(tmp_path / "other" / "Tiny-1B" / "sums").correct.sum() == 2
 
 
 def test_a_store_is_simulated_like_another(autotts, tmp_path, simulated):

@@ -134,6 +134,10 @@ def regrade(
 @app.command()
 def check(
     folders: Annotated[list[Path], typer.Argument(help="Stores, or folders with stores below.")],
+    equality: Annotated[
+        Kind | None,
+        typer.Option(help="Say too what this equality of answers would change, and leave it be."),
+    ] = None,
 ) -> None:
     """Check stores: schema, digests, shapes. Exit code 1 if one is damaged."""
     from autotts import stores
@@ -151,6 +155,8 @@ def check(
         least = "" if fewest == branches else f"{fewest} to "
         size = f"{counted(questions, 'question')} x {least}{counted(branches, 'branch')}"
         say(f"sound   {folder}: {size}, {store.digest[:12]}")
+        if equality is not None:
+            say(f"        {stores.disagreement(store, equality.value)}")
     if damaged:
         raise typer.Exit(1)
 

@@ -7,7 +7,7 @@ from autotts.stores.manifest import Manifest, PricedModel
 from autotts.stores.measures import length_slopes, signal_auc
 from autotts.stores.pool import Pool
 from autotts.stores.recordings import Branch, Recording, build
-from autotts.stores.regrading import regrade
+from autotts.stores.regrading import disagreement, regrade
 from autotts.stores.schema import Spellings, Store, StoreKey
 from autotts.stores.writing import store_folder, write, write_all
 
@@ -24,6 +24,7 @@ __all__ = [
     "build",
     "check",
     "classified",
+    "disagreement",
     "find",
     "gather",
     "import_recordings",

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
-from autotts.answers import UNREADABLE, Equality, classify, judged_by, letter
+from autotts.answers import UNREADABLE, Equality, classify, judged_by, letter, normalise
 from autotts.stores.classes import classified, spellings_of
 from autotts.stores.schema import Spellings, Store
+from autotts.text import counted
 
 _CHOICES = "ABCDEFGHIJ"
 _SHARE_OF_CHOICES = 0.9
@@ -62,6 +64,76 @@ def equality_for(store: Store, unreadable: Collection[str]) -> Equality:
                 read += count
                 chosen += count if letter(strings[code]) else 0
     return "choice" if chosen >= _SHARE_OF_CHOICES * read else "math"
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """What another equality would change; shares are in [0, 1].
+
+    questions: those in which branches end on other votes.
+    right: the share of branches that are right, before and after.
+    majority: the share of questions that the vote of all branches gets right, before and after.
+    """
+
+    before: str
+    after: str
+    questions: tuple[int, ...]
+    right: tuple[float, float]
+    majority: tuple[float, float]
+
+    def __str__(self) -> str:
+        changed = counted(len(self.questions), "question")
+        right, majority = (
+            " instead of ".join(f"{100 * share:.1f} %" for share in reversed(pair))
+            for pair in (self.right, self.majority)
+        )
+        return (
+            f"{self.after} instead of {self.before}: other votes in {changed}; branches right"
+            f" {right}, votes of all branches right {majority}"
+        )
+
+
+def disagreement(store: Store, equality: Equality) -> Disagreement:
+    """What a store's votes and true answers would be by another equality."""
+    other = regrade(store, equality=equality)
+    changed = [
+        q
+        for q, (a, b) in enumerate(zip(store.pool.finals, other.pool.finals, strict=True))
+        if len({*zip(a.tolist(), b.tolist(), strict=True)}) != len({*a.tolist()})
+        or len({*a.tolist()}) != len({*b.tolist()})
+    ]
+    there = store.pool.exists
+    return Disagreement(
+        store.manifest.equality,
+        equality,
+        tuple(changed),
+        (float(store.correct[there].mean()), float(other.correct[there].mean())),
+        (_majority(store), _majority(other)),
+    )
+
+
+def _majority(store: Store) -> float:
+    """Share of questions whose most frequent final answer, the first of equals, is right."""
+    votes = np.array([np.bincount(row[row >= 0]).argmax() for row in store.pool.finals])
+    return float(store.accepts(votes).mean())
+
+
+def spelled_differently(store: Store) -> tuple[int, float]:
+    """Questions with answers that are one but for their spelling, and the share right without it.
+
+    A quick look, by the normal forms of answers alone.
+    """
+    questions = 0
+    right = np.zeros(store.pool.finals.shape, bool)
+    choices = equality_for(store, UNREADABLE) == "choice"
+    for q, strings in enumerate(store.answers):
+        forms = [(letter(text) if choices else "") or normalise(text) for text in strings]
+        questions += len(set(forms)) < len(forms)
+        golds = {forms[code] for code in (store.golds[q] if store.golds else (store.gold[q],))}
+        accepted = np.array([form in golds for form in forms])
+        finals = store.pool.finals[q]
+        right[q] = accepted[finals] & (finals >= 0)
+    return questions, float(right[store.pool.exists].mean())
 
 
 def _counts(spelled: Spellings, q: int) -> list[int]:

@@ -7,6 +7,7 @@ import numpy as np
 from autotts.answers import judged_by
 from autotts.stores.importing.sample import Gathered
 from autotts.stores.importing.samples import SampleColumns
+from autotts.stores.regrading import spelled_differently
 from autotts.stores.schema import Store
 from autotts.text import clean, counted, shorten
 
@@ -61,7 +62,14 @@ def _graded(graded: Store, exact: Store) -> str:
     right, as_strings = (100 * s.correct.sum() / branches for s in (graded, exact))
     equality = graded.manifest.equality
     if equality == "exact":
-        return f"  answers compared {_AS[equality]}: {right:.1f} % of branches right"
+        told = f"  answers compared {_AS[equality]}: {right:.1f} % of branches right"
+        questions, share = spelled_differently(graded)
+        if questions:
+            told += (
+                f"; {counted(questions, 'question')} with equal answers in other spellings, without"
+                f" which {100 * share:.1f} % are: --equality math or choice"
+            )
+        return told
     told = f"  answers compared {_AS[equality]}: {right:.1f} % of branches right, as strings"
     told += f" {as_strings:.1f} %"
     if equality == "math" and not judged_by("math"):
