@@ -10,6 +10,7 @@ from autotts.errors import SpecError
 from autotts.evaluation import Experiment, Local
 from autotts.live import InThisProcess
 from autotts.programs.loading import load_trusted
+from autotts.replay.task import Cell
 from autotts.serve.calibration import FIGURES, Questions, forecast, plan_of
 from scripted_branches import ScriptedBranches
 
@@ -35,14 +36,18 @@ def store(tmp_path_factory):
     return collected
 
 
-def lived(store, server, name, repetitions=4):
+def played_by(store, server, name, repetitions=4):
     spec = programs.parse(name)
     program = load_trusted(spec.source)
     values = program.parameters(spec.beta, dict(spec.named))
     questions = Questions(store, server, plan_of(store), EXPERIMENT)
-    played = asyncio.run(
+    return spec, asyncio.run(
         questions.play(lambda pool: InThisProcess(program, values, pool), repetitions, at_once=8)
     )
+
+
+def lived(store, server, name, **more):
+    spec, played = played_by(store, server, name, **more)
     with Local() as driver:
         return forecast(store, spec, EXPERIMENT, played, driver)
 
@@ -68,3 +73,13 @@ def test_a_store_that_does_not_say_how_it_was_asked_is_refused(tmp_path):
     simulated = stores.load(simulation.simulate(tmp_path, questions=2, branches=4))
     with pytest.raises(SpecError, match="was not collected by"):
         plan_of(simulated)
+
+
+def test_live_episodes_are_a_store_on_which_the_same_program_does_the_same(store):
+    spec, played = played_by(store, ScriptedBranches(), "race-prune", repetitions=2)
+    recorded = played.store(store, "a test")
+    experiment = Experiment(draws="recorded", max_branches=EXPERIMENT.max_branches)
+    with Local() as driver:
+        (ran,) = driver.run([Cell(experiment.task(recorded), spec)])
+    assert ran.tokens.tolist() == played.tokens.ravel().tolist()
+    assert ran.correct.tolist() == played.accuracy.ravel().astype(bool).tolist()

@@ -1,6 +1,7 @@
 """Live episodes: over a recording they do what replay does, action by action."""
 
 import asyncio
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,12 +11,15 @@ from autotts import control, live, programs, simulation, stores
 from autotts.engine import compiled
 from autotts.errors import ControlError, ControllerError
 from autotts.evaluation import Experiment
+from autotts.inference.branch import Probing
+from autotts.inference.server import Sampling
 from autotts.programs.loading import load_trusted
 from autotts.replay.in_process import InProcess
 from autotts.replay.task import Cell
 from autotts.sandbox.allowance import Allowance
 from autotts.sandbox.live_run import InASealedWorker
 from autotts.sandbox.worker import Zygote
+from scripted_branches import ScriptedBranches
 
 CONTROLLERS = sorted(programs.built_in())
 
@@ -225,6 +229,42 @@ def test_at_the_deadline_the_best_vote_so_far_is_the_answer(store):
     assert (ended["width"], ended["rounds"]) == (3, 1)
     first = [store.answers[0][store.pool.probes[0, b, 0]] for b in task.orders[0, 0, :3]]
     assert pool.answers[ended["code"]] == max(first, key=first.count)
+
+
+@pytest.mark.parametrize("name", ["cmc", "race-prune", "asc", "short-mk"])
+def test_a_recorded_live_episode_is_replayed_request_by_request(name):
+    """Over a server that is made up; its store, dealt as recorded, gives the same log."""
+    spec = programs.parse(name)
+    program = load_trusted(spec.source)
+    values = program.parameters(spec.beta, {})
+    server, recordings, logs = ScriptedBranches(), [], []
+
+    def read(text):
+        found = re.search(r"boxed\{(\w+)\}", text)
+        return found[1] if found else ""
+
+    async def episode(k):
+        pool = live.GrowingPool(branches=16, intervals=30, interval=10)
+        probing = Probing(await server.encode("so"), "so")
+        reading = live.Reading(of=read, probing=probing, shown=lambda text: text.removesuffix("}"))
+        trajectories = live.ServedTrajectories(
+            server, await server.encode(f"{k}?"), pool, reading, sampling=Sampling(), seed=k
+        )
+        ended = await live.play(live.InThisProcess(program, values, pool), pool, trajectories)
+        recordings.append(live.recording_of(pool, f"{k}?", "42", name=str(k)))
+        logs.append(pool.memory.arrays["log"][: pool.memory["log_at"]].copy())
+        return ended
+
+    ended = [asyncio.run(episode(k)) for k in range(6)]
+    store = stores.build(
+        recordings, model="toy", dataset="live", interval_tokens=10, billing="exact",
+        failed_answer="",
+    )  # fmt: skip
+    experiment = Experiment(draws="recorded", max_branches=16, failed="abstain")
+    (ran,) = InProcess().run([Cell(experiment.task(store), spec)], keep_log=True)
+    assert [one["tokens"] for one in ended] == ran.tokens.tolist()
+    for k, words in enumerate(logs):
+        assert np.array_equal(words, ran.episodes.log.of(k))
 
 
 def test_what_a_program_raises_reaches_whoever_plays_it():

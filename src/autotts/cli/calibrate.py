@@ -12,7 +12,7 @@ from autotts.cli.screen import console, say
 if TYPE_CHECKING:
     from autotts.evaluation import Experiment
     from autotts.programs import Spec
-    from autotts.serve.calibration import Forecast, Suspend
+    from autotts.serve.calibration import Forecast, Lived, Suspend
     from autotts.stores import Store
 
 
@@ -30,6 +30,13 @@ def calibrate(
     max_branches: options.MaxBranches = 64,
     failed: options.Failed = "vote",
     seed: options.Seed = 0,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the live episodes as a store below this folder; trace and diagnose"
+            " it with --draws recorded."
+        ),
+    ] = None,
     unsafe: options.Unsafe = False,
 ) -> None:
     """Play a store's questions live, and compare with what the store forecasts.
@@ -38,7 +45,7 @@ def calibrate(
     """
     from autotts import programs
     from autotts.evaluation import Experiment
-    from autotts.stores import load
+    from autotts.stores import load, store_folder, write
 
     recorded = load(store)
     experiment = Experiment(max_branches=max_branches, failed=failed, seed=seed)
@@ -46,9 +53,12 @@ def calibrate(
     for text in controller:
         spec = programs.parse(text)
         spec = spec if spec.fixed else spec.at(beta)
-        found = asyncio.run(
+        found, lived = asyncio.run(
             _calibrate(recorded, upstream, spec, experiment, repetitions, at_once, unsafe=unsafe)
         )
+        if record is not None:
+            live = lived.store(recorded, f"autotts calibrate {spec.text} --beta {spec.beta:g}")
+            write(live, store_folder(record / spec.name, live.model, live.dataset))
         _show(spec, found)
         rows += [{"controller": spec.text, "beta": spec.beta, **one.record()} for one in found]
     if save:
@@ -64,7 +74,7 @@ async def _calibrate(
     at_once: int,
     *,
     unsafe: bool,
-) -> "list[Forecast]":
+) -> "tuple[list[Forecast], Lived]":
     from rich.progress import Progress
 
     from autotts.evaluation import Execution, Local
@@ -86,7 +96,7 @@ async def _calibrate(
                 at_once=at_once,
                 on_played=lambda: progress.advance(bar),
             )
-            return forecast(store, spec, experiment, lived, driver)
+            return forecast(store, spec, experiment, lived, driver), lived
     finally:
         await server.aclose()
 

@@ -44,7 +44,7 @@ Draws = Annotated[
     str,
     typer.Option(
         help="Branch orders per question: reference:N for the paper's N shuffles, subsets:N for N"
-        " random ones."
+        " random ones, recorded for the order of the recording."
     ),
 ]
 Budget = Annotated[

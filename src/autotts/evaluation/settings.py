@@ -23,7 +23,7 @@ R = TypeVar("R")
 class Experiment:
     """All that a result depends on beside program and store. Cache keys hold the whole of it.
 
-    draws: `reference:N` or `subsets:N`.
+    draws: `reference:N`, `subsets:N` or `recorded`.
     budget: tokens an episode may spend; None for no limit.
     probe_tokens: tokens that a probe costs.
     max_branches: most branches an episode may open.
@@ -50,7 +50,7 @@ class Experiment:
 
     def fresh(self) -> "Experiment":
         """The same on as many other draws."""
-        count = self.draws.partition(":")[2]
+        count = self.draws.partition(":")[2] or "1"
         return replace(self, draws=f"subsets:{count}", seed=self.seed + 1)
 
     def task(self, store: Store, pairs: np.ndarray | None = None) -> Task:

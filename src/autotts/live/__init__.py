@@ -7,6 +7,7 @@ trace.
 
 from autotts.live.episode import Played, Stop, play
 from autotts.live.pool import ActionRequest, GrowingPool
+from autotts.live.recorder import recording_of
 from autotts.live.served import Reading, ServedTrajectories, Spent
 from autotts.live.suspended import InThisProcess, Suspended
 from autotts.live.trajectories import RecordedTrajectories, Trajectories
@@ -24,4 +25,5 @@ __all__ = [
     "Suspended",
     "Trajectories",
     "play",
+    "recording_of",
 ]

@@ -18,6 +18,7 @@ def orders(
     Args:
         spec: `reference:D` shuffles with `random.Random(s)` for s in 0..D-1, the same order for
             every question that has as many branches, as the released research code does.
+            `recorded` is one draw, the order of the recording: that of a live episode.
             `subsets:D` draws anew for each question from a NumPy generator.
         branches: recorded per question; one number, or `[questions]`.
         ceiling: how many of them an episode may open; the rest of an order is not needed.
@@ -30,13 +31,18 @@ def orders(
     Raises:
         SpecError: the SPEC is not one of these.
     """
+    counts = np.broadcast_to(np.asarray(branches), (questions,))
+    if spec == "recorded":
+        places = np.arange(ceiling, dtype=np.int32)
+        return np.where(places < counts[:, None, None], places, np.int32(-1))
     kind, _, count = spec.partition(":")
     if kind not in ("reference", "subsets") or not count.isdecimal():
-        raise SpecError(f"draws {spec!r}: need reference:N or subsets:N, such as reference:100")
+        raise SpecError(
+            f"draws {spec!r}: need reference:N or subsets:N, such as reference:100; or recorded"
+        )
     draws = int(count)
     if not 1 <= draws <= MAX_DRAWS:
         raise SpecError(f"draws {spec!r}: N must be from 1 to {MAX_DRAWS}")
-    counts = np.broadcast_to(np.asarray(branches), (questions,))
     out = np.full((questions, draws, ceiling), -1, np.int32)
     if kind == "reference":
         for count in np.unique(counts).tolist():

@@ -11,7 +11,7 @@ that were drawn twice is more often wrong.)
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,19 @@ from autotts.errors import SpecError
 from autotts.evaluation.settings import Experiment
 from autotts.inference.branch import Probing, seed_of
 from autotts.inference.server import Context, Server
-from autotts.live import GrowingPool, Played, Reading, ServedTrajectories, Suspended, play
+from autotts.live import (
+    GrowingPool,
+    Played,
+    Reading,
+    ServedTrajectories,
+    Suspended,
+    play,
+    recording_of,
+)
 from autotts.programs import Spec
 from autotts.replay.driver import Driver, Ran
 from autotts.replay.task import Cell, Task, all_pairs
-from autotts.stores import Store
+from autotts.stores import Recording, Store, build
 
 WORLDS = 200
 _COLUMNS: dict[str, Callable[[Ran], np.ndarray]] = {
@@ -66,11 +74,34 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lived:
-    """What was played: int64 `[Q, R]` whether right, and tokens, and rounds."""
+    """What was played.
+
+    accuracy, tokens, rounds: int64 `[Q, R]`: whether right, tokens, rounds.
+    recordings: by (question, repetition), the branches of each episode.
+    """
 
     accuracy: np.ndarray
     tokens: np.ndarray
     rounds: np.ndarray
+    recordings: dict[tuple[int, int], Recording] = field(default_factory=dict)
+
+    def store(self, like: Store, source: str) -> Store:
+        """The episodes as a store, a question each, to be dealt in the order of the recording.
+
+        Args:
+            like: the store whose questions they are of.
+            source: what made them.
+        """
+        return build(
+            [self.recordings[at] for at in sorted(self.recordings)],
+            model=like.model,
+            dataset=f"{like.dataset}-live",
+            interval_tokens=like.pool.interval,
+            billing="exact",
+            failed_answer=FAILED,
+            sampling=dict(like.manifest.sampling),
+            source=source,
+        )
 
 
 def plan_of(store: Store) -> Plan:
@@ -126,13 +157,15 @@ class Questions:
         """
         self._reading = await self._read_as_collected()
         questions = len(self._store.gold)
-        lived = Lived(*(np.zeros((questions, repetitions), np.int64) for _ in FIGURES))
+        zeros = np.zeros((questions, repetitions), np.int64)
+        lived = Lived(zeros, zeros.copy(), zeros.copy())
         room = asyncio.Semaphore(at_once)
 
         async def one(q: int, r: int) -> None:
             async with room:
-                right, played = await self._play_one(suspend, q, r)
+                right, played, recording = await self._play_one(suspend, q, r)
             lived.accuracy[q, r] = right
+            lived.recordings[q, r] = recording
             lived.tokens[q, r], lived.rounds[q, r] = played["tokens"], played["rounds"]
             on_played()
 
@@ -145,7 +178,7 @@ class Questions:
             raise errors.exceptions[0] from None
         return lived
 
-    async def _play_one(self, suspend: Suspend, q: int, r: int) -> tuple[bool, Played]:
+    async def _play_one(self, suspend: Suspend, q: int, r: int) -> tuple[bool, Played, Recording]:
         experiment, plan = self._experiment, self._plan
         assert self._reading is not None
         pool = GrowingPool(
@@ -167,7 +200,9 @@ class Questions:
         answer = pool.answers[played["code"]] if played["code"] >= 0 else None
         store = self._store
         accepted = store.golds[q] if store.golds is not None else (int(store.gold[q]),)
-        return answer in {store.answers[q][gold] for gold in accepted}, played
+        golds = [store.answers[q][gold] for gold in accepted]
+        recording = recording_of(pool, store.texts[q], golds, name=f"{q}.{r}")
+        return answer in golds, played, recording
 
     async def _read_as_collected(self) -> Reading:
         plan = self._plan
