@@ -48,7 +48,6 @@ SPANS: dict[str, tuple[float, float]] = {
 """Shares of what SC@64 spends between which frontiers are compared. Its branches run side by side:
 one branch alone takes about half its time, and who opens branches one by one takes more than it."""
 
-_OF_PROBES = frozenset(("probe", "history"))
 _MAKERS = ("nvidia", "meta", "google", "microsoft", "openai", "ibm")
 _WORDS = re.compile(r"[^A-Za-z0-9.]+")
 
@@ -245,11 +244,11 @@ def cannot_serve(store: Store, spec: Spec) -> str:
     """Why a store can't serve a controller; empty if it can."""
     if store.pool.probes is not None:
         return ""
-    parts = (
-        node.attr for node in ast.walk(ast.parse(spec.source.text)) if type(node) is ast.Attribute
-    )
-    used = sorted(_OF_PROBES.intersection(parts))
-    return f"it reads {' and '.join(used)}, and there are no probes" if used else ""
+    tree = ast.walk(ast.parse(spec.source.text))
+    read = {node.attr for node in tree if isinstance(node, ast.Attribute)}
+    if read & {"history", "probe"} or {"advance", "answer"} <= read:
+        return "it reads what running branches answer, and the store knows answers at the end only"
+    return ""
 
 
 def _weights(stores: Sequence[Store], rng: np.random.Generator) -> dict[StoreKey, FloatArray]:
