@@ -96,7 +96,7 @@ def left_out(found: Leaderboard) -> list[str]:
     for one in found.left_out:
         reasons.setdefault((one.reason, one.stores), []).append(one.controller)
     return [
-        f"{_listed(names)}: left out on {_several(stores, len(found.stores))}, for {reason}."
+        f"{_listed(names)}: left out on {_several(stores, len(found.stores))} ({reason})."
         for (reason, stores), names in reasons.items()
     ]
 

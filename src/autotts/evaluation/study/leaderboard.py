@@ -247,7 +247,7 @@ def cannot_serve(store: Store, spec: Spec) -> str:
     tree = ast.walk(ast.parse(spec.source.text))
     read = {node.attr for node in tree if isinstance(node, ast.Attribute)}
     if read & {"history", "probe"} or {"advance", "answer"} <= read:
-        return "it reads what running branches answer, and the store knows answers at the end only"
+        return "needs the answers of running branches, which are not recorded"
     return ""
 
 
