@@ -7,12 +7,13 @@ from autotts.replay.task import Task
 from autotts.stores import Manifest, Pool, Store
 
 
-def store_of(pool: Pool, *, dataset: str = "toy") -> Store:
+def store_of(pool: Pool, *, dataset: str = "toy", cost_scale: int = 0) -> Store:
     questions, branches = pool.finals.shape
     there = int(pool.n_branches.sum())
     manifest = Manifest(
         model="toy", dataset=dataset, interval_tokens=pool.interval, billing=pool.billing,
         questions=questions, branches=branches, models=pool.models, digest="",
+        cost_scale=cost_scale,
         branches_in_all=None if there == pool.finals.size else there,
     )  # fmt: skip
     answers = tuple(tuple(map(str, range(count))) for count in pool.n_codes.tolist())

@@ -154,7 +154,7 @@ def warm_up() -> None:
     """Load what every child needs, once."""
     import scipy.special  # noqa: F401
 
-    compiled.action_addresses()
+    compiled.action_addresses(False)
     compiled.begin()
     compiled.end()
     compiled.run()

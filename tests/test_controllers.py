@@ -338,7 +338,8 @@ def test_every_environment_sees_the_same(name, seed, beta, billing, budget, prob
         code = store.answers[q].index(outcome.answer) if outcome.answer is not None else -1
         assert result == [
             compiled.ANSWERED, code, outcome.tokens, outcome.sequential_tokens,
-            outcome.probe_tokens, outcome.width, outcome.rounds, outcome.overrun,
+            outcome.probe_tokens, outcome.width, outcome.rounds, outcome.overrun, outcome.cost,
+            outcome.cost_overrun,
         ]  # fmt: skip
 
 

@@ -74,7 +74,9 @@ def test_there_is_a_row_for_every_episode(store):
     episodes = run(store, "sc:width=2", "asc").episodes
     assert episodes.columns[:6] == ["model", "dataset", "controller", "beta", "question", "draw"]
     assert episodes.schema["correct"] == pl.Boolean
-    assert {episodes.schema[name] for name in episodes.columns[7:]} == {pl.Int64}
+    assert {episodes.schema[name] for name in episodes.columns[7:-1]} == {pl.Int64}
+    assert episodes.schema["cost"] == pl.Float64
+    assert (episodes["cost"] == episodes["tokens"]).all()
     keys = episodes.select("controller", "question", "draw").rows()
     assert keys == [(c, q, d) for c in ("sc:width=2", "asc") for q in range(4) for d in range(3)]
 

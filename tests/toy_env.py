@@ -26,6 +26,7 @@ class Wide:
     total: int
     final: str
     ends: Sequence[int] | None = None
+    model: int = 0
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Branch:
     total: int
     final: str
     ends: Sequence[int]
+    model: int = 0
     depth: int = 0
     decoded: int = 0
     charged: int = 0
@@ -57,6 +59,8 @@ class ToyEnv:
         billing: str = "reference",
         ceiling: int = 64,
         budget: int = -1,
+        cost_budget: int = -1,
+        prices: Sequence[int] = (1,),
         probe_tokens: int = 0,
         failed: str | None = None,
         unprobed: bool = False,
@@ -64,10 +68,14 @@ class ToyEnv:
         """`unprobed`: the probes of trajectories count intervals, and are never shown."""
         self.interval = interval
         self.budget = budget
-        self.spent = self.sequential = self.probe_spent = self.rounds = 0
+        self.cost_budget = cost_budget
+        self.price = _ints(prices)
+        self.n_models = len(prices)
+        self.spent = self.sequential = self.probe_spent = self.rounds = self.cost = 0
         self.notes: list[tuple[str, float]] = []
         wide = [t if isinstance(t, Wide) else Wide(*t) for t in trajectories]
-        self._closed = wide[:ceiling]
+        self._closed = wide if self.n_models > 1 else wide[:ceiling]
+        self._ceiling = min(ceiling, len(wide))
         self._unprobed = unprobed
         self._exact = billing == "exact"
         self._probe_tokens = 0 if unprobed else probe_tokens
@@ -93,10 +101,23 @@ class ToyEnv:
 
     @property
     def room(self) -> int:
-        if self.budget < 0:
-            return len(self._closed)
-        affordable = max(0, self.budget - self.spent) // (self.interval + self._probe_tokens)
-        return min(len(self._closed), affordable)
+        return self.room_of(0)
+
+    def room_of(self, model: int) -> int:
+        if not 0 <= model < self.n_models:
+            raise ControlError(f"there is no model {model}")
+        limits = [self._ceiling - self.n, sum(t.model == model for t in self._closed)]
+        unit = self.interval + self._probe_tokens
+        if self.budget >= 0:
+            limits.append(max(0, self.budget - self.spent) // unit)
+        if self.cost_budget >= 0:
+            left = max(0, self.cost_budget - self.cost)
+            limits.append(left // (unit * int(self.price[model])))
+        return min(limits)
+
+    @property
+    def model(self) -> np.ndarray:
+        return _ints(b.model for b in self._branches)
 
     @property
     def depth(self) -> np.ndarray:
@@ -140,19 +161,23 @@ class ToyEnv:
 
     # What a program does.
 
-    def branch(self, k: int | None = None, probe: bool = True) -> Any:
+    def branch(self, k: int | None = None, probe: bool = True, model: int = 0) -> Any:
         count = 1 if k is None else int(k)
-        if count < 1 or count > len(self._closed):
-            raise ControlError(f"branch({count}): {len(self._closed)} more may be opened")
-        reserved = self._admit(count * self._unit(probe))
+        if not 0 <= model < self.n_models:
+            raise ControlError(f"there is no model {model}")
+        theirs = [t for t in self._closed if t.model == model]
+        if count < 1 or count > min(len(theirs), self._ceiling - self.n):
+            raise ControlError(f"branch({count}): {len(theirs)} more may be opened")
+        self._admit([(model, count * self._unit(probe))])
         first = self.n
         longest = 0
-        for _ in range(count):
-            t = self._closed.pop(0)
+        for t in theirs[:count]:
+            self._closed.remove(t)
             nominal = [self.interval * (k + 1) for k in range(len(t.probes))]
-            self._branches.append(Branch(list(t.probes), t.total, t.final, t.ends or nominal))
+            opened = Branch(list(t.probes), t.total, t.final, t.ends or nominal, t.model)
+            self._branches.append(opened)
             before = self.spent
-            reserved = self._decode_interval(self.n - 1, probe, reserved)
+            self._decode_interval(self.n - 1, probe)
             longest = max(longest, self.spent - before)
         self.sequential += longest
         return first if k is None else np.arange(first, first + count)
@@ -162,14 +187,16 @@ class ToyEnv:
         repeats = [int(t) for t in np.broadcast_to(times, len(batch))]
         if min(repeats) < 1:
             raise ControlError(f"advance: times {repeats} must be at least 1")
-        reserved = self._admit(sum(repeats) * self._unit(probe))
+        models = [self._branches[i].model for i in batch]
+        units = [repeat * self._unit(probe) for repeat in repeats]
+        self._admit(list(zip(models, units, strict=True)))
         longest = 0
         for i, repeat in zip(batch, repeats, strict=True):
             branch = self._branches[i]
             before = self.spent
             for _ in range(repeat):
                 depth = branch.depth
-                reserved = self._decode_interval(i, probe, reserved)
+                self._decode_interval(i, probe)
                 if branch.finished or branch.depth == depth:
                     break
             longest = max(longest, self.spent - before)
@@ -179,13 +206,20 @@ class ToyEnv:
         batch = self._batch(ids)
         if 0 <= self.budget <= self.spent:
             raise BudgetSpent("finish")
+        prices = [int(self.price[self._branches[i].model]) for i in batch]
+        if self.cost_budget >= 0 and self.cost + min(prices) > self.cost_budget:
+            raise BudgetSpent("finish")
         self._begin_round()
         longest = 0
         for i in batch:
             branch = self._branches[i]
             rest = max(0, branch.total - branch.decoded)
-            left = rest if self.budget < 0 else self.budget - self.spent
-            decoded = min(rest, left)
+            decoded = rest
+            if self.budget >= 0:
+                decoded = min(decoded, max(0, self.budget - self.spent))
+            if self.cost_budget >= 0:
+                left = max(0, self.cost_budget - self.cost)
+                decoded = min(decoded, left // int(self.price[branch.model]))
             self._charge(branch, decoded)
             branch.decoded += decoded
             longest = max(longest, decoded)
@@ -206,7 +240,7 @@ class ToyEnv:
         for i in batch:
             if self._branches[i].probed_at == self._branches[i].depth:
                 raise ControlError(f"probe: branch {i} was probed at this depth")
-        self._admit(len(batch) * self._probe_tokens)
+        self._admit([(self._branches[i].model, self._probe_tokens) for i in batch])
         for i in batch:
             self._probe_here(i)
         self.sequential += self._probe_tokens
@@ -255,55 +289,59 @@ class ToyEnv:
         self.rounds += 1
         self._just = []
 
-    def _admit(self, tokens: int) -> int:
-        """Begin a round that may cost `tokens`, if the budget has them."""
+    def _admit(self, asked: list[tuple[int, int]]) -> None:
+        """Begin a round that may cost these (model, tokens), if the budgets have them."""
+        tokens = sum(t for _, t in asked)
+        cost = sum(int(self.price[m]) * t for m, t in asked)
         if self.budget >= 0 and self.spent + tokens > self.budget:
             raise BudgetSpent(f"{tokens} asked for, {self.spent} of {self.budget} spent")
+        if self.cost_budget >= 0 and self.cost + cost > self.cost_budget:
+            raise BudgetSpent(f"{cost} asked for, {self.cost} of {self.cost_budget} spent")
         self._begin_round()
         self._overran = False
-        return tokens
+        # What the rest of the batch was promised.
+        self._reserved, self._reserved_cost = tokens, cost
 
     def _charge(self, branch: Branch, tokens: int) -> None:
         branch.charged += tokens
         self.spent += tokens
+        self.cost += tokens * int(self.price[branch.model])
 
-    def _decode_interval(self, i: int, probe: bool, reserved: int) -> int:
-        """CONTINUE by one interval; returns what is still reserved for the rest of the batch."""
+    def _decode_interval(self, i: int, probe: bool) -> None:
+        """CONTINUE by one interval."""
         branch = self._branches[i]
-        reserved -= self._unit(probe)
+        self._reserved -= self._unit(probe)
+        self._reserved_cost -= self._unit(probe) * int(self.price[branch.model])
         whole = len(branch.probes) - (1 if self._exact else 0)
         if branch.depth < whole:
             tokens = branch.ends[branch.depth] - branch.decoded
             extra = self._unit(probe) - self.interval
-            if not self._may_decode(tokens + extra, self._unit(probe), reserved):
-                return reserved
+            if not self._may_decode(branch, tokens + extra):
+                return
             branch.depth += 1
             branch.decoded += tokens
             self._charge(branch, tokens)
             branch.history.append(-1)
             if probe and not self._unprobed:
                 self._probe_here(i)
-            return reserved
+            return
         rest = max(0, branch.total - branch.decoded)
-        if not self._may_decode(rest, 0, reserved):
-            return reserved
+        if not self._may_decode(branch, rest):
+            return
         self._charge(branch, rest)
         branch.decoded += rest
         self._end(i)
         if self._exact:
             branch.depth += 1
             branch.history.append(branch.answer)
-        return reserved
 
-    def _may_decode(self, tokens: int, known: int, reserved: int) -> bool:
-        """Whether a branch may decode `tokens`, of which the batch knew `known`; one may overrun.
-
-        What was reserved for it is in `reserved` no more.
-        """
-        if self.budget >= 0 and self.spent + tokens + reserved > self.budget:
+    def _may_decode(self, branch: Branch, tokens: int) -> bool:
+        """Whether a branch may decode `tokens` that nobody knew of; one of a batch may overrun."""
+        cost = tokens * int(self.price[branch.model])
+        over = 0 <= self.budget < self.spent + tokens + self._reserved
+        if over or 0 <= self.cost_budget < self.cost + cost + self._reserved_cost:
             if self._overran:
                 return False
-            assert tokens > known
             self._overran = True
         return True
 
@@ -348,6 +386,8 @@ class Outcome:
     width: int
     rounds: int
     overrun: int
+    cost: int
+    cost_overrun: int
 
 
 def play(solve: Callable[[Any, Any], int], parameters: Mapping[str, float], env: ToyEnv) -> Outcome:
@@ -366,4 +406,6 @@ def play(solve: Callable[[Any, Any], int], parameters: Mapping[str, float], env:
         env.n,
         env.rounds,
         max(0, env.spent - env.budget) if env.budget >= 0 else 0,
+        env.cost,
+        max(0, env.cost - env.cost_budget) if env.cost_budget >= 0 else 0,
     )

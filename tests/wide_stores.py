@@ -4,6 +4,7 @@ import numpy as np
 
 from autotts.replay.task import Rules, Task, all_pairs
 from autotts.stores import Pool
+from autotts.stores.manifest import PricedModel
 from bare_pools import store_of
 from toy_env import Wide
 
@@ -11,7 +12,8 @@ INTERVAL = 100
 
 
 def make_pool(
-    seed: int, *, billing: str, ragged: bool, probes: bool, uneven: bool,
+    seed: int, *, billing: str, ragged: bool = False, probes: bool = True, uneven: bool = False,
+    models: int = 1,
     questions: int = 3, branches: int = 8, depth: int = 5, codes: int = 4,
 ) -> Pool:  # fmt: skip
     """A pool at random: branches end at any depth, and answers are any."""
@@ -31,6 +33,8 @@ def make_pool(
         tokens = ends.max(axis=2) + rests
     answers = rng.integers(0, codes, (*shape, depth))
     finals = rng.integers(0, codes, shape)
+    makers = np.where(exists, rng.integers(0, models, shape), -1).astype(np.int32)
+    prices = rng.integers(1, 30, models).tolist()
     return Pool(
         probes=np.where(inside, answers, -1).astype(np.int32) if probes else None,
         lengths=lengths,
@@ -41,10 +45,16 @@ def make_pool(
         interval=INTERVAL,
         billing=billing,  # type: ignore[arg-type]
         ends=ends,
+        model=makers if models > 1 else None,
+        models=tuple(
+            PricedModel(name=f"toy {m}", price=price, price_text=str(price))
+            for m, price in enumerate(prices)
+            if models > 1
+        ),
     )
 
 
-def make_task(pool: Pool, rules: Rules, *, seed: int, ceiling: int = 7, draws: int = 2) -> Task:
+def make_task(pool: Pool, rules: Rules, *, seed: int, ceiling: int = 8, draws: int = 2) -> Task:
     """Episodes over a pool: every order is of the branches that there are."""
     rng = np.random.default_rng(seed)
     orders = np.full((len(pool.lengths), draws, pool.lengths.shape[1]), -1, np.int32)
@@ -65,5 +75,6 @@ def trajectories(task: Task, q: int, d: int) -> list[Wide]:
         probes = [0] * inside.stop if pool.probes is None else pool.probes[q, i, inside].tolist()
         ends = None if pool.ends is None else pool.ends[q, i, inside].tolist()
         total, final = int(pool.tokens[q, i]), str(pool.finals[q, i])
-        found.append(Wide([str(code) for code in probes], total, final, ends))
+        model = 0 if pool.model is None else int(pool.model[q, i])
+        found.append(Wide([str(code) for code in probes], total, final, ends, model))
     return found

@@ -51,6 +51,13 @@ Budget = Annotated[
     int | None,
     typer.Option(min=1, help="Most tokens that an episode may spend; no limit by default."),
 ]
+CostBudget = Annotated[
+    float | None,
+    typer.Option(
+        help="Most that an episode may cost: tokens times the price of their model, as the store"
+        " has it; tokens on a store with one model. No limit by default.",
+    ),
+]
 ProbeTokens = Annotated[int, typer.Option(min=0, help="Tokens that each probe is charged.")]
 MaxBranches = Annotated[int, typer.Option(min=1, help="Most branches that an episode may open.")]
 Failed = Annotated[
@@ -143,6 +150,7 @@ def _converted(
 def _settings(
     draws: Draws = "reference:100",
     budget: Budget = None,
+    cost_budget: CostBudget = None,
     probe_tokens: ProbeTokens = 0,
     max_branches: MaxBranches = 64,
     failed: Failed = "vote",
@@ -155,7 +163,9 @@ def _settings(
     from autotts.evaluation import Execution, Experiment
 
     yield {
-        "experiment": Experiment(draws, budget, probe_tokens, max_branches, failed, seed),
+        "experiment": Experiment(
+            draws, budget, probe_tokens, max_branches, failed, seed, cost_budget
+        ),
         "execution": Execution(jobs, timeout, audit, unsafe=unsafe_no_sandbox),
     }
 

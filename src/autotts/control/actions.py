@@ -13,6 +13,18 @@ from typing import Any
 
 from numba.extending import register_jitable
 
+from autotts.control.billing import (
+    affords_some,
+    charge,
+    cost_of_batch,
+    cost_of_probes,
+    fits,
+    may_decode,
+    most_affordable,
+    refuse,
+    release,
+    saturated,
+)
 from autotts.control.requests import (
     BRANCH,
     CONTINUE,
@@ -35,8 +47,9 @@ from autotts.control.state import (
     MAX_TIMES,
     NO_PROBES,
     NO_SUCH_BRANCH,
+    NO_SUCH_MODEL,
+    NONE_LEFT,
     NOT_POSITIVE,
-    OVER_BUDGET,
     PROBED_ALREADY,
     REPEATED,
     TOO_MANY,
@@ -44,24 +57,6 @@ from autotts.control.state import (
 )
 
 _inlined = register_jitable(forceinline=True)
-
-
-@register_jitable
-def room(s: State) -> int:
-    """How many more branches may be opened: by the ceiling, the pool and the budget."""
-    left = s.ceiling - s.n
-    if s.budget >= 0:
-        affordable = max(0, s.budget - s.spent) // (s.interval + s.probe_cost)
-        left = min(left, affordable)
-    return left
-
-
-@register_jitable
-def refuse(s: State, rule: int, branch: int, value: int) -> int:
-    s.error = rule
-    s.error_branch = branch
-    s.error_value = value
-    return rule
 
 
 @_inlined
@@ -93,16 +88,6 @@ def count_intervals(s: State, ids: Any, times: Any) -> int:
 
 
 @_inlined
-def fits(s: State, tokens: int) -> int:
-    """Whether the budget admits a batch that asks for `tokens`; reserves them if so."""
-    if s.budget >= 0 and s.spent + tokens > s.budget:
-        return refuse(s, OVER_BUDGET, -1, tokens)
-    s.reserved = tokens
-    s.overran = 0
-    return ADMITTED
-
-
-@_inlined
 def write_step(s: State, kind: int, i: int, tokens: int) -> None:
     """Add what just happened to branch i to the trace, if one is kept."""
     if s.steps_at < s.steps_size:
@@ -112,7 +97,7 @@ def write_step(s: State, kind: int, i: int, tokens: int) -> None:
 
 @register_jitable
 def fill_step(s: State, kind: int, i: int, depth: int, code: int, tokens: int) -> None:
-    at = s.steps_at * 7
+    at = s.steps_at * 8
     s.steps[at] = s.episode
     s.steps[at + 1] = s.rounds
     s.steps[at + 2] = kind
@@ -120,14 +105,8 @@ def fill_step(s: State, kind: int, i: int, depth: int, code: int, tokens: int) -
     s.steps[at + 4] = depth
     s.steps[at + 5] = code
     s.steps[at + 6] = tokens
+    s.steps[at + 7] = s.model[i] if i >= 0 else -1
     s.steps_at += 1
-
-
-@_inlined
-def charge(s: State, i: int, tokens: int) -> None:
-    s.tokens[i] += tokens
-    s.spent += tokens
-    s.longest += tokens
 
 
 @_inlined
@@ -174,23 +153,10 @@ def count_finished(s: State, i: int) -> None:
 
 
 @_inlined
-def may_decode(s: State, tokens: int) -> bool:
-    """Whether the budget lets a branch decode `tokens` that could not be known before.
-
-    One in a batch may overrun the budget by them; others wait.
-    """
-    if s.budget >= 0 and s.spent + tokens + s.reserved > s.budget:
-        if s.overran:
-            return False
-        s.overran = 1
-    return True
-
-
-@_inlined
 def decode_rest(s: State, i: int) -> bool:
     """Decode what branch i has past its last whole interval; whether it could."""
     rest = max(0, s.totals[s.order[i]] - s.decoded[i])
-    if not may_decode(s, rest):
+    if not may_decode(s, i, rest):
         return False
     s.decoded[i] += rest
     charge(s, i, rest)
@@ -208,16 +174,16 @@ def decode(s: State, i: int, times: int, probe: bool) -> None:
     length = s.lengths[s.order[i]]
     unit = s.interval + (s.probe_cost if probe else 0)
     whole = min(times, max(0, length - s.exact - first))
-    if whole and s.uneven:
+    if s.wide and s.uneven and whole:
         for d in range(first, first + whole):
             if not decode_uneven(s, i, d, unit, probe):
                 return
     elif whole:
         s.decoded[i] += whole * s.interval
-        s.reserved -= whole * unit
+        release(s, i, whole * unit)
         decode_whole(s, i, first, first + whole, unit, probe)
     if whole < times:
-        s.reserved -= unit
+        release(s, i, unit)
         before = s.tokens[i]
         if decode_rest(s, i):
             if s.exact:
@@ -237,8 +203,8 @@ def decode_uneven(s: State, i: int, d: int, unit: int, probe: bool) -> bool:
     """
     end = s.ends[s.order[i] * s.intervals + d]
     tokens = end - s.decoded[i] + unit - s.interval
-    s.reserved -= unit
-    if not may_decode(s, tokens):
+    release(s, i, unit)
+    if not may_decode(s, i, tokens):
         return False
     s.decoded[i] = end
     decode_whole(s, i, d, d + 1, tokens, probe)
@@ -276,27 +242,82 @@ def end_round(s: State, longest: int) -> None:
     s.sequential += longest
     if s.budget >= 0:
         s.overrun = max(0, s.spent - s.budget)
+    if not s.wide:
+        s.cost = s.spent
+    elif s.cost_budget >= 0:
+        s.cost_overrun = max(0, s.cost - s.cost_budget)
 
 
 @register_jitable
-def branch(s: State, k: int, probe: bool) -> int:
-    """BRANCH, k at once: open the next k branches of the draw through their first interval."""
+def n_drawn(s: State) -> int:
+    """How many trajectories an episode can open branches of, of whatever model."""
+    if s.n_models == 1:
+        return s.ceiling
+    drawn = s.n
+    for m in range(s.n_models):
+        drawn += s.left[m]
+    return drawn
+
+
+@register_jitable
+def drawn(s: State, j: int) -> int:
+    """Where the pool has the j-th trajectory of the draw."""
+    return s.order[j] if s.n_models == 1 else s.draw[j]
+
+
+@register_jitable
+def next_model(s: State) -> int:
+    """The model of the first trajectory of the draw that is not open; there is one."""
+    if s.n_models == 1:
+        return 0
+    best, first = 0, n_drawn(s)
+    for m in range(s.n_models):
+        at = s.cursor[m]
+        while s.left[m] and s.makers[s.draw[at]] != m:
+            at += 1
+        if s.left[m] and at < first:
+            best, first = m, at
+    return best
+
+
+@register_jitable
+def take_next(s: State, i: int, model: int) -> None:
+    """Let branch i be the next in the draw that a model made; there is one."""
+    at = s.cursor[model]
+    while s.makers[s.draw[at]] != model:
+        at += 1
+    s.rows[i] = s.draw[at]
+    s.model[i] = model
+    s.cursor[model] = at + 1
+    s.left[model] -= 1
+
+
+@register_jitable
+def branch(s: State, k: int, probe: bool, model: int) -> int:
+    """BRANCH, k at once: open the model's next k of the draw through their first interval."""
     if k < 1:
         return refuse(s, NOT_POSITIVE, -1, k)
+    if model < 0 or model >= s.n_models:
+        return refuse(s, NO_SUCH_MODEL, -1, model)
     if k > s.ceiling - s.n:
         return refuse(s, TOO_MANY, -1, k)
-    rule = fits(s, k * (s.interval + (s.probe_cost if probe else 0)))
+    if s.wide and s.n_models > 1 and k > s.left[model]:
+        return refuse(s, NONE_LEFT, model, s.left[model])
+    tokens = k * (s.interval + (s.probe_cost if probe else 0))
+    rule = fits(s, tokens, saturated(tokens, s.price[model]) if s.wide else 0)
     if rule:
         return rule
     if s.checks_only:
         return ADMITTED
-    log_word(s, BRANCH, probe, k)
+    log_word(s, BRANCH, probe, k, model)
     begin_round(s)
-    reads = probe and not s.unprobed
+    reads = probe and not (s.wide and s.unprobed)
     longest = 0
     for _ in range(k):
         i = s.n
         s.n = i + 1
+        if s.wide and s.n_models > 1:
+            take_next(s, i, model)
         s.longest = 0
         decode(s, i, 1, reads)
         longest = max(longest, s.longest)
@@ -313,14 +334,15 @@ def advance(s: State, ids: Any, times: Any, probe: bool) -> int:
     asked = count_intervals(s, ids, times)
     if asked < 0:
         return s.error
-    rule = fits(s, asked * (s.interval + (s.probe_cost if probe else 0)))
+    unit = s.interval + (s.probe_cost if probe else 0)
+    rule = fits(s, asked * unit, cost_of_batch(s, ids, times, unit))
     if rule:
         return rule
     if s.checks_only:
         return ADMITTED
     at = log_head(s, CONTINUE, probe, len(ids))
     begin_round(s)
-    reads = probe and not s.unprobed
+    reads = probe and not (s.wide and s.unprobed)
     longest = 0
     for j in range(len(ids)):
         i = ids[j]
@@ -340,8 +362,9 @@ def finish(s: State, ids: Any) -> int:
     rule = check_ids(s, ids)
     if rule:
         return rule
-    if s.budget >= 0 and s.spent >= s.budget:
-        return refuse(s, OVER_BUDGET, -1, 1)
+    rule = affords_some(s, ids)
+    if rule:
+        return rule
     if s.checks_only:
         return ADMITTED
     log_ids(s, FINISH, ids)
@@ -350,9 +373,9 @@ def finish(s: State, ids: Any) -> int:
     for i in ids:
         length = s.lengths[s.order[i]]
         rest = max(0, s.totals[s.order[i]] - s.decoded[i])
-        ends = s.budget < 0 or s.spent + rest <= s.budget
-        if not ends:
-            rest = max(0, s.budget - s.spent)
+        affordable = most_affordable(s, i, rest)
+        ends = affordable == rest
+        rest = affordable
         s.decoded[i] += rest
         s.longest = 0
         charge(s, i, rest)
@@ -371,7 +394,7 @@ def finish(s: State, ids: Any) -> int:
 @_inlined
 def whole_intervals(s: State, i: int, length: int) -> int:
     """How many intervals, at most `length`, the tokens decoded of branch i are the whole of."""
-    if not s.uneven:
+    if not (s.wide and s.uneven):
         return max(s.depth[i], min(length, s.decoded[i] // s.interval))
     d = s.depth[i]
     while d < length and s.ends[s.order[i] * s.intervals + d] <= s.decoded[i]:
@@ -382,7 +405,7 @@ def whole_intervals(s: State, i: int, length: int) -> int:
 @register_jitable
 def probe(s: State, ids: Any) -> int:
     """PROBE each of `ids` `[k]` at its current depth."""
-    if s.unprobed:
+    if s.wide and s.unprobed:
         return refuse(s, NO_PROBES, -1, 0)
     rule = check_ids(s, ids)
     if rule:
@@ -390,7 +413,7 @@ def probe(s: State, ids: Any) -> int:
     for i in ids:
         if s.probed[i] == s.depth[i]:
             return refuse(s, PROBED_ALREADY, i, s.depth[i])
-    rule = fits(s, len(ids) * s.probe_cost)
+    rule = fits(s, len(ids) * s.probe_cost, cost_of_probes(s, ids))
     if rule:
         return rule
     if s.checks_only:
@@ -429,7 +452,7 @@ def note(s: State, name: int, bits: int) -> None:
 
 
 @_inlined
-def perform(s: State, kind: int, flag: bool, words: Any, times: Any) -> int:
+def perform(s: State, kind: int, flag: bool, model: int, words: Any, times: Any) -> int:
     """Make the request of a record; returns the rule it breaks, -1 if it asks for no action.
 
     Args:
@@ -439,7 +462,7 @@ def perform(s: State, kind: int, flag: bool, words: Any, times: Any) -> int:
     if kind == CONTINUE:
         return advance(s, words, times, flag)
     if kind == BRANCH:
-        return branch(s, words[0], flag)
+        return branch(s, words[0], flag, model)
     if kind == FINISH:
         return finish(s, words)
     if kind == PROBE:

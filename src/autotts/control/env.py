@@ -69,9 +69,16 @@ TABLE: tuple[Entry, ...] = (
     _scalar("n", "Number of branches opened so far"),
     _scalar("n_finished", "Number of branches that have ended by themselves"),
     _scalar("n_answers", "Number of different answers revealed so far"),
-    _scalar("room", "How many more branches the ceiling, the pool and the budget allow"),
+    _scalar(
+        "room", "How many more branches the ceiling, the pool and the budgets allow, of model 0",
+    ),
     _scalar("spent", "Tokens charged so far"),
     _scalar("budget", "Most tokens the episode may spend, -1 without a limit"),
+    _scalar(
+        "cost", "Cost units charged so far: tokens times the price of their model, 1 if alone",
+    ),
+    _scalar("cost_budget", "Most cost units the episode may spend, -1 without a limit"),
+    _scalar("n_models", "Number of models that branches can be opened of"),
     _scalar("interval", "Tokens of an interval, the unit of depth"),
     _scalar("rounds", "Number of rounds (batches that decode or probe) so far"),
     _array("depth", "n", "Intervals decoded of each branch"),
@@ -79,6 +86,8 @@ TABLE: tuple[Entry, ...] = (
     _array("answer", "n", "Id of the latest answer revealed on each branch, -1 if none was"),
     _array("finished", "n", "Whether each branch has ended by itself", "bool"),
     _array("pruned", "n", "Whether each branch was given up", "bool"),
+    _array("model", "n", "Number of the model that each branch is of, from 0"),
+    _array("price", "n_models", "Cost units of a token of each model"),
     _array("votes", "n_answers", "Number of finished branches that ended on each answer"),
     _array(
         "finish_order",
@@ -100,12 +109,18 @@ TABLE: tuple[Entry, ...] = (
     ),
     Entry(
         "branch", "method",
-        "Opens the next k branches, side by side, through their first interval and reveals its"
-        " answer unless `probe=False`",
+        "Opens the next k branches of a model, side by side, through their first interval and"
+        " reveals its answer unless `probe=False`",
         "their ids, int64 `[k]`; without k one branch is opened, and its id is given",
-        signature="(k=None, probe=True)",
+        signature="(k=None, probe=True, model=0)",
         cost="one interval for each branch, and the probe",
-        raises="k is not an integer from 1 to what the ceiling and the pool still allow",
+        raises="k is not an integer from 1 to what the ceiling and the pool still allow, or there"
+        " is no such model",
+    ),
+    Entry(
+        "room_of", "method",
+        "Tells how many more branches of a model the ceiling, the pool and the budgets allow",
+        signature="(model)", raises="there is no such model",
     ),
     Entry(
         "advance", "method",

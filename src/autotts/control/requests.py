@@ -3,7 +3,7 @@
 A log is one record after the other, and a record is a head and its body:
 
     head   bits 63..32  count: how many words the body has
-           bits 31..16  model: 0, until a store holds several
+           bits 31..16  of a BRANCH the model, else 0
            bits 15..8   flag: 1 if a BRANCH or CONTINUE also probes
            bits 7..0    kind
 
@@ -32,26 +32,26 @@ from autotts.control.state import State
 # What reads a log is called for every record: as calls these took a tenth of a replay's time.
 _inlined = register_jitable(forceinline=True)
 
-LOG_VERSION = 2
+LOG_VERSION = 3
 
 BRANCH, CONTINUE, FINISH, PROBE, PRUNE, NOTE, ANSWER = range(7)
 """Kinds of requests. All but ANSWER are kinds of steps too; a FINISH step ends a branch."""
 
 _KIND_BITS = 0xFF
-_FLAG_AT, _COUNT_AT = 8, 32
-_MIDDLE_BITS = (1 << (_COUNT_AT - _FLAG_AT)) - 1  # of flag and model, once shifted by `_FLAG_AT`
+_FLAG_BITS, _MODEL_BITS = 0xFF, 0xFFFF
+_FLAG_AT, _MODEL_AT, _COUNT_AT = 8, 16, 32
 _TIMES_AT, _ID_BITS = 32, (1 << 32) - 1
 
 
 @register_jitable
-def pack_head(kind: int, flag: bool, count: int) -> int:
+def pack_head(kind: int, flag: bool, count: int, model: int = 0) -> int:
     """The head of a record whose body has `count` words."""
-    return kind | (int(flag) << _FLAG_AT) | (count << _COUNT_AT)
+    return kind | (int(flag) << _FLAG_AT) | (model << _MODEL_AT) | (count << _COUNT_AT)
 
 
 @_inlined
-def unpack_head(head: int, room: int, ceiling: int) -> tuple[int, bool, int]:
-    """Kind, flag and count of a record; the count is -1 if no program could have written it.
+def unpack_head(head: int, room: int, ceiling: int) -> tuple[int, bool, int, int]:
+    """Kind, flag, model and count of a record; the count is -1 if no program could have written it.
 
     Args:
         head: any word: it may come from a worker that nothing is believed of.
@@ -59,16 +59,18 @@ def unpack_head(head: int, room: int, ceiling: int) -> tuple[int, bool, int]:
         ceiling: most branches that a request may name.
     """
     # A right shift keeps the sign, so the count of a negative word is negative, and is refused.
-    kind, middle, count = head & _KIND_BITS, (head >> _FLAG_AT) & _MIDDLE_BITS, head >> _COUNT_AT
-    # Neither a model nor another flag than 1 has a meaning yet, and nothing without one is let in.
-    known = kind <= ANSWER and middle <= (1 if kind in (BRANCH, CONTINUE) else 0)
+    kind, flag, count = head & _KIND_BITS, (head >> _FLAG_AT) & _FLAG_BITS, head >> _COUNT_AT
+    model = (head >> _MODEL_AT) & _MODEL_BITS
+    # What has no meaning is not let in; whether there is such a model is for the action to say.
+    known = kind <= ANSWER and flag <= (1 if kind in (BRANCH, CONTINUE) else 0)
+    known = known and (model == 0 or kind == BRANCH)
     if kind in (BRANCH, ANSWER):
         known = known and count == 1
     elif kind == NOTE:
         known = known and count == 2
     else:
         known = known and 1 <= count <= ceiling
-    return kind, middle != 0, count if known and count <= room else -1
+    return kind, flag != 0, model, count if known and count <= room else -1
 
 
 @register_jitable
@@ -86,7 +88,7 @@ def unpack_times(body: Any, ids: Any, times: Any) -> None:
 
 
 @register_jitable
-def log_head(s: State, kind: int, flag: bool, count: int) -> int:
+def log_head(s: State, kind: int, flag: bool, count: int, model: int = 0) -> int:
     """Begin a record in the log; returns where its `count` words go, -1 if nothing is logged.
 
     The caller of a CONTINUE writes its words, by `pack_times`.
@@ -97,15 +99,15 @@ def log_head(s: State, kind: int, flag: bool, count: int) -> int:
     if at + 1 + count > s.log_size:
         s.log_full = 1
         return -1
-    s.log[at] = pack_head(kind, flag, count)
+    s.log[at] = pack_head(kind, flag, count, model)
     s.log_at = at + 1 + count
     return at + 1
 
 
 @register_jitable
-def log_word(s: State, kind: int, flag: bool, word: int) -> None:
+def log_word(s: State, kind: int, flag: bool, word: int, model: int = 0) -> None:
     """Log a BRANCH or an ANSWER."""
-    at = log_head(s, kind, flag, 1)
+    at = log_head(s, kind, flag, 1, model)
     if at >= 0:
         s.log[at] = word
 
@@ -139,6 +141,7 @@ class Record(NamedTuple):
 
     kind: int
     flag: bool
+    model: int
     words: np.ndarray
 
 
@@ -151,10 +154,10 @@ def records(words: np.ndarray) -> Iterator[Record]:
     at = 0
     while at < len(words):
         room = len(words) - at - 1
-        kind, flag, count = unpack_head(int(words[at]), room, room)
+        kind, flag, model, count = unpack_head(int(words[at]), room, room)
         if count < 0:
             raise ValueError(f"no record begins at word {at} of {len(words)} of a log")
-        yield Record(kind, flag, words[at : at + 1 + count])
+        yield Record(kind, flag, model, words[at : at + 1 + count])
         at += 1 + count
 
 
@@ -162,6 +165,12 @@ def decisions(words: np.ndarray) -> np.ndarray:
     """The words of a log without its notes, which ask for nothing."""
     kept = [record.words for record in records(words) if record.kind != NOTE]
     return np.concatenate([words[:0], *kept])
+
+
+def models_opened(words: np.ndarray) -> np.ndarray:
+    """int64 `[n]` the model of each branch that a log opens."""
+    asked = [(r.model, int(r.words[1])) for r in records(words) if r.kind == BRANCH]
+    return np.repeat([model for model, _ in asked], [k for _, k in asked]).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)

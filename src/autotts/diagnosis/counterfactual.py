@@ -55,7 +55,7 @@ OUT = np.dtype(
 )  # fmt: skip
 """What the walk finds out of an episode; see `autotts.diagnosis.findings`."""
 
-_EPISODE, _ROUND, _KIND, _BRANCH, _DEPTH, _CODE, _TOKENS = range(len(control.STEP))
+_EPISODE, _ROUND, _KIND, _BRANCH, _DEPTH, _CODE, _TOKENS, _ = range(len(control.STEP))
 _STEP = len(control.STEP)
 
 
@@ -175,7 +175,7 @@ def _open_more(s: Any, rule: int, horizon: int, right: int, ids: Any, times: Any
     """
     spent = s.spent
     for k in range(1, min(horizon, s.ceiling - s.n) + 1):
-        control.branch(s, 1, False)
+        control.branch(s, 1, False, control.next_model(s))
         ids[0] = s.n - 1
         if not s.finished[s.n - 1]:
             times[0] = s.intervals + 1
@@ -263,13 +263,13 @@ def _count(
                 out.right_votes = s.votes[a]
             if s.code_of[a] == answer:
                 out.answer_votes = s.votes[a]
-    for i in range(s.ceiling):
-        branch = s.order[i]
-        ends_right = s.finals[branch] == right
+    for j in range(control.n_drawn(s)):
+        branch = control.drawn(s, j)
         out.in_draw += touched[branch]
-        if i >= s.n:
-            out.right_unopened += ends_right
-            continue
+        out.right_unopened += s.finals[branch] == right
+    for i in range(s.n):
+        ends_right = s.finals[s.order[i]] == right
+        out.right_unopened -= ends_right
         out.right_opened += ends_right
         out.right_shown += shown[i]
         if s.pruned[i]:

@@ -52,7 +52,7 @@ def show(ran: Ran, found: pl.DataFrame, question: int, draw: int) -> str:
     if not len(at) or row.is_empty():
         raise ValueError(f"question {question}, draw {draw} was not among the episodes")
     steps = ran.steps(int(at[0]), int(at[0]) + 1)
-    drawn = ran.task.orders[question, draw]
+    drawn = ran.task.rows(question, draw, control.models_opened(ran.log.of(int(at[0]))))
     probes = ran.task.pool.require_probes()[question, drawn]
     rows = _rows(steps, np.where(probes == failed_codes(ran.task)[question], -1, probes))
     letter_of = _letters(steps, rows)

@@ -37,7 +37,7 @@ STREAKS = (1, 2, 4, 8, 16, 32)
 AGREEMENT = ("none finished", "agrees", "disagrees")
 SEEN = ("probes", "right", "final")
 
-_EPISODE, _ROUND, _KIND, _BRANCH, _DEPTH, _CODE, _TOKENS = range(len(control.STEP))
+_EPISODE, _ROUND, _KIND, _BRANCH, _DEPTH, _CODE, _TOKENS, _ = range(len(control.STEP))
 _ACTIVE, _FINISHED, _PRUNED = range(3)
 _LENGTH, _KEPT, _HALVED = range(1 + len(FIRST), len(WEIGHTS))
 
@@ -218,13 +218,15 @@ def _walk(
     depth, streak = np.zeros(width, np.int64), np.zeros(width, np.int64)
     first, last = np.zeros(width, np.int64), np.zeros(width, np.int64)
     ended, who = np.zeros(width, np.int64), np.zeros(width, np.int64)
+    order = np.zeros(width, np.int64)
     weight, sums = np.ones(width, np.float64), np.zeros(most, np.float64)
     rank, ranked = np.zeros(most, np.int64), np.zeros(most, np.int64)
     has = np.zeros((width, most), np.bool_)
     at = 0
     for e in range(len(pairs)):
         q, draw = pairs[e]
-        order, right, unread = orders[q, draw], gold[q], unreadable[q]
+        order[:] = orders[q, draw]
+        right, unread = gold[q], unreadable[q]
         compiled.aim(s, pool, q, draw)
         state[:] = _ACTIVE
         depth[:] = 0
@@ -251,6 +253,8 @@ def _walk(
                 if step[_KIND] == control.NOTE:
                     continue
                 i, code = step[_BRANCH], step[_CODE]
+                if s.n_models > 1:
+                    order[i] = s.rows[i]
                 b = order[i]
                 n = max(n, i + 1)
                 spent += step[_TOKENS]

@@ -28,6 +28,7 @@ from autotts.engine.cache import address, compile_cached
 
 RESULTS = (
     "status", "code", "tokens", "sequential_tokens", "probe_tokens", "width", "rounds", "overrun",
+    "cost", "cost_overrun",
 )  # fmt: skip
 """What is known of an episode when it ends, one int64 each; `code` is the answer in the pool."""
 
@@ -38,77 +39,78 @@ _I64 = types.int64
 _FAST = {"error_model": "numpy", "nogil": True}
 
 
-def _branch(header: int, k: int, probe: int) -> int:
-    return control.branch(jit.state_at(header), k, probe != 0)
+def _actions_on(state_at: Any, kind: str) -> tuple[Callable[..., int], ...]:
+    """The actions on the state at an address, in the order of `jit.ACTIONS`."""
 
+    def branch(header: int, k: int, probe: int, model: int) -> int:
+        return control.branch(state_at(header), k, probe != 0, model)
 
-def _advance(
-    header: int, at: int, stride: int, k: int, times_at: int, times_stride: int, probe: int
-) -> int:
-    ids = jit.array_at(at, stride, k)
-    times = jit.array_at(times_at, times_stride, k)
-    return control.advance(jit.state_at(header), ids, times, probe != 0)
+    def advance(
+        header: int, at: int, stride: int, k: int, times_at: int, times_stride: int, probe: int
+    ) -> int:
+        ids = jit.array_at(at, stride, k)
+        times = jit.array_at(times_at, times_stride, k)
+        return control.advance(state_at(header), ids, times, probe != 0)
 
+    def finish(header: int, at: int, stride: int, k: int) -> int:
+        return control.finish(state_at(header), jit.array_at(at, stride, k))
 
-def _finish(header: int, at: int, stride: int, k: int) -> int:
-    return control.finish(jit.state_at(header), jit.array_at(at, stride, k))
+    def probe(header: int, at: int, stride: int, k: int) -> int:
+        return control.probe(state_at(header), jit.array_at(at, stride, k))
 
+    def prune(header: int, at: int, stride: int, k: int) -> int:
+        return control.prune(state_at(header), jit.array_at(at, stride, k))
 
-def _probe(header: int, at: int, stride: int, k: int) -> int:
-    return control.probe(jit.state_at(header), jit.array_at(at, stride, k))
+    def active(header: int, out: int) -> int:
+        return control.active(state_at(header), jit.array_at(out, 8, 1))
 
+    def room(header: int, model: int) -> int:
+        return control.room(state_at(header), model)
 
-def _prune(header: int, at: int, stride: int, k: int) -> int:
-    return control.prune(jit.state_at(header), jit.array_at(at, stride, k))
+    def vote(header: int) -> int:
+        return control.vote(state_at(header))
 
+    def note(header: int, name: int, bits: int) -> int:
+        control.note(state_at(header), name, bits)
+        return 0
 
-def _active(header: int, out: int) -> int:
-    return control.active(jit.state_at(header), jit.array_at(out, 8, 1))
-
-
-def _room(header: int) -> int:
-    return control.room(jit.state_at(header))
-
-
-def _vote(header: int) -> int:
-    return control.vote(jit.state_at(header))
-
-
-def _note(header: int, name: int, bits: int) -> int:
-    control.note(jit.state_at(header), name, bits)
-    return 0
+    functions = branch, advance, finish, probe, prune, active, room, vote, note
+    for function in functions:
+        function.__qualname__ = f"{function.__name__}_{kind}"  # of which symbols are made
+    return functions
 
 
 @functools.cache
-def actions() -> dict[str, Any]:
-    """The compiled actions by name, callable with ints from Python."""
-    functions: tuple[Callable[..., int], ...] = (
-        _branch,
-        _advance,
-        _finish,
-        _probe,
-        _prune,
-        _active,
-        _room,
-        _vote,
-        _note,
-    )
+def actions(wide: bool) -> dict[str, Any]:
+    """The compiled actions by name, callable with ints from Python.
+
+    Args:
+        wide: whether they know what not every recording has; without it they are faster.
+    """
+    kind, state_at = ("wide", jit.state_at) if wide else ("plain", jit.plain_state_at)
+    functions = _actions_on(state_at, kind)
     return {
-        name: compile_cached(function, _I64(*[_I64] * count), key=name, **_FAST)
+        name: compile_cached(function, _I64(*[_I64] * count), key=f"{name} {kind}", **_FAST)
         for (name, count), function in zip(jit.ACTIONS.items(), functions, strict=True)
     }
 
 
 @functools.cache
-def action_addresses() -> np.ndarray:
+def action_addresses(wide: bool) -> np.ndarray:
     """Addresses of the actions, `[len(ACTIONS)]` int64: what a header's `actions` points to."""
-    return np.array([address(action) for action in actions().values()], np.int64)
+    return np.array([address(action) for action in actions(wide).values()], np.int64)
 
 
 @register_jitable
 def aim(s: Any, pool: Any, q: int, d: int) -> None:
     """Point the state at draw d of question q of a pool's header."""
-    s.order_address = pool.orders_address + q * pool.orders_stride + d * pool.draw_stride
+    draw = pool.orders_address + q * pool.orders_stride + d * pool.draw_stride
+    if pool.makers_address:
+        makers = pool.makers_address + q * pool.makers_stride
+        s.draw_address, s.makers_address, s.order_address = draw, makers, s.rows_address
+        count_left(s, draw, makers, pool.draw_stride // 4)
+    else:
+        s.order_address = draw
     # Of a column that is not there the address is 0, and so is the stride.
     s.probes_address = pool.probes_address + q * pool.probes_stride
     s.unprobed = pool.probes_address == 0
@@ -119,6 +121,19 @@ def aim(s: Any, pool: Any, q: int, d: int) -> None:
     s.finals_address = pool.finals_address + q * pool.finals_stride
     s.failed = jit.array_at(pool.failed_address, pool.failed_stride, q + 1)[q]
     s.ceiling = jit.array_at(pool.ceilings_address, pool.ceilings_stride, q + 1)[q]
+
+
+@register_jitable
+def count_left(s: Any, draw: int, makers: int, size: int) -> None:
+    """Count what each model has in a draw, of `size` rows or up to the first that is none."""
+    # By the addresses: of the arrays just pointed at, the state's may be those of before.
+    for m in range(s.n_models):
+        s.left[m] = s.cursor[m] = 0
+    for j in range(size):
+        row = jit.int32_at(draw, j)
+        if row < 0:
+            break
+        s.left[jit.int32_at(makers, row)] += 1
 
 
 def _begin(header: int, pool: int, q: int, d: int) -> None:
@@ -137,7 +152,7 @@ def begin() -> Any:
 @register_jitable
 def conclude(s: Any, raised: int, answer: int, out: Any) -> None:
     """Write what is known of an episode to `out` `[len(RESULTS)]`."""
-    if raised and s.error == control.OVER_BUDGET:
+    if raised and (s.error == control.OVER_BUDGET or s.error == control.OVER_COST):
         raised = 0
         answer = control.vote(s)
     out[0] = ANSWERED
@@ -156,6 +171,8 @@ def conclude(s: Any, raised: int, answer: int, out: Any) -> None:
     out[5] = s.n
     out[6] = s.rounds
     out[7] = s.overrun
+    out[8] = s.cost
+    out[9] = s.cost_overrun
 
 
 @register_jitable(forceinline=True)

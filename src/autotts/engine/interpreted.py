@@ -30,6 +30,9 @@ class Env:
     n_answers: int
     spent: int
     budget: int
+    cost: int
+    cost_budget: int
+    n_models: int
     interval: int
     rounds: int
     depth: np.ndarray
@@ -37,6 +40,8 @@ class Env:
     answer: np.ndarray
     finished: np.ndarray
     pruned: np.ndarray
+    model: np.ndarray
+    price: np.ndarray
     votes: np.ndarray
     finish_order: np.ndarray
 
@@ -44,7 +49,7 @@ class Env:
         self._memory = memory
         self._header = memory.header
         self._address = memory.address
-        self._actions: Mapping[str, Callable[..., int]] = compiled.actions()
+        self._actions: Mapping[str, Callable[..., int]] = compiled.actions(memory.wide)
         self._ids = np.empty(memory["ceiling"] + 1, np.int64)
         self._ids_at = address_of(self._ids)
         self._times = np.empty(memory["ceiling"] + 1, np.int64)
@@ -57,7 +62,7 @@ class Env:
 
     @property
     def room(self) -> int:
-        return self._actions["room"](self._address)
+        return self._actions["room"](self._address, 0)
 
     @property
     def just_finished(self) -> np.ndarray:
@@ -73,11 +78,19 @@ class Env:
     def active(self) -> np.ndarray:
         return self._ids[: self._actions["active"](self._address, self._ids_at)].copy()
 
-    def branch(self, k: int | None = None, probe: bool = True) -> Any:
+    def room_of(self, model: int) -> int:
+        model = _integer(model, "room_of: model")
+        room = self._actions["room"](self._address, model)
+        if room < 0:
+            self._refuse(f"room_of({model})")
+        return room
+
+    def branch(self, k: int | None = None, probe: bool = True, model: int = 0) -> Any:
         count = 1 if k is None else _integer(k, "branch: k")
+        model = _integer(model, "branch: model")
         first = self.n
-        if self._actions["branch"](self._address, count, int(bool(probe))):
-            self._refuse(f"branch({count})")
+        if self._actions["branch"](self._address, count, int(bool(probe)), model):
+            self._refuse(f"branch({count}{f', model={model}' if model else ''})")
         return first if k is None else np.arange(first, first + count)
 
     def advance(self, ids: Any, times: Any = 1, probe: bool = True) -> None:
@@ -150,6 +163,11 @@ class Env:
             raise BudgetSpent(
                 f"{asked} asks for {value:,} tokens: {self.spent:,} of {self.budget:,} are spent"
             )
+        if rule == control.OVER_COST:
+            raise BudgetSpent(
+                f"{asked} asks for {value:,} cost units: {self.cost:,} of {self.cost_budget:,} are"
+                " spent"
+            )
         active = f"active branches are {self.active().tolist()}"
         why = {
             control.NO_SUCH_BRANCH: f"there is no branch {i}; {self._open_ids()}",
@@ -160,6 +178,13 @@ class Env:
             control.TOO_MANY: (
                 f"{self.n} branches are open and {memory['ceiling'] - self.n} more may be;"
                 " env.room says how many"
+            ),
+            control.NO_SUCH_MODEL: (
+                f"there is no model {value}; models are 0 to {self.n_models - 1}"
+            ),
+            control.NONE_LEFT: (
+                f"model {i} has {value} more branches for this question; env.room_of({i}) says how"
+                " many may be opened"
             ),
             control.NO_PROBES: (
                 "this recording has final answers only; env.finish reads a branch to its end"

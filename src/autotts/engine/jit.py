@@ -63,10 +63,10 @@ FIELDS = {name: at for at, name in enumerate(_NAMES)}
 
 COLUMNS = {
     "orders": "int32", "probes": "int32", "ends": "int32", "lengths": "int32", "totals": "int32",
-    "finals": "int32", "failed": "int64", "ceilings": "int64",
+    "finals": "int32", "failed": "int64", "ceilings": "int64", "makers": "int32",
 }  # fmt: skip
 """Columns of a pool, question by question; see `engine.pool`."""
-OPTIONAL = frozenset({"probes", "ends"})
+OPTIONAL = frozenset({"probes", "ends", "makers"})
 """Those that not every store has."""
 
 POOL_FIELDS = {
@@ -78,13 +78,13 @@ POOL_FIELDS = {
 """Word of a pool's header in which each of these lies."""
 
 ACTIONS = {
-    "branch": 3,
+    "branch": 4,
     "advance": 7,
     "finish": 4,
     "probe": 4,
     "prune": 4,
     "active": 2,
-    "room": 1,
+    "room": 2,
     "vote": 1,
     "note": 3,
 }
@@ -107,10 +107,15 @@ _I64 = ir.IntType(64)
 
 # Both are the bare address: no reference is counted, and a program can't keep the state alive.
 class State(types.Type):  # type: ignore[misc]
-    """The state as the control space works on it."""
+    """The state as the control space works on it.
 
-    def __init__(self) -> None:
-        super().__init__(name="autotts.State")
+    wide: what `s.wide` is, known to the compiler: whether the state may have what not every
+        recording has. Where it can't, actions are compiled without all that asks for it.
+    """
+
+    def __init__(self, *, wide: bool) -> None:
+        super().__init__(name=f"autotts.{'Wide' if wide else 'Plain'}State")
+        self.wide = wide
 
 
 class Env(types.Type):  # type: ignore[misc]
@@ -127,7 +132,7 @@ class PoolType(types.Type):  # type: ignore[misc]
         super().__init__(name="autotts.PoolHeader")
 
 
-STATE, ENV, POOL = State(), Env(), PoolType()
+WIDE, PLAIN, ENV, POOL = State(wide=True), State(wide=False), Env(), PoolType()
 
 
 class _Address(models.PrimitiveModel):  # type: ignore[misc]
@@ -179,11 +184,13 @@ class _StateFields(AttributeTemplate):  # type: ignore[misc]
     def generic_resolve(self, typ: Any, attr: str) -> Any:
         if attr in _POINTERS:
             return _POINTERS[attr]
-        return types.int64 if attr in FIELDS else None
+        return types.int64 if attr in FIELDS or attr == "wide" else None
 
 
 @lower_getattr_generic(State)
 def _get_state_field(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> Any:
+    if attr == "wide":
+        return ir.Constant(_I64, int(typ.wide))
     if attr not in _POINTERS:
         return _load(builder, value, attr)
     kind = context.get_value_type(_POINTERS[attr])
@@ -232,7 +239,13 @@ def _get_env_field(context: Any, builder: Any, typ: Any, value: Any, attr: str) 
 @intrinsic
 def state_at(typingctx: Any, header: Any) -> Any:
     """The state whose header lies at an address."""
-    return STATE(types.int64), lambda context, builder, sig, args: args[0]
+    return WIDE(types.int64), lambda context, builder, sig, args: args[0]
+
+
+@intrinsic
+def plain_state_at(typingctx: Any, header: Any) -> Any:
+    """The same of a state that has nothing but what every recording has."""
+    return PLAIN(types.int64), lambda context, builder, sig, args: args[0]
 
 
 @intrinsic
@@ -254,7 +267,7 @@ def _header(typingctx: Any, env: Any) -> Any:
 
 @intrinsic
 def _state(typingctx: Any, env: Any) -> Any:
-    return STATE(ENV), lambda context, builder, sig, args: args[0]
+    return WIDE(ENV), lambda context, builder, sig, args: args[0]
 
 
 @intrinsic
@@ -275,6 +288,17 @@ def array_at(typingctx: Any, address: Any, stride: Any, size: Any) -> Any:
         return array._getvalue()
 
     return kind(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def int32_at(typingctx: Any, address: Any, index: Any) -> Any:
+    """Element `index` of an int32 array at `address`, as int64."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        base = builder.inttoptr(args[0], ir.IntType(32).as_pointer())
+        return builder.sext(builder.load(builder.gep(base, [args[1]])), _I64)
+
+    return types.int64(types.int64, types.int64), codegen
 
 
 # Memory of the state belongs to `Memory`, so arrays over it have no `meminfo`: Numba frees nothing.
@@ -425,7 +449,20 @@ def _checked_answer(answer: Any) -> Any:
 @overload_attribute(Env, "room")
 def _room(env: Any) -> Any:
     def read(env: Any) -> Any:
-        return call_action(_state(env).actions[_ROOM], (_header(env),))
+        return call_action(_state(env).actions[_ROOM], (_header(env), 0))
+
+    return read
+
+
+@overload_method(Env, "room_of")
+def _room_of(env: Any, model: Any) -> Any:
+    _need_integer(model, "room_of(model): model")
+
+    def read(env: Any, model: Any) -> Any:
+        room = call_action(_state(env).actions[_ROOM], (_header(env), model))
+        if room < 0:
+            raise ControlError("not admitted")
+        return room
 
     return read
 
@@ -471,12 +508,13 @@ def _is_other_int(ids: Any) -> bool:
 
 
 @overload_method(Env, "branch")
-def _branch(env: Any, k: Any = None, probe: Any = True) -> Any:
+def _branch(env: Any, k: Any = None, probe: Any = True, model: Any = 0) -> Any:
+    _need_integer(model, "branch(model): model")
     if k in (None, types.none) or isinstance(k, types.Omitted):
 
-        def open_one(env: Any, k: Any = None, probe: Any = True) -> Any:
+        def open_one(env: Any, k: Any = None, probe: Any = True, model: Any = 0) -> Any:
             function = _state(env).actions[_BRANCH]
-            if call_action(function, (_header(env), 1, probe)):
+            if call_action(function, (_header(env), 1, probe, model)):
                 raise ControlError("not admitted")
             return env.n - 1
 
@@ -484,10 +522,10 @@ def _branch(env: Any, k: Any = None, probe: Any = True) -> Any:
 
     _need_integer(k, "branch(k): k")
 
-    def open_many(env: Any, k: Any = None, probe: Any = True) -> Any:
+    def open_many(env: Any, k: Any = None, probe: Any = True, model: Any = 0) -> Any:
         first = env.n
         function = _state(env).actions[_BRANCH]
-        if call_action(function, (_header(env), k, probe)):
+        if call_action(function, (_header(env), k, probe, model)):
             raise ControlError("not admitted")
         return np.arange(first, first + k)
 

@@ -25,7 +25,7 @@ _BRANCH_ARRAYS = 3
 """How many words a branch the arena must have: the broker lays ids, times and depths there."""
 _WRITTEN_FIRST = ("arena", "log")
 """Large, and never read before they are written, so there is nothing to clear."""
-_POOL = ("order", "probes", "ends", "lengths", "totals", "finals")
+_POOL = ("order", "draw", "makers", "probes", "ends", "lengths", "totals", "finals")
 
 
 class Memory:
@@ -34,6 +34,7 @@ class Memory:
     header: `[len(jit.FIELDS)]` int64, by name through `memory["spent"]`.
     arrays: the arrays of `control.ARRAYS` that belong to the episode, by name.
     pool: the `PoolHeader` whose columns the episode reads, which holds them.
+    wide: which of the compiled actions are for it; see `compiled.actions`.
     """
 
     def __init__(
@@ -45,8 +46,11 @@ class Memory:
         interval: int,
         billing: str,
         budget: int = -1,
+        cost_budget: int = -1,
         probe_cost: int = 0,
+        prices: Sequence[int] = (1,),
         log_words: int = 0,
+        wide: bool = False,
     ) -> None:
         """
         Args:
@@ -56,8 +60,11 @@ class Memory:
             interval: tokens of an interval.
             billing: "reference" or "exact".
             budget: tokens, -1 for none.
+            cost_budget: cost units, -1 for none.
             probe_cost: tokens of a probe.
+            prices: cost units of a token of each model.
             log_words: room for the request log in int64 words; 0 logs nothing.
+            wide: whether there is a cost budget, or anything that not every recording has.
         """
         arena = max(_ARENA_WORDS, _BRANCH_ARRAYS * ceiling)
         sizes = {
@@ -66,6 +73,9 @@ class Memory:
             "code_of": n_codes,
             "id_of": n_codes,
             "counts": n_codes,
+            "price": len(prices),
+            "left": len(prices),
+            "cursor": len(prices),
             "ints": 0,
             "floats": 0,
             "log": log_words,
@@ -82,10 +92,14 @@ class Memory:
                 self.point(name, make(sizes.get(name, ceiling), dtype))
         self.arrays["answer"][:] = -1
         self.arrays["id_of"][:] = -1
-        self.point("actions", compiled.action_addresses())
+        self.arrays["price"][:] = prices
+        self.wide = wide
+        self.point("actions", compiled.action_addresses(wide))
         self["interval"] = interval
         self["probe_cost"] = probe_cost
         self["budget"] = budget
+        self["cost_budget"] = cost_budget
+        self["n_models"] = len(prices)
         self["exact"] = billing == "exact"
         self["ceiling"] = self["slots"] = ceiling
         self["intervals"] = intervals

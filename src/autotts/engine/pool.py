@@ -32,7 +32,8 @@ class PoolHeader:
                 orders `[Q, D, W]` int32, probes `[Q, N, K]` int32, lengths `[Q, N]` int32,
                 totals `[Q, N]` int32, finals `[Q, N]` int32, failed `[Q]` int64, -1 for none;
                 ceilings `[Q]` int64, how many branches of an order may be opened; where there
-                are such, ends `[Q, N, K]` int32. Probes may be missing as well.
+                are such, ends `[Q, N, K]` int32 and makers `[Q, N]` int32, the model of each.
+                Probes may be missing as well.
 
         Raises:
             TypeError: a column is missing, of another type, or not contiguous.

@@ -194,6 +194,7 @@ def episode_frame(ran: Ran) -> pl.DataFrame:
             "draw": ran.task.pairs[:, 1],
             "correct": ran.correct,
             **{name: ran.episodes.column(name) for name in MEANS},
+            "cost": ran.cost,
         }
     ).select(
         pl.lit(ran.store.model).alias("model"),
@@ -220,6 +221,7 @@ def summary(ran: Ran, rng: np.random.Generator) -> dict[str, Any]:
         "accuracy_low": 100 * accuracy.low,
         "accuracy_high": 100 * accuracy.high,
         **{name: float(ran.episodes.column(name).mean()) for name in MEANS},
+        "cost": float(ran.cost.mean()),
         "program_digest": ran.spec.source.digest,
         **ran.how.record(),
     }

@@ -3,12 +3,15 @@
 import difflib
 import functools
 import inspect
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from decimal import Decimal
 from typing import ParamSpec, TypeVar
 
 import numpy as np
 
+from autotts.control import MOST_COST
 from autotts.errors import SpecError
 from autotts.replay import draws
 from autotts.replay.task import Rules, Task, all_pairs
@@ -29,6 +32,8 @@ class Experiment:
     max_branches: most branches an episode may open.
     failed: "vote" or "abstain": how an unreadable answer is treated.
     seed: of `subsets` draws and of the bootstrap.
+    cost_budget: what an episode may cost, tokens times the price of their model as the store's
+        manifest has it; with one model, tokens. None for no limit.
     """
 
     draws: str = "reference:100"
@@ -37,6 +42,7 @@ class Experiment:
     max_branches: int = 64
     failed: str = "vote"
     seed: int = 0
+    cost_budget: float | None = None
 
     def __post_init__(self) -> None:
         if self.failed not in ("vote", "abstain"):
@@ -47,6 +53,8 @@ class Experiment:
             raise SpecError(f"probe tokens {self.probe_tokens}: need 0 or more")
         if self.budget is not None and self.budget < 1:
             raise SpecError(f"budget {self.budget}: need at least 1 token")
+        if self.cost_budget is not None and not 0 < self.cost_budget < math.inf:
+            raise SpecError(f"cost budget {self.cost_budget}: need more than 0")
 
     def fresh(self) -> "Experiment":
         """The same on as many other draws."""
@@ -60,7 +68,7 @@ class Experiment:
             pairs: `[E, 2]` int64 (question, draw) of the episodes; all by default.
 
         Raises:
-            SpecError: the draws are none, or the budget does not pay for one interval.
+            SpecError: the draws are none, or a budget does not pay for one interval.
         """
         interval = store.pool.interval + self.probe_tokens
         if self.budget is not None and self.budget < interval:
@@ -68,28 +76,45 @@ class Experiment:
                 f"budget {self.budget} is too small: one interval with its probe costs {interval}"
                 f" tokens on {store.name}"
             )
-        if store.pool.models:
-            raise SpecError(f"{store.name} has several models, which can't be replayed yet")
         questions, branches = store.pool.lengths.shape
+        several = bool(store.pool.models)
         orders = draws.orders(
             self.draws,
             questions=questions,
             branches=store.pool.n_branches,
-            ceiling=min(self.max_branches, branches),
+            # Of several models any may be asked for, so an order has all branches.
+            ceiling=branches if several else min(self.max_branches, branches),
             seed=self.seed,
         )
         rules = Rules(
             budget=-1 if self.budget is None else self.budget,
+            cost_budget=self._cost_units(store, interval),
+            max_branches=self.max_branches if several else None,
             probe_cost=self.probe_tokens,
             abstain=self.failed == "abstain",
         )
         return Task(store, orders, all_pairs(orders) if pairs is None else pairs, rules)
 
+    def _cost_units(self, store: Store, interval: int) -> int:
+        """The cost budget in the store's cost units, -1 for none."""
+        if self.cost_budget is None:
+            return -1
+        units = int(Decimal(repr(self.cost_budget)).scaleb(store.manifest.cost_scale))
+        least = interval * int(store.pool.prices.min())
+        if units < least:
+            raise SpecError(
+                f"cost budget {self.cost_budget:g} is too small: one interval with its probe costs"
+                f" {store.cost_of(least):g} on {store.name}, by its cheapest model"
+            )
+        if units >= MOST_COST:
+            raise SpecError(f"cost budget {self.cost_budget:g} is more than can be counted")
+        return units
+
     def tasks(self, stores: Sequence[Store]) -> list[Task]:
         """The episodes on each store."""
         return [self.task(store) for store in stores]
 
-    def record(self) -> dict[str, str | int | None]:
+    def record(self) -> dict[str, str | int | float | None]:
         """All of it, for JSON and for keys."""
         return asdict(self)
 

@@ -29,12 +29,14 @@ class ActionRequest:
     ids: int64 `[k]` the branches; of a BRANCH those that it will open.
     times: int64 `[k]` intervals for each; of a BRANCH 1, of others 0.
     probe: whether the answer at each depth passed is asked for.
+    model: of a BRANCH, the model that it asks for.
     """
 
     kind: int
     ids: np.ndarray
     times: np.ndarray
     probe: bool
+    model: int = 0
 
 
 class GrowingPool:
@@ -149,7 +151,7 @@ class GrowingPool:
             # Nobody opens more, and a worker may have made the number up.
             count = min(max(int(body[0]), 0), self.memory["ceiling"] + 1)
             ids = np.arange(self.memory["n"], self.memory["n"] + count)
-            return ActionRequest(control.BRANCH, ids, np.ones_like(ids), record.flag)
+            return ActionRequest(control.BRANCH, ids, np.ones_like(ids), record.flag, record.model)
         ids, times = np.array(body, np.int64), np.zeros(len(body), np.int64)
         if record.kind == control.CONTINUE:
             control.unpack_times(body, ids, times)
@@ -165,10 +167,10 @@ class GrowingPool:
 
     def perform(self, request: ActionRequest) -> int:
         """Make a request, whose trajectories are here; gives the rule it breaks, 0 for none."""
-        act, ids, times = compiled.actions(), request.ids, request.times
+        act, ids, times = compiled.actions(self.memory.wide), request.ids, request.times
         header, count = self.memory.address, len(ids)
         if request.kind == control.BRANCH:
-            return int(act["branch"](header, count, request.probe))
+            return int(act["branch"](header, count, request.probe, request.model))
         at = address_of(ids), 8, count
         if request.kind == control.CONTINUE:
             return int(act["advance"](header, *at, address_of(times), 8, request.probe))
@@ -176,13 +178,13 @@ class GrowingPool:
 
     def note(self, record: control.Record) -> None:
         """Write a NOTE to the log."""
-        compiled.actions()["note"](self.memory.address, *record.words[1:].tolist())
+        compiled.actions(self.memory.wide)["note"](self.memory.address, *record.words[1:].tolist())
 
     def conclude_by_vote(self) -> np.ndarray:
         """End the episode with the best vote so far; gives what is known of it, `[R]` int64."""
         out = np.zeros(len(compiled.RESULTS), np.int64)
         address = self.memory.address
-        compiled.end()(address, 0, compiled.actions()["vote"](address), out)
+        compiled.end()(address, 0, compiled.actions(self.memory.wide)["vote"](address), out)
         return out
 
     @property

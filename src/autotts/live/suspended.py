@@ -49,12 +49,14 @@ class _Env(interpreted.Env):
     def __init__(self, memory: Memory, wait: Callable[[ActionRequest], int]) -> None:
         super().__init__(memory)
 
-        def ask(kind: int, ids: np.ndarray, times: np.ndarray | int, probe: int = 0) -> int:
-            times = np.broadcast_to(np.int64(times), ids.shape)
-            return wait(ActionRequest(kind, ids, np.ascontiguousarray(times), probe != 0))
+        def ask(
+            kind: int, ids: np.ndarray, times: np.ndarray | int, probe: int = 0, model: int = 0
+        ) -> int:
+            times = np.ascontiguousarray(np.broadcast_to(np.int64(times), ids.shape))
+            return wait(ActionRequest(kind, ids, times, probe != 0, model))
 
-        def branch(header: int, k: int, probe: int) -> int:
-            return ask(control.BRANCH, np.arange(self.n, self.n + max(k, 0)), 1, probe)
+        def branch(header: int, k: int, probe: int, model: int) -> int:
+            return ask(control.BRANCH, np.arange(self.n, self.n + max(k, 0)), 1, probe, model)
 
         def advance(
             header: int, at: int, stride: int, k: int, times_at: int, times_stride: int, probe: int

@@ -129,6 +129,11 @@ class Ran:
         return self.episodes.column("tokens")
 
     @property
+    def cost(self) -> np.ndarray:
+        """`[E]` float64: tokens times the price of their model, see `Store.cost_of`."""
+        return self.episodes.column("cost") / 10**self.store.manifest.cost_scale
+
+    @property
     def log(self) -> Log:
         """What every episode asked for.
 

@@ -35,8 +35,14 @@ def memory_rules(task: Task) -> dict[str, Any]:
         "interval": pool.interval,
         "billing": pool.billing,
         "budget": rules.budget,
+        "cost_budget": rules.cost_budget,
+        "prices": pool.prices.tolist(),
         # Where nothing can be probed, nothing is charged for it.
         "probe_cost": 0 if pool.probes is None else rules.probe_cost,
+        "wide": rules.cost_budget >= 0
+        or pool.probes is None
+        or pool.ends is not None
+        or bool(pool.models),
     }
 
 
@@ -71,6 +77,7 @@ def pool_columns(task: Task) -> dict[str, np.ndarray]:
         "finals": pool.finals,
         "failed": failed_codes(task),
         "ceilings": task.ceilings,
+        "makers": pool.model,
     }
     return {name: column for name, column in columns.items() if column is not None}
 

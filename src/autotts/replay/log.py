@@ -30,11 +30,11 @@ def ask_again(s: Any, at: int, end: int) -> Any:
     Returns:
         Where the next request begins, -1 if this one was not admitted; its kind and its flag.
     """
-    kind, flag, count = control.unpack_head(s.log[at], end - at - 1, s.ceiling)
+    kind, flag, model, count = control.unpack_head(s.log[at], end - at - 1, s.ceiling)
     if count < 0:
         return -1, kind, flag
     words, times = compiled.read_body(s, s.log_address + 8 * (at + 1), kind, count)
-    if control.perform(s, kind, flag, words, times):
+    if control.perform(s, kind, flag, model, words, times):
         return -1, kind, flag
     return at + 1 + count, kind, flag
 

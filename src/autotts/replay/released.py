@@ -177,5 +177,5 @@ def _play(make: Callable[..., Any], path: str, config: dict[str, float], task: T
         sequential, tokens = question.get_seq_and_total_tokens()
         width = len(question.get_cost_per_branch_active())
         kept = -1 if code == failed[q] else code
-        results[e] = (compiled.ANSWERED, kept, tokens, sequential, 0, width, 0, 0)
+        results[e] = (compiled.ANSWERED, kept, tokens, sequential, 0, width, 0, 0, tokens, 0)
     return Episodes(results)

@@ -11,24 +11,28 @@ from autotts.stores import Pool, Store
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds in every episode of a task; how many branches one may open, its orders say.
+    """What holds in every episode of a task.
 
     budget: tokens, -1 for none.
+    cost_budget: cost units, tokens times the prices of their models; -1 for none.
     probe_cost: tokens of a probe.
     abstain: whether a failed extraction is no answer, instead of an answer that votes.
+    max_branches: most branches an episode may open; None for as many as its order has.
     """
 
     budget: int = -1
+    cost_budget: int = -1
     probe_cost: int = 0
     abstain: bool = False
+    max_branches: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
     """Episodes over a store, whatever program plays them.
 
-    orders: `[Q, D, W]` int32: branches in the order an episode gets them; it may open W of them,
-        or all of a question that has fewer, whose order goes on with -1.
+    orders: `[Q, D, W]` int32: branches in the order an episode gets them, those of each model in
+        this order. Of a question that has fewer the order goes on with -1.
     pairs: `[E, 2]` int64: (question, draw) of each episode.
     """
 
@@ -58,12 +62,34 @@ class Task:
     @property
     def ceiling(self) -> int:
         """Most branches that an episode of any question may open."""
-        return int(self.orders.shape[2])
+        width = int(self.orders.shape[2])
+        most = self.rules.max_branches
+        return width if most is None else min(width, most)
 
     @property
     def ceilings(self) -> np.ndarray:
         """`[Q]` int64: most branches an episode of each question may open."""
         return np.minimum(self.pool.n_branches, self.ceiling)
+
+    def left(self, question: int, draw: int) -> np.ndarray:
+        """`[M]` how many branches of each model a draw has; none is counted with one model."""
+        if self.pool.model is None:
+            return np.zeros(1, np.int64)
+        rows = self.orders[question, draw]
+        models = self.pool.model[question, rows[rows >= 0]]
+        return np.bincount(models, minlength=len(self.pool.models))
+
+    def rows(self, question: int, draw: int, models: np.ndarray) -> np.ndarray:
+        """`[n]` where the pool has the branches of an episode, by the model of each, `[n]`."""
+        order = self.orders[question, draw]
+        if self.pool.model is None:
+            return order[: len(models)]
+        made_by = np.where(order < 0, -1, self.pool.model[question, order])
+        rows = np.empty(len(models), order.dtype)
+        for model in np.unique(models):
+            own = models == model
+            rows[own] = order[made_by == model][: np.count_nonzero(own)]
+        return rows
 
     def some(self, pairs: np.ndarray) -> "Task":
         """The same with these episodes only, `[E, 2]` int64."""

@@ -36,10 +36,11 @@ def trace_frame(task: Task, steps: np.ndarray, source: str) -> pl.DataFrame:
         source: text of the program, for the names of its notes.
 
     Returns:
-        Columns question, draw, round, action, branch, depth, answer, tokens, note, value; a row
-        per interval decoded, branch ended, probe, prune and note, in order.
+        Columns question, draw, round, action, branch, depth, answer, tokens, note, value, and of a
+        store with several models the model of the branch; a row per interval decoded, branch
+        ended, probe, prune and note, in order.
     """
-    episode, round_, kind, branch, depth, code, tokens = steps.T
+    episode, round_, kind, branch, depth, code, tokens, model = steps.T
     question, draw = task.pairs[episode].T
     is_note = kind == control.NOTE
     texts, codes = _answer_table(task.store)
@@ -61,6 +62,10 @@ def trace_frame(task: Task, steps: np.ndarray, source: str) -> pl.DataFrame:
         }
     )
     is_note_row = pl.col("action") == control.NOTE
+    models = [made_by.name for made_by in task.pool.models]
+    if models:
+        frame = frame.with_columns(pl.Series("model", model))
+        frame = frame.with_columns(_worded("model", dict(enumerate(models))))
     return frame.with_columns(
         _worded("action", dict(enumerate(ACTIONS))),
         _worded("answer", dict(enumerate(texts))),

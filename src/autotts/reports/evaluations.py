@@ -397,7 +397,7 @@ def _episode(ran: Ran, e: int, steps: np.ndarray) -> Episode:
     reads: list[list[int]] = [[] for _ in range(width)]
     ends = {control.FINISH: [0] * width, control.PRUNE: [0] * width}
     spent = [0] * (rounds + 1)
-    for _, round_, kind, branch, _, _, tokens in steps.tolist():
+    for _, round_, kind, branch, _, _, tokens, _ in steps.tolist():
         if kind == control.NOTE:
             continue
         spent[round_] += tokens

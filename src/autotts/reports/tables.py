@@ -60,7 +60,15 @@ def _evaluation_table(
     groups: Mapping[str, Sequence[tuple[Row, str]]], width: int
 ) -> RenderableType:
     rows = [row for group in groups.values() for row in group]
-    cells = [_HEADS, *(_figures(row, interval) for row, interval in rows)]
+    # With one model a cost says what the tokens say; results of before have none.
+    priced = any(row.get("cost", row["tokens"]) != row["tokens"] for row, _ in rows)
+    heads = (*_HEADS, "cost") if priced else _HEADS
+
+    def figures(row: Row, interval: str) -> tuple[str, ...]:
+        cost = (f"{row['cost']:,.0f}",) if priced else ()
+        return (*_figures(row, interval), *cost)
+
+    cells = [heads, *(figures(row, interval) for row, interval in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     names = max(len("controller"), *(2 + len(row["controller"]) for row, _ in rows))
     apart = names + sum(widths) + 2 * len(widths) <= width
@@ -70,7 +78,7 @@ def _evaluation_table(
         right = (f"{text:>{most}}" for text, most in zip(figures, widths, strict=True))
         return Text((" " * gap).join([f"{head:<{first}}", *right]).rstrip())
 
-    lines = [line("controller" if apart else "", _HEADS)]
+    lines = [line("controller" if apart else "", heads)]
     lines.append(Text("─" * (first + sum(widths) + gap * len(widths))))
     for name, group in groups.items():
         lines.append(Text(name, style="bold", overflow="fold"))
@@ -80,11 +88,13 @@ def _evaluation_table(
             if not apart and row["controller"] != told:
                 told = row["controller"]
                 lines.append(Text(f"  {told}", overflow="fold"))
-            lines.append(line(f"  {row['controller']}" if apart else "", _figures(row, interval)))
+            lines.append(line(f"  {row['controller']}" if apart else "", figures(row, interval)))
     notes = (
         "accuracy in % with its 95 % interval; per question: total tokens, sequential tokens (the"
         " longest decode of each round, so latency), branches opened"
     )
+    if priced:
+        notes += "; cost: tokens times the price of their model"
     if any(interval == _NONE for _, interval in rows):
         notes += f"; {_NONE}: so few questions say nothing about others"
     return Group(*lines, Text(notes, style="dim"))
@@ -119,10 +129,18 @@ def store_means(results: Sequence[Row]) -> list[dict[str, Any]]:
         {
             **{key: rows[0][key] for key in ("controller", "name", "beta")},
             **{key: sum(row[key] for row in rows) / len(rows) for key in _MEANS},
+            **_mean_cost(rows),
         }
         for rows in groups.values()
         if len(rows) == stores
     ]
+
+
+def _mean_cost(rows: Sequence[Row]) -> dict[str, float]:
+    """The mean cost, where all results have one."""
+    if not all("cost" in row for row in rows):
+        return {}
+    return {"cost": sum(row["cost"] for row in rows) / len(rows)}
 
 
 def comparison_table(

@@ -1,6 +1,7 @@
 """What a program in the sandbox may use before it is stopped, and how much of it is audited."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from autotts.replay.task import Task
 
@@ -49,8 +50,13 @@ class Allowance:
 _USUAL_CELL_SECONDS = 600.0
 
 
-def sizes(task: Task) -> dict[str, int]:
+def sizes(task: Task) -> dict[str, Any]:
     """What a worker must make room for. Of codes, those that branches give: not gold's."""
     pool = task.pool
     codes = 1 + max(int(shown.max()) for shown in (pool.probes, pool.finals) if shown is not None)
-    return {"ceiling": task.ceiling, "intervals": pool.depth, "n_codes": codes}
+    return {
+        "ceiling": task.ceiling,
+        "intervals": pool.depth,
+        "n_codes": codes,
+        "prices": pool.prices.tolist(),
+    }

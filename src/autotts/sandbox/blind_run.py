@@ -137,8 +137,9 @@ def run_blind(
 def _describe(cell: Cell) -> dict[str, Any]:
     """What a worker is told of an episode of a cell."""
     task, spec = cell.task, cell.spec
-    rules = memory_rules(task)
-    del rules["billing"]  # the trusted side bills
+    # Billing is the trusted side's; prices are among the sizes.
+    own = ("interval", "budget", "cost_budget", "probe_cost")
+    rules = {name: value for name, value in memory_rules(task).items() if name in own}
     return {"beta": spec.beta, "named": dict(spec.named), "sizes": sizes(task), "rules": rules}
 
 
@@ -277,9 +278,11 @@ class _Blind:
         asked = []
         for t in group.tasks:
             told = self._asked[self._tasks[t][0]]
-            question, _ = self._pair(t)
+            question, draw = self._pair(t)
             ceiling = int(self._ceilings[self._tasks[t][0]][question])
-            asked.append({**told, "rules": {**told["rules"], "ceiling": ceiling}})
+            task = self._cells[self._tasks[t][0]].task
+            left = task.left(question, draw).tolist()
+            asked.append({**told, "rules": {**told["rules"], "ceiling": ceiling}, "left": left})
         return json.dumps(asked).encode()
 
     def _finish(self, group: _Group) -> None:

@@ -60,7 +60,7 @@ def _is_last(kind: int) -> bool:
 
 
 @register_jitable
-def _perform(s: Any, kind: int, flag: bool, words: Any, times: Any, depths: Any) -> int:
+def _perform(s: Any, kind: int, flag: bool, model: int, words: Any, times: Any, depths: Any) -> int:
     """Do what one record asks for; returns the rule it breaks. Keeps where branches were."""
     if kind == control.CONTINUE or kind == control.FINISH or kind == control.PROBE:
         # Checked here as well, for an id is an index from now on.
@@ -69,7 +69,7 @@ def _perform(s: Any, kind: int, flag: bool, words: Any, times: Any, depths: Any)
             return rule
         for j in range(len(words)):
             depths[j] = s.depth[words[j]]
-    return control.perform(s, kind, flag, words, times)
+    return control.perform(s, kind, flag, model, words, times)
 
 
 @register_jitable
@@ -78,16 +78,16 @@ def _write_reply(
 ) -> int:
     """Write what a request revealed; returns where that ends.
 
-    `0, n, n_finished, n_answers, spent, rounds, before, blocks`, then for each branch of the
-    request its id, the depths from and to which it went, its tokens, its answer, and the answers
-    revealed at those depths; then the branches that finished, in order.
+    `0, n, n_finished, n_answers, spent, cost, rounds, before, blocks`, then for each branch of the
+    request its id, the depths from and to which it went, its tokens, its answer, its model, and
+    the answers revealed at those depths; then the branches that finished, in order.
     """
     blocks = 0
     if kind == control.BRANCH:
         blocks = s.n - n_before
     elif _is_last(kind) and kind != control.ANSWER:
         blocks = len(ids)
-    head = (0, s.n, s.n_finished, s.n_answers, s.spent, s.rounds, s.before, blocks)
+    head = (0, s.n, s.n_finished, s.n_answers, s.spent, s.cost, s.rounds, s.before, blocks)
     for j in range(REPLY_HEAD):
         reply[at + j] = head[j]
     at += REPLY_HEAD
@@ -97,7 +97,7 @@ def _write_reply(
             i = ids[j]
             low = s.depth[i] - 1 if kind == control.PROBE else depths[j]
         high = s.depth[i]
-        block = (i, low, high, s.tokens[i], s.answer[i])
+        block = (i, low, high, s.tokens[i], s.answer[i], s.model[i])
         for k in range(BLOCK_HEAD):
             reply[at + k] = block[k]
         at += BLOCK_HEAD
@@ -132,7 +132,7 @@ def _answer_slot(
     words = jit.array_at(address, 8, 0)
     while at < end:
         room = end - at - 1
-        kind, flag, count = control.unpack_head(frame[at], room, s.ceiling)
+        kind, flag, model, count = control.unpack_head(frame[at], room, s.ceiling)
         if count < 0 or (_is_last(kind) and count != room):
             return _UNREADABLE
         if may_only_answer and kind != control.ANSWER:
@@ -143,7 +143,7 @@ def _answer_slot(
             stands[0] = _ANSWERS
             stands[1] = words[0]
         else:
-            rule = _perform(s, kind, flag, words, times, depths)
+            rule = _perform(s, kind, flag, model, words, times, depths)
             if rule and not _is_last(kind):
                 return _UNREADABLE
             if rule:

@@ -152,6 +152,7 @@ def _sizes_and_rules(pool: GrowingPool) -> dict[str, Any]:
         "ceiling": memory["ceiling"],
         "intervals": memory["intervals"],
         "n_codes": len(memory.arrays["code_of"]),
+        "prices": memory.arrays["price"].tolist(),
     }
     rules = {name: memory[name] for name in ("ceiling", "interval", "budget", "probe_cost")}
-    return {"sizes": sizes, "rules": rules}
+    return {"sizes": sizes, "rules": rules, "left": memory.arrays["left"].tolist()}

@@ -194,6 +194,10 @@ class Store:
             f"tokens, digest {self.digest[:12]}>"
         )
 
+    def cost_of(self, units: float) -> float:
+        """Cost units as a price times tokens, in what prices are given in."""
+        return float(units / 10**self.manifest.cost_scale)
+
     def questions(self) -> list[str]:
         """The text of each question."""
         return list(self.texts)

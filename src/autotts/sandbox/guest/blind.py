@@ -37,16 +37,18 @@ _I64 = types.int64
 _WORDS = types.int64[::1]
 
 
-@kernel(_I64(*[_I64] * 8))
+@kernel(_I64(*[_I64] * 9))
 def ask(
     header: int, kind: int, at: int, stride: int, k: int, times_at: int, times_stride: int,
-    probe: int,
+    probe: int, model: int,
 ) -> Any:  # fmt: skip
     """Write a request to the outgoing words, unless its ids break a rule, which is returned."""
     s = jit.state_at(header)
     ids = jit.array_at(at, stride, k)
     if kind == control.BRANCH or kind == control.ANSWER:
-        control.log_word(s, kind, probe != 0, ids[0])
+        if model < 0 or model >= s.n_models:
+            return control.refuse(s, control.NO_SUCH_MODEL, -1, model)
+        control.log_word(s, kind, probe != 0, ids[0], model)
         return control.ADMITTED
     # Here, and not by the broker alone: what is asked for must fit the words of a record.
     rule = control.check_ids(s, ids)
@@ -93,19 +95,24 @@ def absorb(headers: Any, counts: Any, reply: Any, rules: Any) -> None:
             s.error_value = reply[at + 2]
             at += 3
             continue
+        n_before = s.n
         s.n = reply[at + 1]
         n_finished = reply[at + 2]
         s.n_answers = reply[at + 3]
         s.spent = reply[at + 4]
-        s.rounds = reply[at + 5]
-        s.before = reply[at + 6]
-        blocks = reply[at + 7]
+        s.cost = reply[at + 5]
+        s.rounds = reply[at + 6]
+        s.before = reply[at + 7]
+        blocks = reply[at + 8]
         at += REPLY_HEAD
         for _ in range(blocks):
             i, low, high = reply[at], reply[at + 1], reply[at + 2]
             s.depth[i] = high
             s.tokens[i] = reply[at + 3]
             s.answer[i] = reply[at + 4]
+            s.model[i] = reply[at + 5]
+            if i >= n_before:
+                s.left[s.model[i]] -= 1
             at += BLOCK_HEAD
             for d in range(low, high):
                 s.history[i * s.intervals + d] = reply[at]
@@ -142,22 +149,23 @@ class BlindEnv(interpreted.Env):
         # Room for the longest record that waits, and the one that it waits for.
         nearly_full = memory["log_size"] - 2 * longest_record(memory["slots"])
 
-        def branch(header: int, k: int, probe: int) -> int:
+        def branch(header: int, k: int, probe: int, model: int) -> int:
             self._ids[0] = k
-            request(header, control.BRANCH, self._ids_at, 8, 1, 0, 0, probe)
-            return wait()
+            rule = request(header, control.BRANCH, self._ids_at, 8, 1, 0, 0, probe, model)
+            return rule or wait()
 
         def advance(
             header: int, at: int, stride: int, k: int, times_at: int, times_stride: int, probe: int
         ) -> int:
-            rule = request(header, control.CONTINUE, at, stride, k, times_at, times_stride, probe)
+            times = times_at, times_stride
+            rule = request(header, control.CONTINUE, at, stride, k, *times, probe, 0)
             return rule or wait()
 
         def finish(header: int, at: int, stride: int, k: int) -> int:
-            return request(header, control.FINISH, at, stride, k, 0, 0, 0) or wait()
+            return request(header, control.FINISH, at, stride, k, 0, 0, 0, 0) or wait()
 
         def probe(header: int, at: int, stride: int, k: int) -> int:
-            return request(header, control.PROBE, at, stride, k, 0, 0, 0) or wait()
+            return request(header, control.PROBE, at, stride, k, 0, 0, 0, 0) or wait()
 
         def make_room() -> None:
             if memory["log_at"] > nearly_full:
@@ -185,31 +193,37 @@ class BlindEnv(interpreted.Env):
 class Slot:
     """Where one episode is played: its state, and its `env`."""
 
-    def __init__(self, sizes: dict[str, int]) -> None:
+    def __init__(self, sizes: dict[str, Any]) -> None:
         """
         Args:
-            sizes: the most `ceiling`, `intervals` and `n_codes` it is for.
+            sizes: the most `ceiling`, `intervals` and `n_codes` it is for, and the `prices`.
         """
         self.sizes = sizes
         self.memory = Memory(
-            **sizes, interval=1, billing="reference", log_words=outgoing_words(sizes["ceiling"])
+            **sizes,
+            interval=1,
+            billing="reference",
+            log_words=outgoing_words(sizes["ceiling"]),
+            wide=True,
         )
         # The trusted side speaks of answers by their id in the episode: code and id are one.
         self.memory.arrays["code_of"][:] = np.arange(sizes["n_codes"])
         self.env = BlindEnv(self.memory, partial(getcurrent().switch, None))
 
-    def begin(self, rules: dict[str, int]) -> None:
-        """Prepare for the episode with these scalars of the state."""
+    def begin(self, rules: dict[str, int], left: list[int]) -> None:
+        """Prepare for the episode with these scalars of the state, and so many branches a model."""
         for name, value in rules.items():
             self.memory[name] = value
+        self.memory.arrays["left"][:] = left
 
 
 _ready: list[Slot] = []
 """Slots made before the fork, for episodes that are not larger; others are made anew."""
 
 
-def _take_slot(sizes: dict[str, int]) -> Slot:
-    fits = all(sizes[name] <= most for name, most in READY_SIZES.items())
+def _take_slot(sizes: dict[str, Any]) -> Slot:
+    small = all(sizes[name] <= most for name, most in READY_SIZES.items())
+    fits = small and sizes["prices"] == [1]
     return _ready.pop() if fits and _ready else Slot(sizes)
 
 
@@ -231,7 +245,7 @@ def play(outbox: Outbox, program: Program, asked: list[dict[str, Any]]) -> None:
             values = program.parameters(episode["beta"], episode["named"])
             parameters[at] = interpreted.parameters(values)
         slot = _take_slot(episode["sizes"])
-        slot.begin(episode["rules"])
+        slot.begin(episode["rules"], episode["left"])
         slots.append(slot)
         running.append((k, greenlet(_episode_of(program, parameters[at], slot))))
     headers = np.array([slot.memory.address for slot in slots], np.int64)
@@ -264,7 +278,7 @@ def _episode_of(program: Program, p: Any, slot: Slot) -> Callable[[int], bool]:
         out = np.zeros(len(compiled.RESULTS), np.int64)
         address = slot.memory.address
         interpreted.run_episode(program.solve, p, slot.env, out)
-        ask()(address, control.ANSWER, address_of(out[1:]), 8, 1, 0, 0, 0)
+        ask()(address, control.ANSWER, address_of(out[1:]), 8, 1, 0, 0, 0, 0)
         return True
 
     return run

@@ -60,7 +60,7 @@ def warm_up() -> None:
     up, and imports the last of its parts, when it is first used.
     """
     blind.warm_up()
-    compiled.actions()
+    compiled.actions(False), compiled.actions(True)
     compiled.run()
     compiled.begin()
     compiled.end()

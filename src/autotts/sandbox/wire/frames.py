@@ -11,8 +11,8 @@ import numpy as np
 
 from autotts.engine import compiled
 
-REPLY_HEAD = 8
-BLOCK_HEAD = 5
+REPLY_HEAD = 9
+BLOCK_HEAD = 6
 READY_SIZES = {"ceiling": 128, "intervals": 128, "n_codes": 256}
 
 
