@@ -1,4 +1,4 @@
-"""`autotts data`: import, regrade, check, upgrade, list and simulate replay stores."""
+"""`autotts data`: import, regrade, check, upgrade, join and simulate replay stores."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -12,9 +12,10 @@ from autotts.text import counted
 
 if TYPE_CHECKING:
     from autotts.simulation import SimulatedModel
+    from autotts.stores import Store
 
 app = typer.Typer(
-    help="Import, regrade, check, upgrade, list and simulate replay stores.", no_args_is_help=True
+    help="Import, regrade, check, join, split and simulate replay stores.", no_args_is_help=True
 )
 
 
@@ -176,6 +177,122 @@ def upgrade(
         store = stores.load(folder)
         stores.write(store, folder, overwrite=True)
         say(f"upgraded {folder} to schema version {SCHEMA_VERSION}, digest {store.digest[:12]}")
+
+
+@app.command()
+def join(
+    folders: Annotated[list[Path], typer.Argument(help="Stores, one of each model.")],
+    price: Annotated[
+        str, typer.Option(help="Price of a token of each model, in their order: 0.6,1.7,4,8.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for OUT/MODEL/DATASET.")],
+    model: Annotated[
+        str, typer.Option(help='Name of the models together; default their names with "+".')
+    ] = "",
+    unit: Annotated[str, typer.Option(help="What prices are in, for people.")] = "",
+    overwrite: Annotated[bool, typer.Option(help="Replace a store that is there.")] = False,
+) -> None:
+    """Join stores of several models on one dataset, so that programs can choose a model."""
+    from autotts import stores
+
+    loaded = [stores.load(folder) for folder in stores.find(folders)]
+    prices = [text.strip() for text in price.split(",")]
+    joined = stores.join(loaded, prices, model=model, price_unit=unit)
+    for number, one in enumerate(joined.pool.models):
+        say(f"model {number} is {one.name}, at {one.price_text} a token")
+    _write(joined, out, overwrite)
+
+
+@app.command()
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="Stores of one model and dataset.")],
+    out: Annotated[Path, typer.Option(help="Folder for OUT/MODEL/DATASET.")],
+    overwrite: Annotated[bool, typer.Option(help="Replace a store that is there.")] = False,
+) -> None:
+    """Merge stores of one model on one dataset: more branches, more questions, or both."""
+    from autotts import stores
+
+    _write(stores.merge([stores.load(folder) for folder in stores.find(folders)]), out, overwrite)
+
+
+@app.command()
+def split(
+    folder: Annotated[Path, typer.Argument(help="A store.")],
+    out: Annotated[Path, typer.Option(help="Folder for OUT/MODEL/DATASET-a and DATASET-b.")],
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the questions that the first part gets.")
+    ] = 0.5,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Replace stores that are there.")] = False,
+) -> None:
+    """Split a store by question, at random, into one to search on and one to hold out."""
+    from autotts import stores
+
+    parts = stores.split(stores.load(folder), share, seed=seed)
+    places = [(part, stores.store_folder(out, part.model, part.dataset)) for part in parts]
+    for part in stores.write_all(places, overwrite=overwrite):
+        say(f"wrote {part.path}: {counted(len(part.texts), 'question')}")
+
+
+def _write(store: "Store", out: Path, overwrite: bool) -> None:
+    from autotts import stores
+
+    place = stores.store_folder(out, store.model, store.dataset)
+    written = stores.write(store, place, overwrite=overwrite)
+    questions, branches = store.pool.lengths.shape
+    most = "up to " if store.manifest.branches_in_all else ""
+    size = f"{counted(questions, 'question')} x {most}{counted(branches, 'branch')}"
+    say(f"wrote {written.path}: {size}, {written.digest[:12]}")
+
+
+@app.command()
+def stats(
+    folders: Annotated[list[Path], typer.Argument(help="Stores, or folders with stores below.")],
+) -> None:
+    """Print how accurate branches are by their length, and how reliable probes are by depth."""
+    from rich.table import Table
+
+    from autotts import stores
+    from autotts.diagnosis import pools
+
+    for store in map(stores.load, stores.find(folders)):
+        for line in _by_length(store):
+            say(line)
+        if store.pool.probes is None:
+            say("  recorded without probes")
+            continue
+        table = Table(box=None, pad_edge=False)
+        for column in ("from interval", "branches there, %", "probe is right, %", "is final, %"):
+            table.add_column(column, justify="right")
+        for row in pools.by_depth(store).iter_rows(named=True):
+            shares = (row[name] for name in ("running", "reliability", "final"))
+            table.add_row(str(row["depth"]), *map(_percent, shares))
+        console().print(table)
+
+
+def _by_length(store: "Store") -> list[str]:
+    """What a store's branches are like, the short ones and the long ones apart."""
+    from autotts import stores
+
+    tokens, right, exists = store.pool.tokens, store.correct, store.pool.exists
+    means = [
+        f"{name} {values.mean():,.0f}"
+        for name, values in (("right", tokens[right]), ("wrong", tokens[exists & ~right]))
+        if values.size
+    ]
+    slopes = [slope for slope in stores.length_slopes(store).tolist() if slope == slope]  # not nan
+    told = f"{100 * sum(slopes) / len(slopes):+.1f} points" if slopes else "unknown"
+    quarters = " ".join(map(_percent, stores.accuracy_by_length(store).tolist()))
+    return [
+        f"{store.name}: {_percent(store.shares_right.mean())} % of branches right,"
+        f" {tokens[exists].mean():,.0f} tokens on average ({', '.join(means)})",
+        f"  right by length, the shortest quarter of each question first: {quarters} %",
+        f"  from a question's shortest branch to its longest: {told}",
+    ]
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None or share != share else f"{100 * share:.1f}"
 
 
 @app.command("list")

@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from autotts.simulation.process import EVENTS, GOLD, Parameters, Signal, Tables,
 from autotts.simulation.solving import solve
 from autotts.simulation.typical import ACCURACY, of_models, typical
 from autotts.stores import measures
-from autotts.stores.manifest import Billing, PricedModel
+from autotts.stores.manifest import Billing, priced
 from autotts.stores.measures import auc
 from autotts.stores.recordings import Branch, Recording, build
 from autotts.stores.schema import Store
@@ -96,7 +95,8 @@ def simulate(
         source = f"typical, accuracy {mean}"
         parameters = typical(questions, rng=of_questions, accuracy=mean)
         parameters = of_models(parameters, shares) if models else parameters
-        prices = {"models": _priced(models), "cost_scale": _scale(models)}
+        known, scale = priced({m.name: m.price for m in models}) if models else ((), 0)
+        prices = {"models": known, "cost_scale": scale}
     asked = {name: Signal(area) for name, area in (signals or {}).items()}
     parameters = replace(
         parameters,
@@ -175,21 +175,6 @@ def _require_models(
             raise SpecError(f"{one.name}: accuracy {one.accuracy}: a share, between 0 and 1")
         if not _PRICE.fullmatch(one.price) or not float(one.price):
             raise SpecError(f"{one.name}: price {one.price!r}: need a decimal above 0, such as 0.6")
-
-
-def _scale(models: Sequence[SimulatedModel]) -> int:
-    """The power of ten that makes all prices whole."""
-    return max((len(one.price.partition(".")[2].rstrip("0")) for one in models), default=0)
-
-
-def _priced(models: Sequence[SimulatedModel]) -> tuple[PricedModel, ...]:
-    scale = _scale(models)
-    return tuple(
-        PricedModel(
-            name=one.name, price=int(Decimal(one.price).scaleb(scale)), price_text=one.price
-        )
-        for one in models
-    )
 
 
 def sample(

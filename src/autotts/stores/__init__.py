@@ -2,9 +2,10 @@
 
 from autotts.stores.classes import classified, spellings_of
 from autotts.stores.importing import import_recordings
+from autotts.stores.joining import join, merge, recordings_of, split
 from autotts.stores.loading import AnyStores, check, find, gather, load, read_manifest
 from autotts.stores.manifest import Manifest, PricedModel
-from autotts.stores.measures import length_slopes, signal_auc
+from autotts.stores.measures import accuracy_by_length, length_slopes, signal_auc
 from autotts.stores.pool import Pool
 from autotts.stores.recordings import Branch, Recording, build
 from autotts.stores.regrading import disagreement, regrade
@@ -21,6 +22,7 @@ __all__ = [
     "Spellings",
     "Store",
     "StoreKey",
+    "accuracy_by_length",
     "build",
     "check",
     "classified",
@@ -28,12 +30,16 @@ __all__ = [
     "find",
     "gather",
     "import_recordings",
+    "join",
     "length_slopes",
     "load",
+    "merge",
     "read_manifest",
+    "recordings_of",
     "regrade",
     "signal_auc",
     "spellings_of",
+    "split",
     "store_folder",
     "write",
     "write_all",

@@ -1,11 +1,14 @@
 """What `manifest.json` of a store says: what was recorded, how, and the digests that seal it."""
 
+import re
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from autotts.answers import FAILED
+from autotts.errors import StoreError
 
 SCHEMA_VERSION: Literal[2] = 2
 MANIFEST = "manifest.json"
@@ -14,6 +17,7 @@ BRANCHES = "branches.parquet"
 
 Billing = Literal["reference", "exact"]
 
+_DECIMAL = re.compile(r"\d{1,12}(\.\d{1,12})?", re.ASCII)
 _MOST_PRICE = 1_000_000
 """Cost units of a token. Costs are int64: at this price 4,096 branches of 2^31 tokens fit."""
 
@@ -116,3 +120,25 @@ def header_of(manifest: Manifest) -> dict[str, JsonValue]:
         for name, value in (fields | {"schema_version": 1}).items()
         if name in V1_FIELDS or getattr(manifest, name) != plain[name].default
     }
+
+
+def priced(prices: Mapping[str, str]) -> tuple[tuple[PricedModel, ...], int]:
+    """Models by name with their prices as decimals, and the `cost_scale` that makes these whole.
+
+    Raises:
+        StoreError: a price is no decimal above 0, or takes too many digits.
+    """
+    for name, text in prices.items():
+        if not _DECIMAL.fullmatch(text) or not float(text):
+            raise StoreError(f"{name}: price {text!r}: a decimal above 0 is needed, such as 0.6")
+    scale = max(len(text.partition(".")[2].rstrip("0")) for text in prices.values())
+    whole = {name: int(Decimal(text).scaleb(scale)) for name, text in prices.items()}
+    if max(whole.values()) > _MOST_PRICE:
+        raise StoreError(
+            f"prices {', '.join(prices.values())}: as whole numbers up to {_MOST_PRICE:,} they"
+            " keep their ratio only if they have fewer digits"
+        )
+    models = tuple(
+        PricedModel(name=name, price=whole[name], price_text=text) for name, text in prices.items()
+    )
+    return models, scale

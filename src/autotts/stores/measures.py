@@ -77,3 +77,22 @@ def mean_ranks(values: Values) -> np.ndarray:
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     return np.asarray(((2 * ends - counts - 1) / 2)[place])
+
+
+def accuracy_by_length(store: Store, parts: int = 4) -> np.ndarray:
+    """float64 `[parts]` share of right branches, from the shortest to the longest of a question.
+
+    Branches are put in parts of their own question by their place in length, equally long ones
+    sharing the mean of their places; questions count alike, and so do branches within a question's
+    part. nan where no question has a branch in a part.
+    """
+    shares = np.full((len(store.gold), parts), np.nan)
+    pairs = zip(store.pool.tokens, store.correct, store.pool.n_branches, strict=True)
+    for q, (lengths, right, n) in enumerate(pairs):
+        part = ((mean_ranks(lengths[:n]) + 0.5) * parts / n).astype(np.int64)
+        counts = np.bincount(part, minlength=parts)
+        hits = np.bincount(part, weights=right[:n], minlength=parts)
+        shares[q, counts > 0] = hits[counts > 0] / counts[counts > 0]
+    there = ~np.isnan(shares)
+    total, known = np.where(there, shares, 0.0).sum(axis=0), there.sum(axis=0)
+    return np.where(known > 0, total / np.maximum(known, 1), np.nan)
