@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,7 +27,7 @@ from autotts.reports.runs import from_run
 
 MOST_SECONDS = 5.0
 
-_VALUES: tuple[Any, ...] = (
+VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 10**6, 2**63, 10**40, -0.5, 1e308, "", "x", "\x1b[2J", "\ud800",
     "../../etc/passwd", "reference:/tmp/x.py:X", "in-process", "agent", "reference:999999", "nan",
     [], {}, [[]], {"": {}}, ["x"] * 50, {"command": "touch x", "jail": "off"}, "a" * 10_000,
@@ -65,7 +66,7 @@ def _lines(path: Path, rng: random.Random) -> None:
 
 def _values(path: Path, rng: random.Random) -> None:
     """Another value somewhere in an event; in the settings, a value after an equals sign."""
-    value = rng.choice(_VALUES)
+    value = rng.choice(VALUES)
     lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     if not lines:
         return
@@ -76,12 +77,12 @@ def _values(path: Path, rng: random.Random) -> None:
             lines[k] = f"{name}{equals}{json.dumps(value)}"
         else:
             record = json.loads(lines[k])
-            _replace(record, value, rng)
+            replace_some(record, value, rng)
             lines[k] = json.dumps(record)
     _put(path, "".join(f"{line}\n" for line in lines).encode(errors="replace"))
 
 
-def _replace(record: Any, value: Any, rng: random.Random) -> None:
+def replace_some(record: Any, value: Any, rng: random.Random) -> None:
     """Replace, rename or remove one of a record's values, at any depth."""
     while isinstance(record, dict | list) and record:
         keys = list(record) if isinstance(record, dict) else list(range(len(record)))
@@ -116,7 +117,8 @@ def look(folder: Path) -> None:
     """Everything that reads a run's folder, as the commands do."""
     from rich.console import Console
 
-    from autotts.cli.runs import condition, rounds_table
+    from autotts.cli.diagnose import _of_run
+    from autotts.cli.runs import condition, diff, rounds_table
     from autotts.discovery.explorers.files import find_submission
     from autotts.discovery.explorers.recorded import Recorded
     from autotts.discovery.held_out import curves
@@ -125,6 +127,8 @@ def look(folder: Path) -> None:
 
     commands = (
         lambda: Console(file=io.StringIO()).print(rounds_table(RunFolder(folder).state)),
+        lambda: _shown(lambda: diff(folder, "1", "2")),
+        lambda: _of_run(folder, 1, "reference:5"),
         lambda: condition(RunFolder(folder), RunFolder(folder).state),
         lambda: history_text(RunFolder(folder).state.history, traces=True),
         lambda: build(from_run(folder, replay=False)),
@@ -139,6 +143,12 @@ def look(folder: Path) -> None:
     for command in commands:
         with contextlib.suppress(AutottsError, Reached):
             command()
+
+
+def _shown(command: Callable[[], None]) -> None:
+    """Run a command, and keep what it says to itself."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        command()
 
 
 def fuzz(work: Path, original: Path, count: int, seed: int = 0) -> Counter[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autotts.discovery.explorer import History
+from autotts.discovery.explorer import History, Proposal
 from autotts.discovery.held_out import finalize
 from autotts.discovery.prompts.briefing import history_text
 from autotts.discovery.run import events
@@ -197,6 +197,11 @@ def test_events_that_contradict_each_other_are_refused(tmp_path):
     reply = events.CallReplied("call-9", {}, events.Usage())
     with pytest.raises(RunError, match="speaks of call call-9, which the log doesn't have"):
         RunState.of([reply])
+    proposed = events.Proposed(1, 1.0, (Proposal("x"),))
+    scored = events.Scored(1, 0, "", True, (), (), "", "", {}, 1.0, (), None, {})
+    for again in (proposed, events.NothingProposed(1, "", 1.0)):
+        with pytest.raises(RunError, match="speaks of round 1, which was scored before"):
+            RunState.of([proposed, scored, again])
 
 
 def test_an_event_that_could_not_be_read_is_not_written(tmp_path):

@@ -7,6 +7,7 @@ marker.
 import http.server
 import json
 import os
+import re
 import threading
 
 import pytest
@@ -298,6 +299,25 @@ def test_nothing_is_handed_in_or_tried_through_a_link(theirs, tmp_path, place):
         assert isinstance(done.exception, RunError)
         assert "is a link" in str(done.exception)
     assert os.listdir(mine) == ["secret"]
+
+
+def test_a_program_is_diagnosed_through_no_link(theirs, tmp_path):
+    path = theirs()
+    (tmp_path / "mine.py").write_text(program(13))
+    (path / "rounds/0001").mkdir()
+    (path / "rounds/0001/program.py").symlink_to(tmp_path / "mine.py")
+    assert "is a link" in str(call("diagnose", path, "--round", 1).exception)
+
+
+def test_programs_of_any_length_and_figures_are_compared_or_not(theirs):
+    """What costs nothing, and lines that repeat without end."""
+    path = theirs("x\n" * 20_000)
+    assert "more than 1,000 lines" in str(call("diff", path, "1", "1").exception)
+    log = path / "events.jsonl"
+    log.write_text(
+        re.sub(r'"tokens": [0-9.]+', '"tokens": 0', log.read_text()).replace("x\\n" * 20_000, "x")
+    )
+    assert "+nan%" in call("diff", path, "1", "1").output.replace(" ", "")
 
 
 @pytest.mark.parametrize("depth", [21, 1_500])

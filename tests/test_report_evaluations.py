@@ -1,16 +1,19 @@
 """Reports of evaluations say what the evaluation says."""
 
+import contextlib
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import polars as pl
 import pytest
 
 from autotts import stores
-from autotts.errors import SpecError
+from autotts.errors import ProgramError, SpecError
 from autotts.evaluation import Evaluation, Execution, Experiment, evaluate
 from autotts.evaluation.winner import winner_of
 from autotts.reports.evaluations import evaluate_again, from_evaluation, from_results
@@ -18,6 +21,7 @@ from autotts.reports.model import ALPHABET, Report
 from autotts.reports.page import build
 from autotts.reports.plots import Drawing, path_of, read_rounds
 from autotts.stores import Branch, Recording, Store
+from fuzz_runs import VALUES, replace_some
 
 CONTROLLERS = ("cmc", "asc", "short-mk")
 
@@ -157,6 +161,22 @@ def test_a_file_of_something_else_is_refused(tmp_path):
         path.write_text(content)
         with pytest.raises(SpecError, match=r"other\.json is no file of"):
             from_results(path)
+
+
+def test_whatever_stands_in_a_results_file_ends_in_an_answer(evaluation, store, tmp_path):
+    """A report, or an error that names the file."""
+    path = tmp_path / "results.json"
+    evaluation.write_json(path, winner=asdict(winner_of(evaluation)))
+    for number in range(100):
+        content = json.loads((tmp_path / "results.json").read_text())
+        rng = random.Random(number)
+        replace_some(content, rng.choice(VALUES), rng)
+        changed = tmp_path / "changed.json"
+        changed.write_text(json.dumps(content))
+        with contextlib.suppress(SpecError, ProgramError):
+            build(from_results(changed))
+            with mock.patch("autotts.reports.evaluations.run", return_value=None):
+                evaluate_again(changed, [store])
 
 
 def test_another_store_is_refused(evaluation, store, tmp_path):

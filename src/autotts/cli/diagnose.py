@@ -130,6 +130,7 @@ def _of_run(folder: Path, number: int | None, draws: str) -> "tuple[list[Store],
     from autotts.discovery.run.store_refs import open_stores
 
     run = RunFolder(folder)
+    run.check_no_links()
     if number is None:
         raise SpecError(f"{folder} is a run: say which program with --round N")
     path = run.round(number) / "program.py"

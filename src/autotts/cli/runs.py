@@ -1,5 +1,6 @@
 """`autotts runs`, `watch` and `diff`: looking at runs of `autotts discover`."""
 
+import math
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from autotts.discovery.run.folder import RunFolder
     from autotts.discovery.run.state import RunState
+
+_MOST_COMPARED = 1_000
+"""Lines of a program in `diff`."""
 
 Run = Annotated[Path, typer.Argument(help="A run's folder.")]
 
@@ -117,6 +121,9 @@ def diff(
         if name not in trials:
             raise RunError(f"{run}: no trial {name}; there are {', '.join(trials) or 'none'}")
     old, new = trials[a], trials[b]
+    for trial in (old, new):  # lines are compared with lines: what repeats for long takes for ever
+        if trial.proposal.source.count("\n") > _MOST_COMPARED:
+            raise RunError(f"{run}: round {trial.name} has more than {_MOST_COMPARED:,} lines")
     lines = difflib.unified_diff(
         old.proposal.source.splitlines(),
         new.proposal.source.splitlines(),
@@ -127,7 +134,7 @@ def diff(
     say("\n".join(lines))
     say(f"\n{'beta':>5} {'accuracy':>9} {'':>7} {'tokens':>11} {'':>7}")
     for x, y in zip(old.points, new.points, strict=False):
-        change = y.tokens / x.tokens - 1
+        change = y.tokens / x.tokens - 1 if x.tokens else math.nan
         say(
             f"{x.beta:5.2g} {y.accuracy:9.2f} {y.accuracy - x.accuracy:+7.2f}"
             f" {y.tokens:11,.0f} {change:+7.1%}"

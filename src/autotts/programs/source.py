@@ -12,8 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autotts.errors import ProgramError, SpecError
+from autotts.files import read_regular
 
 _BUILT_IN = Path(__file__).resolve().parent.parent / "controllers"
+
+_MOST_BYTES = 2**24
+"""Of a program's file: what is ours or the user's own may be long."""
 
 GROUP = "autotts.controllers"
 """Entry points under which controllers are published."""
@@ -110,7 +114,7 @@ def find(name: str) -> Source:
 def read(path: Path, *, trusted: bool) -> Source:
     """Read a program's file, running nothing."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path, most_bytes=_MOST_BYTES, follow=True).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ProgramError(f"{path}: can't be read: {error}") from error
     name = path.stem.replace("_", "-") if path.parent == _BUILT_IN else path.stem

@@ -1,13 +1,13 @@
 """Reports from evaluations: of a results file, and of replayed episodes."""
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from autotts import control, programs
 from autotts.diagnosis import findings
@@ -18,6 +18,7 @@ from autotts.evaluation import evaluate as run
 from autotts.evaluation.compare import curve_intervals
 from autotts.evaluation.frontiers import Curve
 from autotts.evaluation.winner import Winner, winner_of
+from autotts.files import read_regular
 from autotts.programs import Spec
 from autotts.replay.driver import Driver, Ran
 from autotts.replay.task import Task, cells_of
@@ -40,6 +41,9 @@ from autotts.reports.model import (
 from autotts.reports.recordings import facts_of
 from autotts.reports.tables import by_store, store_means
 from autotts.stores import Store, StoreKey
+from autotts.untrusted import parse_json
+
+_MOST_RESULTS_BYTES = 2**28
 
 SHOWN_BETAS = (0.5, 1.0)
 """Betas whose episodes a report shows step by step: the nearest that were run."""
@@ -97,23 +101,66 @@ def from_results(path: Path) -> Report:
     )
 
 
+class _Row(BaseModel):
+    """What a row of results must have; whatever else it has is let through."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+    model: str
+    dataset: str
+    controller: str
+    beta: float
+    accuracy: float
+    tokens: float
+    sequential_tokens: float
+    width: float
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+    program_digest: str
+
+
+class _StoreMade(BaseModel):
+    model: str
+    dataset: str
+    digest: str
+
+
+class _MadeBy(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    stores: list[_StoreMade]
+
+
+class _Results(BaseModel):
+    results: list[_Row] = Field(min_length=1)
+    made_by: _MadeBy
+    winner: Winner | None = None
+
+
 def read_results(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any], Winner | None]:
-    """Results, what made them and the best of them, from a file of `autotts evaluate --json`."""
+    """Results, what made them and the best of them, from a file of `autotts evaluate --json`.
+
+    The file may be somebody else's: it is bounded, and of every value that is used its type is
+    looked at.
+
+    Raises:
+        SpecError: it can't be read, or is something else.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-        rows, made_by = content["results"], content["made_by"]
-        if not rows:
-            raise ValueError("it has no results")
-        for row in rows:
-            for key in ("model", "dataset", "controller", "beta", "accuracy", "tokens"):
-                row[key]
-        best = content.get("winner")
-        best = Winner(**best) if best else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        content: Any = parse_json(
+            read_regular(path, most_bytes=_MOST_RESULTS_BYTES, follow=True),
+            most_bytes=_MOST_RESULTS_BYTES,
+        )
+        found = _Results.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))[:200]
+        raise SpecError(
+            f"{path} is no file of `autotts evaluate --json`: {where}: {first['msg']}"
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
         raise SpecError(
             f"{path} is no file of `autotts evaluate --json`: {type(error).__name__}: {error}"
         ) from error
-    return rows, made_by, best
+    return content["results"], content["made_by"], found.winner
 
 
 def evaluate_again(
@@ -148,9 +195,12 @@ def evaluate_again(
         if spec.source.digest != digest:
             raise SpecError(f"{text} has changed since {path} was made: evaluate it again")
         specs.append(spec)
-    experiment = Experiment(
-        **{field.name: made_by[field.name] for field in dataclasses.fields(Experiment)}
-    )
+    names = [field.name for field in dataclasses.fields(Experiment)]
+    try:
+        told = {name: made_by[name] for name in names}
+        experiment = TypeAdapter(Experiment).validate_python(told)
+    except (KeyError, ValueError) as error:
+        raise SpecError(f"{path}: made_by does not say how it was made: {error}") from error
     on_part("replaying the evaluation")
     return run([found[key] for key in wanted], specs, experiment=experiment)
 

@@ -31,7 +31,7 @@ Amount = Annotated[
     Annotated[float, Field(ge=0, allow_inf_nan=False)] | None, BeforeValidator(_limit)
 ]
 Beta = Annotated[float, Field(ge=0, le=1)]
-Draws = Annotated[str, Field(pattern=r"^(reference|subsets):[0-9]{1,6}$")]
+Draws = Annotated[str, Field(pattern=r"^(reference|subsets):[0-9]{1,5}$")]
 
 
 class RunLimits(BaseModel):

@@ -118,9 +118,11 @@ class RunState:
             case Tried():
                 self.tries.append(event)
             case events.Proposed():
+                self._not_scored(event)
                 self.proposals[event.round] = event.proposals
                 self.seconds_proposing[event.round] = event.seconds
             case NothingProposed():
+                self._not_scored(event)
                 self.proposals[event.round] = ()
                 self.seconds_proposing[event.round] = event.seconds
                 self.failures[event.round] = event
@@ -139,6 +141,13 @@ class RunState:
                 self._known(name in event.results.controllers, event, name)
                 self.finalized = event
         self.last = event
+
+    def _not_scored(self, event: events.Proposed | NothingProposed) -> None:
+        if any(number == event.round for number, _ in self.scored):
+            raise RunError(
+                f"events.jsonl: {events.name_of(event)} at {event.at} speaks of round"
+                f" {event.round}, which was scored before"
+            )
 
     @staticmethod
     def _known(known: bool, event: Event, what: str) -> None:
