@@ -84,6 +84,8 @@ class ModelServer:
     dialect: "vllm", "sglang", "llamacpp", "text" or "chat".
     faults: what is done to the next requests for tokens, one each.
     token_seconds: how long it takes for a token.
+    reply_seconds: how long it takes for a request, whatever it is for.
+    keep: whether requests are kept in `asked`.
     aborts: whether there is an abort endpoint.
     tokens: decoded in all, whoever read them.
     stopped: how many requests were ended by closing, and how many by abort.
@@ -93,7 +95,7 @@ class ModelServer:
     faults: list[Fault] = field(default_factory=list)
     token_seconds: float = 0.0
     aborts: bool = True
-    slots: int = 0
+    reply_seconds: float = 0.0
     asked: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
     keep: bool = True
     tokens: int = 0
@@ -198,6 +200,7 @@ class ModelServer:
         stop = self._jobs[request_id] = asyncio.Event()
         gone = asyncio.create_task(exchange.reader.read(1)) if self.token_seconds else None
         try:
+            await asyncio.sleep(self.reply_seconds)
             for _ in range(tokens if self.token_seconds else 0):
                 await asyncio.sleep(self.token_seconds)
                 self.tokens += 1

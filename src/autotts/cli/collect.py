@@ -250,7 +250,7 @@ def _text(given: str) -> str:
     """A text, or what the file of that name holds."""
     path = Path(given)
     try:
-        return path.read_text(encoding="utf-8") if path.is_file() else given
+        return path.read_text(encoding="utf-8").removesuffix("\n") if path.is_file() else given
     except (OSError, ValueError):
         # A long text is no name of a file.
         return given
