@@ -301,3 +301,21 @@ def test_a_log_that_was_cut_short_is_refused(tmp_path):
     path.write_bytes(recordings.as_zip({"a.json": json.loads("{}")}))
     with pytest.raises(StoreError, match=r"no header.json; this is no log of Inspect"):
         read_recordings(path)
+
+
+@pytest.mark.parametrize("value", [True, "high", 1e308])
+def test_signals_are_numbers_that_a_store_can_hold(value, tmp_path):
+    rows = recordings.trajectories()
+    rows[1]["steps"][0]["signals"]["tests"] = value
+    path = lines(tmp_path / "m" / "agents.jsonl", rows)
+    with pytest.raises(StoreError, match=r"line 2, steps 0: signal tests is .* not a number of"):
+        read_recordings(path)
+
+
+def test_names_in_an_archive_drive_no_terminal(tmp_path):
+    members = {**recordings.inspect_members(), "samples/\r1_epoch_1.json": []}
+    path = tmp_path / "sums.eval"
+    path.write_bytes(recordings.as_zip(members))
+    with pytest.raises(StoreError, match="an object was expected") as caught:
+        read_recordings(path)
+    assert "\r" not in str(caught.value)

@@ -11,6 +11,7 @@ from autotts.errors import StoreError
 from autotts.stores.importing.reading import archive, member_json, read_json
 from autotts.stores.importing.rows import Row, asked_by, content_text, row_of
 from autotts.stores.importing.sample import Sample
+from autotts.text import clean
 
 _LONGEST_ANSWER = 200
 """Characters of what a scorer took for the answer; a longer one is the response."""
@@ -27,7 +28,7 @@ def read(path: Path) -> Iterator[Sample]:
             head = row_of(member_json(found, header), header)
             for name in names:
                 if name.startswith("samples/"):
-                    yield _sample(row_of(member_json(found, name), name), head)
+                    yield _sample(row_of(member_json(found, name), clean(name)), head)
     else:
         head = row_of(read_json(path), "log")
         for row in head.rows("samples"):

@@ -17,6 +17,7 @@ from autotts.errors import StoreError
 from autotts.files import open_regular
 from autotts.stores import parquet
 from autotts.stores.importing.rows import Row, row_of, rows_of
+from autotts.text import clean
 from autotts.untrusted import parse_json
 
 MOST_JSON_BYTES = 1 << 28
@@ -190,12 +191,12 @@ def archive(path: Path) -> Iterator[zipfile.ZipFile]:
         EOFError,
         zlib.error,
     ) as error:
-        raise StoreError(f"no zip archive that can be read: {error}") from error
+        raise StoreError(f"no zip archive that can be read: {clean(str(error))}") from error
 
 
 def member_json(found: zipfile.ZipFile, name: str) -> Any:
     """The JSON value in a member of an archive."""
-    member = found.getinfo(name)
+    member, shown = found.getinfo(name), clean(name)
     try:
         if member.compress_type == _ZSTANDARD:
             content = _unpack_zstandard(found, member)
@@ -203,8 +204,8 @@ def member_json(found: zipfile.ZipFile, name: str) -> Any:
             with found.open(member) as file:
                 content = file.read(MOST_JSON_BYTES + 1)
     except (RuntimeError, NotImplementedError, zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise StoreError(f"{name}: can't be unpacked: {error}") from error
-    return parsed(content, name, MOST_JSON_BYTES)
+        raise StoreError(f"{shown}: can't be unpacked: {clean(str(error))}") from error
+    return parsed(content, shown, MOST_JSON_BYTES)
 
 
 def _unpack_zstandard(found: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -213,13 +214,15 @@ def _unpack_zstandard(found: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         import zstandard
     except ImportError as error:
         raise StoreError(
-            f'{member.filename} is packed by Zstandard; pip install "autotts[import]"'
+            f'{clean(member.filename)} is packed by Zstandard; pip install "autotts[import]"'
         ) from error
     assert found.fp is not None
     found.fp.seek(member.header_offset)
     header = found.fp.read(30)
     if len(header) < 30 or header[:4] != b"PK\x03\x04":
-        raise StoreError(f"{member.filename}: no member of a zip archive lies where it should")
+        raise StoreError(
+            f"{clean(member.filename)}: no member of a zip archive lies where it should"
+        )
     skipped = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
     found.fp.seek(skipped, io.SEEK_CUR)
     packed = found.fp.read(min(member.compress_size, MOST_JSON_BYTES))
@@ -227,7 +230,7 @@ def _unpack_zstandard(found: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(packed)) as reader:
             content = bytes(reader.read(MOST_JSON_BYTES + 1))
     except (zstandard.ZstdError, MemoryError) as error:
-        raise StoreError(f"{member.filename}: can't be unpacked: {error}") from error
+        raise StoreError(f"{clean(member.filename)}: can't be unpacked: {error}") from error
     if zlib.crc32(content) != member.CRC:
-        raise StoreError(f"{member.filename}: damaged; its checksum is another")
+        raise StoreError(f"{clean(member.filename)}: damaged; its checksum is another")
     return content

@@ -20,6 +20,8 @@ KEYS = frozenset(
     ("question", "gold", "outcome", "steps", "id", "model", "dataset", "prompt_tokens")
 )
 
+_LARGEST_SIGNAL = 3.4e38
+
 
 def read(path: Path) -> Iterator[Sample]:
     """The samples of a file."""
@@ -74,9 +76,15 @@ def _signals(steps: Sequence[Row]) -> dict[str, list[float]]:
     for name in names:
         given = [(step.get("signals") or {}).get(name) for step in steps]
         for step, value in zip(steps, given, strict=True):
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, int | float)
-            ):
-                raise StoreError(f"{step.where}: signal {name} is {shown(value)}, not a number")
+            if value is not None and not _fits(value):
+                raise StoreError(
+                    f"{step.where}: signal {name} is {shown(value)}, not a number of 32 bits"
+                )
         found[name] = [float("-inf") if value is None else float(value) for value in given]
     return found
+
+
+def _fits(value: Any) -> bool:
+    """Whether a value is a number that a signal can be."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= _LARGEST_SIGNAL
