@@ -97,7 +97,7 @@ def test_a_released_program_is_a_file_and_its_class(save):
     ("text", "message"),
     [
         ("parallel-prob", "'parallel-prob' is not known; did you mean parallel-probe?"),
-        ("zzzzzz", r"there are asc, budget-forcing, .*\. Or name a file such as mine.py"),
+        ("zzzzzz", r"there are asc, .*\. Or name a file such as mine.py"),
         ("missing.py", "missing.py: there is no such file"),
         ("no.such.module", "there is no module of that name"),
         ("../c/mine.txt", r"\.\./c/mine.txt: a program is a file that ends in \.py"),
