@@ -45,6 +45,20 @@ def commands(page):
     return [line.removeprefix("$ ") for line in lines if line.startswith("$ autotts ")]
 
 
+_PATHS = re.compile(r"`((?:[\w-]+/)*(?:[\w-]+\.(?:py|md|toml|js|css|html)|[\w-]+/))`")
+_OF_USERS = {"mine.py", "run.toml", "rounds/0003/", "src/autotts/controllers/NAME.py"}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_every_path_that_a_page_names_is_there(page):
+    """From the top or from the package; a name alone is that of some file of the package."""
+    package = ROOT / "src" / "autotts"
+    alone = {path.name for path in package.rglob("*.*")}
+    for path in set(_PATHS.findall(page.read_text())) - _OF_USERS:
+        there = (ROOT / path).exists() or (package / path).exists()
+        assert there or ("/" not in path and path in alone), path
+
+
 def test_the_commands_of_the_readme_run_in_order(tmp_path):
     """In an empty folder, one after the other, as a reader would type them."""
     asked = commands(README)

@@ -325,14 +325,18 @@ def list_(
 @app.command()
 def simulate(
     out: Annotated[Path, typer.Option(help="Folder for OUT/MODEL/DATASET.")],
-    like: Annotated[Path | None, typer.Option(help="Store whose parameters to fit.")] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="Store that the new one is to resemble.")
+    ] = None,
     model: Annotated[str, typer.Option(help="Model name to write.")] = "simulated",
     dataset: Annotated[str, typer.Option(help="Dataset name to write.")] = "sim",
     questions: Annotated[
         int | None, typer.Option(min=1, help="Questions; default 30, or as many as --like has.")
     ] = None,
     branches: Annotated[int, typer.Option(min=1, help="Branches per question.")] = 128,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the generator.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed; the same seed gives the same store.")
+    ] = 0,
     slope: Annotated[
         float | None,
         typer.Option(

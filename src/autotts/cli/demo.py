@@ -17,11 +17,11 @@ _TRIALS = 120
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder to write; an earlier demo is replaced.")] = Path(
-        "runs/demo"
-    ),
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the search.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Of the search.")] = 0,
+    out: Annotated[
+        Path, typer.Option(help="Folder to write; an earlier demo there is replaced.")
+    ] = Path("runs/demo"),
+    rounds: Annotated[int, typer.Option(min=1, help="How many rounds the search has.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the search.")] = 0,
 ) -> None:
     """Discover a controller on simulated stores, judge it on held-out ones, and write a report."""
     from autotts.cli.discover import begin

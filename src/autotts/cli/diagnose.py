@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from autotts.replay.driver import How
     from autotts.stores import Store
 
-Place = Annotated[list[Path], typer.Argument(help="Stores, or folders of them; or one run.")]
+Place = Annotated[
+    list[Path], typer.Argument(help="Stores, folders that hold stores, or the folder of one run.")
+]
 Stored = Annotated[Path | None, typer.Option("--out", help="Write the whole table here, as CSV.")]
 _FRONTIER_ROWS = 12
 _KEY_WIDTH = 36
@@ -46,18 +48,35 @@ OneController = Annotated[str, typer.Option("--controller", "-c", help="SPEC of 
 def diagnose(
     place: Place,
     controller: Annotated[
-        str | None, typer.Option("--controller", "-c", help="SPEC; not with a run.")
+        str | None,
+        typer.Option(
+            "--controller", "-c", help="SPEC of the controller to diagnose; not with a run."
+        ),
     ] = None,
     round_: Annotated[
         int | None,
         typer.Option("--round", min=1, help="Diagnose the program of this round (runs only)."),
     ] = None,
-    beta: Annotated[str, typer.Option(help="Betas to sweep.")] = "0,0.25,0.5,0.75,1",
-    question: Annotated[int | None, typer.Option(min=0, help="This question only.")] = None,
-    draw: Annotated[int | None, typer.Option(min=0, help="This episode of it.")] = None,
-    against: Annotated[str | None, typer.Option(help="SPEC to compare with.")] = None,
+    beta: Annotated[
+        str, typer.Option(help="Betas to diagnose, separated by commas.")
+    ] = "0,0.25,0.5,0.75,1",
+    question: Annotated[
+        int | None, typer.Option(min=0, help="Show this question only, by its number from 0.")
+    ] = None,
+    draw: Annotated[
+        int | None,
+        typer.Option(min=0, help="Show the episode of --question on this draw, from 0, in full."),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="SPEC of another controller, to say where the two differ.")
+    ] = None,
     horizon: Annotated[
-        int, typer.Option(min=1, help="Intervals or branches further that an episode is let go on.")
+        int,
+        typer.Option(
+            min=1,
+            help="How much longer an episode that stopped is played on, to see whether it would"
+            " have come right: so many intervals of its branches, or so many further branches.",
+        ),
     ] = 16,
     out: Stored = None,
     *,
@@ -211,7 +230,9 @@ def pool(stores: options.Stores, seed: options.Seed = 0, *, save: options.Save |
 def tune(
     stores: options.Stores,
     controller: OneController,
-    trials: Annotated[int, typer.Option(min=1, help="Settings to try.")] = 500,
+    trials: Annotated[
+        int, typer.Option(min=1, help="How many settings of the schedule to try.")
+    ] = 500,
     out: Stored = None,
     *,
     experiment: "Experiment",
@@ -300,9 +321,12 @@ def _short(tokens: float) -> str:
 def ablate(
     stores: options.Stores,
     controller: OneController,
-    beta: Annotated[str, typer.Option(help="Betas to sweep.")] = "0,0.25,0.5,0.75,1",
+    beta: Annotated[
+        str, typer.Option(help="Betas to sweep, separated by commas.")
+    ] = "0,0.25,0.5,0.75,1",
     frozen_only: Annotated[
-        bool, typer.Option("--frozen-only", help="Parameters only; needs no sandbox.")
+        bool,
+        typer.Option("--frozen-only", help="Take out parameters only, which needs no sandbox."),
     ] = False,
     out: Stored = None,
     *,

@@ -46,7 +46,7 @@ HeldOut = Annotated[list[Path] | None, typer.Option(help="Stores that only `fina
 Out = Annotated[Path | None, typer.Option(help="Folder of the new run.")]
 Resume = Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")]
 Who = Annotated[str, typer.Option(help="Who proposes: offline, chat, agent, files, recorded.")]
-Model = Annotated[str, typer.Option(help="Of chat or agent; short for --option model=NAME.")]
+Model = Annotated[str, typer.Option(help="Model of chat or agent; short for --option model=NAME.")]
 BaseUrl = Annotated[str, typer.Option(help="Server of chat; short for --option base_url=URL.")]
 Options = Annotated[
     list[str] | None,
@@ -56,30 +56,61 @@ Options = Annotated[
         " an explorer doesn't have is answered by those it has."
     ),
 ]
-Rounds = Annotated[int | None, typer.Option(min=1, help="Rounds; 5 by default.")]
-Proposals = Annotated[int, typer.Option(min=1, help="Proposals per round.")]
-Evaluations = Annotated[int | None, typer.Option(min=1, help="Most sweeps and tries.")]
-ModelTokens = Annotated[int | None, typer.Option(min=1, help="Most model tokens.")]
-Usd = Annotated[float | None, typer.Option(min=0, help="Most US dollars.")]
-Seconds = Annotated[float | None, typer.Option(min=1, help="Most seconds.")]
-Selection = Annotated[str, typer.Option(help="area, or accuracy: the paper's rule.")]
+Rounds = Annotated[
+    int | None, typer.Option(min=1, help="How many rounds the run has in all; 5 by default.")
+]
+Proposals = Annotated[int, typer.Option(min=1, help="How many programs are asked for in a round.")]
+Evaluations = Annotated[
+    int | None, typer.Option(min=1, help="Stop after so many sweeps and tries of programs.")
+]
+ModelTokens = Annotated[
+    int | None, typer.Option(min=1, help="Stop before model calls take more tokens than this.")
+]
+Usd = Annotated[
+    float | None,
+    typer.Option(min=0, help="Stop before model calls cost more US dollars than this."),
+]
+Seconds = Annotated[
+    float | None, typer.Option(min=1, help="Stop after so many seconds of all sessions together.")
+]
+Selection = Annotated[
+    str,
+    typer.Option(
+        help="What the best is chosen by: area of the frontier, or accuracy, the paper's rule."
+    ),
+]
 Accept = Annotated[
-    float, typer.Option(help="Share of resamples a program must be ahead in to be accepted.")
+    float,
+    typer.Option(
+        help="Share of resamples of the questions in which a program must be ahead to be accepted."
+    ),
 ]
 NoBeta = Annotated[
-    bool, typer.Option("--no-beta", help="Ablation: parameters need not come from beta.")
+    bool,
+    typer.Option(
+        "--no-beta", help="Ablation: let programs have parameters that beta does not set."
+    ),
 ]
-NoTraces = Annotated[bool, typer.Option("--no-traces", help="Ablation: scores only, no diagnosis.")]
+NoTraces = Annotated[
+    bool, typer.Option("--no-traces", help="Ablation: show explorers scores only, no diagnosis.")
+]
 Driver = Annotated[
-    str, typer.Option(help="sealed (audited), blind, or in-process (trusted programs only).")
+    str,
+    typer.Option(
+        help="How proposed programs run: sealed and audited, blind, or in-process with your rights."
+    ),
 ]
-Audit = Annotated[int, typer.Option(min=0, help="Episodes of a sweep to run again blind.")]
+Audit = Annotated[
+    int, typer.Option(min=0, help="How many episodes of a sweep are replayed blind as a check.")
+]
 Unsafe = Annotated[
     bool,
-    typer.Option("--unsafe-no-sandbox", help="Run proposed programs even where nothing is sealed."),
+    typer.Option(
+        "--unsafe-no-sandbox", help="Run proposed programs even where no process can be sealed."
+    ),
 ]
 Last = Annotated[
-    bool, typer.Option("--finalize", help="Then measure the best on the held-out stores.")
+    bool, typer.Option("--finalize", help="At the end, measure the best on the held-out stores.")
 ]
 Estimate = Annotated[bool, typer.Option("--estimate", help="Say what the run may cost, and stop.")]
 DryRun = Annotated[

@@ -16,10 +16,12 @@ Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
 def submit(
     run: Run,
     program: Annotated[
-        Path | None, typer.Option(help="By default program.py of the run, or of its open round.")
+        Path | None,
+        typer.Option(help="The program; by default program.py of the run, or of its open round."),
     ] = None,
     proposal: Annotated[
-        Path | None, typer.Option(help="By default proposal.md beside the program.")
+        Path | None,
+        typer.Option(help="The words to it; by default proposal.md beside the program."),
     ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for the verdict, and print it with the digest.")
@@ -93,7 +95,7 @@ def _wait_for(socket: Path, run: Path) -> None:
 def export_task(
     run: Run,
     framework: Annotated[
-        str, typer.Option("--for", help="openevolve, skydiscover, shinka or gepa.")
+        str, typer.Option("--for", help="The framework: openevolve, skydiscover, shinka or gepa.")
     ],
     out: Annotated[Path, typer.Option(help="A new folder for the task.")],
 ) -> None:

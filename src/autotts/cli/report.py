@@ -25,7 +25,7 @@ Stores = Annotated[
     ),
 ]
 Replay = Annotated[
-    bool, typer.Option(help="For a run: replay some episodes, or show its log alone.")
+    bool, typer.Option(help="For a run: whether to replay some episodes, or to show its log alone.")
 ]
 Yes = Annotated[
     bool,
@@ -64,10 +64,12 @@ def view(
     target: Target,
     stores: Stores = None,
     stores_option: options.StoresOption = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to serve on; 0 takes a free one.")
+    ] = 0,
     yes: Yes = False,
 ) -> None:
-    """Serve a report to this machine's browser, following a run that goes on."""
+    """Serve a report to a browser on this machine; the page follows a run that is at work."""
     from autotts.reports import report_on
     from autotts.reports.server import Followed, PageServer
 
@@ -97,13 +99,16 @@ def plot(
     store: Annotated[
         str | None, typer.Option(help="MODEL/DATASET of the curves; their mean by default.")
     ] = None,
-    formats: Annotated[str, typer.Option(help="Any of png,svg,pdf.")] = "png",
+    formats: Annotated[
+        str, typer.Option(help="Formats to write, separated by commas: png, svg, pdf.")
+    ] = "png",
     theme: Annotated[
-        Literal["light", "dark"], typer.Option(help="For paper or for a dark slide.")
+        Literal["light", "dark"],
+        typer.Option(help="Colours: light for paper, dark for a dark slide."),
     ] = "light",
     yes: Yes = False,
 ) -> None:
-    """Write figures for a paper: curves, latency, trajectory, questions, waste, an episode."""
+    """Write figures, as PNG or for a paper: curves, latency, questions, waste, an episode."""
     from autotts.reports import plot as draw
 
     options.check_folder("--out", out)
@@ -125,7 +130,7 @@ def compare(
     stores: options.SomeStores = None,
     stores_option: options.StoresOption = None,
     beta: Annotated[
-        str, typer.Option(help="Betas to sweep.")
+        str, typer.Option(help="Betas to sweep, separated by commas.")
     ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
     *,
     experiment: "Experiment",

@@ -23,7 +23,9 @@ _MOST_COMPARED = 1_000
 Run = Annotated[Path, typer.Argument(help="A run's folder.")]
 
 
-def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("runs")) -> None:
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds runs.")] = Path("runs"),
+) -> None:
     """List the runs in a folder: explorer, rounds, best, state, cost."""
 
     from autotts.reports.tables import plain_table
@@ -77,7 +79,9 @@ def condition(run: "RunFolder", state: "RunState") -> str:
 
 def watch(
     run: Run,
-    once: Annotated[bool, typer.Option("--once", help="Print it once and leave.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Print the run as it stands, and leave.")
+    ] = False,
 ) -> None:
     """Follow a run in the terminal, while another process works on it."""
     import time
@@ -108,8 +112,11 @@ def watch(
 
 def diff(
     run: Run,
-    a: Annotated[str, typer.Argument(help="A trial, such as 3 or 3.2.")],
-    b: Annotated[str, typer.Argument(help="Another.")],
+    a: Annotated[
+        str,
+        typer.Argument(help="One program: its round, such as 3, or 3.2 for the second of a round."),
+    ],
+    b: Annotated[str, typer.Argument(help="The program to compare it with.")],
 ) -> None:
     """Show how two programs of a run differ: in code and in figures."""
     import difflib

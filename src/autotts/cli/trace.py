@@ -1,7 +1,7 @@
 """`autotts trace`: one episode, so that a person can follow it.
 
 It names the answers, the true one too. What an explorer may see of an episode is
-`diagnose.episodes.show`, which `autotts diagnose --question --draw` prints.
+`diagnosis.episode_text.show`, which `autotts diagnose --question Q --draw D` prints.
 """
 
 import textwrap
@@ -28,15 +28,15 @@ _INTERVALS = 40  # of a branch on a line, which leaves room for how it ended
 def trace(
     store: options.Stores,
     controller: options.Controllers,
-    question: Annotated[int, typer.Option(min=0, help="Which question, from 0.")],
-    draw: Annotated[int, typer.Option(min=0, help="Which draw, from 0.")] = 0,
+    question: Annotated[int, typer.Option(min=0, help="Number of the question, from 0.")],
+    draw: Annotated[int, typer.Option(min=0, help="Number of the draw, from 0.")] = 0,
     *,
     experiment: "Experiment",
     execution: "Execution",
 ) -> None:
     """Print one episode for a person: branches by depth, rounds, decision and true answer.
 
-    What names no answer, and so may be shown to an explorer: autotts diagnose --question --draw.
+    An explorer must not see answers: autotts diagnose --question Q --draw D shows letters instead.
     """
     import numpy as np
 
