@@ -8,7 +8,9 @@ from autotts import programs
 from autotts.diagnosis.digest import LIMIT_BYTES, digest
 from autotts.diagnosis.episode_text import show
 from autotts.diagnosis.findings import findings_of
+from autotts.discovery.traces import sample
 from autotts.evaluation import run_cells
+from autotts.simulation import simulate
 from secret_questions import EXECUTION, EXPERIMENT, assert_told_nothing, make_store
 
 
@@ -75,3 +77,18 @@ def test_an_episode_that_was_not_run_is_an_error(found):
     table, ran = found["asc"]
     with pytest.raises(ValueError, match="question 77, draw 0"):
         show(ran[0], table, 77, 0)
+
+
+def test_recordings_without_probes_are_diagnosed_as_far_as_they_can_be(tmp_path):
+    """Own samples have final answers only; a search diagnoses its programs on them too."""
+    folder = simulate(tmp_path, questions=4, branches=12, seed=1, probes=False)
+    ran = run_cells(
+        [folder], programs.parse("asc"), (0.0, 1.0), experiment=EXPERIMENT, execution=EXECUTION
+    )
+    found = findings_of(ran)
+    told = digest(found, ran)
+    assert "Where accuracy is lost" in told
+    assert "Only final answers were recorded" in told
+    assert "inf" not in told.replace("information", "")
+    assert "left open" in show(ran[0], found, 0, 0) or "ended on" in show(ran[0], found, 0, 0)
+    assert sample(ran, found)

@@ -4,6 +4,7 @@ An explorer may know that a vote was wrong, never what the right answer is. So t
 and no question text in it; what is said of right and wrong votes is summed over draws.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -23,6 +24,10 @@ _EPISODES = 2  # of each verdict
 _PREDICTORS = 6
 _BUDGETS = 5
 
+_UNPROBED = (
+    "## Without probes\n\nOnly final answers were recorded, so nothing is said of other votes, of"
+    " answers held and left, of streaks and of the best stop.\n\n"
+)
 _WORDS = {
     "early": "stopped too early",
     "pruned": "pruned the winners",
@@ -58,7 +63,15 @@ def digest(
     stores = list({id(one.store): one.store for one in ran}.values())
     highest = max(one.spec.beta for one in ran)
     last = [one for one in ran if one.spec.beta == highest]
-    looked = hindsight_of(found, ran)
+    # What branches showed on the way is not known where only final answers were recorded.
+    probed = all(store.pool.probes is not None for store in stores)
+    looked = hindsight_of(found, ran) if probed else []
+    lessons: list[Callable[[], str]] = [
+        lambda: lesson_text.revotes(looked),
+        lambda: lesson_text.held(looked),
+        lambda: lesson_text.streaks(looked),
+        lambda: lesson_text.stops(looked),
+    ]
     sections: list[Callable[[], str]] = [
         lambda: _headline(found),
         lambda: _losses(found),
@@ -66,10 +79,7 @@ def digest(
         lambda: _against(found, parent) if parent is not None else "",
         lambda: _questions(found, more),
         lambda: lesson_text.winnable(found, ran),
-        lambda: lesson_text.revotes(looked),
-        lambda: lesson_text.held(looked),
-        lambda: lesson_text.streaks(looked),
-        lambda: lesson_text.stops(looked),
+        *(lessons if probed else [lambda: _UNPROBED]),
         lambda: _marginal(found, last),
         lambda: _ceilings(found, stores),
         lambda: _episodes(found, more),
@@ -290,7 +300,7 @@ def _marginal(found: pl.DataFrame, ran: Sequence[Ran]) -> str:
     best = marginal.predictors(states, rng=np.random.default_rng(0)).head(_PREDICTORS)
     predictors = [
         [
-            row["feature"], f"{row['auc']:.2f} [{row['auc_low']:.2f}, {row['auc_high']:.2f}]",
+            row["feature"], _auc(row["auc"], row["auc_low"], row["auc_high"]),
             f"{row['correlation']:+.2f}",
         ]
         for row in best.iter_rows(named=True)
@@ -387,10 +397,13 @@ def _pools(stores: Sequence[Store]) -> str:
         ],
     )
     streaks = _mean_over(stores, pools.by_streak, ["streak"])
-    text += "Probes by how many in a row agree (up to the next row):\n\n" + table(
-        ["streak", "probes", "right", "the branch's final answer"],
-        [[r["streak"], *map(percent, list(r.values())[1:])] for r in streaks.iter_rows(named=True)],
-    )
+    if not streaks.is_empty():
+        rows = [
+            [r["streak"], *map(percent, list(r.values())[1:])]
+            for r in streaks.iter_rows(named=True)
+        ]
+        text += "Probes by how many in a row agree (up to the next row):\n\n"
+        text += table(["streak", "probes", "right", "the branch's final answer"], rows)
     depths = _mean_over(stores, pools.by_depth, ["depth"])
     text += "By depth in intervals (up to the next row); hazard of ending is per interval:\n\n"
     text += table(
@@ -407,6 +420,12 @@ def _pools(stores: Sequence[Store]) -> str:
             [[r["feature"], r["known"], f"{r['auc']:.2f}"] for r in features.iter_rows(named=True)],
         )
     )
+
+
+def _auc(value: float, low: float, high: float) -> str:
+    """With its interval, where so few questions have one."""
+    interval = f" [{low:.2f}, {high:.2f}]" if math.isfinite(low) else ""
+    return f"{value:.2f}{interval}"
 
 
 def _mean_over(

@@ -53,7 +53,10 @@ def show(ran: Ran, found: pl.DataFrame, question: int, draw: int) -> str:
         raise ValueError(f"question {question}, draw {draw} was not among the episodes")
     steps = ran.steps(int(at[0]), int(at[0]) + 1)
     drawn = ran.task.rows(question, draw, control.models_opened(ran.log.of(int(at[0]))))
-    probes = ran.task.pool.require_probes()[question, drawn]
+    pool = ran.task.pool
+    probes = np.full((len(drawn), pool.depth), -1)
+    if pool.probes is not None:
+        probes = pool.probes[question, drawn]
     rows = _rows(steps, np.where(probes == failed_codes(ran.task)[question], -1, probes))
     letter_of = _letters(steps, rows)
     heading = (
