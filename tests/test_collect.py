@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import model_server
@@ -431,3 +432,31 @@ def test_questions_that_are_none_are_told(content, message, tmp_path):
 def test_a_preset_that_is_none_is_told_with_those_that_are():
     with pytest.raises(SpecError, match="no such file, and no preset; presets: aime24"):
         collect.read_questions("aime23")
+
+
+@pytest.mark.parametrize("dialect", ["vllm", "llamacpp"])
+def test_signals_are_those_of_the_log_probabilities(dialect, questions, tmp_path):
+    """By interval, as they come out of what the server gave for its tokens."""
+    with serving(dialect) as server:
+        store, _ = collected(questions, tmp_path / "out", server, signals=True)
+        without, _ = collected(questions, tmp_path / "without", server)
+    assert without.pool.signals == {}
+    assert (store.pool.tokens == without.pool.tokens).all()
+    ids: list[int] = []
+    for k in range(store.pool.lengths[1, 2]):
+        text = QUESTIONS[1] + PROMPT_END + model_server.decode(ids)
+        new = model_server.continued(text, seed_of(0, "q1", 2, k), INTERVAL)
+        ids += new
+        said = [i for i in new if i != model_server.EOS or dialect == "vllm"]
+        tops = np.array([[-0.1 - i % 7 / 100, -3.0 - i % 5 / 10] for i in said])
+        shares = np.exp(tops) / np.exp(tops).sum(axis=1, keepdims=True)
+        signals = store.pool.signals
+        assert signals["confidence"][1, 2, k] == pytest.approx(-tops.mean(), rel=1e-5)
+        entropy = -(shares * np.log(shares)).sum(axis=1).mean()
+        assert signals["entropy"][1, 2, k] == pytest.approx(entropy, rel=1e-5)
+
+
+def test_signals_are_refused_where_there_are_no_log_probabilities(questions, tmp_path):
+    written = {"chat": False, "prompt": "{question}" + PROMPT_END}
+    with serving("text") as server, pytest.raises(SpecError, match="leave --signals out"):
+        collected(questions, tmp_path / "out", server, signals=True, **written)

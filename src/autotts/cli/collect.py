@@ -85,6 +85,12 @@ def collect(
     probe_stop: Annotated[
         list[str] | None, typer.Option(help="A text that ends a probe; may be given again.")
     ] = None,
+    signals: Annotated[
+        bool,
+        typer.Option(
+            "--signals", help="Record confidence and entropy of every interval, for controllers."
+        ),
+    ] = False,
     question_column: Annotated[str, typer.Option(help="Column of the question.")] = "",
     gold_column: Annotated[str, typer.Option(help="Column of the true answer.")] = "",
     id_column: Annotated[str, typer.Option(help="Column of a question's own name.")] = "",
@@ -142,6 +148,7 @@ def collect(
         probe="" if not probes else collecting.PROBE_SUFFIX if probe is None else _text(probe),
         probe_tokens=probe_tokens,
         probe_stop=tuple(probe_stop or ()),
+        signals=signals,
         seed=seed,
         questions=collecting.digest_of(items),
     )

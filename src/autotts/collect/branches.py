@@ -17,6 +17,7 @@ from autotts.collect.plan import Plan
 from autotts.errors import StoreError
 from autotts.inference.branch import Decoding, ServedBranch
 from autotts.inference.server import Context
+from autotts.inference.signals import TOP
 
 Place = tuple[int, int]
 """Question and branch."""
@@ -51,6 +52,7 @@ class Finished:
     final: the answer it ended on, as the model wrote it.
     ends: tokens up to the end of each interval.
     cut: whether it was cut at the most tokens.
+    signals: those of each interval by name; none where none were asked for.
     """
 
     probes: tuple[str, ...]
@@ -60,6 +62,7 @@ class Finished:
     prompt_tokens: int
     cached_tokens: int
     probe_tokens: int
+    signals: tuple[dict[str, float], ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -153,11 +156,13 @@ class Collected:
             prompt_tokens=sum(line.prompt_tokens or 0 for line in lines),
             cached_tokens=sum(line.cached_tokens or 0 for line in lines),
             probe_tokens=sum(line.tokens for line in branch.probes),
+            signals=tuple(line.signals for line in intervals) if self.plan.signals else (),
         )
 
 
 def decoding_of(plan: Plan) -> Decoding:
-    return Decoding(plan.interval, plan.max_tokens, plan.sampling)
+    logprobs = TOP if plan.signals else 0
+    return Decoding(plan.interval, plan.max_tokens, plan.sampling, logprobs)
 
 
 def read_collected(path: Path) -> Collected:

@@ -29,6 +29,7 @@ from autotts.collect.questions import Item
 from autotts.errors import ServerError, SpecError
 from autotts.inference.branch import Probing, seed_of
 from autotts.inference.server import Context, Server
+from autotts.inference.signals import TOP, signals_of
 
 MOST_FAILURES = 16
 """Branches that fail one after the other until a collection gives up."""
@@ -119,6 +120,11 @@ class Collection:
         await self._render(servers[0])
         for server in servers:
             self._require_room(server)
+            if self.plan.signals and server.can.logprobs < TOP:
+                raise SpecError(
+                    f"{server.address} gives {server.can.logprobs} log-probabilities a token, and"
+                    f" signals are made of {TOP}; leave --signals out"
+                )
             if self.plan.probe and not server.can.continues:
                 raise SpecError(
                     f"{server.address} speaks chat alone, where no branch can be probed; give"
@@ -209,6 +215,7 @@ class Collection:
                     cut=branch.cut,
                     prompt_tokens=decoded.prompt_tokens,
                     cached_tokens=decoded.cached_tokens,
+                    signals=signals_of(decoded.logprobs),
                 )
             )
             begun = self.collected.begun.get(place, begun)

@@ -53,6 +53,7 @@ class IntervalLine(BaseModel):
     cut: bool = False
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
+    signals: dict[str, float] = {}
 
     def decoded(self) -> Decoded:
         """What the server gave, as it gave it."""

@@ -22,6 +22,7 @@ class Plan(BaseModel):
     chat: whether the model's own template makes a conversation of the prompt.
     template: arguments of the model's template, such as `{"enable_thinking": true}`.
     probe: what is added to a branch to ask for its answer so far; "" for final answers alone.
+    signals: whether log-probabilities are asked for, and what they say of each interval is kept.
     questions: sha256 of the questions, with their answers.
     """
 
@@ -43,6 +44,7 @@ class Plan(BaseModel):
     probe: str = PROBE_SUFFIX
     probe_tokens: int = Field(default=20, ge=1)
     probe_stop: tuple[str, ...] = ()
+    signals: bool = False
     seed: int = Field(default=0, ge=0)
     questions: str = ""
 

@@ -1,5 +1,6 @@
 """What was collected as a replay store, billed exactly."""
 
+import math
 from collections.abc import Sequence
 
 from pydantic import JsonValue
@@ -9,6 +10,7 @@ from autotts.collect.branches import Collected, Finished
 from autotts.collect.plan import Plan
 from autotts.collect.questions import Item, canonical
 from autotts.errors import StoreError
+from autotts.inference.signals import NAMES
 from autotts.stores import Branch, Recording, Store, build
 from autotts.version import __version__
 
@@ -67,6 +69,10 @@ def _branch(ended: Finished, plan: Plan) -> Branch:
         probes=(*map(_compared, ended.probes), final) if plan.probe else None,
         tokens=ended.tokens,
         final=final,
+        signals={
+            name: [given.get(name, -math.inf) for given in ended.signals]
+            for name in (NAMES if plan.signals else ())
+        },
         used={
             "prompt_tokens": ended.prompt_tokens,
             "cached_tokens": ended.cached_tokens,
