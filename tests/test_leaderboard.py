@@ -14,7 +14,7 @@ from autotts.evaluation import Experiment, compare, evaluate
 from autotts.evaluation.study.leaderboard import family_of, leaderboard
 from autotts.reports import leaderboard_page
 from autotts.reports.leaderboard import conclusion, left_out, markdown
-from autotts.simulation import simulate
+from autotts.simulation import SimulatedModel, simulate
 from autotts.stores.schema import sealed
 
 FEW = Experiment("subsets:3", max_branches=16)
@@ -128,6 +128,21 @@ def test_controllers_that_a_store_cannot_serve_have_a_board_of_their_own(loaded)
     assert line in leaderboard_page.build(found).replace("&#x27;", "'")
 
 
+def test_who_chooses_among_models_needs_several(loaded, tmp_path):
+    """And there, budgets in cost units count a dear model's tokens for more."""
+    pair = [SimulatedModel("small", 0.5, "1"), SimulatedModel("large", 0.7, "10")]
+    joint = stores.load(simulate(tmp_path, questions=6, branches=24, models=pair))
+    mixed, names = [loaded[0], joint], ["sc", "cascade"]
+    found = leaderboard(mixed, names, objective="cost", betas=[0, 1], experiment=FEW)
+    assert [len(board.entries) for board in found.boards] == [1, 2]
+    (one,) = found.left_out
+    assert (one.controller, one.stores) == ("cascade", (loaded[0].name,))
+    place = {entry.controller: entry for entry in found.boards[1].entries}
+    in_tokens = leaderboard(joint, names, betas=[0, 1], experiment=FEW).boards[0]
+    cheap = {entry.controller: entry for entry in in_tokens.entries}
+    assert place["cascade"].dearest > 1.2 * cheap["cascade"].dearest
+
+
 @pytest.mark.parametrize(
     ("model", "family"),
     [
@@ -153,7 +168,7 @@ def test_two_stores_of_one_name_are_refused(loaded):
 
 
 def test_an_objective_that_there_is_not(loaded):
-    with pytest.raises(SpecError, match="objective 'speed': need one of tokens, sequential"):
+    with pytest.raises(SpecError, match="objective 'speed': need one of tokens, sequential, cost"):
         ranked(loaded, objective="speed")
 
 

@@ -31,7 +31,7 @@ def leaderboard(
         ),
     ] = None,
     objective: Annotated[
-        Literal["tokens", "sequential"],
+        Literal["tokens", "sequential", "cost"],
         typer.Option(help="What budgets are in; sequential tokens stand for latency."),
     ] = "tokens",
     beta: Annotated[

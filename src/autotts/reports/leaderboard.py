@@ -13,6 +13,7 @@ from autotts.reports.tables import plain_table, span
 OBJECTIVES = {
     "tokens": "tokens",
     "sequential": "sequential tokens, the proxy of latency",
+    "cost": "cost units",
 }
 NOTES = (
     "Area: mean accuracy in percent over all budgets from {low} to {high} of what SC@64 spends, in"

@@ -32,18 +32,20 @@ from autotts.replay.driver import Driver, How, Ran
 from autotts.replay.task import cells_of
 from autotts.stores import AnyStores, Store, StoreKey, gather, length_slopes
 
-Objective = Literal["tokens", "sequential"]
-"""What a budget is in: tokens, or tokens one after the other, the proxy of latency."""
+Objective = Literal["tokens", "sequential", "cost"]
+"""What a budget is in: tokens, tokens one after the other (the proxy of latency), or cost units."""
 
 COLUMNS: dict[str, str] = {
     "tokens": "tokens",
     "sequential": "sequential_tokens",
+    "cost": "cost",
 }
 """The column of an episode that each objective adds up."""
 
 SPANS: dict[str, tuple[float, float]] = {
     "tokens": AREA_RANGE,
     "sequential": (0.3, 1.5),
+    "cost": AREA_RANGE,
 }
 """Shares of what SC@64 spends between which frontiers are compared. Its branches run side by side:
 one branch alone takes about half its time, and who opens branches one by one takes more than it."""
@@ -242,22 +244,28 @@ def leaderboard(
 
 def cannot_serve(store: Store, spec: Spec) -> str:
     """Why a store can't serve a controller; empty if it can."""
-    if store.pool.probes is not None:
-        return ""
     tree = ast.walk(ast.parse(spec.source.text))
     read = {node.attr for node in tree if isinstance(node, ast.Attribute)}
+    if "n_models" in read and not store.pool.models:
+        return "chooses among several models, of which there is one"
+    if store.pool.probes is not None:
+        return ""
     if read & {"history", "probe"} or {"advance", "answer"} <= read:
         return "needs the answers of running branches, which are not recorded"
     return ""
 
 
 def _weights(stores: Sequence[Store], rng: np.random.Generator) -> dict[StoreKey, FloatArray]:
-    """By store, `[1 + R, Q]` weights of its questions; stores of the same questions share them."""
-    known: dict[tuple[str, ...], FloatArray] = {}
+    """By store, `[1 + R, Q]` weights of its questions; the models of a dataset share them.
+
+    Only where they have the same questions: a recording may lack some.
+    """
+    known: dict[tuple[str, tuple[str, ...]], FloatArray] = {}
     for store in stores:
-        if store.texts not in known:
-            known[store.texts] = statistics.question_weights(len(store.texts), rng=rng)
-    return {store.key: known[store.texts] for store in stores}
+        asked = store.dataset, store.texts
+        if asked not in known:
+            known[asked] = statistics.question_weights(len(store.texts), rng=rng)
+    return {store.key: known[store.dataset, store.texts] for store in stores}
 
 
 def _points(ran: Sequence[Ran], column: str, weights: FloatArray) -> Points:
