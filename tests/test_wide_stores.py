@@ -66,6 +66,10 @@ def solve(env, p):
             else:
                 env.prune(np.array([active[-1]]))
         env.note("cost", env.cost)
+        for i in env.active():
+            seen_signals = env.signal("confidence", i)
+            if len(seen_signals) > 0 and seen_signals[-1] + env.signal("entropy", i).max() > 1.5:
+                env.prune(np.array([i]))
         env.note("seen", env.n_answers + env.n_finished + len(env.just_finished))
     if env.votes.sum() > 0 and env.finish_order[0] > 2:
         return env.answer[env.finish_order[0]]
@@ -83,6 +87,7 @@ def tasks(draw) -> Task:
         probes=draw(st.booleans()),
         uneven=draw(st.booleans()),
         models=draw(st.sampled_from([1, 1, 2, 3])),
+        signals=draw(st.integers(0, 2)),
     )
     rules = Rules(
         budget=draw(st.sampled_from([-1, -1, 0, 150, 700, 1_500, 4_000])),
@@ -157,7 +162,7 @@ def test_sealed_is_what_runs_in_process():
         ragged, probes, uneven, several = (bool(kind >> bit & 1) for bit in (1, 2, 3, 4))
         pool = wide_stores.make_pool(
             kind, billing=billing, ragged=ragged, probes=probes, uneven=uneven,
-            models=3 if several else 1,
+            models=3 if several else 1, signals=kind % 3,
         )  # fmt: skip
         rules = Rules(budget=(-1, 1_500)[kind % 3 > 0], cost_budget=(-1, 9_000)[kind % 5 > 0])
         task = wide_stores.make_task(pool, rules, seed=kind)

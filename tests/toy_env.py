@@ -27,6 +27,7 @@ class Wide:
     final: str
     ends: Sequence[int] | None = None
     model: int = 0
+    signals: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Branch:
     final: str
     ends: Sequence[int]
     model: int = 0
+    signals: Mapping[str, Sequence[float]] = field(default_factory=dict)
     depth: int = 0
     decoded: int = 0
     charged: int = 0
@@ -155,6 +157,11 @@ class ToyEnv:
     def history(self, i: int) -> np.ndarray:
         return _ints(self._open(i).history)
 
+    def signal(self, name: str, i: int) -> np.ndarray:
+        branch = self._open(i)
+        values = branch.signals.get(name, [-np.inf] * len(branch.probes))
+        return np.array(values[: branch.depth], np.float64)
+
     def active(self) -> np.ndarray:
         going = [i for i, b in enumerate(self._branches) if not b.finished and not b.pruned]
         return np.array(going, np.int64)
@@ -174,7 +181,7 @@ class ToyEnv:
         for t in theirs[:count]:
             self._closed.remove(t)
             nominal = [self.interval * (k + 1) for k in range(len(t.probes))]
-            opened = Branch(list(t.probes), t.total, t.final, t.ends or nominal, t.model)
+            opened = Branch(list(t.probes), t.total, t.final, t.ends or nominal, t.model, t.signals)
             self._branches.append(opened)
             before = self.spent
             self._decode_interval(self.n - 1, probe)

@@ -13,7 +13,7 @@ INTERVAL = 100
 
 def make_pool(
     seed: int, *, billing: str, ragged: bool = False, probes: bool = True, uneven: bool = False,
-    models: int = 1,
+    models: int = 1, signals: int = 0,
     questions: int = 3, branches: int = 8, depth: int = 5, codes: int = 4,
 ) -> Pool:  # fmt: skip
     """A pool at random: branches end at any depth, and answers are any."""
@@ -51,6 +51,12 @@ def make_pool(
             for m, price in enumerate(prices)
             if models > 1
         ),
+        signals={
+            name: np.where(
+                inside & (rng.random(inside.shape) < 0.9), rng.normal(size=inside.shape), -np.inf
+            ).astype(np.float32)
+            for name in ("entropy", "confidence")[:signals]
+        },
     )
 
 
@@ -76,5 +82,6 @@ def trajectories(task: Task, q: int, d: int) -> list[Wide]:
         ends = None if pool.ends is None else pool.ends[q, i, inside].tolist()
         total, final = int(pool.tokens[q, i]), str(pool.finals[q, i])
         model = 0 if pool.model is None else int(pool.model[q, i])
-        found.append(Wide([str(code) for code in probes], total, final, ends, model))
+        signals = {name: values[q, i, inside].tolist() for name, values in pool.signals.items()}
+        found.append(Wide([str(code) for code in probes], total, final, ends, model, signals))
     return found

@@ -187,6 +187,7 @@ def decode(s: State, i: int, times: int, probe: bool) -> None:
         before = s.tokens[i]
         if decode_rest(s, i):
             if s.exact:
+                read_signals(s, i, s.depth[i], length)
                 s.depth[i] = length
                 s.probed[i] = length
             end_branch(s, i)
@@ -229,6 +230,18 @@ def decode_whole(s: State, i: int, first: int, last: int, tokens: int, probe: bo
             fill_step(s, BRANCH if d == 0 else CONTINUE, i, d + 1, code, tokens)
     if probe:
         s.answer[i] = a
+    read_signals(s, i, first, last)
+
+
+@_inlined
+def read_signals(s: State, i: int, first: int, last: int) -> None:
+    """Reveal the signals of branch i from depth `first` to `last`, which were decoded with it."""
+    if s.wide:
+        row = s.order[i] * s.intervals
+        for k in range(s.n_signals):
+            to, at = (k * s.slots + i) * s.intervals, s.signal_offsets[k] + row
+            for d in range(first, last):
+                s.signals[to + d] = s.recorded[at + d]
 
 
 @_inlined
@@ -383,6 +396,7 @@ def finish(s: State, ids: Any) -> int:
         reached = length if ends else whole_intervals(s, i, length)
         for d in range(s.depth[i], reached):
             s.history[i * s.intervals + d] = -1
+        read_signals(s, i, s.depth[i], reached)
         s.depth[i] = reached
         if ends:
             end_branch(s, i)

@@ -78,6 +78,7 @@ TABLE: tuple[Entry, ...] = (
         "cost", "Cost units charged so far: tokens times the price of their model, 1 if alone",
     ),
     _scalar("cost_budget", "Most cost units the episode may spend, -1 without a limit"),
+    _scalar("most_answers", "Most different answers that branches of one question can show"),
     _scalar("n_models", "Number of models that branches can be opened of"),
     _scalar("interval", "Tokens of an interval, the unit of depth"),
     _scalar("rounds", "Number of rounds (batches that decode or probe) so far"),
@@ -102,6 +103,12 @@ TABLE: tuple[Entry, ...] = (
         "history", "method",
         "Reads the answers revealed on branch i by depth, -1 where none was",
         "int64 `[depth[i]]`, read-only", signature="(i)", raises="branch i is not open",
+    ),
+    Entry(
+        "signal", "method",
+        "Reads a signal of branch i by depth, -inf where the store has none; `name` is a literal"
+        " text",
+        "float64 `[depth[i]]`, read-only", signature="(name, i)", raises="branch i is not open",
     ),
     Entry(
         "active", "method", "Lists the branches that are neither finished nor pruned, ascending",

@@ -12,8 +12,8 @@ State = Any
 """One episode: the fields below, by name; and `wide`, no field but a constant of its type.
 
 `wide` is 0 where nothing is there that not every recording has: several models, a budget in cost
-units, uneven intervals, no probes. It is asked before these are, so that the compiler leaves out
-what a plain state does not need; a wide one asks whether each is there.
+units, uneven intervals, signals, no probes. It is asked before these are, so that the compiler
+leaves out what a plain state does not need; a wide one asks whether each is there.
 """
 
 SCALARS = (
@@ -26,6 +26,8 @@ SCALARS = (
     "slots",
     # Models, and the budget in cost units, tokens times their prices; see `control.billing`.
     "n_models", "cost_budget",
+    # Signals of the store, and the most answers that any of its questions shows.
+    "n_signals", "most_answers",
     # What happened so far, in tokens, cost units and counts.
     "n", "n_finished", "n_answers", "spent", "sequential", "probe_spent", "rounds", "overrun",
     "cost", "cost_overrun",
@@ -55,6 +57,10 @@ ARRAYS = {
     "finished": "bool", "pruned": "bool", "seen": "int64", "finish_order": "int64",
     "model": "int64",
     "history": "int64",
+    # By signal: the digest of its name, and where it begins in `recorded`, counted from the first
+    # one. `signals` has what was revealed, by signal, branch and interval; then a row of -inf.
+    "recorded": "float32", "signal_names": "int64", "signal_offsets": "int64",
+    "signals": "float64",
     # By answer id: votes, and the pool's code; by code: the answer id, -1 before it is revealed.
     "votes": "int64", "code_of": "int64", "id_of": "int64", "counts": "int64",
     # Parameters of the program, the log, the scratch memory and the trace.

@@ -119,6 +119,11 @@ def aim(s: Any, pool: Any, q: int, d: int) -> None:
     s.lengths_address = pool.lengths_address + q * pool.lengths_stride
     s.totals_address = pool.totals_address + q * pool.totals_stride
     s.finals_address = pool.finals_address + q * pool.finals_stride
+    if pool.signals_address:
+        starts = jit.array_at(pool.signals_address, 8, s.n_signals)
+        s.recorded_address = starts[0] + q * pool.signals_stride
+        for k in range(s.n_signals):
+            s.signal_offsets[k] = (starts[k] - starts[0]) // 4
     s.failed = jit.array_at(pool.failed_address, pool.failed_stride, q + 1)[q]
     s.ceiling = jit.array_at(pool.ceilings_address, pool.ceilings_stride, q + 1)[q]
 

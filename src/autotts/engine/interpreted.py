@@ -33,6 +33,7 @@ class Env:
     cost: int
     cost_budget: int
     n_models: int
+    most_answers: int
     interval: int
     rounds: int
     depth: np.ndarray
@@ -55,7 +56,7 @@ class Env:
         self._times = np.empty(memory["ceiling"] + 1, np.int64)
         self._times_at = address_of(self._times)
         self._views = {}
-        for name in (*VIEWS, "history"):
+        for name in (*VIEWS, "history", "signals"):
             view = memory.arrays[name].view()
             view.flags.writeable = False
             self._views[name] = view
@@ -74,6 +75,17 @@ class Env:
             raise ControlError(f"history({i}): {self._open_ids()}")
         first = i * self._memory["intervals"]
         return self._views["history"][first : first + int(self.depth[i])]
+
+    def signal(self, name: str, i: int) -> np.ndarray:
+        i = _integer(i, "signal: i")
+        if not 0 <= i < self.n:
+            raise ControlError(f"signal({name!r}, {i}): {self._open_ids()}")
+        memory = self._memory
+        (found,) = np.nonzero(memory.arrays["signal_names"] == control.note_digest(name))
+        slots = memory["slots"]
+        at = int(found[-1]) * slots + i if len(found) else memory["n_signals"] * slots
+        first = at * memory["intervals"]
+        return self._views["signals"][first : first + int(self.depth[i])]
 
     def active(self) -> np.ndarray:
         return self._ids[: self._actions["active"](self._address, self._ids_at)].copy()

@@ -72,7 +72,12 @@ OPTIONAL = frozenset({"probes", "ends", "makers"})
 POOL_FIELDS = {
     name: at
     for at, name in enumerate(
-        ("draw_stride", *(f"{name}_{what}" for name in COLUMNS for what in ("address", "stride")))
+        (
+            "draw_stride",
+            "signals_address",
+            "signals_stride",
+            *(f"{name}_{what}" for name in COLUMNS for what in ("address", "stride")),
+        )
     )
 }
 """Word of a pool's header in which each of these lies."""
@@ -472,6 +477,26 @@ def _just_finished(env: Any) -> Any:
     def read(env: Any) -> Any:
         s = _state(env)
         return _view(s.finish_order, s.before, s.n_finished - s.before)
+
+    return read
+
+
+@overload_method(Env, "signal", prefer_literal=True)
+def _signal(env: Any, name: Any, i: Any) -> Any:
+    if not isinstance(name, types.StringLiteral):
+        raise TypingError("signal(name, i): name must be a literal string")
+    _need_integer(i, "signal(name, i): i")
+    digest = control.note_digest(name.literal_value)
+
+    def read(env: Any, name: Any, i: Any) -> Any:
+        s = _state(env)
+        if i < 0 or i >= s.n:
+            raise ControlError("not admitted")
+        at = s.n_signals * s.slots
+        for k in range(s.n_signals):
+            if s.signal_names[k] == digest:
+                at = k * s.slots + i
+        return _view(s.signals, at * s.intervals, s.depth[i])
 
     return read
 

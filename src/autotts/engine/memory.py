@@ -25,7 +25,7 @@ _BRANCH_ARRAYS = 3
 """How many words a branch the arena must have: the broker lays ids, times and depths there."""
 _WRITTEN_FIRST = ("arena", "log")
 """Large, and never read before they are written, so there is nothing to clear."""
-_POOL = ("order", "draw", "makers", "probes", "ends", "lengths", "totals", "finals")
+_POOL = ("order", "draw", "makers", "probes", "ends", "lengths", "totals", "finals", "recorded")
 
 
 class Memory:
@@ -49,6 +49,8 @@ class Memory:
         cost_budget: int = -1,
         probe_cost: int = 0,
         prices: Sequence[int] = (1,),
+        signals: Sequence[str] = (),
+        most_answers: int | None = None,
         log_words: int = 0,
         wide: bool = False,
     ) -> None:
@@ -63,6 +65,8 @@ class Memory:
             cost_budget: cost units, -1 for none.
             probe_cost: tokens of a probe.
             prices: cost units of a token of each model.
+            signals: the names of the pool's signals.
+            most_answers: most answer codes that branches of any question show; `n_codes` if None.
             log_words: room for the request log in int64 words; 0 logs nothing.
             wide: whether there is a cost budget, or anything that not every recording has.
         """
@@ -73,6 +77,9 @@ class Memory:
             "code_of": n_codes,
             "id_of": n_codes,
             "counts": n_codes,
+            "signal_names": len(signals),
+            "signal_offsets": len(signals),
+            "signals": (len(signals) * ceiling + 1) * intervals,
             "price": len(prices),
             "left": len(prices),
             "cursor": len(prices),
@@ -93,6 +100,8 @@ class Memory:
         self.arrays["answer"][:] = -1
         self.arrays["id_of"][:] = -1
         self.arrays["price"][:] = prices
+        self.arrays["signal_names"][:] = [control.note_digest(name) for name in signals]
+        self.arrays["signals"][-intervals:] = -np.inf
         self.wide = wide
         self.point("actions", compiled.action_addresses(wide))
         self["interval"] = interval
@@ -100,6 +109,8 @@ class Memory:
         self["budget"] = budget
         self["cost_budget"] = cost_budget
         self["n_models"] = len(prices)
+        self["n_signals"] = len(signals)
+        self["most_answers"] = n_codes if most_answers is None else most_answers
         self["exact"] = billing == "exact"
         self["ceiling"] = self["slots"] = ceiling
         self["intervals"] = intervals

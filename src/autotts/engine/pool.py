@@ -13,6 +13,8 @@
 arrays that it holds itself: an address means nothing elsewhere, and none is taken from a worker.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from autotts.engine import jit
@@ -25,9 +27,12 @@ class PoolHeader:
     address: of the header; it and the columns live as long as this object does.
     """
 
-    def __init__(self, **columns: np.ndarray) -> None:
+    def __init__(
+        self, signals: Mapping[str, np.ndarray] | None = None, **columns: np.ndarray
+    ) -> None:
         """
         Args:
+            signals: float32 `[Q, N, K]` by name.
             columns: by the names of `jit.COLUMNS`, a question a row:
                 orders `[Q, D, W]` int32, probes `[Q, N, K]` int32, lengths `[Q, N]` int32,
                 totals `[Q, N]` int32, finals `[Q, N]` int32, failed `[Q]` int64, -1 for none;
@@ -47,5 +52,13 @@ class PoolHeader:
                 raise TypeError(f"{name} must be contiguous {jit.COLUMNS[name]}, got {array.dtype}")
             self._words[jit.POOL_FIELDS[f"{name}_address"]] = address_of(array)
             self._words[jit.POOL_FIELDS[f"{name}_stride"]] = array.strides[0]
+        self._signals = list((signals or {}).values())
+        for array in self._signals:
+            if array.dtype != np.float32 or not array.flags.c_contiguous:
+                raise TypeError(f"a signal must be contiguous float32, got {array.dtype}")
+        self._starts = np.array([address_of(array) for array in self._signals], np.int64)
+        if self._signals:
+            self._words[jit.POOL_FIELDS["signals_address"]] = address_of(self._starts)
+            self._words[jit.POOL_FIELDS["signals_stride"]] = self._signals[0].strides[0]
         self._words[jit.POOL_FIELDS["draw_stride"]] = columns["orders"].strides[1]
         self.address = address_of(self._words)

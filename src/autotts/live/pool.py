@@ -103,7 +103,7 @@ class GrowingPool:
         if probed:
             # Code 0 is an answer that can't be read, and no branch shows more before it is asked.
             self.columns["probes"] = np.zeros((1, branches, intervals), np.int32)
-        self.memory.pool = header = PoolHeader(**self.columns)
+        self.memory.pool = header = PoolHeader(None, **self.columns)
         compiled.begin()(self.memory.address, header.address, 0, 0)
 
     def code(self, answer: str) -> int:

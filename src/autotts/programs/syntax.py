@@ -198,10 +198,10 @@ def wrong_call(node: ast.Call, modules: Container[str]) -> Iterator[Wrong]:
                 )
         case ast.Attribute(attr="get", value=ast.Name(id="p")) if node.args:
             yield node, f"p.get(...): write p.{key_name(node.args[0])}"
-        case ast.Attribute(attr="note", value=ast.Name(id="env")):
+        case ast.Attribute(attr="note" | "signal" as called, value=ast.Name(id="env")):
             first = node.args[0] if node.args else None
             if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
-                yield node, 'env.note: the name stands there in quotes: note("margin", x)'
+                yield node, f'env.{called}: the name stands there in quotes: {called}("margin", x)'
         case ast.Attribute(attr=attr, value=value) if attr in IN_PLACE and is_of_env(value):
             yield node, f"arrays of env can't be changed ({attr}); copy() them first"
         case ast.Name(id="solve" | "schedule" as name):

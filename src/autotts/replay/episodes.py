@@ -10,6 +10,7 @@ from autotts.engine import compiled
 from autotts.engine.memory import Memory
 from autotts.engine.pool import PoolHeader
 from autotts.replay.task import Task
+from autotts.stores import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,16 @@ def memory_rules(task: Task) -> dict[str, Any]:
         "wide": rules.cost_budget >= 0
         or pool.probes is None
         or pool.ends is not None
-        or bool(pool.models),
+        or bool(pool.models)
+        or bool(pool.signals),
+        "signals": list(pool.signals),
+        "most_answers": most_answers(pool),
     }
+
+
+def most_answers(pool: Pool) -> int:
+    """Most answer codes that branches of any question show; gold's are not among them."""
+    return 1 + max(int(codes.max()) for codes in (pool.probes, pool.finals) if codes is not None)
 
 
 def make_memory(task: Task, log_words: int = 0) -> Memory:
@@ -84,7 +93,7 @@ def pool_columns(task: Task) -> dict[str, np.ndarray]:
 
 def pool_header(task: Task) -> PoolHeader:
     """The task's pool, for compiled code."""
-    return PoolHeader(**pool_columns(task))
+    return PoolHeader(task.pool.signals, **pool_columns(task))
 
 
 def aim(memory: Memory, task: Task, q: int, d: int) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from autotts.replay.episodes import most_answers
 from autotts.replay.task import Task
 
 LOG_WORDS = 1 << 18
@@ -53,10 +54,10 @@ _USUAL_CELL_SECONDS = 600.0
 def sizes(task: Task) -> dict[str, Any]:
     """What a worker must make room for. Of codes, those that branches give: not gold's."""
     pool = task.pool
-    codes = 1 + max(int(shown.max()) for shown in (pool.probes, pool.finals) if shown is not None)
     return {
         "ceiling": task.ceiling,
         "intervals": pool.depth,
-        "n_codes": codes,
+        "n_codes": most_answers(pool),
         "prices": pool.prices.tolist(),
+        "signals": list(pool.signals),
     }

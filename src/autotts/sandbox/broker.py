@@ -80,7 +80,8 @@ def _write_reply(
 
     `0, n, n_finished, n_answers, spent, cost, rounds, before, blocks`, then for each branch of the
     request its id, the depths from and to which it went, its tokens, its answer, its model, and
-    the answers revealed at those depths; then the branches that finished, in order.
+    the answers revealed at those depths, and the bits of each signal there; then the branches that
+    finished, in order.
     """
     blocks = 0
     if kind == control.BRANCH:
@@ -104,6 +105,11 @@ def _write_reply(
         for d in range(low, high):
             reply[at] = s.history[i * s.intervals + d]
             at += 1
+        for j in range(s.n_signals):
+            bits = jit.array_at(s.signals_address + 8 * (j * s.slots + i) * s.intervals, 8, high)
+            for d in range(low, high):
+                reply[at] = bits[d]
+                at += 1
     if blocks:
         for j in range(s.before, s.n_finished):
             reply[at] = s.finish_order[j]
@@ -211,7 +217,10 @@ class Broker:
         self._headers = np.array([m.address for m in memories], np.int64)
         self._playing = np.ones(len(memories), np.bool_)
         self._stands = np.zeros((len(memories), 2), np.int64)
-        sizes = [REPLY_HEAD + m["slots"] * (BLOCK_HEAD + 2 + m["intervals"]) for m in memories]
+        sizes = [
+            REPLY_HEAD + m["slots"] * (BLOCK_HEAD + 2 + (1 + m["n_signals"]) * m["intervals"])
+            for m in memories
+        ]
         self._reply = np.empty(sum(sizes), np.int64)
         self._most_words = np.array([outgoing_words(m["slots"]) for m in memories], np.int64)
         self.results = np.zeros((len(memories), len(compiled.RESULTS)), np.int64)

@@ -153,6 +153,8 @@ def _sizes_and_rules(pool: GrowingPool) -> dict[str, Any]:
         "intervals": memory["intervals"],
         "n_codes": len(memory.arrays["code_of"]),
         "prices": memory.arrays["price"].tolist(),
+        "signals": [],
     }
-    rules = {name: memory[name] for name in ("ceiling", "interval", "budget", "probe_cost")}
+    own = ("ceiling", "interval", "budget", "probe_cost", "most_answers")
+    rules = {name: memory[name] for name in own}
     return {"sizes": sizes, "rules": rules, "left": memory.arrays["left"].tolist()}

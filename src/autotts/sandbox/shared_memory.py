@@ -48,7 +48,8 @@ def lay_out(cells: Sequence[Cell]) -> Layout:
 def _name_arrays(task: Task, arrays: dict[str, np.ndarray]) -> dict[str, str]:
     """Names of a task's columns; what is equal is in `arrays` once."""
     names = {}
-    for column, array in pool_columns(task).items():
+    signals = {f"signal {name}": values for name, values in task.pool.signals.items()}
+    for column, array in {**pool_columns(task), **signals}.items():
         content = np.ascontiguousarray(array)
         digest = hashlib.blake2b(content.data, digest_size=12).hexdigest()
         names[column] = f"{column} {content.shape} {digest}"

@@ -117,6 +117,12 @@ def absorb(headers: Any, counts: Any, reply: Any, rules: Any) -> None:
             for d in range(low, high):
                 s.history[i * s.intervals + d] = reply[at]
                 at += 1
+            for k in range(s.n_signals):
+                to = s.signals_address + 8 * (k * s.slots + i) * s.intervals
+                bits = jit.array_at(to, 8, high)
+                for d in range(low, high):
+                    bits[d] = reply[at]
+                    at += 1
         while s.n_finished < n_finished:
             control.count_finished(s, reply[at])
             at += 1
@@ -196,7 +202,8 @@ class Slot:
     def __init__(self, sizes: dict[str, Any]) -> None:
         """
         Args:
-            sizes: the most `ceiling`, `intervals` and `n_codes` it is for, and the `prices`.
+            sizes: the most `ceiling`, `intervals` and `n_codes` it is for, the `prices`, and
+                the names of `signals`.
         """
         self.sizes = sizes
         self.memory = Memory(
@@ -223,7 +230,7 @@ _ready: list[Slot] = []
 
 def _take_slot(sizes: dict[str, Any]) -> Slot:
     small = all(sizes[name] <= most for name, most in READY_SIZES.items())
-    fits = small and sizes["prices"] == [1]
+    fits = small and sizes["prices"] == [1] and not sizes["signals"]
     return _ready.pop() if fits and _ready else Slot(sizes)
 
 

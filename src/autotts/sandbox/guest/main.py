@@ -106,7 +106,9 @@ class _Compiled:
         self._memory = Memory(**cell["memory"])
         self._memory.set_parameters(list(values.values()))
         columns = {column: self._shared.data[name] for column, name in cell["arrays"].items()}
-        self._pool = PoolHeader(**columns)
+        names = cell["memory"]["signals"]
+        signals = {name: columns.pop(f"signal {name}") for name in names}
+        self._pool = PoolHeader(signals, **columns)
 
     def run(self, half: int, pairs: np.ndarray) -> int:
         """Run episodes `[n, 2]`; returns how many fitted the log."""
