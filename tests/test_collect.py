@@ -460,3 +460,41 @@ def test_signals_are_refused_where_there_are_no_log_probabilities(questions, tmp
     written = {"chat": False, "prompt": "{question}" + PROMPT_END}
     with serving("text") as server, pytest.raises(SpecError, match="leave --signals out"):
         collected(questions, tmp_path / "out", server, signals=True, **written)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--prompt", "no place"], "the prompt has no {question} in it"),
+        (["--top-p", "3"], "top_p: input should be less than or equal to 1"),
+        (["--template", "thinking"], "need NAME=VALUE"),
+    ],
+)
+def test_options_that_are_none_are_told(options, message, questions, tmp_path):
+    asked = command(questions, tmp_path / "out", "http://127.0.0.1:9", *options)
+    ran = subprocess.run(asked, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("error: ")
+    assert message in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_an_interrupt_says_how_to_go_on(questions, tmp_path):
+    """And stops on the server what is being decoded."""
+    journal = collect.journal_path(tmp_path / "out" / "toy" / "lengths")
+    with serving("vllm", token_seconds=0.02) as server:
+        asked = command(questions, tmp_path / "out", server.url)
+        process = subprocess.Popen(asked, stderr=subprocess.PIPE, text=True)
+        while not journal.exists() or journal.read_bytes().count(b"\n") < 9:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert "--resume goes on" in said
+        assert "Traceback" not in said
+        began = time.monotonic()
+        while server.running:
+            assert time.monotonic() - began < 2
+            time.sleep(0.02)
+    assert collect.read_collected(journal).interval_tokens > 0

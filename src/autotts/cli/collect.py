@@ -128,30 +128,36 @@ def collect(
     What comes is in a journal on the disk before anything follows: press Ctrl-C, or lose the
     machine, and --resume goes on.
     """
+    from pydantic import ValidationError
+
     from autotts import collect as collecting
+    from autotts.stores.recordings import describe
 
     items, columns = _questions(questions, preset, question_column, gold_column, id_column, first)
-    plan = collecting.Plan(
-        model=model,
-        dataset=dataset or Path(questions).stem,
-        branches=branches,
-        interval=interval,
-        max_tokens=max_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        top_k=top_k,
-        min_p=min_p,
-        stop=tuple(stop or ()),
-        prompt=_text(prompt) if prompt else collecting.PROMPTS[columns.kind],
-        chat=chat,
-        template=dict(_argument(text) for text in template or ()),
-        probe="" if not probes else collecting.PROBE_SUFFIX if probe is None else _text(probe),
-        probe_tokens=probe_tokens,
-        probe_stop=tuple(probe_stop or ()),
-        signals=signals,
-        seed=seed,
-        questions=collecting.digest_of(items),
-    )
+    try:
+        plan = collecting.Plan(
+            model=model,
+            dataset=dataset or Path(questions).stem,
+            branches=branches,
+            interval=interval,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            min_p=min_p,
+            stop=tuple(stop or ()),
+            prompt=_text(prompt) if prompt else collecting.PROMPTS[columns.kind],
+            chat=chat,
+            template=dict(_argument(text) for text in template or ()),
+            probe="" if not probes else collecting.PROBE_SUFFIX if probe is None else _text(probe),
+            probe_tokens=probe_tokens,
+            probe_stop=tuple(probe_stop or ()),
+            signals=signals,
+            seed=seed,
+            questions=collecting.digest_of(items),
+        )
+    except ValidationError as error:
+        raise SpecError(f"collect: {describe(error)}") from error
     cached = price_in if price_cached is None else price_cached
     prices = collecting.TokenPrices(price_in, cached, price_out)
     if estimate:
@@ -159,20 +165,24 @@ def collect(
         return
     if not server:
         raise SpecError("collect needs --server URL, such as http://localhost:8000")
-    asyncio.run(
-        _run(
-            plan,
-            items,
-            server,
-            out,
-            store_model=store_model,
-            prices=prices,
-            at_once=at_once,
-            timeout=timeout,
-            dry_run=dry_run,
-            resume=resume,
+    try:
+        asyncio.run(
+            _run(
+                plan,
+                items,
+                server,
+                out,
+                store_model=store_model,
+                prices=prices,
+                at_once=at_once,
+                timeout=timeout,
+                dry_run=dry_run,
+                resume=resume,
+            )
         )
-    )
+    except KeyboardInterrupt:
+        say("what was collected is kept: the same command with --resume goes on", err=True)
+        raise
 
 
 async def _run(
