@@ -9,7 +9,7 @@ from autotts.discovery.run.store_refs import open_stores
 from autotts.errors import RunError
 from discover_toy import store_folder
 from fuzz_runs import fuzz
-from test_discover_events import VERSION_1
+from test_discovery_events import VERSION_1
 
 
 def original(folder):

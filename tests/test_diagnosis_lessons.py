@@ -8,7 +8,7 @@ from autotts.diagnosis import lessons, pools, show
 from autotts.diagnosis.findings import findings_of
 from autotts.diagnosis.hindsight import WEIGHTS
 from autotts.replay.task import Rules
-from test_diagnose_findings import (
+from test_diagnosis_findings import (
     INTERVAL,
     a_few_moves,
     billings,
