@@ -85,7 +85,7 @@ print("\n".join(str(diagnosed).splitlines()[:16]), "\n...")
 #
 # An *explorer* proposes programs; each is checked, sealed, replayed over a sweep of beta, audited
 # and diagnosed. `offline` needs no model; `chat` asks any OpenAI-compatible server, `agent` runs a
-# coding agent. Two small rounds here; five, with more trials, are usual.
+# coding agent. Two rounds here; five are usual.
 
 # %%
 run = autotts.discover(
@@ -93,7 +93,6 @@ run = autotts.discover(
     work / "run",
     held_out=held_out,
     rounds=2,
-    options={"trials": "100"},
     draws="reference:20",
     seed=1,
     say=print,

@@ -13,7 +13,6 @@ from autotts.files import write_text
 _MARKER = "demo.txt"
 _MODELS = {"small": 0.35, "large": 0.55}
 _SEEDS = {"search": 1, "held-out": 101}
-_TRIALS = 120
 
 
 def demo(
@@ -46,7 +45,6 @@ def demo(
     settings, explorer = plan(
         out / "stores" / "search",
         held_out=out / "stores" / "held-out",
-        options={"trials": str(_TRIALS)},
         name="demo",
         limits={"rounds": rounds},
         seed=seed,

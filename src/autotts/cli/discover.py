@@ -51,8 +51,8 @@ BaseUrl = Annotated[str, typer.Option(help="Server of chat; short for --option b
 Options = Annotated[
     list[str] | None,
     typer.Option(
-        help="key=value for the explorer; may be repeated. offline takes trials=N (compositions"
-        " measured a round, 500) and clock=yes (keep to the round's share of --seconds). A key that"
+        help="key=value for the explorer; may be repeated. offline takes draws=N (of each"
+        " question, that races it learns from play, 16). A key that"
         " an explorer doesn't have is answered by those it has."
     ),
 ]

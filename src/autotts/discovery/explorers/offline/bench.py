@@ -1,0 +1,193 @@
+"""Programs measured on the search stores, and choices that questions left out confirm."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from autotts import programs, stores
+from autotts.discovery.explorer import Turn
+from autotts.discovery.explorers.offline.writing import Learned, source
+from autotts.evaluation import Experiment
+from autotts.evaluation.compare import AREA_RANGE
+from autotts.evaluation.frontiers import Points, frontier_area, isotonic_violation
+from autotts.replay.driver import Ran
+from autotts.replay.in_process import InProcess
+from autotts.replay.task import cells_of
+
+BETAS = tuple(round(0.1 * step, 1) for step in range(11))
+KEEP = 0.8
+"""How probable it must be that a choice is better on questions left out than the plain rule."""
+
+FOLDS = 6
+_DRAWS = 24
+_RESAMPLES = 1_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SweepMeans:
+    """A program's sweep: per store `[B, Q]` share of right answers and mean tokens."""
+
+    accuracy: tuple[np.ndarray, ...]
+    tokens: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What came of learning.
+
+    learned: what was learned from all questions, if it is to be kept; else the plain program.
+    lead: points of area over the plain program, each question played by what was learned without
+        the questions of its fold; `probability` that it is above 0, over resampled questions.
+    area: of `learned`, on all questions.
+    """
+
+    learned: Learned
+    lead: float
+    probability: float
+    area: float
+
+
+Make = Callable[[np.ndarray], list[Learned]]
+
+
+class Bench:
+    """Measures programs of ours on the search stores of a turn."""
+
+    def __init__(self, turn: Turn) -> None:
+        experiment = Experiment(
+            draws=f"subsets:{_DRAWS}", seed=turn.seed, max_branches=turn.rules.ceiling
+        )
+        self.tasks = experiment.tasks([stores.load(path) for path in turn.stores])
+        self._driver = InProcess()
+        self._rules = turn.rules
+        self._seed = turn.seed
+        self._measured: dict[str, SweepMeans] = {}
+        # What SC of as many branches as there may be spends on each question.
+        everything = programs.parse("sc:beta=1.0")
+        self._whole = [
+            one.task.by_question(one.tokens).mean(axis=1)
+            for one in self._driver.run(cells_of(self.tasks, [everything]))
+        ]
+        sizes: dict[str, int] = {}
+        for task in self.tasks:
+            name, size = task.store.dataset, len(task.store.gold)
+            sizes[name] = max(size, sizes.get(name, 0))
+        begins = dict(zip(sizes, np.cumsum([0, *sizes.values()])[:-1], strict=True))
+        self._keys = [
+            begins[task.store.dataset] + np.arange(len(task.store.gold)) for task in self.tasks
+        ]
+        self._questions = sum(sizes.values())
+
+    @property
+    def branch_tokens(self) -> float:
+        """Mean tokens of a whole branch, mean of the stores."""
+        pairs = zip(self._whole, self.tasks, strict=True)
+        return float(np.mean([(whole / task.ceilings).mean() for whole, task in pairs]))
+
+    def play(
+        self, text: str, settings: Sequence[dict[str, float]], draws: int, *, keep_log: bool
+    ) -> list[Ran]:
+        """Run a program of ours at named settings (and beta 1/2) on the first so many draws."""
+        program = programs.Source("learned", "learned.py", text, True)
+        kinds = programs.load_trusted(program).kinds
+        specs = [
+            programs.Spec(
+                "learned", program, named.get("beta", programs.DEFAULT_BETA),
+                {name: kinds[name](value) for name, value in named.items() if name != "beta"},
+            )
+            for named in settings
+        ]  # fmt: skip
+        tasks = [task.first(draws) for task in self.tasks]
+        return self._driver.run(cells_of(tasks, specs), keep_log=keep_log)
+
+    def measure(self, learned: Learned) -> SweepMeans:
+        """A program's sweep over beta; measured once."""
+        text = source(replace(learned, lessons=()))
+        if text not in self._measured:
+            self._measured[text] = self._sweep(text)
+        return self._measured[text]
+
+    def _sweep(self, text: str) -> SweepMeans:
+        ran = self.play(text, [{"beta": beta} for beta in BETAS], _DRAWS, keep_log=False)
+        columns: list[tuple[np.ndarray, ...]] = []
+        for values in (
+            (one.correct.astype(np.float64) for one in ran),
+            (one.tokens for one in ran),
+        ):
+            means = [
+                one.task.by_question(value).mean(axis=1)
+                for one, value in zip(ran, values, strict=True)
+            ]
+            stores = len(self.tasks)
+            columns.append(tuple(np.stack(means[s::stores]) for s in range(stores)))
+        return SweepMeans(*columns)
+
+    def admitted(self, curve: SweepMeans) -> bool:
+        """Whether a curve keeps to the rules of the run, with a little to spare for other draws."""
+        whole = [float(tokens.mean()) for tokens in self._whole]
+        spent = np.stack([tokens.mean(axis=1) for tokens in curve.tokens])
+        shares = (spent / np.array(whole)[:, None]).mean(axis=0)
+        falls = float(isotonic_violation(spent.mean(axis=0)))
+        return bool(
+            shares.min() < 0.95 * self._rules.cheapest
+            and shares.max() > 1.02 * self._rules.dearest
+            and falls < self._rules.isotonic_slack / 2
+        )
+
+    def area(self, curve: SweepMeans, weights: np.ndarray | None = None) -> np.ndarray:
+        """Frontier area in points, mean of the stores: `[]`, or `[R]` with weights `[R, K]`."""
+        weights = np.ones((1, self._questions)) if weights is None else np.atleast_2d(weights)
+        areas = []
+        for s, keys in enumerate(self._keys):
+            w = weights[:, keys]
+            total = np.maximum(w.sum(axis=1), 1e-12)[:, None]
+            points = Points(
+                np.maximum(w @ curve.tokens[s].T / total, 1.0), w @ curve.accuracy[s].T / total
+            )
+            whole = np.maximum(w @ self._whole[s] / total[:, 0], 1.0)
+            low, high = (share * whole for share in AREA_RANGE)
+            areas.append(100 * frontier_area(points, low, high))
+        return np.asarray(np.mean(areas, axis=0))
+
+    def judge(self, plain: Learned, make: Make) -> Judgement:
+        """Learn, and ask questions that had no part in it whether it is better than a plain rule.
+
+        Args:
+            make: programs to choose from, learned from the questions of `[K]` bool alone.
+        """
+        everyone = np.ones(self._questions, bool)
+        fold = np.random.default_rng(self._seed).permutation(np.arange(self._questions) % FOLDS)
+        curves = [self.measure(self._best(plain, make, fold != f)) for f in range(FOLDS)]
+        accuracy, tokens = (
+            tuple(
+                np.stack(
+                    [getattr(curves[fold[k]], of)[s][:, q] for q, k in enumerate(keys)], axis=1
+                )
+                for s, keys in enumerate(self._keys)
+            )
+            for of in ("accuracy", "tokens")
+        )
+        stitched, before = SweepMeans(accuracy, tokens), self.measure(plain)
+        even = np.full(self._questions, 1 / self._questions)
+        draws = np.random.default_rng(self._seed).multinomial(self._questions, even, _RESAMPLES)
+        leads = self.area(stitched, draws) - self.area(before, draws)
+        probability = float(np.mean(leads > 0))
+        lead = float((self.area(stitched) - self.area(before))[0])
+        learned = self._best(plain, make, everyone) if probability >= KEEP else plain
+        return Judgement(learned, lead, probability, float(self.area(self.measure(learned))[0]))
+
+    def _best(self, plain: Learned, make: Make, taught: np.ndarray) -> Learned:
+        """The best of what is learned from some questions, on these; plain if nothing is."""
+        found = make(taught)
+        admitted = [learned for learned in found if self.admitted(self.measure(learned))]
+        # Where the rules would refuse them all, later stages may yet reach further.
+        found = admitted or found or [plain]
+        areas = [self.area(self.measure(one), taught.astype(np.float64))[0] for one in found]
+        return found[int(np.argmax(areas))]
+
+
+def price(worth: float, spent: float) -> float:
+    """The price at which an episode stops that expects so much an e-fold, having spent so much."""
+    return float(f"{1e6 * worth / spent:.3g}") if math.isfinite(worth) else 0.0

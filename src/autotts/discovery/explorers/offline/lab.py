@@ -1,0 +1,213 @@
+"""Stages of learning: each replaces one plain rule with what traces teach, and measures both."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from autotts.diagnosis import choice, value
+from autotts.diagnosis.evidence import FEATURES, Evidence, evidence
+from autotts.discovery.explorer import Turn
+from autotts.discovery.explorers.offline.bench import Bench, Make, price
+from autotts.discovery.explorers.offline.writing import Learned, source
+
+WIDTHS = (8, 16, 32, 64)
+"""Branches of the exploring races."""
+
+STAGES = ("vote", "stop", "prune", "again")
+_NEVER = 1_000_000
+_LEADS = ((0.0, 0.0), (0.0, 1.0), (0.0, 2.0), (1.0, 0.0), (1.0, 1.0), (2.0, 0.0))
+"""At which lead a race stops that has read its branches to the end: at beta 0, and how much more
+at beta 1. Prices are made from it."""
+_PRUNINGS = ((12.0, 0.0, 1), (10.0, 0.0, 1), (8.0, 0.0, 1), (12.0, 0.3, 1), (16.0, 0.6, 1))
+"""Patience, weight of the evidence, branches kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a stage came to.
+
+    learned: the program that it leaves; `kept`: whether that is another than before.
+    hypothesis: what it tried, and finding: what came of it, in sentences.
+    area: of the program, on draws of the explorer's own.
+    """
+
+    learned: Learned
+    kept: bool
+    hypothesis: str
+    finding: str
+    area: float
+
+
+class Lab:
+    """One round's experiments."""
+
+    def __init__(self, turn: Turn, draws: int) -> None:
+        self._bench = Bench(turn)
+        self._seed = turn.seed
+        self._draws = draws
+
+    def stage(self, name: str, before: Learned) -> Step:
+        """Go through one of `STAGES` with what was learned before."""
+        stages = {
+            "vote": self._vote,
+            "stop": self._stop,
+            "prune": self._prune,
+            "again": self._again,
+        }
+        return stages[name](before)
+
+    def _vote(self, before: Learned) -> Step:
+        seen = self._explore(before)
+        found = choice.fit(seen, seed=self._seed)
+        lessons = (*before.lessons, vote_lesson(found))
+
+        def make(taught: np.ndarray) -> list[Learned]:
+            weights = _weights(found, seen.only(taught[seen.key]))
+            return [replace(before, vote=weights, lessons=lessons)] if weights else []
+
+        return self._judged(before, make, _VOTE, vote_lesson(found))
+
+    def _stop(self, before: Learned) -> Step:
+        seen = self._explore(before)
+
+        def make(taught: np.ndarray) -> list[Learned]:
+            found = value.fit(seen.only(taught[seen.key]), before.vote, seed=self._seed)
+            if found is None:
+                return []
+            lessons = (*before.lessons, stop_lesson(found))
+            return [
+                stopping
+                for first in (before.width[0], max(2, before.width[0] - 1))
+                for stopping in self._prices(
+                    replace(before, width=(first, before.width[1]), lessons=lessons), found
+                )
+            ]
+
+        found = value.fit(seen, before.vote, seed=self._seed)
+        return self._judged(before, make, _STOP, stop_lesson(found))
+
+    def _prune(self, before: Learned) -> Step:
+        def make(taught: np.ndarray) -> list[Learned]:
+            return [
+                replace(before, patience=patience, evidence=weight, keep=keep)
+                for patience, weight, keep in _PRUNINGS
+            ]
+
+        return self._judged(before, make, _PRUNE, "")
+
+    def _again(self, before: Learned) -> Step:
+        seen = self._explore(before)
+        found = choice.fit(seen, seed=self._seed)
+        lessons = (*before.lessons, f"Fitted again on states of its own. {vote_lesson(found)}")
+
+        def make(taught: np.ndarray) -> list[Learned]:
+            some = seen.only(taught[seen.key])
+            weights = _weights(found, some)
+            going = value.fit(some, weights, seed=self._seed) if weights else None
+            again = replace(before, vote=weights, lessons=lessons) if weights else before
+            return self._prices(again, going) if going else []
+
+        return self._judged(before, make, _AGAIN, vote_lesson(found))
+
+    def _explore(self, learned: Learned) -> Evidence:
+        """Traces of races that nothing ends early, with the vote and pruning of a program."""
+        ends: dict[str, float] = {"price": 0.0} if learned.stop else {"margin": _NEVER}
+        ceiling = min(task.ceiling for task in self._bench.tasks)
+        widths = sorted({min(width, ceiling) for width in WIDTHS})
+        settings = [{**ends, "width": width} for width in widths]
+        return evidence(self._bench.play(source(learned), settings, self._draws, keep_log=True))
+
+    def _prices(self, learned: Learned, found: value.Value) -> list[Learned]:
+        """The program stopping by a value, with prices from the leads at which it is to stop."""
+        base, slope = round(found.base, 1), max(0.1, round(found.slope, 1))
+        first, last = (width * self._bench.branch_tokens for width in learned.width)
+        stopping = []
+        for lead, more in _LEADS:
+            low = price(math.exp(base - slope * lead), first)
+            high = price(math.exp(base - slope * (lead + more)), last)
+            stopping.append(replace(learned, stop=(base, slope), price=(low, min(low, high))))
+        return stopping
+
+    def _judged(self, before: Learned, make: Make, hypothesis: str, finding: str) -> Step:
+        verdict = self._bench.judge(before, make)
+        kept = source(verdict.learned) != source(before)
+        words = (
+            f"With its numbers from other questions it is worth {verdict.lead:+.2f} points of"
+            f" area, above 0 with probability {verdict.probability:.2f}:"
+            f" {'kept' if kept else 'the plain rule stays'}."
+        )
+        return Step(verdict.learned, kept, hypothesis, f"{finding} {words}".strip(), verdict.area)
+
+
+_VOTE = (
+    "Which of the answers that branches finished on is the right one shows in more than their"
+    " number: fit a conditional logit over what was seen of each answer, and vote by it."
+)
+_STOP = (
+    "Tokens are best spent where they win most: estimate from the leader's lead what going on"
+    " brings, and stop where a token brings less than a price, which beta sets."
+)
+_PRUNE = (
+    "A branch that disagrees with a clear leader is worth less than one that disagrees with a"
+    " doubtful one: give up sooner, by rounds or by the log odds against its answer."
+)
+_AGAIN = (
+    "The states that this program meets are others than those that it was learned from: fit vote"
+    " and value again on its own."
+)
+
+
+def _weights(found: choice.FittedVote | None, evidence: Evidence) -> dict[str, float] | None:
+    """Weights of the features that were found, fitted to some questions.
+
+    In the digits that folds agree on: a tenth, or whole numbers where they differ by more.
+    """
+    fitted = choice.weigh(evidence, list(found.weights)) if found else None
+    if found is None or fitted is None:
+        return None
+    if len(fitted) == 1:
+        return {"votes": 1.0}
+    return {name: round(w, 1 if found.spread[name] < 0.25 else 0) for name, w in fitted.items()}
+
+
+def vote_lesson(found: choice.FittedVote | None) -> str:
+    """What a fitted vote says, in a sentence or two."""
+    if found is None:
+        return "Too few questions are ever contested to fit a vote."
+    kept = ", ".join(
+        f"`{gain.feature}` ({FEATURES[gain.feature]}; {gain.gain:+.1f}"
+        f" [{gain.low:+.1f}, {gain.high:+.1f}] in 0.01 log likelihood)"
+        for gain in found.gains
+        if gain.kept and gain.feature in found.weights
+    )
+    others = ", ".join(f"`{gain.feature}`" for gain in found.gains if not gain.kept)
+    if not kept:
+        return f"Beside the number of votes nothing tells which answer is right ({others})."
+    return (
+        f"The vote: on {found.questions} contested questions, each judged by a fit to others, it"
+        f" is right in {100 * found.right:.1f} % of votes, plain voting in {100 * found.plain:.1f}."
+        f" What earns it: {kept}. Not above chance: {others}."
+    )
+
+
+def stop_lesson(found: value.Value | None) -> str:
+    """What going on brings, in a sentence or two."""
+    if found is None:
+        return "No episode ever goes on, so there is no stop to fit."
+    rows = "; ".join(
+        f"lead {_between(row.low, row.high)}: {row.gain:+.1f} [{row.gain_low:+.1f},"
+        f" {row.gain_high:+.1f}]"
+        for row in found.states
+    )
+    return (
+        f"The stop: what twice the tokens win, in points of right answers, by the leader's lead in"
+        f" log odds: {rows}. It falls by a factor e for each {1 / found.slope:.1f} of lead (slope"
+        f" {found.slope:.2f}, standard error {found.spread:.2f})."
+    )
+
+
+def _between(low: float, high: float) -> str:
+    if not math.isfinite(low):
+        return f"below {high:g}"
+    return f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} and more"

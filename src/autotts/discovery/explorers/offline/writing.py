@@ -1,0 +1,285 @@
+"""What was learned, as a plain program: small functions, rounded numbers, and what they rest on.
+
+Every program is a race: branches run side by side, and only those that have finished vote. What is
+learned takes the place of a plain rule, one part at a time: the vote, the stop, who is given up.
+"""
+
+import math
+import textwrap
+from dataclasses import dataclass, field
+
+Weights = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """All that a program is written from.
+
+    vote: weights by feature of `diagnosis.evidence`, rounded; `votes` alone is a plain vote.
+    stop: base and slope of the value of going on; None stops at `margin` votes.
+    margin: votes that the leader must be ahead by, where there is no value to stop by.
+    patience: how much a running branch may disagree before it is given up.
+    evidence: by how much a round of disagreement counts more, for each unit of log odds by which
+        the leader is ahead of the branch's own answer; 0 counts rounds.
+    keep: branches that go on whatever they show.
+    width, price: at beta 0 and 1, even factors in between. Prices are in right answers for a
+        million tokens.
+    lessons: what was learned, in sentences for the docstring.
+    """
+
+    vote: Weights = field(default_factory=lambda: {"votes": 1.0})
+    stop: tuple[float, float] | None = None
+    margin: int = 8
+    patience: float = 12.0
+    evidence: float = 0.0
+    keep: int = 2
+    width: tuple[int, int] = (3, 64)
+    price: tuple[float, float] = (0.0, 0.0)
+    lessons: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # All of it may come from a file, and becomes a program that is ours.
+        unknown = self.vote.keys() - {"votes", *_OF_ANSWERS}
+        numbers = (*self.vote.values(), *(self.stop or ()), *self.price, self.patience)
+        if unknown or "votes" not in self.vote:
+            raise ValueError(f"a vote needs votes and features that are known, got {self.vote}")
+        if not all(map(math.isfinite, (*numbers, self.evidence))):
+            raise ValueError(f"all numbers must be finite, got {numbers}")
+        if any(set(lesson) & set('"\\\0') for lesson in self.lessons):
+            raise ValueError("a lesson that stands in a docstring has no quotes or backslashes")
+
+
+def source(learned: Learned) -> str:
+    """The program: docstring, schedule, solve and its helpers; only what it uses."""
+    blocks = [
+        _docstring(learned),
+        _IMPORTS,
+        _schedule(learned),
+        _solve(learned),
+        _NOTICE,
+        _score(learned),
+        _LEADING,
+        _AHEAD if learned.stop else _MARGIN,
+        _WORTH if learned.stop else "",
+        _give_up(learned),
+    ]
+    return "\n\n".join(block.strip("\n") + "\n" for block in blocks if block)
+
+
+def _docstring(learned: Learned) -> str:
+    lines = [
+        "A race that was learned from traces: who votes for what, when to stop, whom to give up."
+    ]
+    for lesson in learned.lessons:
+        lines += ["", *textwrap.wrap(f"- {lesson}", 96, subsequent_indent="  ")]
+    return '"""' + "\n".join(lines) + '\n"""\n'
+
+
+_IMPORTS = """\
+import math
+
+import numpy as np
+"""
+
+
+def _along(low: float, high: float, *, whole: bool) -> str:
+    """An expression in beta, in even factors from `low` to `high`."""
+    if low == high:
+        return f"{low}"
+    rounded = f"{low} * {high / low:.6g} ** beta"
+    return f"round({rounded})" if whole else f"round({rounded}, 4)"
+
+
+def _schedule(learned: Learned) -> str:
+    # All numbers that were fitted stand here, so that others need no compiler, here and in `tune`.
+    lines = [f'"width": {_along(*learned.width, whole=True)},']
+    if learned.stop:
+        base, slope = learned.stop
+        price = _along(*learned.price, whole=False)
+        lines.append(f'"price": {price},  # right answers for a million tokens')
+        lines += [f'"base": {float(base)},', f'"slope": {float(slope)},']
+    else:
+        lines.append(f'"margin": {learned.margin},')
+    lines += [f'"{name}": {float(weight)},' for name, weight in learned.vote.items()]
+    lines += [f'"patience": {float(learned.patience)},', f'"keep": {learned.keep},']
+    if learned.evidence:
+        lines.append(f'"clearness": {float(learned.evidence)},')
+    body = "".join(f"        {line}\n" for line in lines)
+    return f"def schedule(beta):\n    return {{\n{body}    }}\n"
+
+
+def _solve(learned: Learned) -> str:
+    if learned.stop:
+        stops = "worth(p, ahead(score, leader)) * 1e6 < p.price * env.spent"
+    else:
+        stops = "margin(env.votes, leader) >= p.margin"
+    return f"""\
+def solve(env, p):
+    env.branch(min(p.width, env.room))
+    shows = np.full(env.n, -1)  # by branch: the answer that it shows
+    shown = np.zeros(0)  # by answer: branches that have shown it
+    against = np.zeros(env.n)  # by branch: how long, and how clearly, it has been outvoted
+    leader = -1
+    while True:
+        shown = notice(env, shows, shown)
+        score = scores(env, p, shows, shown)
+        leader = leading(env, score)
+        active = env.active()
+        if len(active) == 0:
+            break
+        if leader >= 0:
+            if {stops}:
+                break
+            give_up(env, p, active, score, leader, shows, against)
+            active = env.active()
+        env.advance(active)
+    return leader if leader >= 0 else env.vote()
+"""
+
+
+_NOTICE = '''\
+def notice(env, shows, shown):
+    """Take in what each branch shows now; gives how many branches have shown each answer."""
+    more = np.zeros(env.n_answers)
+    more[: len(shown)] = shown
+    for i in range(env.n):
+        a = env.answer[i]
+        if a >= 0 and a != shows[i]:
+            shows[i] = a
+            past = env.history(i)
+            if not np.any(past[:-1] == a):
+                more[a] += 1
+    return more
+'''
+
+_OF_ANSWERS = {
+    "running": ("running = np.zeros(env.n_answers)", "math.log(1 + running[a])"),
+    "left": ("holds = np.zeros(env.n_answers)", "math.log(1 + shown[a] - holds[a])"),
+    "given_up": ("given_up = np.zeros(env.n_answers)", "math.log(1 + given_up[a])"),
+    "early": ("early = np.zeros(env.n_answers)", "math.log(early[a] / env.votes[a])"),
+    "short": ("shorter = np.zeros(env.n_answers)", "shorter[a] / env.votes[a]"),
+    "first": ("", "(1.0 if a == first else 0.0)"),
+    "at_once": ("at_once = np.zeros(env.n_answers)", "at_once[a] / env.votes[a]"),
+    "steady": ("steady = np.zeros(env.n_answers)", "steady[a] / env.votes[a]"),
+}
+"""For each feature of an answer: what counts it, and its value."""
+
+_OF_BRANCHES = {
+    "left": "holds[a] += 1",
+    "running": "if not env.finished[i] and not env.pruned[i]:\n                running[a] += 1",
+    "given_up": "if env.pruned[i]:\n                given_up[a] += 1",
+}
+_OF_FINISHERS = {
+    "early": "early[a] += weight",
+    "short": "shorter[a] += 1 - env.depth[i] / mean",
+    "at_once": "if env.history(i)[0] == a:\n                at_once[a] += 1",
+    "steady": "steady[a] += np.sum(env.history(i) == a) / env.depth[i]",
+}
+
+
+def _score(learned: Learned) -> str:
+    used = learned.vote
+    lines = [
+        f"    {_OF_ANSWERS[name][0]}" for name in used if name != "votes" and _OF_ANSWERS[name][0]
+    ]
+    branches = [_OF_BRANCHES[name] for name in _OF_BRANCHES if name in used]
+    if branches:
+        lines += ["    for i in range(env.n):", "        a = shows[i]", "        if a >= 0:"]
+        lines += [f"            {line}" for line in branches]
+    finishers = [_OF_FINISHERS[name] for name in _OF_FINISHERS if name in used]
+    if "short" in used:
+        lines += ["    mean = 0.0", "    for i in env.finish_order:"]
+        lines += ["        mean += env.depth[i] / env.n_finished"]
+    if "early" in used:
+        lines.append("    weight = 1.0")
+    if finishers:
+        lines += [
+            "    for i in env.finish_order:",
+            "        a = env.answer[i]",
+            "        if a >= 0:",
+        ]
+        lines += [f"            {line}" for line in finishers]
+        if "early" in used:
+            lines.append("        weight *= 0.9")
+    if "first" in used:
+        lines.append("    first = env.answer[env.finish_order[0]] if env.n_finished > 0 else -1")
+    terms = ["p.votes * math.log(env.votes[a])"]
+    terms += [f"+ p.{name} * {_OF_ANSWERS[name][1]}" for name in used if name != "votes"]
+    body = "\n".join(lines)
+    total = "\n                ".join(terms)
+    return f'''\
+def scores(env, p, shows, shown):
+    """Log odds of each answer to be the right one, -1e9 where no branch has finished on it."""
+    score = np.full(env.n_answers, -1e9)
+{body}
+    for a in range(env.n_answers):
+        if env.votes[a] > 0:
+            score[a] = (
+                {total}
+            )
+    return score
+'''
+
+
+_LEADING = '''\
+def leading(env, score):
+    """The answer with the best score, the one that finished first among equals; -1 without any."""
+    best = -1
+    for i in env.finish_order:
+        a = env.answer[i]
+        if a >= 0 and (best < 0 or score[a] > score[best]):
+            best = a
+    return best
+'''
+
+_AHEAD = '''\
+def ahead(score, leader):
+    """Log odds of the leader to the next answer, or to one that a single branch would bring."""
+    second = 0.0
+    for a in range(len(score)):
+        if a != leader:
+            second = max(second, score[a])
+    return score[leader] - second
+'''
+
+_MARGIN = '''\
+def margin(votes, leader):
+    """Votes by which the leader is ahead of the next answer."""
+    second = 0
+    for a in range(len(votes)):
+        if a != leader:
+            second = max(second, votes[a])
+    return votes[leader] - second
+'''
+
+
+_WORTH = '''\
+def worth(p, lead):
+    """Right answers won by going on for e times the tokens, as fitted; over the tokens: a token."""
+    return math.exp(p.base - p.slope * lead)
+'''
+
+
+def _give_up(learned: Learned) -> str:
+    counts = "against[i] += 1"
+    if learned.evidence:
+        counts = _CLEARLY
+    return f'''\
+def give_up(env, p, active, score, leader, shows, against):
+    """Prune branches that the finished ones have outvoted for long; `keep` of them stay."""
+    left = len(active)
+    for i in active:
+        if env.answer[i] == leader:
+            against[i] = 0
+        else:
+            {counts}
+        if against[i] >= p.patience and left > p.keep:
+            env.prune(i)
+            left -= 1
+'''
+
+
+_CLEARLY = """\
+own = score[shows[i]] if shows[i] >= 0 else 0.0
+            lead = score[leader] - max(own, 0.0)
+            against[i] += 1 + p.clearness * min(max(lead, 0.0), 3.0)"""

@@ -1,0 +1,158 @@
+"""Evidence, the fitted vote and the value of going on: right about stores whose truth is known."""
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+
+from autotts import programs
+from autotts.diagnosis import choice, value
+from autotts.diagnosis.evidence import FEATURES, evidence
+from autotts.evaluation import Experiment
+from autotts.replay.in_process import InProcess
+from autotts.replay.task import cells_of
+from known_truth import store
+
+
+def explored(one, *, draws=6, widths=(8, 24), seed=0, failed="vote"):
+    """Races that end when every branch has, with what was asked."""
+    task = Experiment(draws=f"subsets:{draws}", seed=seed, failed=failed).task(one)
+    specs = [programs.parse(f"race-prune:width={width},margin=1000") for width in widths]
+    return InProcess().run(cells_of([task], specs), keep_log=True)
+
+
+@pytest.fixture(scope="module")
+def decoys(tmp_path_factory):
+    return store(tmp_path_factory.mktemp("known"), "decoy", seed=1)
+
+
+def by_hand(trace, answers):
+    """Features of each answer at the end of an episode, from its trace, read slowly."""
+    shows, shown, times, depth, first = {}, {}, {}, {}, {}
+    finished, pruned = [], set()
+    for row in trace.iter_rows(named=True):
+        i, a = row["branch"], row["answer"]
+        if row["action"] == "prune":
+            pruned.add(i)
+            continue
+        depth[i] = row["depth"]
+        shows[i] = a
+        shown.setdefault(i, set()).add(a)
+        if row["action"] == "branch":
+            first[i] = a
+        if row["action"] == "finish":
+            finished.append(i)
+        else:
+            times[i, a] = times.get((i, a), 0) + 1
+    mean = np.mean([depth[i] for i in finished])
+    found = {}
+    for a in answers:
+        own = [i for i in finished if shows[i] == a]
+        early = sum(0.9 ** finished.index(i) for i in own)
+        running = [i for i in shows if i not in pruned and i not in finished and shows[i] == a]
+        found[a] = {
+            "votes": math.log(len(own)),
+            "running": math.log(1 + len(running)),
+            "left": math.log(1 + sum(a in shown[i] and shows[i] != a for i in shows)),
+            "given_up": math.log(1 + sum(shows[i] == a for i in pruned)),
+            "early": math.log(early / len(own)),
+            "short": np.mean([1 - depth[i] / mean for i in own]),
+            "first": float(shows[finished[0]] == a),
+            "at_once": np.mean([first[i] == a for i in own]),
+            "steady": np.mean([times.get((i, a), 0) / depth[i] for i in own]),
+        }
+    return found
+
+
+def test_evidence_is_what_the_trace_shows(decoys):
+    """At the end of each episode, against features read from its trace one by one."""
+    (ran,) = explored(decoys, draws=1, widths=(12,))
+    seen = evidence([ran])
+    trace = ran.trace()
+    for q in range(0, 48, 5):
+        (last,) = np.flatnonzero(seen.episode == q)[-1:]
+        part = slice(seen.starts[last], seen.starts[last + 1])
+        one = trace.filter(pl.col("question") == q)
+        ended = one.filter(pl.col("action") == "finish")["answer"]
+        gold = decoys.answers[q][decoys.gold[q]]
+        hand = by_hand(one, ended.unique().to_list())
+        assert seen.spent[last] == ran.tokens[q]
+        assert seen.finished[last] == len(ended)
+        rows = sorted(map(tuple, np.round(seen.features[part], 9).tolist()))
+        assert rows == sorted(
+            tuple(round(float(features[name]), 9) for name in FEATURES)
+            for features in hand.values()
+        )
+        mine = {tuple(row) for row in np.round(seen.features[part][seen.right[part]], 9).tolist()}
+        assert bool(mine) == (gold in hand)
+
+
+def test_checkpoints_ascend_and_each_costs_a_third_more(decoys):
+    seen = evidence(explored(decoys, draws=2))
+    same = np.diff(seen.episode) == 0
+    assert (np.diff(seen.episode) >= 0).all()
+    growth = seen.spent[1:][same] / seen.spent[:-1][same]
+    assert (growth >= 1).all()
+    ends = np.append(np.diff(seen.episode) > 0, True)
+    assert (growth[~ends[1:][same]] >= 1.3).all()
+    assert (seen.active + seen.finished <= seen.opened).all()
+
+
+def test_a_decoy_that_branches_leave_is_found(decoys):
+    """Its votes are many, and so are those who left it: the fit finds it and votes it down."""
+    found = choice.fit(evidence(explored(decoys)), seed=0)
+    assert found.weights["left"] < 0
+    assert found.right > found.plain + 0.1
+    assert next(g for g in found.gains if g.feature == "left").low > 0
+
+
+def test_a_length_slope_is_found(tmp_path):
+    found = choice.fit(evidence(explored(store(tmp_path, "length", seed=1))), seed=0)
+    assert set(found.weights) & {"short", "early"}
+    assert "left" not in found.weights
+    assert found.right > found.plain
+
+
+def test_nothing_is_found_where_there_is_nothing(tmp_path):
+    """In at most one of 20 stores: the bound is at 5 % for all features together."""
+    found = 0
+    for seed in range(10):
+        fitted = choice.fit(
+            evidence(explored(store(tmp_path, "none", seed=seed), draws=4, widths=(16,))), seed=0
+        )
+        found += set(fitted.weights) != {"votes"}
+    assert found <= 1
+
+
+def test_too_few_questions_are_no_fit(tmp_path):
+    few = evidence(explored(store(tmp_path, "none", seed=3, questions=8)))
+    assert choice.fit(few, seed=0) is None
+
+
+def test_going_on_is_worth_less_the_further_the_leader_is_ahead(decoys):
+    seen = evidence(explored(decoys))
+    found = value.fit(seen, {"votes": 1.5, "left": -1.1}, seed=0)
+    assert found.slope > 0.2
+    first, last = found.states[0], found.states[-1]
+    assert first.gain > last.gain
+    assert first.right < last.right
+    for row in found.states:
+        assert row.gain_low <= row.gain <= row.gain_high
+
+
+def test_the_leader_is_who_the_plain_vote_names(decoys):
+    """With a weight on votes alone: the most frequent, the first to finish among equals."""
+    (ran,) = explored(decoys, draws=2, widths=(12,))
+    seen = evidence([ran])
+    stands = value.standings(seen, {"votes": 1.0})
+    ends = np.flatnonzero(np.append(np.diff(seen.episode) > 0, True))
+    assert np.array_equal(stands.right[ends], ran.correct[seen.episode[ends]])
+
+
+def test_a_part_is_what_a_fit_to_it_would_see(decoys):
+    seen = evidence(explored(decoys, draws=2))
+    kept = seen.key % 2 == 0
+    some = seen.only(kept)
+    assert np.array_equal(some.features, seen.features[kept[seen.state]])
+    assert np.array_equal(some.contested, seen.contested[kept])
