@@ -141,6 +141,8 @@ _MAY_BE: dict[str, Any] = {
     "draws": str, "noise": float, "wait_seconds": float,
 }  # fmt: skip
 
+_DETAILS = {"shares", "store_areas", "questions", "draws", "noise"}
+
 
 def _parsed(line: bytes) -> dict[str, Any]:
     """A reply, of which every field that is used has its type.
@@ -153,7 +155,9 @@ def _parsed(line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"the reply is no JSON that can be read: {str(error)[:100]}") from error
     if isinstance(reply, dict):
-        shape = _NEEDED | {name: of for name, of in _MAY_BE.items() if name in reply}
+        # With the lead over the best so far comes all that is said beside it.
+        asked = _MAY_BE.keys() & (reply.keys() | (_DETAILS if reply.get("lead") else set()))
+        shape = _NEEDED | {name: _MAY_BE[name] for name in asked}
         if _fits(reply, shape) and all(map(_is_share, reply.get("shares", ()))):
             return reply
     raise ValueError("the reply has not the shape of a scorer's")
@@ -173,7 +177,9 @@ def _fits(value: Any, shape: Any) -> bool:
     if isinstance(shape, dict) and str in shape:
         return isinstance(value, dict) and all(_fits(one, shape[str]) for one in value.values())
     if isinstance(shape, dict):
-        return isinstance(value, dict) and all(_fits(value.get(k), of) for k, of in shape.items())
+        return isinstance(value, dict) and all(
+            name in value and _fits(value[name], of) for name, of in shape.items()
+        )
     return value is None if shape is None else isinstance(value, shape)
 
 
