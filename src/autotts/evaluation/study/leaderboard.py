@@ -244,8 +244,13 @@ def leaderboard(
 
 def cannot_serve(store: Store, spec: Spec) -> str:
     """Why a store can't serve a controller; empty if it can."""
-    tree = ast.walk(ast.parse(spec.source.text))
+    tree = list(ast.walk(ast.parse(spec.source.text)))
     read = {node.attr for node in tree if isinstance(node, ast.Attribute)}
+    for node in tree:
+        match node:
+            case ast.Call(ast.Attribute(attr="signal"), [ast.Constant(value=name), *_]):
+                if name not in store.pool.signals:
+                    return f"needs the signal {name}"
     if "n_models" in read and not store.pool.models:
         return "chooses among several models, of which there is one"
     if store.pool.probes is not None:
