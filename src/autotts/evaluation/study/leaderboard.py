@@ -248,7 +248,7 @@ def cannot_serve(store: Store, spec: Spec) -> str:
     read = {node.attr for node in tree if isinstance(node, ast.Attribute)}
     for node in tree:
         match node:
-            case ast.Call(ast.Attribute(attr="signal"), [ast.Constant(value=name), *_]):
+            case ast.Call(ast.Attribute(attr="signal"), [ast.Constant(value=str() as name), *_]):
                 if name not in store.pool.signals:
                     return f"needs the signal {name}"
     if "n_models" in read and not store.pool.models:
