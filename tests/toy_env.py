@@ -38,6 +38,7 @@ class Branch:
     total: int
     final: str
     ends: Sequence[int]
+    uneven: bool
     model: int = 0
     signals: Mapping[str, Sequence[float]] = field(default_factory=dict)
     depth: int = 0
@@ -181,7 +182,10 @@ class ToyEnv:
         for t in theirs[:count]:
             self._closed.remove(t)
             nominal = [self.interval * (k + 1) for k in range(len(t.probes))]
-            opened = Branch(list(t.probes), t.total, t.final, t.ends or nominal, t.model, t.signals)
+            opened = Branch(
+                list(t.probes), t.total, t.final, t.ends or nominal, t.ends is not None, t.model,
+                t.signals,
+            )  # fmt: skip
             self._branches.append(opened)
             before = self.spent
             self._decode_interval(self.n - 1, probe)
@@ -323,7 +327,8 @@ class ToyEnv:
         if branch.depth < whole:
             tokens = branch.ends[branch.depth] - branch.decoded
             extra = self._unit(probe) - self.interval
-            if not self._may_decode(branch, tokens + extra):
+            # What every interval holds is reserved; only what it may hold beyond that can overrun.
+            if branch.uneven and not self._may_decode(branch, tokens + extra):
                 return
             branch.depth += 1
             branch.decoded += tokens

@@ -228,10 +228,15 @@ def print_remarks(ran: "Sequence[Ran]") -> None:
     What audits say stands with the figures; the rest goes to standard error.
     """
     from autotts.evaluation.result import cut_widths
+    from autotts.evaluation.serving import doubts
 
     for text, how in {one.spec.text: one.how for one in ran}.items():
         if how.words:
             console().print(f"{text} was {how.words}")
+    doubted = {(one.spec.text, one.store.name): doubts(one.store, one.spec) for one in ran}
+    for (text, name), doubt in doubted.items():
+        if doubt:
+            say(f"{text} {doubt}: {name} has final answers alone", err=True)
     for cut in cut_widths(ran):
         say(cut.words, err=True)
     for text, printed in {one.spec.text: one.how.printed for one in ran if one.how.printed}.items():

@@ -10,6 +10,7 @@ import numpy as np
 from autotts import programs
 from autotts.errors import SpecError, TookTooLong
 from autotts.evaluation.result import Evaluation
+from autotts.evaluation.serving import require_served
 from autotts.evaluation.settings import Execution, Experiment, explaining
 from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver, OnRan, Ran
@@ -129,6 +130,7 @@ def evaluate(
     """
     experiment, execution = experiment or Experiment(), execution or Execution()
     loaded, specs = gather(stores), programs.as_specs(controllers)
+    require_served(loaded, specs)
     tasks = [experiment.task(store, pairs) for store in loaded]
     ran: list[Ran] = []
     with opened(driver, execution) as chosen:

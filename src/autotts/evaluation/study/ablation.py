@@ -22,6 +22,7 @@ from autotts.evaluation.compare import clears_noise
 from autotts.evaluation.frontiers import Curve
 from autotts.evaluation.result import curves_of
 from autotts.evaluation.run import opened, run_cells
+from autotts.evaluation.serving import require_served
 from autotts.evaluation.settings import Execution, Experiment, explaining
 from autotts.evaluation.statistics import FloatArray
 from autotts.programs import DEFAULT_BETA, AnyController, Source, Spec, as_spec
@@ -92,6 +93,7 @@ def ablate(
     execution = execution or Execution(timeout_seconds=PATIENCE_SECONDS)
     rng = rng or np.random.default_rng(0)
     loaded, spec = gather(stores), replace(as_spec(controller), fixed=False)
+    require_served(loaded, [spec])
     # What is taken out of a program of ours leaves one that means no harm.
     allowed = replace(execution, audit=0) if spec.source.trusted else execution
     rows = []

@@ -9,7 +9,6 @@ set of stores that some controller is confined to there is a board of its own, w
 that all of these stores serve; the first has most stores.
 """
 
-import ast
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from autotts.evaluation.compare import AREA_RANGE
 from autotts.evaluation.frontiers import Points, frontier_area
 from autotts.evaluation.result import made_by
 from autotts.evaluation.run import at_betas, opened
+from autotts.evaluation.serving import doubts, lacks
 from autotts.evaluation.settings import Execution, Experiment
 from autotts.evaluation.statistics import FloatArray
 from autotts.evaluation.study.comparison import BETAS, REFERENCE
@@ -224,7 +224,7 @@ def leaderboard(
             own = found.setdefault(spec.text, {})
             refused: dict[str, list[str]] = {}
             for store in loaded:
-                reason = cannot_serve(store, spec)
+                reason = lacks(store, spec) or doubts(store, spec)
                 if reason:
                     refused.setdefault(reason, []).append(store.name)
                     continue
@@ -240,24 +240,6 @@ def leaderboard(
         tuple(left_out),
         made_by(loaded, [spec.source for spec in specs], hows, experiment, execution),
     )
-
-
-def cannot_serve(store: Store, spec: Spec) -> str:
-    """Why a store can't serve a controller; empty if it can."""
-    tree = list(ast.walk(ast.parse(spec.source.text)))
-    read = {node.attr for node in tree if isinstance(node, ast.Attribute)}
-    for node in tree:
-        match node:
-            case ast.Call(ast.Attribute(attr="signal"), [ast.Constant(value=str() as name), *_]):
-                if name not in store.pool.signals:
-                    return f"needs the signal {name}"
-    if "n_models" in read and not store.pool.models:
-        return "chooses among several models, of which there is one"
-    if store.pool.probes is not None:
-        return ""
-    if read & {"history", "probe"} or {"advance", "answer"} <= read:
-        return "needs the answers of running branches, which are not recorded"
-    return ""
 
 
 def _weights(stores: Sequence[Store], rng: np.random.Generator) -> dict[StoreKey, FloatArray]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from autotts.errors import ControllerError, ProgramError, SpecError
 from autotts.evaluation.frontiers import Points, accuracy_at, frontier
 from autotts.evaluation.run import opened
+from autotts.evaluation.serving import require_served
 from autotts.evaluation.settings import Execution, Experiment, explaining
 from autotts.evaluation.winner import Winner
 from autotts.programs import AnyController, Spec, as_spec
@@ -222,7 +223,9 @@ def tune(
     """
     experiment, execution = experiment or Experiment(draws=DRAWS), execution or Execution()
     with opened(driver, execution) as chosen:
-        tuner = _Tuner(as_spec(controller), experiment, gather(stores), chosen, execution.audit)
+        loaded, spec = gather(stores), as_spec(controller)
+        require_served(loaded, [spec])
+        tuner = _Tuner(spec, experiment, loaded, chosen, execution.audit)
         return tuner.tune(trials, ranges or {}, np.random.default_rng(seed), on_batch)
 
 

@@ -1,0 +1,76 @@
+"""What programs need of a store, by what they read; and what becomes of those that lack it."""
+
+from dataclasses import replace
+
+import pytest
+
+import autotts
+from autotts import programs, simulation, stores
+from autotts.errors import SpecError
+from autotts.evaluation.serving import doubts, lacks
+from autotts.programs import Source
+from autotts.programs.needs import needs_of
+
+PROBED = {
+    "budget-forcing", "certaindex", "cmc", "dgcc", "es-cot", "ibc", "parallel-probe", "race-prune",
+    "sac", "sc-sac", "scr", "sdgv",
+}  # fmt: skip
+
+
+def source(body):
+    return Source("mine", "mine.py", f"def solve(env, p):\n    {body}\n", trusted=False)
+
+
+@pytest.fixture(scope="module")
+def final_answers_alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("needs")
+    made = simulation.simulate(folder, questions=4, branches=12, seed=1)
+    probed = stores.load(made)
+    return probed, replace(probed, pool=replace(probed.pool, probes=None))
+
+
+@pytest.mark.parametrize(
+    ("body", "probes", "answers"),
+    [
+        ("return env.vote()", False, False),
+        ("env.finish(env.active())\n    return env.answer[0]", False, False),
+        ("env.advance(env.active())\n    return env.answer[0]", False, True),
+        ("return env.history(0)[0]", True, False),
+        ("env.probe(0)", True, False),
+        ("return mode(env.answer, ~env.pruned)", True, False),
+        ("dissent(off, env.active(), env.answer, 0)", True, False),
+    ],
+)
+def test_needs_are_read_from_the_text(body, probes, answers):
+    found = needs_of(source(body))
+    assert (found.probes, found.answers) == (probes, answers)
+
+
+def test_signals_and_models_are_needs_too():
+    found = needs_of(source("return env.n_models + env.signal('confidence', 0)[0]"))
+    assert found.models
+    assert found.signals == {"confidence"}
+
+
+def test_the_controllers_that_need_probes_are_refused_where_there_are_none(final_answers_alone):
+    probed, bare = final_answers_alone
+    built_in = [programs.parse(name) for name in programs.built_in()]
+    without = {spec.name for spec in built_in if lacks(bare, spec)}
+    always = {spec.name for spec in built_in if lacks(probed, spec)}
+    assert without - always == PROBED
+    with pytest.raises(SpecError, match=r"cmc needs the answers of running .* it can serve asc,"):
+        autotts.evaluate(bare, "cmc")
+    assert autotts.evaluate(bare, "asc", experiment=autotts.Experiment(draws="subsets:1")).ran
+
+
+def test_who_reads_answers_of_branches_it_goes_on_with_is_told(final_answers_alone, tmp_path):
+    probed, bare = final_answers_alone
+    program = tmp_path / "mine.py"
+    program.write_text(
+        "def schedule(beta):\n    return {}\n\n\ndef solve(env, p):\n    env.branch(2)\n"
+        "    env.advance(env.active())\n    return env.answer[0]\n"
+    )
+    spec = programs.parse(str(program))
+    assert not lacks(bare, spec)
+    assert "running ones show none" in doubts(bare, spec)
+    assert not doubts(probed, spec)
