@@ -20,6 +20,7 @@ from unittest import mock
 import recordings
 from autotts.errors import SpecError, StoreError
 from autotts.stores import check, import_recordings
+from autotts.text import clean
 
 MOST_SECONDS = 5.0
 
@@ -129,7 +130,7 @@ def _problem(folder: Path, out: Path) -> str:
     except (StoreError, SpecError) as error:
         if out.exists():
             return f"left something behind: {error}"
-        if not str(error).isprintable() and "\n" not in str(error):
+        if clean(str(error)) != str(error):
             return f"an error that drives a terminal: {error!r}"
     except Exception as error:
         return f"{type(error).__name__}: {error}"

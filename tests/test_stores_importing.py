@@ -120,6 +120,10 @@ BAD = {
         "question 1, branch 0: intervals of 250",
     ),
     "odd interval": (put(1, "probe_freq", value="500"), 'question 1: probe_freq is "500", not a'),
+    "huge interval": (
+        put(1, "probe_freq", value=2**31),
+        "question 1: probe_freq is 2147483648, not",
+    ),
     "half a character": (put(0, "gold_answer", value="\ud800"), "not JSON.*surrogates not allowed"),
 }
 

@@ -12,6 +12,7 @@ from autotts.errors import StoreError
 from autotts.stores.importing.reading import read_json
 from autotts.stores.importing.rows import Row, is_whole, rows_of, shown
 from autotts.stores.importing.sample import Sample
+from autotts.stores.limits import MOST_TOKENS
 
 _KEYS = ("question", "gold_answer", "probe_freq", "final_answers_trace", "each_branch")
 
@@ -40,8 +41,8 @@ def _samples(row: Row) -> Iterator[Sample]:
         )
     question, golds = row.text("question"), row.golds("gold_answer")
     interval = row.get("probe_freq")
-    if not is_whole(interval) or interval < 1:
-        row.refuse("probe_freq", "a positive integer")
+    if not is_whole(interval) or not 1 <= interval <= MOST_TOKENS:
+        row.refuse("probe_freq", "a positive integer below 2^31")
     for i, (branch, said) in enumerate(zip(branches, finals, strict=True)):
         where = f"{row.where}, branch {i}"
         probes, tokens, final = _parts(branch, where)
