@@ -378,8 +378,8 @@ def test_it_is_said_before_the_start_how_programs_run(store, monkeypatch):
 def test_unknown_explorers_and_options_suggest():
     with pytest.raises(SpecError, match="did you mean offline"):
         make("ofline", {})
-    with pytest.raises(SpecError, match="did you mean trials"):
-        make("offline", {"trial": "3"})
+    with pytest.raises(SpecError, match="did you mean draws"):
+        make("offline", {"draw": "3"})
 
 
 def test_the_history_names_trials_of_one_round(begin):

@@ -52,7 +52,7 @@ def stores(tmp_path_factory):
 def honest(stores, tmp_path_factory):
     """A finished run of the offline explorer's name, with nothing wrong in it."""
     path = tmp_path_factory.mktemp("runs") / "run"
-    explorer = ExplorerRef(name="offline", options={"trials": "5"})
+    explorer = ExplorerRef(name="offline", options={"draws": "5"})
     made = settings(*stores, explorer=explorer, limits=RunLimits(rounds=1), traces=False)
     RunFolder.create(path, made)
     session(path, Proposes())

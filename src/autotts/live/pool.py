@@ -91,6 +91,7 @@ class GrowingPool:
             budget=budget,
             probe_cost=probe_cost if probed else 0,
             log_words=log_words,
+            wide=not probed,
         )
         self.columns: dict[str, np.ndarray] = {
             "orders": np.arange(branches, dtype=np.int32)[None, None],

@@ -141,18 +141,11 @@ def _require_sound(
         )
     if accuracy is not None and like is not None:
         raise SpecError(f"accuracy {accuracy} and a store to be like: the store has its own")
-    if like is not None:
-        odd = {
-            "has no probes": like.pool.probes is None,
-            "has questions with different numbers of branches": not like.pool.exists.all(),
-            "has intervals of different sizes": like.pool.ends is not None,
-        }
-        told = [what for what, is_so in odd.items() if is_so]
-        if told:
-            raise SpecError(
-                f"{like.name} {' and '.join(told)}; simulated are stores with probes, as many"
-                " branches for every question, and intervals of one size"
-            )
+    if like is not None and like.pool.ends is not None:
+        raise SpecError(
+            f"{like.name} has intervals of different sizes; simulated are stores with intervals of"
+            " one size"
+        )
     if accuracy is not None and not 0 < accuracy < 1:
         raise SpecError(f"accuracy {accuracy}: a share, between 0 and 1")
 

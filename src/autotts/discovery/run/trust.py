@@ -12,7 +12,7 @@ from autotts import programs
 from autotts.discovery.run.settings import ExplorerRef, RunSettings
 
 HARMLESS = {
-    "offline": {"trials", "clock"},
+    "offline": {"draws"},
     "files": {"wait", "pause"},
     "recorded": {"run"},
     "chat": {
