@@ -59,8 +59,8 @@ def test_a_sweep_comes_back_from_the_cache_as_it_was(scorer, store, tmp_path):
     assert again.curve.controller == "round-1"
 
 
-CHANGES = {"draws": "subsets:100", "budget": 9, "cost_budget": 8, "probe_tokens": 7, "max_branches": 3,
-           "failed": "abstain", "seed": 5}  # fmt: skip
+CHANGES = {"draws": "subsets:100", "budget": 9, "cost_budget": 8, "probe_tokens": 7,
+           "max_branches": 3, "failed": "abstain", "seed": 5}  # fmt: skip
 
 
 def test_every_field_of_an_experiment_is_in_the_key(store):
