@@ -115,7 +115,7 @@ def test_a_length_slope_is_found(tmp_path):
 
 
 def test_nothing_is_found_where_there_is_nothing(tmp_path):
-    """In at most one of 20 stores: the bound is at 5 % for all features together."""
+    """In at most one of ten stores: all features together are to pass in 5 % at the most."""
     found = 0
     for seed in range(10):
         fitted = choice.fit(

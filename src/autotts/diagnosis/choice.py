@@ -6,7 +6,7 @@ often it was played, by however many models: folds leave out questions, interval
 a question's checkpoints weigh together as the root of their number.
 
 Features are added one at a time, the one that most helps on questions left out first, and only
-while what it adds is above chance, the number of features that might have been chosen considered.
+while what it adds there is above chance.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,17 @@ from scipy.optimize import minimize
 from autotts.diagnosis.evidence import FEATURES, Evidence
 
 FOLDS = 6
+SPLITS = 4
+"""Ways to make the folds, over which what a feature adds is averaged."""
+
 RIDGE = 3.0
-LEVEL = 0.05
+LEVEL = 0.0125
+"""One-sided, of each feature. On questions left out a useless one loses more often than it gains:
+of 100 labellings of AIME24 traces in which the true answer was drawn by its share of branches, even
+at 0.025 only six kept a feature that tells nothing (`given_up`, `early`, `steady`) in the first
+step. Running branches do tell of that share.
+"""
+
 _RESAMPLES = 4_000
 _MOST_FEATURES = 5
 
@@ -30,8 +39,7 @@ class Gain:
 
     gain: in log likelihood of a contested vote, in 0.01; with its interval at 95 %.
     points: percent of contested votes that become right.
-    low: the bound that must be above 0 for the feature to be kept, is `chance`: the gain that the
-        best of as many useless features reaches in 5 % of cases.
+    kept: whether its lower bound at `LEVEL` is above 0.
     """
 
     feature: str
@@ -81,7 +89,8 @@ class _Contested:
         )  # fmt: skip
         self.weight = 1 / np.sqrt(counts[group.ravel()])
         rng = np.random.default_rng(seed)
-        self.fold = rng.permutation(np.arange(len(self.keys)) % FOLDS)[self.question]
+        even = np.arange(len(self.keys)) % FOLDS
+        self.splits = [rng.permutation(even)[self.question] for _ in range(SPLITS)]
         self.scale = np.maximum(self.features.std(axis=0), 1e-9)
 
     def fit(self, columns: Sequence[int], taught: np.ndarray) -> np.ndarray:
@@ -108,12 +117,14 @@ class _Contested:
     def left_out(self, columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """`[S]` log likelihood, and whether the vote is right, by fits to the other folds."""
         likelihood, hit = np.zeros((2, len(self.starts)))
-        for fold in range(FOLDS):
-            tested = self.fold == fold
-            score = self.features[:, columns] @ self.fit(columns, ~tested)
-            p = np.add.reduceat(_softmax(score, self.starts, self.state) * self.right, self.starts)
-            likelihood[tested] = np.log(p + 1e-12)[tested]
-            hit[tested] = self.picked(score)[tested]
+        for fold in self.splits:
+            for f in range(FOLDS):
+                tested = fold == f
+                score = self.features[:, columns] @ self.fit(columns, ~tested)
+                p = _softmax(score, self.starts, self.state) * self.right
+                known = np.log(np.add.reduceat(p, self.starts) + 1e-12)
+                likelihood[tested] += known[tested] / SPLITS
+                hit[tested] += self.picked(score)[tested] / SPLITS
         return likelihood, hit
 
     def picked(self, score: np.ndarray) -> np.ndarray:
@@ -171,7 +182,7 @@ def fit(evidence: Evidence, *, seed: int, most: int = _MOST_FEATURES) -> FittedV
         for (new, new_hit), c in found:
             more = contested.resampled(new - likelihood, rng)
             low, high = np.quantile(more, (0.025, 0.975))
-            least = np.quantile(more, LEVEL / len(others))
+            least = float(np.quantile(more, LEVEL))
             tried.append(
                 Gain(
                     names[c],
@@ -179,7 +190,7 @@ def fit(evidence: Evidence, *, seed: int, most: int = _MOST_FEATURES) -> FittedV
                     100 * float(low),
                     100 * float(high),
                     100 * contested.mean(new_hit - hit),
-                    bool(least > 0),
+                    least > 0,
                 )
             )
         best = max(range(len(others)), key=lambda k: (tried[k].kept, tried[k].gain))
@@ -189,7 +200,7 @@ def fit(evidence: Evidence, *, seed: int, most: int = _MOST_FEATURES) -> FittedV
         used.append(others[best])
         likelihood, hit = found[best][0]
     everything = np.ones(len(contested.starts), bool)
-    folds = [contested.fit(used, contested.fold != fold) for fold in range(FOLDS)]
+    folds = [contested.fit(used, contested.splits[0] != f) for f in range(FOLDS)]
     weights = contested.fit(used, everything)
     votes = contested.features[:, names.index("votes")]
     return FittedVote(
