@@ -133,4 +133,5 @@ def test_collected_killed_five_times_and_resumed(url, tmp_path):
         tokens = curve.sort("beta")["tokens"].to_list()
         assert tokens == sorted(tokens)
         assert tokens[0] < 0.5 * tokens[-1]
-        assert tokens[-1] <= store.pool.tokens.sum(axis=1).mean()
+        # As JSON has it, rounded to hundredths.
+        assert tokens[-1] <= store.pool.tokens.sum(axis=1).mean() + 0.01

@@ -236,7 +236,7 @@ def print_remarks(ran: "Sequence[Ran]") -> None:
     doubted = {(one.spec.text, one.store.name): doubts(one.store, one.spec) for one in ran}
     for (text, name), doubt in doubted.items():
         if doubt:
-            say(f"{text} {doubt}: {name} has final answers alone", err=True)
+            say(f"{text} {doubt} in {name}", err=True)
     for cut in cut_widths(ran):
         say(cut.words, err=True)
     for text, printed in {one.spec.text: one.how.printed for one in ran if one.how.printed}.items():

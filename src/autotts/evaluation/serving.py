@@ -11,23 +11,23 @@ from autotts.stores import Store
 
 def lacks(store: Store, spec: Spec) -> str:
     """What a store lacks that a controller can't do without, as the end of a sentence; or ""."""
-    if spec.entry:
+    if spec.entry or store.pool.probes is not None or not needs_of(spec.source).probes:
         return ""  # the released code asks for itself
+    return "needs the answers of running branches, which are not recorded"
+
+
+def doubts(store: Store, spec: Spec) -> str:
+    """What a controller reads and a store has not, where it may do without; or ""."""
+    if spec.entry:
+        return ""
     needs = needs_of(spec.source)
     if missing := sorted(needs.signals - store.pool.signals.keys()):
         return f"needs the signal {', '.join(missing)}"
     if needs.models and not store.pool.models:
         return "chooses among several models, of which there is one"
-    if needs.probes and store.pool.probes is None:
-        return "needs the answers of running branches, which are not recorded"
+    if needs.answers and store.pool.probes is None:
+        return "reads answers of branches that it goes on with, and running ones show none"
     return ""
-
-
-def doubts(store: Store, spec: Spec) -> str:
-    """What a controller may miss in a store without that it must; or ""."""
-    if spec.entry or store.pool.probes is not None or not needs_of(spec.source).answers:
-        return ""
-    return "reads answers of branches that it goes on with, and running ones show none here"
 
 
 def require_served(stores: Sequence[Store], specs: Sequence[Spec]) -> None:
