@@ -15,11 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autotts import programs
+from autotts.collect import TokenPrices
 from autotts.inference.server import Sampling
 from autotts.serve.answering import Answering
 from autotts.serve.app import Service
 from autotts.serve.body import ChatBody, CompletionBody
-from autotts.serve.deployment import Deployment, Prices, ServiceLimits
+from autotts.serve.deployment import Deployment, ServiceLimits
 from autotts.serve.passing import PassedOn
 from scripted_branches import ScriptedBranches
 
@@ -35,7 +36,7 @@ def deployment(server, **more):
         controllers={name: programs.parse(spec) for name, spec in controllers.items()},
         interval=10,
         sampling=Sampling(),
-        prices=Prices(read=1.0, written=10.0),
+        prices=TokenPrices(prompt=1.0, decoded=10.0),
         **more,
     )
 

@@ -199,10 +199,10 @@ async def _run(
     resume: bool,
 ) -> None:
     from autotts import collect as collecting
+    from autotts.inference import Patience, connected
 
-    async with collecting.connected(
-        urls, plan.model, at_once=at_once, timeout_seconds=timeout
-    ) as servers:
+    patience = Patience(timeout_seconds=timeout)
+    async with connected(urls, plan.model, at_once=at_once, patience=patience) as servers:
         for server in servers:
             exact = "exact to the token" if server.can.exact else "by text, which is not exact"
             say(

@@ -17,7 +17,6 @@ from autotts.cli.screen import say
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
-    from autotts.inference.server import Server
     from autotts.programs import Spec
     from autotts.serve.app import Service
     from autotts.serve.formats import Format, Kind
@@ -98,11 +97,13 @@ def serve(
     (NAME@CONTROLLER:BETA). Keys that clients must show are read from AUTOTTS_KEYS, one a line; the
     key for the upstreams from OPENAI_API_KEY. docs/serve.md has more.
     """
+    from autotts.collect import TokenPrices
+    from autotts.inference import connected
     from autotts.inference.address import read_key
     from autotts.inference.server import Sampling
     from autotts.serve.answering import Answering
     from autotts.serve.app import Service
-    from autotts.serve.deployment import Deployment, Prices, ServiceLimits
+    from autotts.serve.deployment import Deployment, ServiceLimits
     from autotts.serve.passing import PassedOn
 
     keys = os.environ.get(KEYS, "").split()
@@ -120,39 +121,29 @@ def serve(
     key = read_key("OPENAI_API_KEY", "serve")
 
     async def run() -> None:
-        servers = await _connect(upstream, model)
-        deployment = Deployment(
-            name=servers[0].model,
-            upstreams=servers,
-            controllers=controllers,
-            beta=beta,
-            interval=interval,
-            sampling=Sampling(temperature=temperature, top_p=top_p, top_k=top_k),
-            answers=how,
-            probes=probes,
-            prices=Prices(price_read, price_written),
-            limits=limits,
-        )
-        answering = Answering(deployment, unsafe=unsafe)
-        passed_on = [PassedOn(server.address, key) for server in servers] if pass_through else None
-        await _listen(Service(answering, keys=keys, passed_on=passed_on), host, port)
+        async with connected(upstream, model) as servers:
+            for server in servers:
+                how_exact = "exact" if server.can.exact else "by text, tokens as it counts them"
+                say(f"{server.address}: {server.model}, {server.dialect}, {how_exact}")
+            deployment = Deployment(
+                name=servers[0].model,
+                upstreams=servers,
+                controllers=controllers,
+                beta=beta,
+                interval=interval,
+                sampling=Sampling(temperature=temperature, top_p=top_p, top_k=top_k),
+                answers=how,
+                probes=probes,
+                prices=TokenPrices(prompt=price_read, decoded=price_written),
+                limits=limits,
+            )
+            answering = Answering(deployment, unsafe=unsafe)
+            passed_on = (
+                [PassedOn(server.address, key) for server in servers] if pass_through else None
+            )
+            await _listen(Service(answering, keys=keys, passed_on=passed_on), host, port)
 
     asyncio.run(run())
-
-
-async def _connect(upstreams: Sequence[str], model: str) -> "list[Server]":
-    from autotts.inference.connecting import connect
-
-    servers = []
-    for url in upstreams:
-        server = await connect(url, model)
-        exact = "exact" if server.can.exact else "by text: tokens are as the server counts them"
-        say(f"{server.address}: {server.model}, {server.dialect}, {exact}")
-        servers.append(server)
-    names = {server.model for server in servers}
-    if len(names) > 1:
-        raise SpecError(f"the upstreams have different models ({', '.join(names)}); name one")
-    return servers
 
 
 async def _listen(service: "Service", host: str, port: int) -> None:

@@ -6,7 +6,7 @@ from autotts.collect.estimate import Estimate, TokenPrices, estimate
 from autotts.collect.journal import Journal
 from autotts.collect.plan import PROBE_SUFFIX, Plan, digest_of
 from autotts.collect.questions import PROMPTS, Columns, Item, presets, read_questions
-from autotts.collect.session import collect, connected, journal_path
+from autotts.collect.session import collect, journal_path
 from autotts.collect.writing import to_store
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "TokenPrices",
     "Watched",
     "collect",
-    "connected",
     "digest_of",
     "estimate",
     "journal_path",

@@ -1,8 +1,8 @@
-"""A collection from its plan to its store: servers connected, journal opened, store written."""
+"""A collection from its plan to its store: journal opened, branches collected, store written."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from autotts.collect.collecting import Collection, Watched, open_collection
@@ -11,33 +11,12 @@ from autotts.collect.plan import Plan
 from autotts.collect.questions import Item
 from autotts.collect.writing import to_store
 from autotts.errors import SpecError, StoreError
-from autotts.inference import Patience, Server, connect
+from autotts.inference import Server
 from autotts.stores import Store, store_folder, write
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 Watch = Callable[[Watched], None]
-
-
-@asynccontextmanager
-async def connected(
-    urls: Sequence[str], model: str, *, at_once: int, timeout_seconds: float
-) -> AsyncIterator[list[Server]]:
-    """Servers of one model, closed at the end.
-
-    Raises:
-        SpecError, ServerError: as `connect`, or they have different models.
-    """
-    patience = Patience(timeout_seconds=timeout_seconds)
-    servers: list[Server] = []
-    async with AsyncExitStack() as closing:
-        for url in urls:
-            server = await connect(url, model, at_once=at_once, patience=patience)
-            closing.push_async_callback(server.aclose)
-            servers.append(server)
-        if len(names := {server.model for server in servers}) > 1:
-            raise SpecError(f"the servers have different models: {', '.join(sorted(names))}")
-        yield servers
 
 
 def journal_path(folder: Path) -> Path:

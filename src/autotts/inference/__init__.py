@@ -1,6 +1,6 @@
 """Model servers: decode, probe, abort; token ids in and out, checked on every reply."""
 
-from autotts.inference.connecting import connect
+from autotts.inference.connecting import connect, connected
 from autotts.inference.examining import Examined, examine
 from autotts.inference.http import Patience
 from autotts.inference.server import (
@@ -28,6 +28,7 @@ __all__ = [
     "Server",
     "Tally",
     "connect",
+    "connected",
     "examine",
     "ids_of",
     "joined",

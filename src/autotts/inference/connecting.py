@@ -1,7 +1,7 @@
 """Which dialect a server speaks and what it can do, found by trying and not by its name."""
 
-from collections.abc import Awaitable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +51,26 @@ async def connect(
         server = await _exact(client, name, context_tokens) or await _text(client, name)
         cleanup.pop_all()
     return server
+
+
+@asynccontextmanager
+async def connected(
+    urls: Sequence[str], model: str = "", *, at_once: int = 256, patience: Patience | None = None
+) -> AsyncIterator[list[Server]]:
+    """Servers of one model, closed at the end.
+
+    Raises:
+        SpecError, ServerError: as `connect`, or they have different models.
+    """
+    servers: list[Server] = []
+    async with AsyncExitStack() as closing:
+        for url in urls:
+            server = await connect(url, model, at_once=at_once, patience=patience)
+            closing.push_async_callback(server.aclose)
+            servers.append(server)
+        if len(names := {server.model for server in servers}) > 1:
+            raise SpecError(f"the servers have different models: {', '.join(sorted(names))}")
+        yield servers
 
 
 async def _model(client: Client, wanted: str) -> tuple[str, int | None]:

@@ -52,12 +52,13 @@ class ExactServer(ABC):
     def fields(self, sampling: Sampling, request_id: str, max_tokens: int) -> dict[str, JsonValue]:
         """What the dialect adds to the body of a request."""
 
-    @abstractmethod
     def found_ids(self, reply: Mapping[str, Any], choice: Mapping[str, Any]) -> Any:
         """The ids of the new tokens, where the dialect has them."""
+        return choice.get("token_ids")
 
-    @abstractmethod
-    async def encode(self, text: str, *, special: bool = False) -> Context: ...
+    async def encode(self, text: str, *, special: bool = False) -> Context:
+        asked = {"model": self.model, "prompt": text, "add_special_tokens": special}
+        return await self._tokens("/tokenize", asked)
 
     @abstractmethod
     async def render(

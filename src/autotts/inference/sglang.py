@@ -1,7 +1,6 @@
 """SGLang: vLLM's token ids, `rid` for a request, and an abort endpoint that matches by prefix."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pydantic import JsonValue
 
@@ -19,13 +18,6 @@ class SglangServer(ExactServer):
             "rid": request_id,
             "skip_special_tokens": False,
         }
-
-    def found_ids(self, reply: Mapping[str, Any], choice: Mapping[str, Any]) -> Any:
-        return choice.get("token_ids")
-
-    async def encode(self, text: str, *, special: bool = False) -> Context:
-        asked = {"model": self.model, "prompt": text, "add_special_tokens": special}
-        return await self._tokens("/tokenize", asked)
 
     async def render(
         self, messages: Sequence[Message], options: Mapping[str, JsonValue] | None = None

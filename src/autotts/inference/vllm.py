@@ -1,7 +1,6 @@
 """vLLM: `return_token_ids` and /tokenize; an abort endpoint only if it was started with one."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pydantic import JsonValue
 
@@ -23,13 +22,6 @@ class VllmServer(ExactServer):
             "skip_special_tokens": False,
             "add_special_tokens": False,
         }
-
-    def found_ids(self, reply: Mapping[str, Any], choice: Mapping[str, Any]) -> Any:
-        return choice.get("token_ids")
-
-    async def encode(self, text: str, *, special: bool = False) -> Context:
-        asked = {"model": self.model, "prompt": text, "add_special_tokens": special}
-        return await self._tokens("/tokenize", asked)
 
     async def render(
         self, messages: Sequence[Message], options: Mapping[str, JsonValue] | None = None

@@ -263,12 +263,12 @@ def _budget(wish: Wish, deployment: Deployment) -> int | None:
     """Tokens that all branches may have together."""
     most = [limit for limit in (wish.total_tokens, deployment.limits.total_tokens) if limit]
     if wish.cost is not None:
-        if deployment.prices.written <= 0:
+        if deployment.prices.decoded <= 0:
             raise BadRequest(
                 "max_cost needs prices, and the operator gave none; max_total_tokens works",
                 "max_cost",
             )
-        most.append(int(min(1e6 * wish.cost / deployment.prices.written, _MOST_TOKENS)))
+        most.append(int(min(1e6 * wish.cost / deployment.prices.decoded, _MOST_TOKENS)))
     return min((*most, _MOST_TOKENS)) if most else None
 
 
@@ -305,7 +305,7 @@ def _answer_of(
         rounds=memory["rounds"],
         sequential_tokens=memory["sequential"],
         vote_share=_share(pool, answer),
-        cost=deployment.prices.cost(spent.prompt - spent.cached, spent.decoded + spent.probed),
+        cost=deployment.prices.of(spent.prompt, spent.cached, spent.decoded + spent.probed),
         exact=trajectories.exact,
         spent=spent,
     )

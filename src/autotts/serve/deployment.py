@@ -3,23 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from autotts.collect import TokenPrices
 from autotts.inference.server import Sampling, Server
 from autotts.programs import Spec
 from autotts.serve.formats import Format
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """What tokens cost, in the operator's money for a million of them.
-
-    read: of a prompt, those that the server had included. written: of a reply.
-    """
-
-    read: float = 0.0
-    written: float = 0.0
-
-    def cost(self, read: int, written: int) -> float:
-        return (read * self.read + written * self.written) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +48,7 @@ class Deployment:
     sampling: Sampling = field(default_factory=Sampling)
     answers: Format = field(default_factory=Format)
     probes: bool = True
-    prices: Prices = field(default_factory=Prices)
+    prices: TokenPrices = field(default_factory=TokenPrices)
     limits: ServiceLimits = field(default_factory=ServiceLimits)
 
     @property
