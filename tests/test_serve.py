@@ -52,6 +52,7 @@ def serving(server, *, keys=(), passed_on=None, keep_alive_seconds=10.0, **more)
     )
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen(1024)  # here, so that whoever has the address can connect at once
         config = uvicorn.Config(service.asgi, log_level="warning", lifespan="on")
         runner = uvicorn.Server(config)
         thread = threading.Thread(target=runner.run, kwargs={"sockets": [listening]})
