@@ -12,15 +12,15 @@ that all of these stores serve; the first has most stores.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from autotts import programs
 from autotts.errors import SpecError
 from autotts.evaluation import statistics
-from autotts.evaluation.compare import AREA_RANGE
 from autotts.evaluation.frontiers import Points, frontier_area
+from autotts.evaluation.objectives import SPANS, Objective, spent
 from autotts.evaluation.result import made_by
 from autotts.evaluation.run import at_betas, opened
 from autotts.evaluation.serving import doubts, lacks
@@ -31,24 +31,6 @@ from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver, How, Ran
 from autotts.replay.task import cells_of
 from autotts.stores import AnyStores, Store, StoreKey, gather, length_slopes
-
-Objective = Literal["tokens", "sequential", "cost"]
-"""What a budget is in: tokens, tokens one after the other (the proxy of latency), or cost units."""
-
-COLUMNS: dict[str, str] = {
-    "tokens": "tokens",
-    "sequential": "sequential_tokens",
-    "cost": "cost",
-}
-"""The column of an episode that each objective adds up."""
-
-SPANS: dict[str, tuple[float, float]] = {
-    "tokens": AREA_RANGE,
-    "sequential": (0.3, 1.5),
-    "cost": AREA_RANGE,
-}
-"""Shares of what SC@64 spends between which frontiers are compared. Its branches run side by side:
-one branch alone takes about half its time, and who opens branches one by one takes more than it."""
 
 _MAKERS = ("nvidia", "meta", "google", "microsoft", "openai", "ibm")
 _WORDS = re.compile(r"[^A-Za-z0-9.]+")
@@ -195,8 +177,8 @@ def leaderboard(
         SpecError: two controllers or stores have one name, or no store serves a controller.
         AutottsError: a store, a program or an episode fails; the message says which.
     """
-    if objective not in COLUMNS:
-        raise SpecError(f"objective {objective!r}: need one of {', '.join(COLUMNS)}")
+    if objective not in SPANS:
+        raise SpecError(f"objective {objective!r}: need one of {', '.join(SPANS)}")
     experiment, execution = experiment or Experiment(), execution or Execution()
     loaded = gather(stores)
     names = [store.name for store in loaded]
@@ -216,7 +198,7 @@ def leaderboard(
             cells = cells_of([experiment.task(store)], at_betas(spec, betas))
             ran = chosen.run(cells, audit=execution.audit)
             hows.extend(one.how for one in ran)
-            return _points(ran, COLUMNS[objective], weights[store.key])
+            return _points(ran, objective, weights[store.key])
 
         for store in loaded:
             budgets[store.key] = points(programs.parse(REFERENCE), store).tokens[:, -1]
@@ -255,7 +237,7 @@ def _weights(stores: Sequence[Store], rng: np.random.Generator) -> dict[StoreKey
     return {store.key: known[store.dataset, store.texts] for store in stores}
 
 
-def _points(ran: Sequence[Ran], column: str, weights: FloatArray) -> Points:
+def _points(ran: Sequence[Ran], objective: Objective, weights: FloatArray) -> Points:
     """`[1 + R, B]` what a sweep spends and gets right on one store, in each resample."""
 
     def means(values: Sequence[np.ndarray]) -> FloatArray:
@@ -266,8 +248,9 @@ def _points(ran: Sequence[Ran], column: str, weights: FloatArray) -> Points:
         sums: FloatArray = np.einsum("rq,bq->rb", weights, np.stack(by_question))
         return sums
 
-    spent = [one.episodes.column(column) for one in ran]
-    return Points(means(spent), means([one.correct for one in ran]))
+    return Points(
+        means([spent(one, objective) for one in ran]), means([one.correct for one in ran])
+    )
 
 
 def _on_store(points: Points, budget: FloatArray, span: tuple[float, float]) -> _OnStore:
