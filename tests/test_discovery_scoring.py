@@ -77,3 +77,15 @@ def test_every_field_of_an_experiment_is_in_the_key(store):
     keys.add(_key([parse("sc:width=4")], loaded, plain, 600, "sealed"))
     keys.add(_key([parse("sc:beta=0.4")], loaded, plain, 600, "sealed"))
     assert len(keys) == len(CHANGES) + 5
+
+
+def test_a_sweep_kept_before_a_field_was_added_is_found():
+    """The key of an experiment without what came later is the one it had then."""
+    assert Experiment(draws="reference:20").key() == {
+        "draws": "reference:20",
+        "budget": None,
+        "probe_tokens": 0,
+        "max_branches": 64,
+        "failed": "vote",
+        "seed": 0,
+    }

@@ -283,7 +283,7 @@ def _key(
         "program": specs[0].source.digest,
         "settings": [[spec.beta, spec.named, spec.entry] for spec in specs],
         "stores": [store.digest for store in stores],
-        "experiment": experiment.record(),
+        "experiment": experiment.key(),
         "driver": driver,
         "audit": audit,
         "version": __version__,

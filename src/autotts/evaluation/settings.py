@@ -4,7 +4,7 @@ import difflib
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
 from typing import ParamSpec, TypeVar
@@ -20,6 +20,10 @@ from autotts.stores import Store
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+_LATER: Mapping[str, object] = {"cost_budget": None}
+"""Fields of `Experiment` that came after sweeps were first kept, with their defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +119,18 @@ class Experiment:
         return [self.task(store) for store in stores]
 
     def record(self) -> dict[str, str | int | float | None]:
-        """All of it, for JSON and for keys."""
+        """All of it, for JSON."""
         return asdict(self)
+
+    def key(self) -> dict[str, str | int | float | None]:
+        """All of it, for keys of what is kept.
+
+        A field that came later is left out while it has its default, under which results are what
+        they were before: what earlier code kept is found.
+        """
+        return {
+            name: value for name, value in self.record().items() if _LATER.get(name, ...) != value
+        }
 
 
 @dataclass(frozen=True, slots=True)
