@@ -8,6 +8,7 @@ import typer
 
 from autotts.cli import (
     calibrate,
+    choose,
     collect,
     data,
     demo,
@@ -44,6 +45,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("controllers")(evaluate.controllers)
 app.command("trace")(trace.trace)
 app.command("compare")(report.compare)
+app.command("choose")(choose.choose)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("diagnose")(diagnose.diagnose)
 app.command("pool")(diagnose.pool)

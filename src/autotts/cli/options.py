@@ -107,7 +107,8 @@ _STANDARD_OUTPUT = Path("-")
 def evaluating(**defaults: Any) -> Callable[[Command], Command]:
     """Give a command the options that every evaluation has.
 
-    The command takes `experiment` and `execution` in their place.
+    The command takes `experiment` and `execution` in their place. One that has an option of such a
+    name itself keeps its own.
 
     Args:
         defaults: of options for which the command has its own.
@@ -128,7 +129,8 @@ def _converted(
 ) -> Command:
     """The command with the parameters of `convert` in place of those that it makes of them."""
     own = inspect.signature(command).parameters.values()
-    shared = inspect.signature(convert).parameters.values()
+    named = {p.name for p in own}
+    shared = [p for p in inspect.signature(convert).parameters.values() if p.name not in named]
     parameters = [
         *(p.replace(kind=p.KEYWORD_ONLY) for p in own if p.name not in converted),
         *(p.replace(kind=p.KEYWORD_ONLY, default=defaults.get(p.name, p.default)) for p in shared),
