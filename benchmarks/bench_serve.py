@@ -19,6 +19,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from autotts import live
+from autotts.inference.branch import Decoding, ServedBranch
 from autotts.inference.server import Sampling
 from autotts.serve.deployment import ServiceLimits
 from autotts.serve.formats import Format
@@ -45,9 +46,10 @@ def rounds_of(width, rounds):
         return env.vote()
 
     async def play():
+        prompt = await server.encode("6*7?")
         trajectories = live.ServedTrajectories(
-            server, await server.encode("6*7?"), pool, live.Reading(of=how.read),
-            sampling=Sampling(), seed=1,
+            server, lambda i: ServedBranch(prompt, (1, i)), pool, live.Reading(of=how.read),
+            Decoding(10, 10 * pool.intervals, Sampling()),
         )  # fmt: skip
         program = live.InThisProcess(SimpleNamespace(solve=solve), {}, pool)
         await live.play(program, pool, trajectories)

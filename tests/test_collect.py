@@ -8,19 +8,25 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import model_server
-from autotts import collect, stores
+from autotts import collect, programs, stores
 from autotts.answers import FAILED, extract
+from autotts.cli.app import app
 from autotts.collect.branches import Collected
 from autotts.errors import ServerError, SpecError, StoreError
+from autotts.evaluation import Experiment
 from autotts.inference import Patience, connect
 from autotts.inference.branch import seed_of
+from autotts.replay.in_process import InProcess
+from autotts.replay.task import Cell
 from model_server import PROMPT_END, SUFFIX, ModelServer, serving
 
 QUESTIONS = ("how many?", "which one is it?", "why?")
@@ -47,7 +53,12 @@ def plan_of(items: Any, **changes: Any) -> collect.Plan:
 
 
 def collected(
-    questions: Path, out: Path, *servers: ModelServer, resume: bool = False, **changes: Any
+    questions: Path,
+    out: Path,
+    *servers: ModelServer,
+    resume: bool = False,
+    controller: str = "",
+    **changes: Any,
 ) -> tuple[stores.Store, Collected]:
     """Collect in this process; faults begin after connecting."""
     items = collect.read_questions(str(questions))
@@ -61,8 +72,9 @@ def collected(
             server.faults = later
         try:
             store, collection = await collect.collect(
-                plan_of(items, **changes), items, connected, out, at_once=8, resume=resume
-            )
+                plan_of(items, **changes), items, connected, out, at_once=8, resume=resume,
+                controller=programs.parse(controller) if controller else None,
+            )  # fmt: skip
         finally:
             for server in connected:
                 await server.aclose()
@@ -498,3 +510,98 @@ def test_an_interrupt_says_how_to_go_on(questions, tmp_path):
             assert time.monotonic() - began < 2
             time.sleep(0.02)
     assert collect.read_collected(journal).interval_tokens > 0
+
+
+MINE = """
+def schedule(beta):
+    return {"width": 3}
+
+
+def solve(env, p):
+    env.branch(p.width)
+    env.advance(env.active(), probe=False)
+    while env.n_finished < 1:
+        env.advance(env.active()[:1])
+    env.prune(env.active())
+    return env.vote()
+"""
+
+
+@pytest.mark.parametrize("name", ["asc", "parallel-probe", "mine.py"])
+def test_a_controller_chooses_what_is_recorded(name, questions, tmp_path):
+    """What it read is there and no more is paid for; replay does what was done."""
+    if name == "mine.py":
+        (tmp_path / name).write_text(MINE)
+        name = str(tmp_path / name)
+    with serving("vllm") as server:
+        store, found = collected(questions, tmp_path / "out", server, controller=name, branches=8)
+        assert server.tokens == found.decoded
+    spec = programs.parse(name)
+    experiment = Experiment(draws="recorded", max_branches=8, failed="abstain")
+    ours = replace(spec, source=replace(spec.source, trusted=True))
+    (ran,) = InProcess().run([Cell(experiment.task(store), ours)])
+    for q, answered in enumerate(found.answered.values()):
+        assert ran.tokens[q] == answered.tokens
+        assert ran.correct[q] == (answered.answer == str(len(QUESTIONS[q])))
+    ended = [at for at, branch in found.finished.items() if not branch.given_up]
+    if spec.name == "mine":
+        assert len(ended) < len(found.finished) == 3 * 3
+    q, n = ended[0]
+    assert as_recorded(store, q, n)["tokens"] == branch_of(QUESTIONS[q], q, n)["tokens"]
+    assert store.manifest.sampling["controller"] == spec.text
+    assert store.manifest.source.endswith(f"what {spec.text} read")
+
+
+def test_an_episode_that_was_interrupted_is_played_again_from_what_is_there(questions, tmp_path):
+    """Wherever its journal ends, it comes to the same and pays for what is missing alone."""
+    with serving("vllm") as server:
+        sound, found = collected(
+            questions, tmp_path / "out", server, controller="parallel-probe", branches=8
+        )
+        journal = collect.journal_path(tmp_path / "out" / "toy" / "lengths")
+        whole = journal.read_bytes()
+        for share in (0.05, 0.3, 0.6, 0.95):
+            journal.write_bytes(whole[: int(share * len(whole))])
+            before, kept = server.tokens, collect.read_collected(journal)
+            store, found = collected(
+                questions, tmp_path / "out", server, controller="parallel-probe", branches=8,
+                resume=True,
+            )  # fmt: skip
+            assert store.digest == sound.digest
+            assert server.tokens - before == found.decoded - kept.decoded
+        with pytest.raises(SpecError, match="another branches"):
+            collected(
+                questions, tmp_path / "out", server, controller="parallel-probe", branches=9,
+                resume=True,
+            )  # fmt: skip
+        with pytest.raises(SpecError, match="another controller and program"):
+            collected(
+                questions, tmp_path / "out", server, controller="asc", branches=8, resume=True
+            )
+
+
+def test_a_question_whose_episode_fails_is_left_out_and_asked_again(questions, tmp_path):
+    with serving("vllm") as server:
+        sound, _ = collected(questions, tmp_path / "sound", server, controller="asc")
+    with serving("vllm", model_server.fails(400)) as server:
+        store, found = collected(questions, tmp_path / "out", server, controller="asc")
+        assert len(found.failed) == 1
+        assert len(store.texts) == 2
+        store, found = collected(questions, tmp_path / "out", server, controller="asc", resume=True)
+    assert found.failed == {}
+    assert store.digest == sound.digest
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-c", "deepconf"], "reads confidence, which is not known while branches are decoded"),
+        (["-c", "parallel-probe", "--no-probes"], "leave --no-probes out"),
+        (["-c", "ascc"], "did you mean asc"),
+    ],
+)
+def test_a_controller_that_can_not_choose_is_told(options, message, questions, tmp_path):
+    asked = command(questions, tmp_path / "out", "http://127.0.0.1:9", *options)[3:]
+    ran = CliRunner().invoke(app, asked)
+    assert isinstance(ran.exception, SpecError)
+    assert message in str(ran.exception)

@@ -11,7 +11,7 @@ from autotts import control, live, programs, simulation, stores
 from autotts.engine import compiled
 from autotts.errors import ControlError, ControllerError
 from autotts.evaluation import Experiment
-from autotts.inference.branch import Probing
+from autotts.inference.branch import Decoding, Probing, ServedBranch
 from autotts.inference.server import Sampling
 from autotts.programs.loading import load_trusted
 from autotts.replay.in_process import InProcess
@@ -246,10 +246,14 @@ def test_a_recorded_live_episode_is_replayed_request_by_request(name):
     async def episode(k):
         pool = live.GrowingPool(branches=16, intervals=30, interval=10)
         probing = Probing(await server.encode("so"), "so")
-        reading = live.Reading(of=read, probing=probing, shown=lambda text: text.removesuffix("}"))
-        trajectories = live.ServedTrajectories(
-            server, await server.encode(f"{k}?"), pool, reading, sampling=Sampling(), seed=k
+        reading = live.Reading(
+            of=read, probing=probing, shown=lambda probed: probed.said.text.removesuffix("}")
         )
+        prompt = await server.encode(f"{k}?")
+        trajectories = live.ServedTrajectories(
+            server, lambda i: ServedBranch(prompt, (k, i)), pool, reading,
+            Decoding(10, 300, Sampling()),
+        )  # fmt: skip
         ended = await live.play(live.InThisProcess(program, values, pool), pool, trajectories)
         recordings.append(live.recording_of(pool, f"{k}?", "42", name=str(k)))
         logs.append(pool.memory.arrays["log"][: pool.memory["log_at"]].copy())

@@ -12,7 +12,7 @@ from autotts.cli.screen import console, say
 if TYPE_CHECKING:
     from autotts.evaluation import Experiment
     from autotts.programs import Spec
-    from autotts.serve.calibration import Forecast, Lived, Suspend
+    from autotts.serve.calibration import Forecast, Lived
     from autotts.stores import Store
 
 
@@ -79,6 +79,7 @@ async def _calibrate(
 
     from autotts.evaluation import Execution, Local
     from autotts.inference import connect
+    from autotts.sandbox.live_run import suspending
     from autotts.serve.calibration import Questions, forecast, plan_of
 
     plan = plan_of(store)
@@ -86,12 +87,13 @@ async def _calibrate(
     try:
         with (
             Local(Execution(unsafe=unsafe)) as driver,
+            suspending(spec, unsafe=unsafe) as suspend,
             Progress(console=console(err=True), transient=True) as progress,
         ):
             bar = progress.add_task(spec.text, total=len(store.gold) * repetitions)
             questions = Questions(store, server, plan, experiment)
             lived = await questions.play(
-                _suspend(spec, driver, unsafe=unsafe),
+                suspend,
                 repetitions,
                 at_once=at_once,
                 on_played=lambda: progress.advance(bar),
@@ -99,23 +101,6 @@ async def _calibrate(
             return forecast(store, spec, experiment, lived, driver), lived
     finally:
         await server.aclose()
-
-
-def _suspend(spec: "Spec", driver: object, *, unsafe: bool) -> "Suspend":
-    from autotts.evaluation import Local
-    from autotts.live import InThisProcess
-    from autotts.programs.loading import load_trusted
-    from autotts.sandbox.live_run import InASealedWorker
-
-    if spec.source.trusted:
-        program = load_trusted(spec.source)
-        values = program.parameters(spec.beta, dict(spec.named))
-        return lambda pool: InThisProcess(program, values, pool)
-    assert isinstance(driver, Local)
-    zygote = driver.sandbox.zygote
-    return lambda pool: InASealedWorker(
-        zygote, spec.source, pool, beta=spec.beta, named=spec.named, unsafe=unsafe
-    )
 
 
 def _show(spec: "Spec", found: "list[Forecast]") -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autotts.cli import options
 from autotts.cli.screen import console, say
 from autotts.errors import SpecError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from autotts.collect import Columns, Item, Plan, TokenPrices, Watched
     from autotts.inference import Server
+    from autotts.programs import Spec
 
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -91,6 +93,15 @@ def collect(
             "--signals", help="Record confidence and entropy of every interval, for controllers."
         ),
     ] = False,
+    controller: Annotated[
+        str,
+        typer.Option(
+            "--controller",
+            "-c",
+            help="SPEC of a controller that chooses what is recorded: only what it would read. By"
+            " default every branch is recorded, to its end, probed at every interval.",
+        ),
+    ] = "",
     question_column: Annotated[str, typer.Option(help="Column of the question.")] = "",
     gold_column: Annotated[str, typer.Option(help="Column of the true answer.")] = "",
     id_column: Annotated[str, typer.Option(help="Column of a question's own name.")] = "",
@@ -122,6 +133,7 @@ def collect(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an earlier collection stopped.")
     ] = False,
+    unsafe: options.Unsafe = False,
 ) -> None:
     """Collect branches of a model from its server, probed at every interval, as a replay store.
 
@@ -165,6 +177,7 @@ def collect(
         return
     if not server:
         raise SpecError("collect needs --server URL, such as http://localhost:8000")
+    spec = _controller(controller, probes) if controller else None
     try:
         asyncio.run(
             _run(
@@ -178,6 +191,8 @@ def collect(
                 timeout=timeout,
                 dry_run=dry_run,
                 resume=resume,
+                controller=spec,
+                unsafe=unsafe,
             )
         )
     except KeyboardInterrupt:
@@ -197,6 +212,8 @@ async def _run(
     timeout: float,
     dry_run: bool,
     resume: bool,
+    controller: "Spec | None",
+    unsafe: bool,
 ) -> None:
     from autotts import collect as collecting
     from autotts.inference import Patience, connected
@@ -222,17 +239,43 @@ async def _run(
                 at_once=at_once,
                 resume=resume,
                 watch=display.show,
+                controller=controller,
+                unsafe=unsafe,
             )
     failed = collection.collected.failed
     say(f"wrote {store.path}: {store!r}")
     if failed:
         (q, n), why = next(iter(failed.items()))
+        what, which = ("questions", "") if controller else ("branches", f"branch {n} of ")
         say(
-            f"{len(failed)} branches failed and are not in it, such as branch {n} of question {q}:"
-            f" {why}; --resume asks for them again",
+            f"{len(failed)} {what} failed and are not in it, such as {which}question {q}: {why};"
+            " --resume asks for them again",
             err=True,
         )
         raise typer.Exit(1)
+
+
+def _controller(text: str, probes: bool) -> "Spec":
+    """A controller that can be played on branches as they come.
+
+    Raises:
+        SpecError: it is none, or needs what such branches don't have.
+    """
+    from autotts import programs
+    from autotts.programs.needs import needs_of
+
+    spec = programs.parse(text)
+    if spec.entry:
+        raise SpecError(f"{text}: a program of the released code can't choose what is collected")
+    needs = needs_of(spec.source)
+    if needs.probes and not probes:
+        raise SpecError(f"{text} reads answers of running branches; leave --no-probes out")
+    if needs.signals:
+        raise SpecError(
+            f"{text} reads {', '.join(sorted(needs.signals))}, which is not known while branches"
+            " are decoded: collect without --controller, with --signals"
+        )
+    return spec
 
 
 async def _show(plan: "Plan", items: "Sequence[Item]", server: "Server") -> None:
@@ -350,8 +393,15 @@ class _Display(contextlib.AbstractContextManager["_Display"]):
     def _facts(self, watched: "Watched") -> dict[str, str]:
         found = watched.collected
         left = watched.seconds_left
+        ended = len(found.finished)
+        done = {"branches": f"{ended:,} of {watched.branches:,}"}
+        if watched.units < watched.branches:
+            done = {
+                "questions": f"{found.units_done:,} of {watched.units:,}",
+                "branches": f"{ended:,}",
+            }
         facts = {
-            "branches": f"{len(found.finished):,} of {watched.branches:,}",
+            **done,
             "tokens": f"{found.decoded:,}",
             "tokens/s": f"{watched.tokens_per_second:,.0f}",
             "probes": f"{found.probes:,}",

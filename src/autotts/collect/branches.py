@@ -1,11 +1,12 @@
 """The branches of a collection as its journal tells of them: finished ones small, others whole."""
 
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autotts.answers import FAILED
 from autotts.collect.journal import (
+    AnsweredLine,
     FailedLine,
     IntervalLine,
     PlanLine,
@@ -14,27 +15,36 @@ from autotts.collect.journal import (
     read_journal,
 )
 from autotts.collect.plan import Plan
+from autotts.collect.units import Place, Unit
 from autotts.errors import StoreError
 from autotts.inference.branch import Decoding, ServedBranch
 from autotts.inference.server import Context
 from autotts.inference.signals import TOP
 
-Place = tuple[int, int]
-"""Question and branch."""
-
 
 @dataclass(slots=True)
 class Begun:
-    """A branch that goes on."""
+    """A branch that may go on.
+
+    probes: by the interval that they are at the end of, from 0.
+    """
 
     intervals: list[IntervalLine] = field(default_factory=list)
-    probes: list[ProbeLine] = field(default_factory=list)
+    probes: dict[int, ProbeLine] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> list[IntervalLine | ProbeLine]:
+        return [*self.intervals, *self.probes.values()]
 
     @property
     def tokens(self) -> int:
         """Decoded, its probes included."""
-        lines: list[IntervalLine | ProbeLine] = [*self.intervals, *self.probes]
-        return sum(line.tokens for line in lines)
+        return sum(line.tokens for line in self.lines)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it ended itself, or was cut."""
+        return bool(self.intervals) and (self.intervals[-1].ended or self.intervals[-1].cut)
 
     def served(self, prompt: Context, how: Decoding) -> ServedBranch:
         """The branch as it stands, after its prompt."""
@@ -46,12 +56,14 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A branch that ended.
+    """A branch that ended, or that a controller gave up.
 
-    probes: the answer at the end of each interval but the last; none where none was asked for.
-    final: the answer it ended on, as the model wrote it.
+    probes: the answer at the end of each interval that it went past, `FAILED` where a controller
+        asked for none; none where the plan has none.
+    final: the answer it ended on, as the model wrote it; `FAILED` of one that was given up.
     ends: tokens up to the end of each interval.
     cut: whether it was cut at the most tokens.
+    given_up: whether it would have gone on.
     signals: those of each interval by name; none where none were asked for.
     """
 
@@ -59,6 +71,7 @@ class Finished:
     final: str
     ends: "array[int]"
     cut: bool
+    given_up: bool
     prompt_tokens: int
     cached_tokens: int
     probe_tokens: int
@@ -74,7 +87,10 @@ class Collected:
     """All that a journal holds.
 
     decoded: tokens of intervals, probes and trials: all that was paid for and came.
-    failed: branches that failed last time, with why.
+    begun: what goes on. Under a controller that is every branch of a question without an answer
+        yet, for the episode may have to be played again.
+    failed: by the first branch of a unit that failed last time, why.
+    answered: what a controller answered, by unit.
     size: bytes of the journal's whole lines.
     """
 
@@ -82,6 +98,7 @@ class Collected:
     begun: dict[Place, Begun] = field(default_factory=dict)
     finished: dict[Place, Finished] = field(default_factory=dict)
     failed: dict[Place, str] = field(default_factory=dict)
+    answered: dict[Place, AnsweredLine] = field(default_factory=dict)
     servers: list[ServerLine] = field(default_factory=list)
     interval_tokens: int = 0
     probe_tokens: int = 0
@@ -95,7 +112,20 @@ class Collected:
     def decoded(self) -> int:
         return self.interval_tokens + self.probe_tokens + self.trial_tokens
 
-    def take(self, line: IntervalLine | ProbeLine | FailedLine | ServerLine) -> None:
+    def done(self, unit: Unit) -> bool:
+        """Whether nothing is left to do for a unit."""
+        return unit.place in (self.answered if self._chosen else self.finished)
+
+    @property
+    def units_done(self) -> int:
+        return len(self.answered if self._chosen else self.finished)
+
+    @property
+    def _chosen(self) -> bool:
+        """Whether a controller chooses what is recorded."""
+        return self.plan is not None and bool(self.plan.controller)
+
+    def take(self, line: IntervalLine | ProbeLine | FailedLine | ServerLine | AnsweredLine) -> None:
         """Add what a line tells.
 
         Raises:
@@ -107,6 +137,8 @@ class Collected:
             self._probe(line)
         elif isinstance(line, FailedLine):
             self.failed[line.failed[:2]] = line.why
+        elif isinstance(line, AnsweredLine):
+            self._answered(line)
         else:
             self.servers.append(line)
             self.trial_tokens += line.tokens
@@ -115,47 +147,61 @@ class Collected:
         *place, k = line.at
         at = (place[0], place[1])
         branch = self.begun.setdefault(at, Begun())
-        if at in self.finished or k != len(branch.intervals):
+        if at in self.finished or branch.ended or k != len(branch.intervals):
             raise StoreError(f"question {at[0]}, branch {at[1]}: interval {k} is out of turn")
         branch.intervals.append(line)
         self.failed.pop(at, None)
         self.interval_tokens += line.tokens
         self.prompt_tokens += line.prompt_tokens or 0
         self.cached_tokens += line.cached_tokens or 0
-        if line.ended or line.cut:
-            self.finished[at] = self._finish(self.begun.pop(at))
+        if branch.ended and not self._chosen:
+            self.finished[at] = self._finish(at)
 
     def _probe(self, line: ProbeLine) -> None:
         *place, k = line.probed
         at = (place[0], place[1])
         branch = self.begun.get(at, Begun())
-        if k != len(branch.probes) or k != len(branch.intervals) - 1:
+        if k in branch.probes or k != len(branch.intervals) - 1 or branch.ended:
             raise StoreError(f"question {at[0]}, branch {at[1]}: probe {k} is out of turn")
-        branch.probes.append(line)
+        branch.probes[k] = line
         self.probes += 1
         self.probe_tokens += line.tokens
         self.prompt_tokens += line.prompt_tokens or 0
         self.cached_tokens += line.cached_tokens or 0
 
-    def _finish(self, branch: Begun) -> Finished:
+    def _answered(self, line: AnsweredLine) -> None:
+        if not self._chosen or line.answered in self.answered:
+            raise StoreError(f"question {line.answered[0]}: its answer is out of turn")
+        self.answered[line.answered] = line
+        self.failed.pop(line.answered, None)
+        for at in sorted(at for at in self.begun if at[0] == line.answered[0]):
+            self.finished[at] = self._finish(at)
+
+    def _finish(self, at: Place) -> Finished:
+        """Take a branch out of those that go on."""
         assert self.plan is not None
+        branch = self.begun.pop(at)
         how = decoding_of(self.plan)
-        intervals = branch.intervals
+        intervals, passed = branch.intervals, len(branch.intervals) - branch.ended
+        if self.plan.probe and not self._chosen and len(branch.probes) != passed:
+            raise StoreError(f"question {at[0]}, branch {at[1]}: a probe is missing")
         exact = intervals[0].ids is not None
         served = branch.served(array("i") if exact else "", how)
         ends, total = array("i"), 0
         for line in intervals:
             total += line.tokens
             ends.append(total)
-        lines: list[IntervalLine | ProbeLine] = [*intervals, *branch.probes]
+        probes = branch.probes
+        shown = (probes[k].answer if k in probes else FAILED for k in range(passed))
         return Finished(
-            probes=tuple(line.answer for line in branch.probes),
-            final=served.answer(),
+            probes=tuple(shown) if self.plan.probe else (),
+            final=served.answer() if branch.ended else FAILED,
             ends=ends,
             cut=intervals[-1].cut,
-            prompt_tokens=sum(line.prompt_tokens or 0 for line in lines),
-            cached_tokens=sum(line.cached_tokens or 0 for line in lines),
-            probe_tokens=sum(line.tokens for line in branch.probes),
+            given_up=not branch.ended,
+            prompt_tokens=sum(line.prompt_tokens or 0 for line in branch.lines),
+            cached_tokens=sum(line.cached_tokens or 0 for line in branch.lines),
+            probe_tokens=sum(line.tokens for line in probes.values()),
             signals=tuple(line.signals for line in intervals) if self.plan.signals else (),
         )
 
@@ -184,10 +230,3 @@ def read_collected(path: Path) -> Collected:
             found.take(line)
         found.size = end
     return found
-
-
-def places(plan: Plan, questions: int) -> Iterator[Place]:
-    """All branches, question by question, so that prompts stay in a server's cache."""
-    for q in range(questions):
-        for n in range(plan.branches):
-            yield q, n

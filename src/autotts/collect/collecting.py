@@ -1,4 +1,4 @@
-"""Collect: all branches to their ends, probed at every interval, recorded as they go."""
+"""One session of collecting: the units that are left, shared out among servers, journalled."""
 
 import asyncio
 import time
@@ -7,45 +7,42 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from autotts.collect.branches import (
-    Begun,
-    Collected,
-    Place,
-    decoding_of,
-    places,
-    read_collected,
-)
+from autotts.collect.asking import prompt_of
+from autotts.collect.branches import Begun, Collected, read_collected
+from autotts.collect.episodes import UnitPlayer, player_on
 from autotts.collect.journal import (
+    AnsweredLine,
     FailedLine,
     IntervalLine,
     Journal,
     PlanLine,
     ProbeLine,
     ServerLine,
-    pack_ids,
 )
 from autotts.collect.plan import Plan
 from autotts.collect.questions import Item
+from autotts.collect.units import Unit, branches_of_a_unit, units
 from autotts.errors import ServerError, SpecError
-from autotts.inference.branch import Probing, seed_of
 from autotts.inference.server import Context, Server
-from autotts.inference.signals import TOP, signals_of
+from autotts.inference.signals import TOP
+from autotts.live import Suspend
 
 MOST_FAILURES = 16
-"""Branches that fail one after the other until a collection gives up."""
+"""Units that fail one after the other until a collection gives up."""
 
 
 @dataclass(slots=True)
 class Watched:
     """How far a collection is, for whoever watches.
 
-    branches: in all.
+    branches, units: in all.
     before: tokens that an earlier session decoded.
     """
 
     collected: Collected
     servers: Sequence[Server]
     branches: int
+    units: int
     before: int
     began: float = field(default_factory=time.monotonic)
 
@@ -60,14 +57,14 @@ class Watched:
 
     @property
     def seconds_left(self) -> float | None:
-        """By the lengths of the branches that ended; None before any did."""
-        ended = len(self.collected.finished)
+        """By what the units cost that are done; None before any is."""
+        ended = self.collected.units_done
         if not ended or not self.tokens_per_second:
             return None
         spent = self.collected.interval_tokens + self.collected.probe_tokens
         begun = sum(branch.tokens for branch in self.collected.begun.values())
         each = (spent - begun) / ended
-        left = max(0.0, each * (self.branches - ended) - begun)
+        left = max(0.0, each * (self.units - ended) - begun)
         return left / self.tokens_per_second
 
 
@@ -81,10 +78,7 @@ class Collection:
         self.items = items
         self.collected = collected
         self._journal = journal
-        self._how = decoding_of(plan)
-        self._waiting = deque(
-            place for place in places(plan, len(items)) if place not in collected.finished
-        )
+        self._waiting = deque(unit for unit in units(plan, len(items)) if not collected.done(unit))
         self._prompts: dict[int, Context] = {}
         self._in_a_row = 0
 
@@ -94,17 +88,20 @@ class Collection:
 
     def watched(self, servers: Sequence[Server]) -> Watched:
         branches = len(self.items) * self.plan.branches
-        return Watched(self.collected, servers, branches, self.collected.decoded)
+        count = branches // branches_of_a_unit(self.plan)
+        return Watched(self.collected, servers, branches, count, self.collected.decoded)
 
-    async def run(self, servers: Sequence[Server], at_once: int) -> None:
+    async def run(self, servers: Sequence[Server], at_once: int, suspend: Suspend) -> None:
         """Collect all that is left.
 
         Args:
-            servers: connected; each goes on with `at_once` branches side by side.
+            servers: connected; each goes on with `at_once` branches side by side, or one unit.
+            suspend: the program that asks for what is collected.
 
         Raises:
-            ServerError: too many branches failed one after the other.
+            ServerError: too many units failed one after the other.
             SpecError: a server can't hold so long a branch.
+            ControllerError: the program failed.
             StoreError: the journal can't be written.
         """
         for server in servers:
@@ -130,27 +127,16 @@ class Collection:
                     f"{server.address} speaks chat alone, where no branch can be probed; give"
                     " --no-probes for final answers alone, or a server with /v1/completions"
                 )
-        probings = [await self._probing(server) for server in servers]
-        count = min(at_once, self.left)
-        await _all(
-            [
-                self._work(server, probing)
-                for server, probing in zip(servers, probings, strict=True)
-                for _ in range(count)
-            ]
-        )
+        players = [await player_on(self.plan, self.items, one, suspend) for one in servers]
+        count = min(max(1, at_once // branches_of_a_unit(self.plan)), self.left)
+        await _all([self._work(player) for player in players for _ in range(count)])
 
     async def _render(self, server: Server) -> None:
         """The prompts of all questions that are not done, as the model reads them."""
-        open_ = sorted({q for q, _ in self._waiting})
+        open_ = sorted({unit.question for unit in self._waiting})
 
         async def render(q: int) -> None:
-            text = self.items[q].prompt(self.plan.prompt)
-            if self.plan.chat:
-                prompt = await server.render([("user", text)], self.plan.template)
-            else:
-                prompt = await server.encode(text, special=True)
-            self._prompts[q] = prompt
+            self._prompts[q] = await prompt_of(self.plan, self.items[q], server)
 
         await _all([render(q) for q in open_])
 
@@ -168,71 +154,33 @@ class Collection:
                 f" {self.plan.max_tokens:,}: {max(1, most - prompt - probe):,} would do"
             )
 
-    async def _probing(self, server: Server) -> Probing | None:
-        plan = self.plan
-        if not plan.probe:
-            return None
-        suffix = await server.encode(plan.probe)
-        return Probing(suffix, plan.probe, plan.probe_tokens, plan.probe_stop)
-
-    async def _work(self, server: Server, probing: Probing | None) -> None:
-        """Take one branch after the other to its end."""
+    async def _work(self, player: UnitPlayer) -> None:
+        """Play one unit after the other."""
         while self._waiting:
-            place = self._waiting.popleft()
+            unit = self._waiting.popleft()
+            prompt = self._prompts[unit.question]
             try:
-                await self._branch(server, probing, place)
+                await player.play(unit, prompt, self.collected, self._write)
             except ServerError as error:
-                await self._fail(place, error)
+                await self._fail(unit, error)
 
-    async def _branch(self, server: Server, probing: Probing | None, place: Place) -> None:
-        q, n = place
-        # By chat a branch comes in one piece.
-        how = self._how if server.can.continues else self._how.whole()
-        begun = self.collected.begun.get(place, Begun())
-        branch = begun.served(self._prompts[q], how)
-        while not branch.ended:
-            k = branch.intervals
-            if probing and k > len(begun.probes):
-                probed = await branch.probe(server, probing)
-                await self._write(
-                    ProbeLine(
-                        probed=(q, n, k - 1),
-                        answer=probed.answer,
-                        tokens=probed.said.tokens,
-                        prompt_tokens=probed.said.prompt_tokens,
-                        cached_tokens=probed.said.cached_tokens,
-                    )
-                )
-            seed = seed_of(self.plan.seed, self.items[q].id, n, k)
-            decoded = await branch.advance(server, how, seed)
-            await self._write(
-                IntervalLine(
-                    at=(q, n, k),
-                    tokens=decoded.tokens,
-                    text=decoded.text,
-                    ids=pack_ids(decoded.content),
-                    ended=branch.ended and not branch.cut,
-                    cut=branch.cut,
-                    prompt_tokens=decoded.prompt_tokens,
-                    cached_tokens=decoded.cached_tokens,
-                    signals=signals_of(decoded.logprobs),
-                )
-            )
-            begun = self.collected.begun.get(place, begun)
-            self._in_a_row = 0
-
-    async def _write(self, line: IntervalLine | ProbeLine | FailedLine | ServerLine) -> None:
+    async def _write(
+        self, line: IntervalLine | ProbeLine | FailedLine | ServerLine | AnsweredLine
+    ) -> None:
         await self._journal.append(line)
         self.collected.take(line)
+        if isinstance(line, IntervalLine):
+            self._in_a_row = 0
 
-    async def _fail(self, place: Place, error: ServerError) -> None:
-        begun = self.collected.begun.get(place, Begun())
-        at = (*place, len(begun.intervals))
+    async def _fail(self, unit: Unit, error: ServerError) -> None:
+        begun = self.collected.begun.get(unit.place, Begun())
+        at = (*unit.place, len(begun.intervals))
         await self._write(FailedLine(failed=at, why=str(error)))
         self._in_a_row += 1
         if self._in_a_row >= MOST_FAILURES:
             raise ServerError(
-                f"{self._in_a_row} branches failed one after the other; the last: {error}"
+                f"{self._in_a_row} {'questions' if self.plan.controller else 'branches'} failed one"
+                f" after the other; the last: {error}"
             ) from error
 
 

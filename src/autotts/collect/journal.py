@@ -6,6 +6,7 @@
 {"at": [question, branch, interval], "tokens": ..., "ids": ..., "text": ...}
 {"probed": [question, branch, interval], "answer": ..., "tokens": ...}
 {"failed": [question, branch, interval], "why": ...}
+{"answered": [question, branch], "answer": ..., "tokens": ...}    where a controller chooses
 ```
 
 A process may be killed at any instant: a last line that is cut is dropped, and with it an interval
@@ -93,6 +94,20 @@ class FailedLine(BaseModel):
     why: str
 
 
+class AnsweredLine(BaseModel):
+    """An episode that has ended: no branch of it goes on.
+
+    answered: question and first branch.
+    tokens: that the controller was charged.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    answered: tuple[Count, Count] = Field(strict=False)
+    answer: str
+    tokens: Count
+
+
 class ServerLine(BaseModel):
     """A server that was connected to.
 
@@ -113,11 +128,12 @@ class PlanLine(BaseModel):
     plan: Plan = Field(strict=False)
 
 
-Line = PlanLine | ServerLine | IntervalLine | ProbeLine | FailedLine
+Line = PlanLine | ServerLine | IntervalLine | ProbeLine | FailedLine | AnsweredLine
 _KINDS: dict[str, type[Line]] = {
     "at": IntervalLine,
     "probed": ProbeLine,
     "failed": FailedLine,
+    "answered": AnsweredLine,
     "server": ServerLine,
     "plan": PlanLine,
 }

@@ -24,6 +24,8 @@ class Plan(BaseModel):
     probe: what is added to a branch to ask for its answer so far; "" for final answers alone.
     signals: whether log-probabilities are asked for, and what they say of each interval is kept.
     questions: sha256 of the questions, with their answers.
+    controller, program: the SPEC of the controller that chooses what is recorded, and the sha256 of
+        its text; "" where everything is.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +49,8 @@ class Plan(BaseModel):
     signals: bool = False
     seed: int = Field(default=0, ge=0)
     questions: str = ""
+    controller: str = ""
+    program: str = ""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -61,7 +65,9 @@ class Plan(BaseModel):
     def differing(self, other: "Plan") -> list[str]:
         """Fields by which another plan gives other branches; more of them is no difference."""
         mine, others = self.model_dump(), other.model_dump()
-        return [name for name in mine if mine[name] != others[name] and name != "branches"]
+        # A controller that may open more of them would do something else.
+        same = () if self.controller else ("branches",)
+        return [name for name in mine if mine[name] != others[name] and name not in same]
 
 
 def digest_of(items: Sequence[Item]) -> str:

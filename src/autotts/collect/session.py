@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from autotts.collect.collecting import Collection, Watched, open_collection
@@ -12,6 +13,8 @@ from autotts.collect.questions import Item
 from autotts.collect.writing import to_store
 from autotts.errors import SpecError, StoreError
 from autotts.inference import Server
+from autotts.programs import DEFAULT_BETA, Spec, read
+from autotts.sandbox.live_run import suspending
 from autotts.stores import Store, store_folder, write
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -34,6 +37,8 @@ async def collect(
     at_once: int = 64,
     resume: bool = False,
     watch: Watch | None = None,
+    controller: Spec | None = None,
+    unsafe: bool = False,
 ) -> tuple[Store, Collection]:
     """Collect what is missing, and write the store OUT/MODEL/DATASET.
 
@@ -41,14 +46,21 @@ async def collect(
         servers: connected, of one model.
         store_model: the store's name for the model; by default the end of the server's.
         watch: told twice a second how far it is.
+        controller: asks for what is recorded; without one every branch is, to its end, probed at
+            every interval.
+        unsafe: run a program of others even where no process can be sealed.
 
     Raises:
         SpecError: there is a store or a journal already, or the journal is of another plan.
         ServerError: too many branches failed one after the other.
+        ControllerError: the program failed.
         StoreError: the journal or the store can't be written. Whatever is raised, what came before
             is in the journal.
     """
-    plan = plan.model_copy(update={"model": servers[0].model})
+    facts = {"model": servers[0].model}
+    if controller:
+        facts |= {"controller": controller.text, "program": controller.source.digest}
+    plan = plan.model_copy(update=facts)
     name = store_model or plan.model.rstrip("/").rpartition("/")[2]
     folder = store_folder(out, name, plan.dataset)
     if folder.exists() and not resume:
@@ -59,8 +71,10 @@ async def collect(
     try:
         collection = open_collection(plan, items, journal, resume=resume)
         watched = collection.watched(servers)
-        async with _watching(watch, watched):
-            await collection.run(servers, at_once)
+        program = controller or _everything()
+        with suspending(program, unsafe=unsafe) as suspend:
+            async with _watching(watch, watched):
+                await collection.run(servers, at_once, suspend)
     finally:
         await journal.aclose()
     store = to_store(collection.collected, plan, items, model=name)
@@ -68,6 +82,13 @@ async def collect(
         return write(store, folder, overwrite=resume), collection
     except StoreError as error:
         raise StoreError(f"{error}; the branches are kept in {journal.path}: --resume") from error
+
+
+@cache
+def _everything() -> Spec:
+    """What asks for all there is."""
+    source = read(Path(__file__).with_name("to_the_end.py"), trusted=True)
+    return Spec("", source, DEFAULT_BETA, {})
 
 
 @asynccontextmanager

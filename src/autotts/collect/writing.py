@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from pydantic import JsonValue
 
-from autotts.answers import FAILED
+from autotts.collect.asking import compared
 from autotts.collect.branches import Collected, Finished
 from autotts.collect.plan import Plan
-from autotts.collect.questions import Item, canonical
+from autotts.collect.questions import Item
 from autotts.errors import StoreError
 from autotts.inference.signals import NAMES
 from autotts.stores import Branch, Recording, Store, build
@@ -16,9 +16,11 @@ from autotts.version import __version__
 
 
 def to_store(collected: Collected, plan: Plan, items: Sequence[Item], *, model: str) -> Store:
-    """The branches that ended, as a store in memory. Questions without any are left out.
+    """The branches that are done with, as a store in memory. Questions without any are left out.
 
-    Answers are compared in their normal form, so that 0.5 and 1/2 are one vote.
+    Answers are compared in their normal form, so that 0.5 and 1/2 are one vote. A branch that a
+    controller gave up has one interval more than was decoded, which nothing reads: what would have
+    come is not known.
 
     Args:
         model: the store's name for the model.
@@ -40,6 +42,7 @@ def to_store(collected: Collected, plan: Plan, items: Sequence[Item], *, model: 
         raise StoreError("no branch has ended yet, so there is no store to write")
     exact = all(server.exact for server in collected.servers)
     dialects = sorted({server.dialect for server in collected.servers})
+    chosen = f", what {plan.controller} read" if plan.controller else ""
     sampling: dict[str, JsonValue] = {
         **plan.model_dump(mode="json", exclude={"model", "dataset", "branches", "interval"}),
         "server_model": plan.model,
@@ -54,7 +57,7 @@ def to_store(collected: Collected, plan: Plan, items: Sequence[Item], *, model: 
         billing="exact",
         tokens_counted="" if exact else "by the server, of text that it read again",
         sampling=sampling,
-        source=f"collected by autotts {__version__} from {' and '.join(dialects)}",
+        source=f"collected by autotts {__version__} from {' and '.join(dialects)}{chosen}",
     )
 
 
@@ -63,14 +66,17 @@ def _ended(collected: Collected, plan: Plan, q: int) -> list[int]:
 
 
 def _branch(ended: Finished, plan: Plan) -> Branch:
-    final = _compared(ended.final)
+    final, more = compared(ended.final), int(ended.given_up)
     return Branch(
         # What a branch ends on is its answer at the end of its last interval.
-        probes=(*map(_compared, ended.probes), final) if plan.probe else None,
-        tokens=ended.tokens,
+        probes=(*map(compared, ended.probes), final) if plan.probe else None,
+        tokens=ended.tokens + more,
         final=final,
         signals={
-            name: [given.get(name, -math.inf) for given in ended.signals]
+            name: [
+                *(given.get(name, -math.inf) for given in ended.signals),
+                *[-math.inf] * more,
+            ]
             for name in (NAMES if plan.signals else ())
         },
         used={
@@ -79,7 +85,3 @@ def _branch(ended: Finished, plan: Plan) -> Branch:
             "probe_tokens": ended.probe_tokens,
         },
     )
-
-
-def _compared(answer: str) -> str:
-    return answer if answer == FAILED else canonical(answer)

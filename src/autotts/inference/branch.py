@@ -59,6 +59,7 @@ class ServedBranch:
     """What is decoded of a branch so far.
 
     context: the prompt and all that was decoded.
+    seeds: what the seeds of its intervals are made of, unlike those of any other branch.
     text: what was decoded, without end tokens and stop texts.
     tokens: what was decoded, as the server counted.
     ended: whether nothing more will come: it ended itself, or was cut.
@@ -66,6 +67,7 @@ class ServedBranch:
     """
 
     context: Context
+    seeds: tuple[object, ...] = ()
     text: str = ""
     tokens: int = 0
     intervals: int = 0
@@ -74,7 +76,7 @@ class ServedBranch:
     prompt_tokens: int = 0
     cached_tokens: int = 0
 
-    async def advance(self, server: Server, how: Decoding, seed: int) -> Decoded:
+    async def advance(self, server: Server, how: Decoding) -> Decoded:
         """Decode one more interval, the last one as long as it is.
 
         Raises:
@@ -85,7 +87,7 @@ class ServedBranch:
             self.context,
             max_tokens=most,
             sampling=how.sampling,
-            seed=seed,
+            seed=seed_of(*self.seeds, self.intervals),
             logprobs=how.logprobs,
         )
         self.take(decoded, how)

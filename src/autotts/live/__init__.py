@@ -9,7 +9,7 @@ from autotts.live.episode import Played, Stop, play
 from autotts.live.pool import ActionRequest, GrowingPool
 from autotts.live.recorder import recording_of
 from autotts.live.served import Reading, ServedTrajectories, Spent
-from autotts.live.suspended import InThisProcess, Suspended
+from autotts.live.suspended import InThisProcess, Suspend, Suspended
 from autotts.live.trajectories import RecordedTrajectories, Trajectories
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "ServedTrajectories",
     "Spent",
     "Stop",
+    "Suspend",
     "Suspended",
     "Trajectories",
     "play",

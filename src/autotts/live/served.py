@@ -8,10 +8,11 @@ pruned, or an episode that has its answer, leaves nothing running. What is cance
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from autotts import control
-from autotts.inference.branch import Decoding, Probing, ServedBranch, seed_of
-from autotts.inference.server import Context, Decoded, Sampling, Server
+from autotts.inference.branch import Decoding, Probed, Probing, ServedBranch
+from autotts.inference.server import Decoded, Server
 from autotts.live.pool import ActionRequest, GrowingPool
 
 
@@ -22,14 +23,14 @@ class Reading:
     of: the answer that the text of a branch gives; "" for none.
     probing: how a branch is asked for its answer so far; None where it is not.
     closing: the same for a branch that is still thinking.
-    shown: the answer that the text after a probe's suffix gives; "" for none.
+    shown: the answer that a probe gives; "" for none.
     thinks: whether a branch begins with thinking, which `</think>` ends.
     """
 
     of: Callable[[str], str]
     probing: Probing | None = None
     closing: Probing | None = None
-    shown: Callable[[str], str] = str.strip
+    shown: Callable[[Probed], str] = attrgetter("answer")
     thinks: bool = False
 
 
@@ -62,26 +63,24 @@ class ServedTrajectories:
     def __init__(
         self,
         server: Server,
-        prompt: Context,
+        opened: Callable[[int], ServedBranch],
         pool: GrowingPool,
         reading: Reading,
-        *,
-        sampling: Sampling,
-        seed: int,
+        how: Decoding,
     ) -> None:
         """
         Args:
-            prompt: what every branch begins with.
-            pool: its interval is as long as a branch where the server can't go on with one.
+            opened: the branch of a number, as it is before its first interval.
+            how: its interval is the pool's, as long as a branch where the server can't go on with
+                one.
         """
         self.branches: list[ServedBranch] = []
         self.shown: list[Decoded | None] = []
         self.spent = Spent()
         self.prompt_tokens = 0
         self.exact = server.can.exact
-        self._server, self._prompt, self._pool = server, prompt, pool
-        self._reading, self._seed = reading, seed
-        self._how = Decoding(pool.interval, pool.interval * pool.intervals, sampling)
+        self._server, self._opened, self._pool = server, opened, pool
+        self._reading, self._how = reading, how
         self._learning = asyncio.Lock()
 
     async def cover(self, request: ActionRequest) -> None:
@@ -93,7 +92,7 @@ class ServedTrajectories:
         if request.kind == control.PRUNE:
             return
         while request.kind == control.BRANCH and len(self.branches) <= request.ids[-1]:
-            self.branches.append(ServedBranch(self._prompt))
+            self.branches.append(self._opened(len(self.branches)))
             self.shown.append(None)
         try:
             async with asyncio.TaskGroup() as group:
@@ -112,9 +111,7 @@ class ServedTrajectories:
             how = self._how
             if kind == control.FINISH:  # no further than the budget goes
                 how = replace(how, interval=min(how.interval, left))
-            decoded = await branch.advance(
-                self._server, how, seed_of(self._seed, i, branch.intervals)
-            )
+            decoded = await branch.advance(self._server, how)
             left -= decoded.tokens
             self.spent.decoded += decoded.tokens
             self._count_prompt(decoded, first=branch.intervals == 1)
@@ -137,12 +134,12 @@ class ServedTrajectories:
         probing = reading.closing if thinking else reading.probing
         if probing is None:
             return
-        said = (await branch.probe(self._server, probing)).said
-        self.shown[i] = said
+        probed = await branch.probe(self._server, probing)
+        self.shown[i] = said = probed.said
         self.spent.probes += 1
         self.spent.probed += said.tokens
         self._count_prompt(said)
-        answer = reading.shown(said.text)
+        answer = reading.shown(probed)
         await self._learn(answer)
         self._pool.show(i, depth, answer)
 
@@ -152,6 +149,8 @@ class ServedTrajectories:
         Whether two formulas are one may take a second to tell, and the event loop has others to
         serve.
         """
+        if self._pool.compares_texts:
+            return
         async with self._learning:
             if not self._pool.knows(answer):
                 await asyncio.to_thread(self._pool.code, answer)

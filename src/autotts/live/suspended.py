@@ -43,6 +43,10 @@ class Suspended(Protocol):
         ...
 
 
+Suspend = Callable[[GrowingPool], Suspended]
+"""A program with its parameters, ready to be played on a pool."""
+
+
 class _Env(interpreted.Env):
     """The Env table over a state whose actions are somebody else's to perform."""
 

@@ -7,7 +7,8 @@ its reply, whoever plays the episode sees to it that the pool has what the frame
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,39 @@ import numpy as np
 from autotts import control
 from autotts.engine import compiled
 from autotts.errors import ControllerError, SandboxError
-from autotts.live import ActionRequest, GrowingPool
-from autotts.programs import Source
+from autotts.live import ActionRequest, GrowingPool, InThisProcess, Suspend
+from autotts.programs import Source, Spec
+from autotts.programs.loading import load_trusted
 from autotts.sandbox.allowance import Allowance
 from autotts.sandbox.broker import Broker
 from autotts.sandbox.confine import seal
 from autotts.sandbox.confine.tier import Tier
 from autotts.sandbox.wire import channel
 from autotts.sandbox.worker import Worker, Zygote, source_payload
+
+
+@contextmanager
+def suspending(spec: Spec, *, unsafe: bool = False) -> Iterator[Suspend]:
+    """How a controller is suspended on pools: one of ours in this process, another's sealed.
+
+    Args:
+        unsafe: run even where no process can be sealed.
+
+    Raises:
+        ProgramError: it does not load.
+    """
+    if spec.source.trusted:
+        program = load_trusted(spec.source)
+        parameters = program.parameters(spec.beta, spec.named)
+        yield lambda pool: InThisProcess(program, parameters, pool)
+        return
+    zygote = Zygote()
+    try:
+        yield lambda pool: InASealedWorker(
+            zygote, spec.source, pool, beta=spec.beta, named=spec.named, unsafe=unsafe
+        )
+    finally:
+        zygote.close()
 
 
 class InASealedWorker:

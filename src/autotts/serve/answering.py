@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from autotts.errors import ControllerError
-from autotts.inference.branch import Probing
+from autotts.inference.branch import Decoding, Probing, ServedBranch
 from autotts.inference.server import Context, Sampling, Server
 from autotts.live import (
     ActionRequest,
@@ -192,8 +192,9 @@ class Answering:
         try:
             reading = await self._reading(server, wish.answers, prompt)
             pool = self._pool(wish, server, reading)
+            how = Decoding(pool.interval, pool.interval * pool.intervals, wish.sampling)
             trajectories = ServedTrajectories(
-                server, prompt, pool, reading, sampling=wish.sampling, seed=wish.seed
+                server, lambda i: ServedBranch(prompt, (wish.seed, i)), pool, reading, how
             )
             program = self._program(wish.choice, pool)
             deadline = None
@@ -217,7 +218,7 @@ class Answering:
             of=answers.read,
             probing=await probing(opening),
             closing=await probing("\n</think>" + opening),
-            shown=answers.shown,
+            shown=lambda probed: answers.shown(probed.said.text),
             thinks=isinstance(prompt, str) and prompt.rstrip().endswith("<think>"),
         )
 

@@ -16,19 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from autotts.answers import FAILED, extract
+from autotts.answers import FAILED
+from autotts.collect.asking import prompt_of, reading_of
 from autotts.collect.plan import Plan
-from autotts.collect.questions import Item, canonical
+from autotts.collect.questions import Item
 from autotts.errors import SpecError
 from autotts.evaluation.settings import Experiment
-from autotts.inference.branch import Probing, seed_of
-from autotts.inference.server import Context, Server
+from autotts.inference.branch import Decoding, ServedBranch
+from autotts.inference.server import Server
 from autotts.live import (
     GrowingPool,
     Played,
     Reading,
     ServedTrajectories,
-    Suspended,
+    Suspend,
     play,
     recording_of,
 )
@@ -44,9 +45,6 @@ _COLUMNS: dict[str, Callable[[Ran], np.ndarray]] = {
     "rounds": lambda ran: ran.episodes.column("rounds"),
 }
 FIGURES = tuple(_COLUMNS)
-
-Suspend = Callable[[GrowingPool], Suspended]
-"""A program at a beta, ready to be played on a pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +153,7 @@ class Questions:
             ServerError: the server can't go on.
             ControllerError: the program failed.
         """
-        self._reading = await self._read_as_collected()
+        self._reading = await reading_of(self._plan, self._server)
         questions = len(self._store.gold)
         zeros = np.zeros((questions, repetitions), np.int64)
         lived = Lived(zeros, zeros.copy(), zeros.copy())
@@ -192,10 +190,13 @@ class Questions:
             probed=self._reading.probing is not None,
             log_words=1 << 18,
         )
+        item = Item("", self._store.texts[q], "")
+        prompt = await prompt_of(plan, item, self._server)
+        seeds = "calibrate", plan.seed, experiment.seed, q, r
+        how = Decoding(plan.interval, plan.interval * pool.intervals, plan.sampling)
         trajectories = ServedTrajectories(
-            self._server, await self._prompt(q), pool, self._reading, sampling=plan.sampling,
-            seed=seed_of("calibrate", plan.seed, experiment.seed, q, r),
-        )  # fmt: skip
+            self._server, lambda i: ServedBranch(prompt, (*seeds, i)), pool, self._reading, how
+        )
         played = await play(suspend(pool), pool, trajectories)
         answer = pool.answers[played["code"]] if played["code"] >= 0 else None
         store = self._store
@@ -203,30 +204,6 @@ class Questions:
         golds = [store.answers[q][gold] for gold in accepted]
         recording = recording_of(pool, store.texts[q], golds, name=f"{q}.{r}")
         return answer in golds, played, recording
-
-    async def _read_as_collected(self) -> Reading:
-        plan = self._plan
-
-        def read(text: str) -> str:
-            answer = extract(text)
-            return answer if answer == FAILED else canonical(answer)
-
-        if not plan.probe:
-            return Reading(of=read)
-        suffix = await self._server.encode(plan.probe)
-        probing = Probing(suffix, plan.probe, plan.probe_tokens, plan.probe_stop)
-        return Reading(
-            of=read,
-            probing=probing,
-            closing=probing,
-            shown=lambda text: read(plan.probe + text) if text.strip() else FAILED,
-        )
-
-    async def _prompt(self, q: int) -> Context:
-        text = Item("", self._store.texts[q], "").prompt(self._plan.prompt)
-        if self._plan.chat:
-            return await self._server.render([("user", text)], self._plan.template)
-        return await self._server.encode(text, special=True)
 
 
 def worlds_of(
