@@ -34,6 +34,7 @@ _HOMES = {
     "Execution": "evaluation:Execution",
     "compare": "evaluation.study.comparison:compare",
     "choose": "evaluation.study.choose:choose",
+    "Allowed": "evaluation.study.choose:Allowed",
     "leaderboard": "evaluation.study.leaderboard:leaderboard",
     "tune": "evaluation.study.tuning:tune",
     "ablate": "evaluation.study.ablation:ablate",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from autotts.evaluation import Experiment as Experiment
     from autotts.evaluation import evaluate as evaluate
     from autotts.evaluation.study.ablation import ablate as ablate
+    from autotts.evaluation.study.choose import Allowed as Allowed
     from autotts.evaluation.study.choose import choose as choose
     from autotts.evaluation.study.comparison import compare as compare
     from autotts.evaluation.study.leaderboard import leaderboard as leaderboard

@@ -37,6 +37,10 @@ class SandboxError(AutottsError):
     """The sandbox can't be set up, or a sealed worker broke its protocol."""
 
 
+class ClusterError(AutottsError):
+    """A Ray cluster that can't be reached, or a machine of it that can't do what it is asked."""
+
+
 class ProposalError(AutottsError):
     """A proposal of an explorer that breaks the rules of the search."""
 

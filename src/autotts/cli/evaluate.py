@@ -38,7 +38,7 @@ def evaluate(
     save: options.Save | None,
 ) -> None:
     """Evaluate controllers on stores: accuracy with its interval, and tokens."""
-    from autotts.evaluation import Local
+    from autotts.evaluation.run import opened
 
     options.check_folder("--traces", traces)
     for text in controller:
@@ -47,7 +47,7 @@ def evaluate(
     execution = replace(execution, traces=traces is not None)
     specs = [options.parse_program(text) for text in controller]
     loaded, betas = options.load_stores(stores), options.parse_betas(beta)
-    with Local(execution) as driver:
+    with opened(None, execution) as driver:
         evaluation = _run(loaded, specs, betas, experiment, execution, driver, traces)
         best = _best(evaluation, driver)
     if save is not None:  # before anything is shown, which may fail

@@ -90,6 +90,20 @@ Audit = Annotated[
         " none.",
     ),
 ]
+On = Annotated[
+    str,
+    typer.Option(
+        help="Where programs run: local, this machine; ray, the Ray cluster that this machine"
+        " belongs to, or one started here; ray://HOST:PORT, a cluster elsewhere."
+    ),
+]
+StoresAt = Annotated[
+    str,
+    typer.Option(
+        help="How machines of a Ray cluster get stores: sent to each once by default; paths, if all"
+        " of them have the same folders; or a URL that holds MODEL/DATASET folders."
+    ),
+]
 Json = Annotated[
     Path | None,
     typer.Option(
@@ -161,6 +175,8 @@ def _settings(
     timeout: Timeout = 600.0,
     audit: Audit = 600,
     unsafe_no_sandbox: Unsafe = False,
+    on: On = "local",
+    stores_at: StoresAt = "",
 ) -> Iterator[dict[str, Any]]:
     from autotts.evaluation import Execution, Experiment
 
@@ -168,7 +184,9 @@ def _settings(
         "experiment": Experiment(
             draws, budget, probe_tokens, max_branches, failed, seed, cost_budget
         ),
-        "execution": Execution(jobs, timeout, audit, unsafe=unsafe_no_sandbox),
+        "execution": Execution(
+            jobs, timeout, audit, unsafe=unsafe_no_sandbox, on=on, stores_at=stores_at
+        ),
     }
 
 

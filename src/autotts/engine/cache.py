@@ -106,17 +106,23 @@ def _say(reason: str) -> None:
 
 
 @functools.cache
-def environment_digest() -> str:
-    """Digest of the environment's sources, Python, Numba, NumPy and the CPU."""
+def sources_digest() -> str:
+    """Digest of the environment's sources, Python, Numba and NumPy: what episodes depend on."""
     digest = hashlib.sha256()
     package = Path(__file__).resolve().parent.parent
     for pattern in _SOURCES:
         for file in sorted(package.glob(pattern)):
             digest.update(file.read_bytes())
-    cpu = llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()
     versions = sys.implementation.cache_tag, numba.__version__, np.__version__
-    digest.update(repr((versions, cpu)).encode())
+    digest.update(repr(versions).encode())
     return digest.hexdigest()
+
+
+@functools.cache
+def environment_digest() -> str:
+    """Digest of what `sources_digest` is of, and the CPU."""
+    cpu = llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()
+    return hashlib.sha256(f"{sources_digest()} {cpu!r}".encode()).hexdigest()
 
 
 class DigestCache(caching._Cache):  # type: ignore[misc]

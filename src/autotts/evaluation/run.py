@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autotts import programs
-from autotts.errors import SpecError, TookTooLong
+from autotts.errors import SpecError
 from autotts.evaluation.result import Evaluation
 from autotts.evaluation.serving import require_served
-from autotts.evaluation.settings import Execution, Experiment, explaining
+from autotts.evaluation.settings import LOCAL, Execution, Experiment, explaining
 from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver, OnRan, Ran
 from autotts.replay.in_process import InProcess
 from autotts.replay.released import Released
 from autotts.replay.task import Cell, cells_of, program_of
+from autotts.sandbox.allowance import naming_the_limit
 from autotts.stores import AnyStores, gather
 
 if TYPE_CHECKING:
+    from autotts.distributed.on_ray import OnRay
     from autotts.sandbox.sandbox import Sandbox
 
 
@@ -66,21 +68,34 @@ class Local:
         """Run a program over cells; see `Driver.run`."""
         program_of(cells)
         driver = self.choose(cells[0].spec)
-        try:
+        with naming_the_limit(self._execution.timeout_seconds):
             return driver.run(cells, audit=audit, keep_log=keep_log, on_ran=on_ran)
-        except TookTooLong as error:
-            given = f"{self._execution.timeout_seconds:g}"
-            raise TookTooLong(f"{error}\n  --timeout allows longer; it is {given} s now") from error
 
 
 @contextmanager
 def opened(driver: Driver | None, execution: Execution) -> Iterator[Driver]:
-    """The driver if there is one, else this machine's, which ends with the block."""
+    """The driver if there is one, else the one that is asked for, which ends with the block.
+
+    Raises:
+        SpecError: there is no such place, or Ray is not installed.
+    """
     if driver is not None:
         yield driver
-    else:
-        with Local(execution) as own:
-            yield own
+        return
+    with Local(execution) if execution.on == LOCAL else _on_ray(execution) as own:
+        yield own
+
+
+def _on_ray(execution: Execution) -> "OnRay":
+    from autotts.distributed.on_ray import OnRay
+
+    return OnRay(
+        execution.on,
+        jobs=execution.jobs,
+        timeout_seconds=execution.timeout_seconds,
+        unsafe=execution.unsafe,
+        stores_at=execution.stores_at,
+    )
 
 
 def at_betas(spec: Spec, betas: Sequence[float] | float | None) -> list[Spec]:

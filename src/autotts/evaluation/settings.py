@@ -13,7 +13,7 @@ import numpy as np
 
 from autotts.control import MOST_COST
 from autotts.errors import SpecError
-from autotts.replay import draws
+from autotts.replay.draws import Deal
 from autotts.replay.task import Rules, Task, all_pairs
 from autotts.sandbox.allowance import SAMPLE
 from autotts.stores import Store
@@ -80,16 +80,12 @@ class Experiment:
                 f"budget {self.budget} is too small: one interval with its probe costs {interval}"
                 f" tokens on {store.name}"
             )
-        questions, branches = store.pool.lengths.shape
+        branches = store.pool.lengths.shape[1]
         several = bool(store.pool.models)
-        orders = draws.orders(
-            self.draws,
-            questions=questions,
-            branches=store.pool.n_branches,
-            # Of several models any may be asked for, so an order has all branches.
-            ceiling=branches if several else min(self.max_branches, branches),
-            seed=self.seed,
-        )
+        # Of several models any may be asked for, so an order has all branches.
+        ceiling = branches if several else min(self.max_branches, branches)
+        deal = Deal(self.draws, ceiling, self.seed)
+        orders = deal.orders(store.pool.n_branches)
         rules = Rules(
             budget=-1 if self.budget is None else self.budget,
             cost_budget=self._cost_units(store, interval),
@@ -97,7 +93,7 @@ class Experiment:
             probe_cost=self.probe_tokens,
             abstain=self.failed == "abstain",
         )
-        return Task(store, orders, all_pairs(orders) if pairs is None else pairs, rules)
+        return Task(store, orders, all_pairs(orders) if pairs is None else pairs, rules, deal)
 
     def _cost_units(self, store: Store, interval: int) -> int:
         """The cost budget in the store's cost units, -1 for none."""
@@ -133,6 +129,10 @@ class Experiment:
         }
 
 
+LOCAL = "local"
+"""This machine alone, without Ray."""
+
+
 @dataclass(frozen=True, slots=True)
 class Execution:
     """How programs are run. No figure depends on it, but how far it can be believed.
@@ -143,6 +143,8 @@ class Execution:
     audit: episodes of a program given by path that are replayed blind; 0 for none.
     traces: whether to keep what every episode asked for; see `Ran.trace`.
     unsafe: run such a program even where no process can be sealed.
+    on: where programs run: "local", "ray" or "ray://HOST:PORT"; see `distributed.OnRay`.
+    stores_at: how the machines of a cluster get stores, see there.
     """
 
     jobs: int | None = None
@@ -150,6 +152,8 @@ class Execution:
     audit: int = SAMPLE
     traces: bool = False
     unsafe: bool = False
+    on: str = LOCAL
+    stores_at: str = ""
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:

@@ -2,12 +2,42 @@
 
 import functools
 import random
+from dataclasses import dataclass
 
 import numpy as np
 
 from autotts.errors import SpecError
 
 MAX_DRAWS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """How orders are dealt, in words, so that another machine can deal the same.
+
+    draws, ceiling, seed: as `orders` takes them.
+    kept: how many draws of them are kept, the first ones; None for all.
+    """
+
+    draws: str
+    ceiling: int
+    seed: int = 0
+    kept: int | None = None
+
+    def orders(self, branches: np.ndarray) -> np.ndarray:
+        """`[Q, D, ceiling]` int32, of questions with so many branches `[Q]`.
+
+        Raises:
+            SpecError: the draws are none.
+        """
+        dealt = orders(
+            self.draws,
+            questions=len(branches),
+            branches=branches,
+            ceiling=self.ceiling,
+            seed=self.seed,
+        )
+        return np.ascontiguousarray(dealt[:, : self.kept])
 
 
 def orders(

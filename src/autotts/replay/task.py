@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autotts.programs import Source, Spec
+from autotts.replay.draws import Deal
 from autotts.stores import Pool, Store
 
 
@@ -34,12 +35,14 @@ class Task:
     orders: `[Q, D, W]` int32: branches in the order an episode gets them, those of each model in
         this order. Of a question that has fewer the order goes on with -1.
     pairs: `[E, 2]` int64: (question, draw) of each episode.
+    deal: how the orders were dealt; None where nobody can deal them again.
     """
 
     store: Store
     orders: np.ndarray
     pairs: np.ndarray
     rules: Rules = Rules()
+    deal: Deal | None = None
 
     def __post_init__(self) -> None:
         questions = len(self.store.gold)
@@ -98,7 +101,8 @@ class Task:
     def first(self, draws: int) -> "Task":
         """Every episode of the first so many draws."""
         orders = np.ascontiguousarray(self.orders[:, :draws])
-        return replace(self, orders=orders, pairs=all_pairs(orders))
+        deal = self.deal and replace(self.deal, kept=orders.shape[1])
+        return replace(self, orders=orders, pairs=all_pairs(orders), deal=deal)
 
     def by_question(self, values: np.ndarray) -> np.ndarray:
         """One value per episode `[E]` as `[Q, D]`.

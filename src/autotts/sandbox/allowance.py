@@ -1,8 +1,11 @@
 """What a program in the sandbox may use before it is stopped, and how much of it is audited."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from autotts.errors import TookTooLong
 from autotts.replay.episodes import most_answers
 from autotts.replay.task import Task
 
@@ -49,6 +52,16 @@ class Allowance:
 
 
 _USUAL_CELL_SECONDS = 600.0
+
+
+@contextmanager
+def naming_the_limit(cell_seconds: float) -> Iterator[None]:
+    """What takes too long in the block says how it may take longer."""
+    try:
+        yield
+    except TookTooLong as error:
+        said = f"--timeout allows longer; it is {cell_seconds:g} s now"
+        raise TookTooLong(f"{error}\n  {said}") from error
 
 
 def sizes(task: Task) -> dict[str, Any]:

@@ -93,11 +93,13 @@ class Sandbox:
         keep_log: bool = False,
         on_ran: OnRan | None = None,
         mode: Mode = "auto",
+        sampled: Sequence[Place] | None = None,
     ) -> list[Ran]:
         """Run a program over cells, compiled in one worker, or blind in many; see `Driver.run`.
 
         Args:
             audit: episodes to audit, see `allowance.SAMPLE`; 0 for none.
+            sampled: those to audit, where somebody drew the sample of these and other cells.
             mode: "auto" is compiled, and blind for what doesn't compile.
 
         Raises:
@@ -106,7 +108,7 @@ class Sandbox:
             ControllerError: it failed in an episode, took too long, or the audit rejects it.
             SandboxError: nothing can be sealed here, or a worker broke its protocol.
         """
-        ran = self._judge(cells, mode, audit, keep_log)
+        ran = self._judge(cells, mode, audit if sampled is None else sampled, keep_log)
         verdict = ran[0].how.audit
         if verdict.status == "rejected":
             raise ControllerError(f"{program_of(cells).path}: rejected: {verdict.reason}")
@@ -119,12 +121,16 @@ class Sandbox:
         """Run a program over cells and say only what the audit found; see `run`."""
         return self._judge(cells, "auto", sample, False)[0].how.audit
 
-    def _judge(self, cells: Sequence[Cell], mode: Mode, sample: int, keep_log: bool) -> list[Ran]:
+    def _judge(
+        self, cells: Sequence[Cell], mode: Mode, sample: int | Sequence[Place], keep_log: bool
+    ) -> list[Ran]:
         if mode not in get_args(Mode):
             raise ValueError(f"mode {mode!r}: need one of {', '.join(get_args(Mode))}")
         source = program_of(cells)
         check_source(source.text, source.path)
-        sampled = audits.draw_sample(cells, sample, np.random.default_rng()) if sample else []
+        if isinstance(sample, int):
+            sample = audits.draw_sample(cells, sample, np.random.default_rng()) if sample else []
+        sampled = list(sample)
         keep = [np.full(len(cell.task.pairs), keep_log) for cell in cells]
         for c, e in sampled:
             keep[c][e] = True

@@ -118,7 +118,7 @@ def parse_amount(text: str) -> Allowed:
     found = _AMOUNT.fullmatch(text)
     if not found or found[2].lower() not in UNITS:
         known = ", ".join(f"2000{unit}" for unit in UNITS if unit not in ("", "token"))
-        raise SpecError(f"budget {text}: need a number with its unit, such as {known}")
+        raise SpecError(f"--budget {text}: need a number with its unit, such as {known}")
     amount = float(found[1].replace(",", "").replace("_", ""))
     return Allowed(amount, UNITS[found[2].lower()])
 
@@ -162,7 +162,7 @@ def choose(
     store: AnyStores,
     controller: AnyController,
     *,
-    budget: Allowed | str | None = None,
+    budget: Allowed | None = None,
     accuracy: float | None = None,
     betas: Sequence[float] = BETAS,
     experiment: Experiment | None = None,
@@ -175,8 +175,7 @@ def choose(
     Args:
         store: one store, of questions like those that will be asked.
         controller: a SPEC that names no beta, or the path of a program.
-        budget: mean per question, such as "2000tokens"; the largest beta that surely keeps to it
-            is chosen.
+        budget: mean per question; the largest beta that surely keeps to it is chosen.
         accuracy: a share; the smallest beta that surely has it is chosen. Where none surely has,
             the cheapest that has it as measured, and `assured` is False.
         betas: from which to choose.
@@ -189,7 +188,6 @@ def choose(
         raise SpecError("choose by a budget or by an accuracy: give one of them")
     if accuracy is not None and not 0 < accuracy < 1:
         raise SpecError(f"accuracy {accuracy:g}: need a share between 0 and 1, such as 0.6")
-    budget = parse_amount(budget) if isinstance(budget, str) else budget
     experiment, execution = experiment or Experiment(), execution or Execution()
     (spec,) = programs.as_specs([controller])
     if spec.fixed:

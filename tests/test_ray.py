@@ -1,0 +1,273 @@
+"""A genuine Ray cluster: what runs on it comes to what one machine comes to, whatever is lost."""
+
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from autotts import programs, stores
+from autotts.errors import ClusterError, ControllerError, SpecError, StoreError
+from autotts.evaluation import Execution, Experiment, Local, evaluate
+from autotts.evaluation.run import opened
+from autotts.programs import Spec, read
+from autotts.replay.task import Task, cells_of
+from autotts.simulation import simulate
+
+ray = pytest.importorskip("ray")
+
+from autotts.distributed import on_ray, parcels  # noqa: E402
+from autotts.distributed.on_ray import OnRay  # noqa: E402
+from autotts.distributed.playing import play  # noqa: E402
+from autotts.sandbox.audit import bound  # noqa: E402
+from autotts.sandbox.sandbox import Sandbox  # noqa: E402
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+STORE_BYTES = 80_000_000
+SOON = {
+    "health_check_initial_delay_ms": 500,
+    "health_check_period_ms": 500,
+    "health_check_failure_threshold": 3,
+}
+"""After 1.5 s without a sign of life a machine is given up; Ray waits 50 s by default."""
+BETAS = [0.0, 0.3, 0.6, 0.9]
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    """A head without cores and two machines of one core each, as processes of this one."""
+    from ray.cluster_utils import Cluster as Machines
+
+    machines = Machines(
+        initialize_head=True,
+        head_node_args={
+            "num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False,
+            "_system_config": SOON,
+        },
+    )  # fmt: skip
+    for _ in range(2):
+        machines.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+    ray.init(address=machines.address, logging_level="error", log_to_driver=False)
+    yield machines
+    ray.shutdown()
+    machines.shutdown()
+
+
+@pytest.fixture(scope="module")
+def driver(nodes):
+    with OnRay("ray", timeout_seconds=60.0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def tasks(simulated) -> list[Task]:
+    return Experiment("reference:30").tasks([stores.load(simulated)])
+
+
+def same(ran, others) -> bool:
+    """Whether two runs of the same cells came to the same, to the bit."""
+    pairs = zip(ran, others, strict=True)
+    return all(
+        np.array_equal(one.episodes.results, other.episodes.results)
+        and one.parameters == other.parameters
+        and one.how.driver == other.how.driver
+        for one, other in pairs
+    )
+
+
+def swept(name: str) -> list[Spec]:
+    return [programs.parse(name).at(beta) for beta in BETAS]
+
+
+def test_what_is_trusted_comes_to_the_same(driver, tasks):
+    """Whole cells and parts of one, with what every episode asked for, in the order of cells."""
+    shown = []
+    for cells in (cells_of(tasks, swept("asc")), cells_of(tasks, swept("sc")[:1])):
+        shown.clear()
+        here = Local().run(cells, keep_log=True)
+        there = driver.run(cells, keep_log=True, on_ran=shown.append)
+        assert same(here, there)
+        assert shown == there
+        for one, other in zip(here, there, strict=True):
+            assert np.array_equal(one.steps(), other.steps())
+
+
+def test_a_program_of_others_runs_sealed_and_its_audit_is_one(driver, tasks, save):
+    """Compiled by each worker, sampled over all cells, and told as one."""
+    theirs = programs.parse(str(save(OTHERS)))
+    cells = cells_of(tasks, [theirs.at(beta) for beta in BETAS[:2]])
+    with Sandbox() as sandbox:
+        here = sandbox.run(cells)
+    there = driver.run(cells, audit=40)
+    assert same(here, there)
+    how = there[0].how
+    assert (how.driver, how.tier) == ("sealed", "sealed")
+    assert (how.audit.status, how.audit.sample, how.audit.bound) == ("clean", 40, bound(40))
+    assert set(driver.tiers.values()) == {"sealed"}
+    assert len(driver.tiers) == 2
+
+
+def test_what_one_machine_finds_out_counts_for_all(driver, tasks, save, monkeypatch):
+    """A sampled episode of the second cell differs: then the first is run blind as well."""
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+    def found_out(share):
+        second = share.cells[0][1].beta > 0
+        return play(replace(share, blind=True) if second else share)
+
+    monkeypatch.setattr(on_ray, "play", found_out)
+    theirs = programs.parse(str(save(OTHERS)))
+    cells = cells_of([tasks[0].first(2)], [theirs.at(beta) for beta in BETAS[:2]])
+    ran = driver.run(cells, audit=6)
+    assert [one.how.driver for one in ran] == ["blind", "blind"]
+    assert (ran[0].how.audit.status, ran[0].how.audit.sample) == ("blind", 6)
+    with Sandbox() as sandbox:
+        assert same(ran, sandbox.run(cells, mode="blind"))
+
+
+OTHERS = """
+def schedule(beta):
+    return {"width": 2 + round(2 * beta)}
+
+
+def solve(env, p):
+    env.branch(p.width)
+    env.finish(env.active())
+    return env.vote()
+"""
+
+
+def test_an_episode_that_fails_is_the_error_of_one_machine(driver, tasks, trust):
+    spec = trust("def schedule(beta):\n    return {}\ndef solve(env, p):\n    return 7 // env.n\n")
+    cells = cells_of(tasks, [spec])
+    errors = []
+    for one in (Local(), driver):
+        with pytest.raises(ControllerError) as caught:
+            one.run(cells)
+        errors.append(str(caught.value))
+    assert errors[0] == errors[1]
+
+
+KILLER = """
+import os
+import signal
+def schedule(beta):
+    return {}
+def solve(env, p):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_ends_two_workers_is_its_own_fault(driver, tasks, save):
+    spec = Spec("killer", read(save(KILLER), trusted=True), 0.5, {})
+    with pytest.raises(ControllerError, match=r"mine\.py: it ended 2 workers"):
+        driver.run(cells_of(tasks, [spec]))
+
+
+SLOW = """
+import time
+def schedule(beta):
+    return {}
+def solve(env, p):
+    time.sleep(0.02)
+    env.finish(env.branch(3))
+    return env.vote()
+"""
+
+
+def test_a_machine_lost_in_a_sweep_changes_nothing(nodes, driver, tasks, save):
+    """Its cells run again, elsewhere."""
+    spec = Spec("slow", read(save(SLOW), trusted=True), 0.5, {})
+    cells = cells_of([tasks[0].first(5)], [spec.at(beta) for beta in BETAS])
+    here = Local(Execution(jobs=1)).run(cells)
+    lost = []
+
+    def lose(ran):
+        if not lost:
+            lost.append(nodes.list_all_nodes()[-1])
+            nodes.remove_node(lost[0], allow_graceful=False)
+
+    try:
+        assert same(here, driver.run(cells, on_ran=lose))
+        assert lost
+    finally:
+        nodes.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+
+
+def test_ctrl_c_stops_what_runs(nodes, driver, tasks, save, tmp_path):
+    seen = tmp_path / "seen"
+    text = SLOW.replace("sleep(0.02)", f"sleep(0.02); open({str(seen)!r}, 'a').write('x')")
+    spec = Spec("slow", read(save(text), trusted=True), 0.5, {})
+
+    def stop(ran):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        driver.run(cells_of([tasks[0].first(5)], [spec.at(beta) for beta in BETAS]), on_ran=stop)
+    time.sleep(0.3)
+    size = seen.stat().st_size
+    time.sleep(0.3)
+    assert seen.stat().st_size == size
+
+
+def test_stores_are_read_where_they_lie(nodes, tasks, simulated, tmp_path):
+    """By path and by URL; one that is another store than is asked for is refused."""
+    store = tasks[0].store
+    cells = cells_of(tasks, swept("sc")[:1])
+    here = Local().run(cells)
+    stores.write(store, tmp_path / "shelf" / store.model / store.dataset)
+    for where in ("paths", f"file://{tmp_path}/shelf"):
+        assert same(here, OnRay("ray", stores_at=where).run(cells))
+    other = stores.load(simulate(tmp_path, questions=2, branches=4, seed=2))
+    unseen = cells_of([Experiment("reference:2").task(other)], swept("sc")[:1])
+    with pytest.raises(StoreError, match="can't be read"):
+        OnRay("ray", stores_at=f"file://{tmp_path}/nowhere").run(unseen)
+    assert other.name == store.name
+    with pytest.raises(StoreError, match="is another store: its digest is"):
+        OnRay("ray", stores_at=f"file://{tmp_path}/shelf").run(unseen)
+
+
+def test_a_machine_with_other_code_is_refused(driver, tasks, monkeypatch):
+    monkeypatch.setattr(on_ray, "this_code", lambda: ("0.0.1", "another"))
+    with pytest.raises(ClusterError, match=r"0\.0\.1 asks it; figures are the same only where"):
+        driver.run(cells_of(tasks, swept("sc")[:1]))
+
+
+def test_orders_that_no_spec_names_are_not_sent(driver, tasks):
+    own = Task(tasks[0].store, tasks[0].orders, tasks[0].pairs)
+    with pytest.raises(SpecError, match="orders that no draw SPEC names"):
+        driver.run(cells_of([own], swept("sc")[:1]))
+
+
+def test_some_episodes_of_some_draws_are_sent_in_words(driver, tasks):
+    """Tasks with fewer draws, and with some episodes."""
+    few = tasks[0].first(3)
+    some = few.some(few.pairs[[2, 5, 7]])
+    assert parcels.pack(few, slice(None)).pairs is None
+    cells = cells_of([few, some], swept("asc")[:2])
+    assert same(Local().run(cells), driver.run(cells))
+
+
+def test_whoever_evaluates_says_where(nodes, simulated):
+    """`Execution.on` is all that a study needs."""
+    here = evaluate(simulated, ["asc"], betas=BETAS[:2], experiment=Experiment("reference:5"))
+    there = evaluate(
+        simulated, ["asc"], betas=BETAS[:2], experiment=Experiment("reference:5"),
+        execution=Execution(on="ray"),
+    )  # fmt: skip
+    assert here.results() == there.results()
+
+
+@pytest.mark.parametrize("on", ["slurm", "ray://", "ray:5"])
+def test_where_must_be_a_place(on):
+    with (
+        pytest.raises(SpecError, match="need local, ray or ray://HOST:PORT"),
+        opened(None, Execution(on=on)),
+    ):
+        pass
