@@ -2,13 +2,14 @@
 
 import asyncio
 import secrets
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import JsonValue
 
 from autotts.errors import ServerError
+from autotts.inference.dialect import HttpServer
 from autotts.inference.http import AskAgain, Client
 from autotts.inference.replies import (
     checked_ids,
@@ -21,31 +22,23 @@ from autotts.inference.replies import (
     whole,
 )
 from autotts.inference.server import (
-    GREEDY,
     Capabilities,
     Context,
     Decoded,
     Ids,
     Logprobs,
-    Message,
     Sampling,
-    Tally,
     ids_of,
-    joined,
 )
 
 _ABORT_SECONDS = 10.0
 
 
-class ExactServer(ABC):
+class ExactServer(HttpServer):
     """A `Server` by /v1/completions, with what its dialect says differently."""
 
-    dialect: str
-
     def __init__(self, client: Client, model: str, can: Capabilities) -> None:
-        self._client = client
-        self.model = model
-        self.can = can
+        super().__init__(client, model, can)
         self._aborting: set[asyncio.Task[None]] = set()
 
     @abstractmethod
@@ -60,58 +53,21 @@ class ExactServer(ABC):
         asked = {"model": self.model, "prompt": text, "add_special_tokens": special}
         return await self._tokens("/tokenize", asked)
 
-    @abstractmethod
-    async def render(
-        self, messages: Sequence[Message], options: Mapping[str, JsonValue] | None = None
-    ) -> Context: ...
-
-    def abort_requests(self, request_id: str) -> dict[str, dict[str, JsonValue]]:
-        """By path, what stops a request there; which of the paths there is, is found by trying."""
-        return {}
-
     def found_logprobs(
         self, choice: Mapping[str, Any], ids: Sequence[int], k: int
     ) -> Logprobs | None:
         return legacy_logprobs(choice.get("logprobs"), len(ids), k)
 
-    @property
-    def address(self) -> str:
-        return self._client.root
-
-    @property
-    def tally(self) -> Tally:
-        return self._client.tally
-
-    async def decode(
-        self,
-        context: Context,
-        *,
-        max_tokens: int,
-        sampling: Sampling,
-        seed: int,
-        logprobs: int = 0,
-    ) -> Decoded:
-        return await self._client.insist(
-            lambda: self.ask(context, max_tokens, sampling, seed, logprobs)
-        )
-
     async def ask(
         self, context: Context, max_tokens: int, sampling: Sampling, seed: int, logprobs: int
     ) -> Decoded:
-        """As `decode`, in one attempt."""
         if isinstance(context, str):
             raise TypeError(f"{self.dialect}: a branch is token ids, not text")
         request_id = f"autotts-{secrets.token_hex(16)}"
         payload = {
-            "model": self.model,
+            **self.asked(max_tokens, sampling, seed, logprobs),
             "prompt": context.tolist(),
-            "max_tokens": max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
             "min_p": sampling.min_p,
-            "seed": seed,
-            **({"stop": list(sampling.stop)} if sampling.stop else {}),
-            **({"logprobs": logprobs} if logprobs else {}),
             **self.fields(sampling, request_id, max_tokens),
         }
         try:
@@ -125,22 +81,9 @@ class ExactServer(ABC):
             raise
         return self.read(reply, context, max_tokens, logprobs)
 
-    async def probe(
-        self, context: Context, suffix: Context, *, max_tokens: int, stop: tuple[str, ...] = ()
-    ) -> Decoded:
-        sampling = Sampling(GREEDY.temperature, GREEDY.top_p, stop=stop)
-        return await self.decode(
-            joined(context, suffix), max_tokens=max_tokens, sampling=sampling, seed=0
-        )
-
-    async def abort(self, request_id: str) -> None:
-        if self.can.aborts:
-            asked = self.abort_requests(request_id)[self.can.aborts]
-            await self._client.tell(self.can.aborts, asked)
-
     async def aclose(self) -> None:
         await asyncio.gather(*self._aborting, return_exceptions=True)
-        await self._client.aclose()
+        await super().aclose()
 
     def read(self, reply: Any, prompt: Ids, max_tokens: int, logprobs: int) -> Decoded:
         """A reply as data.
@@ -195,7 +138,3 @@ class ExactServer(ABC):
             return ids_of(checked_ids(tokens, len(tokens)))
 
         return await self._client.insist(attempt)
-
-
-def as_messages(messages: Sequence[Message]) -> list[JsonValue]:
-    return [{"role": role, "content": content} for role, content in messages]

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from autotts.inference.exact import ExactServer, as_messages
+from autotts.inference.dialect import as_messages
+from autotts.inference.exact import ExactServer
 from autotts.inference.http import AskAgain
 from autotts.inference.replies import choice_of, listed_logprobs, reason_of, unsound, whole
 from autotts.inference.server import Context, Decoded, Ids, Logprobs, Message, Sampling

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from autotts.errors import ServerError
-from autotts.inference.exact import as_messages
+from autotts.inference.dialect import HttpServer, as_messages
 from autotts.inference.http import Client
 from autotts.inference.replies import (
     choice_of,
@@ -18,18 +18,15 @@ from autotts.inference.replies import (
     usage_of,
 )
 from autotts.inference.server import (
-    GREEDY,
     Capabilities,
     Context,
     Decoded,
     Message,
     Sampling,
-    Tally,
-    joined,
 )
 
 
-class TextServer:
+class TextServer(HttpServer):
     """A `Server` for whatever speaks /v1/completions, or /v1/chat/completions alone.
 
     A text is cut and read again by the server's tokenizer, which need not give the same tokens. By
@@ -42,22 +39,12 @@ class TextServer:
         Args:
             can: continues by /v1/completions; without that, by chat.
         """
-        self._client = client
-        self.model = model
-        self.can = can
+        super().__init__(client, model, can)
         self._path = "/v1/completions" if can.continues else "/v1/chat/completions"
 
     @property
     def dialect(self) -> str:
         return "text" if self.can.continues else "chat"
-
-    @property
-    def address(self) -> str:
-        return self._client.root
-
-    @property
-    def tally(self) -> Tally:
-        return self._client.tally
 
     async def encode(self, text: str, *, special: bool = False) -> Context:
         return text if self.can.continues else json.dumps([{"role": "user", "content": text}])
@@ -72,55 +59,15 @@ class TextServer:
             )
         return json.dumps(as_messages(messages))
 
-    async def decode(
-        self,
-        context: Context,
-        *,
-        max_tokens: int,
-        sampling: Sampling,
-        seed: int,
-        logprobs: int = 0,
-    ) -> Decoded:
-        return await self._client.insist(
-            lambda: self.ask(context, max_tokens, sampling, seed, logprobs)
-        )
-
     async def ask(
         self, context: Context, max_tokens: int, sampling: Sampling, seed: int, logprobs: int
     ) -> Decoded:
-        """As `decode`, in one attempt."""
         if not isinstance(context, str):
             raise TypeError(f"{self.dialect}: a branch is text, not token ids")
-        asked = {"prompt": context} if self.can.continues else {"messages": json.loads(context)}
+        prompt = {"prompt": context} if self.can.continues else {"messages": json.loads(context)}
         logprobs = min(logprobs, self.can.logprobs)
-        # Only what every server knows: some refuse a request for a field that they don't.
-        payload = {
-            "model": self.model,
-            **asked,
-            "max_tokens": max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": seed,
-            **({"stop": list(sampling.stop)} if sampling.stop else {}),
-            **({"logprobs": logprobs} if logprobs else {}),
-        }
+        payload = {**self.asked(max_tokens, sampling, seed, logprobs), **prompt}
         return self._read(await self._client.post(self._path, payload), max_tokens, logprobs)
-
-    async def probe(
-        self, context: Context, suffix: Context, *, max_tokens: int, stop: tuple[str, ...] = ()
-    ) -> Decoded:
-        if not self.can.continues:
-            raise ServerError(f"{self.address} speaks chat alone, where no branch can be probed")
-        sampling = Sampling(GREEDY.temperature, GREEDY.top_p, stop=stop)
-        return await self.decode(
-            joined(context, suffix), max_tokens=max_tokens, sampling=sampling, seed=0
-        )
-
-    async def abort(self, request_id: str) -> None:
-        """There is no endpoint: closing the connection is all there is."""
-
-    async def aclose(self) -> None:
-        await self._client.aclose()
 
     def _read(self, reply: Any, max_tokens: int, logprobs: int) -> Decoded:
         choice = choice_of(reply)

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
-from autotts.inference.exact import ExactServer, as_messages
+from autotts.inference.dialect import as_messages
+from autotts.inference.exact import ExactServer
 from autotts.inference.server import Context, Message, Sampling
 
 _ABORT_PATHS = ("/inference/v1/abort_requests", "/abort_requests")
