@@ -17,6 +17,7 @@ from autotts.cli import (
     evaluate,
     explore,
     leaderboard,
+    play,
     report,
     reproduce,
     runs,
@@ -53,6 +54,7 @@ app.command("tune")(diagnose.tune)
 app.command("ablate")(diagnose.ablate)
 app.command("report")(report.report)
 app.command("view")(report.view)
+app.command("play")(play.play)
 app.command("plot")(report.plot)
 app.command("discover")(discover.discover)
 app.command("finalize")(discover.finalize)

@@ -1,4 +1,7 @@
-"""The report as one HTML file: no framework, no network, nothing from data ever read as markup."""
+"""The report as one HTML file: no framework, no network, nothing from data ever read as markup.
+
+`assembled` and what it takes make other pages as well: the playground's, the folder's.
+"""
 
 import base64
 import hashlib
@@ -15,6 +18,7 @@ from autotts.reports.palette import DARK, LIGHT
 
 SCRIPTS = (
     "util",
+    "theme",
     "tex",
     "chart",
     "overview",
@@ -36,15 +40,34 @@ def build(report: Report, *, live: bool = False) -> str:
         live: whether the page may ask its own server for news; a file may not ask anybody.
     """
     report = fit(report)
-    style = _style()
-    script = f'"use strict";(() => {{\n{"".join(_asset(f"{name}.js") for name in SCRIPTS)}}})();'
-    policy = content_policy(style, script, live=live)
-    return Template(_asset("page.html")).substitute(
-        policy=html.escape(policy, quote=True),
-        title=html.escape(report.title),
+    return assembled(
+        asset("page.html"),
+        style=coloured(asset("style.css")),
+        script="".join(asset(f"{name}.js") for name in SCRIPTS),
+        title=report.title,
+        data=to_json(report),
+        live=live,
+    )
+
+
+def assembled(
+    template: str, *, style: str, script: str, title: str, data: str, live: bool = False
+) -> str:
+    """A page of its parts, under a policy that lets only this style and this script do anything.
+
+    Args:
+        template: HTML with `$policy`, `$title`, `$style`, `$script` and `$data`.
+        script: runs in a function of its own, strictly.
+        data: JSON, as `for_page` writes it.
+        live: whether the page may ask its own server.
+    """
+    script = f'"use strict";(() => {{\n{script}}})();'
+    return Template(template).substitute(
+        policy=html.escape(content_policy(style, script, live=live), quote=True),
+        title=html.escape(title),
         style=style,
         script=script,
-        data=to_json(report),
+        data=data,
     )
 
 
@@ -73,8 +96,13 @@ def content_policy(style: str, script: str, *, live: bool) -> str:
 
 
 def to_json(report: Report) -> str:
-    """The data of a page, safe inside a script element: `<`, `>` and `&` are escaped."""
+    """The data of a report's page."""
     content = {**_fields(report), "alphabet": ALPHABET, "mean": MEAN, "held_out": HELD_OUT}
+    return for_page(content)
+
+
+def for_page(content: Any) -> str:
+    """A value as JSON that is safe inside a script element: `<`, `>` and `&` are escaped."""
     text = json.dumps(
         content, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_fields
     )
@@ -86,22 +114,22 @@ def to_json(report: Report) -> str:
 def _fields(part: Any) -> Any:
     """A part of the report by field. Parts within it are met again by the encoder."""
     if not is_dataclass(part):
-        return _plain(str(part))
-    return {field.name: _plain(getattr(part, field.name)) for field in fields(part)}
+        return plain(str(part))
+    return {field.name: plain(getattr(part, field.name)) for field in fields(part)}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON without what it can't say (infinity, surrogates), and with no digit nobody reads."""
     if isinstance(value, float):
         return float(f"{value:.7g}") if math.isfinite(value) else None
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, dict):
-        return {_plain(str(key)): _plain(inner) for key, inner in value.items()}
+        return {plain(str(key)): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         # Most of a page is whole numbers, in rows by the thousand.
         whole = all(type(inner) is int for inner in value)
-        return value if whole else [_plain(inner) for inner in value]
+        return value if whole else [plain(inner) for inner in value]
     return value
 
 
@@ -109,9 +137,11 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _style() -> str:
-    return Template(_asset("style.css")).substitute(light=LIGHT.variables(), dark=DARK.variables())
+def coloured(style: str) -> str:
+    """A style sheet with the palettes in place of `$light` and `$dark`."""
+    return Template(style).substitute(light=LIGHT.variables(), dark=DARK.variables())
 
 
-def _asset(name: str) -> str:
-    return resources.files("autotts.reports").joinpath("assets", name).read_text(encoding="utf-8")
+def asset(name: str, package: str = "autotts.reports") -> str:
+    """The text of a file of a package's `assets`."""
+    return resources.files(package).joinpath("assets", name).read_text(encoding="utf-8")

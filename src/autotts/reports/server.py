@@ -1,9 +1,9 @@
-"""A page that follows a run: served to this machine alone, and only read from."""
+"""Pages served to this machine alone, and only read from; and one that follows a run."""
 
 import http.server
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 from autotts.errors import RunError
@@ -18,6 +18,24 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class PageReply:
+    """What is sent for a path.
+
+    tag: another text whenever the content is another; "" where that isn't known.
+    """
+
+    content: str
+    kind: str = "text/html"
+    status: HTTPStatus = HTTPStatus.OK
+    tag: str = ""
+
+    @classmethod
+    def missing(cls, words: str) -> "PageReply":
+        """That there is nothing."""
+        return cls(f"{words}\n", "text/plain", HTTPStatus.NOT_FOUND)
 
 
 @dataclass
@@ -40,21 +58,31 @@ class Followed:
                 self._built = (version, self.make())
             return self._built
 
+    def answer(self, path: str) -> PageReply:
+        """The page at `/`, and its data at `/data.json`."""
+        if path not in ("/", "/data.json"):
+            return PageReply.missing("there is / and /data.json")
+        version, report = self.current()
+        if path == "/":
+            return PageReply(build(report, live=True))
+        return PageReply(to_json(report), "application/json", tag=f'"{version}"')
 
-class PageServer(http.server.ThreadingHTTPServer):
-    """Serves `/` and `/data.json` on the loopback interface."""
+
+class LoopbackServer(http.server.ThreadingHTTPServer):
+    """Serves GET and HEAD on the loopback interface, by one function of the path."""
 
     daemon_threads = True
 
-    def __init__(self, source: Followed, *, port: int = 0) -> None:
+    def __init__(self, answer: Callable[[str], PageReply], *, port: int = 0) -> None:
         """
         Args:
+            answer: called with the path and query asked for, in any thread.
             port: 0 for any that is free.
 
         Raises:
             RunError: the port is taken.
         """
-        self.source = source
+        self.answer = answer
         try:
             super().__init__((LOOPBACK, port), _Handler)
         except OSError as error:
@@ -65,10 +93,18 @@ class PageServer(http.server.ThreadingHTTPServer):
         return f"http://{LOOPBACK}:{self.server_port}/"
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    """GET and HEAD of two paths; there is nothing that could write."""
+class PageServer(LoopbackServer):
+    """Serves a report that is followed."""
 
-    server: PageServer
+    def __init__(self, source: Followed, *, port: int = 0) -> None:
+        """Raises RunError if the port is taken; 0 is any that is free."""
+        super().__init__(source.answer, port=port)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    """GET and HEAD; there is nothing that could write."""
+
+    server: LoopbackServer
     server_version = "autotts"
     sys_version = ""
 
@@ -85,30 +121,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         # A page elsewhere whose name points here (DNS rebinding) has another host than ours.
         port = self.server.server_port
         if self.headers.get("Host") not in (f"{LOOPBACK}:{port}", f"localhost:{port}"):
-            self._send(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", "not this host\n", body)
-            return
-        if self.path not in ("/", "/data.json"):
-            self._send(HTTPStatus.NOT_FOUND, "text/plain", "there is / and /data.json\n", body)
-            return
-        version, report = self.server.source.current()
-        tag = f'"{version}"'
-        if self.path == "/":
-            self._send(HTTPStatus.OK, "text/html", build(report, live=True), body)
-        elif self.headers.get("If-None-Match") == tag:
-            self._send(HTTPStatus.NOT_MODIFIED, "application/json", "", body, tag)
+            reply = PageReply("not this host\n", "text/plain", HTTPStatus.MISDIRECTED_REQUEST)
         else:
-            self._send(HTTPStatus.OK, "application/json", to_json(report), body, tag)
-
-    def _send(
-        self, status: HTTPStatus, kind: str, text: str, body: bool, tag: str | None = None
-    ) -> None:
-        content = text.encode()
-        self.send_response(status)
+            reply = self.server.answer(self.path)
+            if reply.tag and self.headers.get("If-None-Match") == reply.tag:
+                reply = replace(reply, content="", status=HTTPStatus.NOT_MODIFIED)
+        content = reply.content.encode()
+        self.send_response(reply.status)
         for name, value in _HEADERS.items():
             self.send_header(name, value)
-        if tag:
-            self.send_header("ETag", tag)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        if reply.tag:
+            self.send_header("ETag", reply.tag)
+        self.send_header("Content-Type", f"{reply.kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if body:

@@ -56,21 +56,6 @@ function drawTabs() {
     document.getElementById(`tab-${keys[next]}`).focus();
   });
 }
-function drawTheme() {
-  const button = document.getElementById("theme");
-  const root = document.documentElement;
-  const set = (theme) => {
-    if (theme === "auto") delete root.dataset.theme;
-    else root.dataset.theme = theme;
-    button.textContent = { auto: "◐ auto", light: "☀ light", dark: "☾ dark" }[theme];
-    button.setAttribute("aria-label", `colours: ${theme}; change`);
-  };
-  const order = ["auto", "light", "dark"];
-  let theme = "auto";
-  set(theme);
-  button.addEventListener("click", () => { theme = order[(order.indexOf(theme) + 1) % 3]; set(theme); render(); });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
-}
 async function news() {
   const status = document.getElementById("live");
   try {
@@ -91,7 +76,7 @@ async function news() {
 
 drawHead();
 drawTabs();
-drawTheme();
+drawTheme(render);
 window.addEventListener("hashchange", render);
 render();
 if (data.live && location.protocol === "http:") news();

@@ -1,0 +1,208 @@
+"""The playground in a real browser: choose, move, compare, step; nobody else is asked."""
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from autotts import stores
+from autotts.evaluation import Experiment
+from autotts.play.recorded import RecordedQuestions
+from autotts.play.server import PlayAnswers
+from autotts.reports.server import LoopbackServer
+from browser.test_report_browser import By, Keys, problems, until
+
+PHONE = (420, 900)
+
+
+def resize(browser: Any, size: tuple[int, int], theme: str = "light") -> None:
+    width, height = size
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
+    )
+    media = [{"name": "prefers-color-scheme", "value": theme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+
+
+def asked_elsewhere(browser: Any, address: str) -> list[str]:
+    """Addresses of other servers that were asked for anything."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [
+        m["params"]["request"]["url"]
+        for m in messages
+        if m["method"] == "Network.requestWillBeSent"
+    ]
+    assert urls, "what the page asks for is seen here"
+    return [url for url in urls if not url.startswith((address, "data:", "about:"))]
+
+
+@pytest.fixture(scope="module")
+def address(simulated: Any) -> Iterator[str]:
+    experiment = Experiment(draws="subsets:3")
+    with (
+        RecordedQuestions([stores.load(simulated)], experiment=experiment) as recorded,
+        LoopbackServer(PlayAnswers(recorded).answer) as server,
+    ):
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server.url
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def play(browser: Any, address: str) -> Iterator[Any]:
+    """The page with CMC at beta 0.5 on question 1, at the end of the episode."""
+    browser.get("about:blank")
+    browser.get_log("browser")
+    browser.get_log("performance")
+    resize(browser, (1280, 900))
+    browser.get(f"{address}#question=1&a=cmc@0.5")
+    until(lambda: verdicts(browser))
+    yield browser
+    assert problems(browser) == []
+    assert asked_elsewhere(browser, address) == []
+    browser.get("about:blank")
+
+
+def texts(browser: Any, selector: str) -> list[str]:
+    """Read at once: what is drawn again meanwhile would be gone."""
+    script = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText)"
+    return list(browser.execute_script(script, selector))
+
+
+def verdicts(browser: Any) -> list[str]:
+    return texts(browser, ".lane .verdict")
+
+
+def spent(browser: Any, lane: int = 0) -> int:
+    return int(texts(browser, ".spent dd")[lane].replace(",", ""))
+
+
+def key(browser: Any, *keys: str) -> None:
+    browser.find_element(By.ID, "stage").send_keys(*keys)
+
+
+def picture(browser: Any) -> str:
+    return str(browser.execute_script("return document.querySelector('canvas').toDataURL()"))
+
+
+def test_keys_step_through_an_episode_whose_cost_runs(play: Any):
+    at_end, total = picture(play), spent(play)
+    key(play, Keys.HOME)
+    assert spent(play) == 0
+    said = play.find_element(By.ID, "said")
+    assert "0 opened" in said.get_property("textContent")
+    key(play, Keys.ARROW_RIGHT)
+    assert 0 < spent(play) < total
+    assert "round 1 of" in said.get_property("textContent")
+    assert picture(play) != at_end
+    key(play, Keys.END)
+    assert (spent(play), picture(play)) == (total, at_end)
+    assert "Answers" in verdicts(play)[0]
+
+
+def test_an_episode_plays_and_pauses_by_key_and_button(play: Any):
+    total = spent(play)
+    key(play, Keys.SPACE)
+    button = play.find_element(By.CSS_SELECTOR, "#transport .main")
+    until(lambda: button.get_attribute("aria-label") == "pause" and 0 < spent(play) < total)
+    key(play, Keys.SPACE)
+    assert button.get_attribute("aria-label") == "play"
+    button.click()
+    until(lambda: spent(play) == total and button.get_attribute("aria-label") == "play")
+
+
+def test_beta_moves_the_episode_and_the_address(play: Any):
+    before = spent(play)
+    slider = play.find_element(By.CSS_SELECTOR, ".beta input")
+    slider.send_keys(Keys.HOME)
+    until(lambda: verdicts(play) and spent(play) < before)
+    assert "beta 0.00" in slider.get_attribute("aria-valuetext")
+    until(lambda: "a=cmc%400&" in play.current_url + "&")
+    until(lambda: len(texts(play, ".beta .bars i")) == 21)
+    assert play.find_elements(By.CSS_SELECTOR, ".beta .bars i:first-child.here")
+
+
+def test_two_controllers_on_the_same_branches_part_at_a_marked_moment(play: Any):
+    key(play, "c")
+    until(lambda: len(verdicts(play)) == 2)
+    told = play.find_element(By.ID, "parting")
+    assert told.text.startswith("They part in round 1:\ncmc opens")
+    assert play.find_element(By.CSS_SELECTOR, ".scrub .mark").is_displayed()
+    told.find_element(By.TAG_NAME, "button").click()
+    assert play.find_element(By.CSS_SELECTOR, ".keys output").text.startswith("round 1 of")
+    # The same program at two betas goes one way for a while.
+    second = play.find_elements(By.CSS_SELECTOR, ".lane-head select")[1]
+    second.send_keys("cmc")
+    until(lambda: told.text == "They do the same, round for round, to the end.")
+    clock = play.find_element(By.CSS_SELECTOR, "[aria-label='lanes move together by']")
+    clock.send_keys("by tokens")
+    key(play, Keys.END)
+    assert spent(play) == spent(play, 1)
+    play.find_elements(By.CSS_SELECTOR, "[aria-label='remove this controller']")[1].click()
+    until(lambda: len(play.find_elements(By.CSS_SELECTOR, ".lane")) == 1)
+
+
+def test_by_tokens_neither_lane_has_spent_more_than_the_moment(play: Any):
+    key(play, "c")
+    until(lambda: len(verdicts(play)) == 2)
+    totals = spent(play), spent(play, 1)
+    play.find_element(By.CSS_SELECTOR, "[aria-label='lanes move together by']").send_keys(
+        "by tokens"
+    )
+    key(play, Keys.HOME)
+    seen = []
+    for _ in range(12):
+        key(play, Keys.ARROW_RIGHT)
+        seen.append((spent(play), spent(play, 1)))
+    assert seen == sorted(seen)
+    assert max(map(max, seen)) < max(totals)
+    interval = 500 * 16  # the most that one round of either spends
+    assert all(abs(a - b) <= interval for a, b in seen)
+
+
+def test_the_true_answer_is_shown_when_it_is_asked_for(play: Any):
+    assert not play.find_elements(By.CSS_SELECTOR, ".verdict .badge")
+    assert "gold.json" not in play.execute_script(
+        "return performance.getEntriesByType('resource').map((e) => e.name).join()"
+    )
+    key(play, "g")
+    until(lambda: play.find_elements(By.CSS_SELECTOR, ".lane .badge"))
+    assert play.find_element(By.CSS_SELECTOR, ".lane .badge").text in ("right", "wrong")
+    play.find_element(By.CSS_SELECTOR, "[aria-pressed=true]").click()
+    until(lambda: not play.find_elements(By.CSS_SELECTOR, ".lane .badge"))
+
+
+def test_another_question_and_draw(play: Any):
+    before = picture(play)
+    play.find_element(By.CSS_SELECTOR, "[aria-label='next question']").click()
+    until(lambda: "question=2" in play.current_url and picture(play) != before)
+    before = picture(play)
+    draw = play.find_element(By.CSS_SELECTOR, "input[type=number]")
+    draw.send_keys(Keys.ARROW_UP, Keys.TAB)
+    until(lambda: "draw=1" in play.current_url and picture(play) != before)
+
+
+def test_every_control_has_a_name_and_the_log_leads_to_its_round(play: Any):
+    play.find_element(By.TAG_NAME, "summary").click()
+    rows = until(lambda: play.find_elements(By.CSS_SELECTOR, ".log button"))
+    rows[2].click()
+    assert play.find_element(By.CSS_SELECTOR, ".log [aria-current]").text.startswith("round 3")
+    for control in play.find_elements(By.CSS_SELECTOR, "button, select, input, canvas"):
+        if not control.is_displayed():
+            continue
+        assert control.accessible_name, control.get_attribute("outerHTML")[:200]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_needs_no_scrolling_sideways(play: Any, theme: str):
+    key(play, "c")
+    until(lambda: len(verdicts(play)) == 2)
+    resize(play, PHONE, theme)
+    assert play.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
+    ink = play.execute_script("return getComputedStyle(document.body).color")
+    assert (ink == "rgb(25, 28, 33)") == (theme == "light")
