@@ -125,6 +125,28 @@ def test_nothing_is_found_where_there_is_nothing(tmp_path):
     assert found <= 1
 
 
+def test_weights_are_where_the_likelihood_is_flat(decoys):
+    """Moving any weight a little lowers the penalised likelihood, computed here anew."""
+    seen = evidence(explored(decoys, draws=3))
+    names = ["votes", "left", "short"]
+    weights = choice.weigh(seen, names)
+    kept = seen.contested
+    states = [np.arange(*seen.starts[s : s + 2]) for s in np.flatnonzero(kept)]
+    counts = np.bincount(seen.key[kept])[seen.key[kept]]
+    columns = seen.features[:, [list(FEATURES).index(name) for name in names]]
+    scale = columns[kept[seen.state]].std(axis=0)
+
+    def objective(b):
+        score = columns @ b
+        fits = [score[a][seen.right[a]][0] - np.log(np.exp(score[a]).sum()) for a in states]
+        return np.sum(fits / np.sqrt(counts)) - choice.RIDGE * ((b * scale) ** 2).sum()
+
+    best = np.array([weights[name] for name in names])
+    for column in range(3):
+        for step in (-0.01, 0.01):
+            assert objective(best + step * np.eye(3)[column]) < objective(best)
+
+
 def test_too_few_questions_are_no_fit(tmp_path):
     few = evidence(explored(store(tmp_path, "none", seed=3, questions=8)))
     assert choice.fit(few, seed=0) is None

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
 from autotts.diagnosis.evidence import FEATURES, Evidence
 
@@ -30,6 +29,8 @@ step. Running branches do tell of that share.
 """
 
 _RESAMPLES = 4_000
+_STEPS = 50
+_EXACT = 1e-6
 _MOST_FEATURES = 5
 
 
@@ -92,6 +93,9 @@ class _Contested:
         even = np.arange(len(self.keys)) % FOLDS
         self.splits = [rng.permutation(even)[self.question] for _ in range(SPLITS)]
         self.scale = np.maximum(self.features.std(axis=0), 1e-9)
+        first = self.features[self.starts][self.state]
+        self.differ = np.flatnonzero((self.features != first).any(axis=0))
+        """Columns that are not the same for all answers of a checkpoint."""
 
     def fit(self, columns: Sequence[int], taught: np.ndarray) -> np.ndarray:
         """Weights of some columns from some checkpoints, `[S]` bool."""
@@ -102,17 +106,18 @@ class _Contested:
         starts, state = np.cumsum(sizes) - sizes, np.repeat(np.arange(len(sizes)), sizes)
         weight = self.weight[taught]
 
-        def loss(b: np.ndarray) -> tuple[float, np.ndarray]:
+        # Newton's method, held to steps that can't overshoot far: smooth, convex, few weights.
+        b = np.zeros(len(columns))
+        for _ in range(_STEPS):
             p = _softmax(x @ b, starts, state)
-            known = np.add.reduceat(p * right, starts)
-            slope = -((right - p) * weight[state]) @ x
-            return (
-                float(-(weight * np.log(known + 1e-12)).sum() + RIDGE * b @ b),
-                slope + 2 * RIDGE * b,
-            )
-
-        found = minimize(loss, np.zeros(len(columns)), jac=True, method="L-BFGS-B").x
-        return np.asarray(found / self.scale[columns])
+            slope = ((right - p) * weight[state]) @ x - 2 * RIDGE * b
+            middle = x - np.add.reduceat(p[:, None] * x, starts)[state]
+            bend = (middle * (p * weight[state])[:, None]).T @ middle
+            move = np.linalg.solve(bend + 2 * RIDGE * np.eye(len(b)), slope)
+            b = b + np.clip(move, -1, 1)
+            if np.abs(move).max() < _EXACT:
+                break
+        return np.asarray(b / self.scale[columns])
 
     def left_out(self, columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """`[S]` log likelihood, and whether the vote is right, by fits to the other folds."""
@@ -176,7 +181,7 @@ def fit(evidence: Evidence, *, seed: int, most: int = _MOST_FEATURES) -> FittedV
     kept: list[Gain] = []
     tried: list[Gain] = []
     while True:
-        others = [c for c in range(len(names)) if c not in used]
+        others = [int(c) for c in contested.differ if c not in used]
         found = [(contested.left_out([*used, c]), c) for c in others]
         tried = []
         for (new, new_hit), c in found:
@@ -193,8 +198,8 @@ def fit(evidence: Evidence, *, seed: int, most: int = _MOST_FEATURES) -> FittedV
                     least > 0,
                 )
             )
-        best = max(range(len(others)), key=lambda k: (tried[k].kept, tried[k].gain))
-        if not tried[best].kept or len(used) == most:
+        best = max(range(len(others)), key=lambda k: (tried[k].kept, tried[k].gain), default=None)
+        if best is None or not tried[best].kept or len(used) == most:
             break
         kept.append(tried[best])
         used.append(others[best])
