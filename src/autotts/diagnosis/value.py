@@ -11,6 +11,7 @@ loses as often, going on is worth nothing, whatever the vote looks like.
 """
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ _AHEAD = 3  # checkpoints from a state to the one that it is compared with
 _EDGES = (0.5, 1.0, 2.0, 3.0, 4.0)
 _RIDGE = 1e-4
 _RESAMPLES = 1_000
+_REFITS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,15 @@ class States:
     gain: float
     gain_low: float
     gain_high: float
+
+    @property
+    def between(self) -> str:
+        """Its leads, in words."""
+        if not math.isfinite(self.low):
+            return f"below {self.high:g}"
+        if not math.isfinite(self.high):
+            return f"{self.low:g} and more"
+        return f"{self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,27 +87,56 @@ def standings(evidence: Evidence, weights: Mapping[str, float]) -> Standings:
     return Standings(best - second, evidence.right[first])
 
 
-def fit(evidence: Evidence, weights: Mapping[str, float], *, seed: int) -> Value | None:
-    """Fit the value of going on under a vote; None where no episode ever goes on."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Going:
+    """States that go on, one by one, and what came of it some checkpoints later.
+
+    stretch: log of how many times the tokens were spent then. gain: 1 if the leader was right then
+    and not now, -1 the other way round. weight: of a question's states together 1.
+    """
+
+    lead: np.ndarray
+    right: np.ndarray
+    stretch: np.ndarray
+    gain: np.ndarray
+    question: np.ndarray
+    weight: np.ndarray
+
+
+def _going(evidence: Evidence, weights: Mapping[str, float]) -> _Going | None:
+    """The states that go on; None where no episode does."""
     stands = standings(evidence, weights)
     now, later = _pairs(evidence.episode)
     stretch = np.log(evidence.spent[later] / evidence.spent[now])
-    going = stretch > 0
-    now, later, stretch = now[going], later[going], stretch[going]
+    longer = stretch > 0
+    now, later, stretch = now[longer], later[longer], stretch[longer]
     if not len(now):
         return None
-    gain = stands.right[later].astype(np.float64) - stands.right[now]
-    lead = stands.lead[now]
-    keys, question = np.unique(evidence.key[now], return_inverse=True)
+    right = stands.right[now]
+    gain = stands.right[later].astype(np.float64) - right
+    _, question = np.unique(evidence.key[now], return_inverse=True)
     weight = 1 / np.bincount(question)[question]
-    base, slope = _curve(lead, stretch, gain, weight)
+    return _Going(stands.lead[now], right, stretch, gain, question, weight)
+
+
+def curve(evidence: Evidence, weights: Mapping[str, float]) -> tuple[float, float] | None:
+    """Base and slope of the value of going on under a vote; None where no episode goes on."""
+    going = _going(evidence, weights)
+    return None if going is None else _curve(going, going.weight)
+
+
+def fit(evidence: Evidence, weights: Mapping[str, float], *, seed: int) -> Value | None:
+    """Fit the value of going on under a vote, and say how sure that is; None as for `curve`."""
+    going = _going(evidence, weights)
+    if going is None:
+        return None
+    base, slope = _curve(going, going.weight)
     rng = np.random.default_rng(seed)
-    slopes, size = [], len(keys)
-    for _ in range(40):
-        drawn = rng.multinomial(size, np.full(size, 1 / size))[question]
-        slopes.append(_curve(lead, stretch, gain, weight * drawn)[1])
-    table = _table(lead, stretch, gain, stands.right[now], question, rng)
-    return Value(base, slope, float(np.std(slopes)), table)
+    slopes, size = [], int(going.question.max()) + 1
+    for _ in range(_REFITS):
+        drawn = rng.multinomial(size, np.full(size, 1 / size))[going.question]
+        slopes.append(_curve(going, going.weight * drawn)[1])
+    return Value(base, slope, float(np.std(slopes)), _table(going, rng))
 
 
 def _pairs(episode: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -107,10 +147,9 @@ def _pairs(episode: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return now, later[now]
 
 
-def _curve(
-    lead: np.ndarray, stretch: np.ndarray, gain: np.ndarray, weight: np.ndarray
-) -> tuple[float, float]:
+def _curve(going: _Going, weight: np.ndarray) -> tuple[float, float]:
     """Base and slope, by weighted least squares; the slope is never negative."""
+    lead, stretch, gain = going.lead, going.stretch, going.gain
     total = weight.sum()
 
     def loss(b: np.ndarray) -> tuple[float, np.ndarray]:
@@ -128,15 +167,9 @@ def _curve(
     return float(found[0]), float(found[1])
 
 
-def _table(
-    lead: np.ndarray,
-    stretch: np.ndarray,
-    gain: np.ndarray,
-    right: np.ndarray,
-    question: np.ndarray,
-    rng: np.random.Generator,
-) -> tuple[States, ...]:
+def _table(going: _Going, rng: np.random.Generator) -> tuple[States, ...]:
     """Gains by lead, in points for twice the tokens, with intervals over questions."""
+    lead, question = going.lead, going.question
     rows = []
     size = int(question.max()) + 1
     edges = (-np.inf, *_EDGES, np.inf)
@@ -144,14 +177,14 @@ def _table(
         inside = (lead >= low) & (lead < high)
         if not inside.any():
             continue
-        gains = np.bincount(question[inside], gain[inside], size)
-        stretches = np.bincount(question[inside], stretch[inside], size)
+        gains = np.bincount(question[inside], going.gain[inside], size)
+        stretches = np.bincount(question[inside], going.stretch[inside], size)
         drawn = rng.multinomial(size, np.full(size, 1 / size), _RESAMPLES)
         doubled = 100 * np.log(2)
         rates = doubled * (drawn @ gains) / np.maximum(drawn @ stretches, 1e-9)
         rows.append(
             States(
-                float(low), float(high), int(inside.sum()), float(right[inside].mean()),
+                float(low), float(high), int(inside.sum()), float(going.right[inside].mean()),
                 float(doubled * gains.sum() / stretches.sum()),
                 *(float(bound) for bound in np.quantile(rates, (0.025, 0.975))),
             )

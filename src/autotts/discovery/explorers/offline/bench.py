@@ -17,11 +17,11 @@ from autotts.replay.in_process import InProcess
 from autotts.replay.task import cells_of
 
 BETAS = tuple(round(0.1 * step, 1) for step in range(11))
-KEEP = 0.8
-"""How probable it must be that a choice is better on questions left out than the plain rule."""
-
 FOLDS = 6
-_DRAWS = 24
+SPLITS = 3
+"""Ways to make the folds, over which what is learned is judged."""
+
+_DRAWS = 48
 _RESAMPLES = 1_000
 
 
@@ -39,7 +39,8 @@ class Judgement:
 
     learned: what was learned from all questions, if it is to be kept; else the plain program.
     lead: points of area over the plain program, each question played by what was learned without
-        the questions of its fold; `probability` that it is above 0, over resampled questions.
+        the questions of its fold, mean over the splits into folds; `probability` that it is above
+        0, over resampled questions.
     area: of `learned`, on all questions.
     """
 
@@ -151,14 +152,28 @@ class Bench:
             areas.append(100 * frontier_area(points, low, high))
         return np.asarray(np.mean(areas, axis=0))
 
-    def judge(self, plain: Learned, make: Make) -> Judgement:
+    def judge(self, plain: Learned, make: Make, *, keep: float) -> Judgement:
         """Learn, and ask questions that had no part in it whether it is better than a plain rule.
 
         Args:
             make: programs to choose from, learned from the questions of `[K]` bool alone.
+            keep: how probable that must be for what was learned to be kept.
         """
+        rng = np.random.default_rng(self._seed)
+        even = np.full(self._questions, 1 / self._questions)
+        draws = rng.multinomial(self._questions, even, _RESAMPLES)
+        weights = np.vstack([np.ones(self._questions), draws])
+        folds = [rng.permutation(np.arange(self._questions) % FOLDS) for _ in range(SPLITS)]
+        stitched = [self.area(self._left_out(plain, make, fold), weights) for fold in folds]
+        leads = np.mean(stitched, axis=0) - self.area(self.measure(plain), weights)
+        probability = float(np.mean(leads[1:] > 0))
         everyone = np.ones(self._questions, bool)
-        fold = np.random.default_rng(self._seed).permutation(np.arange(self._questions) % FOLDS)
+        learned = self._best(plain, make, everyone) if probability >= keep else plain
+        area = float(self.area(self.measure(learned))[0])
+        return Judgement(learned, float(leads[0]), probability, area)
+
+    def _left_out(self, plain: Learned, make: Make, fold: np.ndarray) -> SweepMeans:
+        """Each question played by what is learned without the questions of its fold, `[K]`."""
         curves = [self.measure(self._best(plain, make, fold != f)) for f in range(FOLDS)]
         accuracy, tokens = (
             tuple(
@@ -169,14 +184,7 @@ class Bench:
             )
             for of in ("accuracy", "tokens")
         )
-        stitched, before = SweepMeans(accuracy, tokens), self.measure(plain)
-        even = np.full(self._questions, 1 / self._questions)
-        draws = np.random.default_rng(self._seed).multinomial(self._questions, even, _RESAMPLES)
-        leads = self.area(stitched, draws) - self.area(before, draws)
-        probability = float(np.mean(leads > 0))
-        lead = float((self.area(stitched) - self.area(before))[0])
-        learned = self._best(plain, make, everyone) if probability >= KEEP else plain
-        return Judgement(learned, lead, probability, float(self.area(self.measure(learned))[0]))
+        return SweepMeans(accuracy, tokens)
 
     def _best(self, plain: Learned, make: Make, taught: np.ndarray) -> Learned:
         """The best of what is learned from some questions, on these; plain if nothing is."""

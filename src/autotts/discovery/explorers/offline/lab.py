@@ -7,14 +7,18 @@ import numpy as np
 
 from autotts.diagnosis import choice, value
 from autotts.diagnosis.evidence import FEATURES, Evidence, evidence
+from autotts.diagnosis.matters import WIDTHS
 from autotts.discovery.explorer import Turn
 from autotts.discovery.explorers.offline.bench import Bench, Make, price
 from autotts.discovery.explorers.offline.writing import Learned, source
 
-WIDTHS = (8, 16, 32, 64)
-"""Branches of the exploring races."""
-
 STAGES = ("vote", "stop", "prune", "again")
+_SURE = 0.975
+"""How probable it must be that a choice is better on questions left out than the plain rule."""
+
+_FOUNDED = 0.8
+"""The same of a vote, whose features are beyond chance already when it is tried."""
+
 _NEVER = 1_000_000
 _LEADS = ((0.0, 0.0), (0.0, 1.0), (0.0, 2.0), (1.0, 0.0), (1.0, 1.0), (2.0, 0.0))
 """At which lead a race stops that has read its branches to the end: at beta 0, and how much more
@@ -66,25 +70,25 @@ class Lab:
             weights = _weights(found, seen.only(taught[seen.key]))
             return [replace(before, vote=weights, lessons=lessons)] if weights else []
 
-        return self._judged(before, make, _VOTE, vote_lesson(found))
+        return self._judged(before, make, _VOTE, vote_lesson(found), keep=_FOUNDED)
 
     def _stop(self, before: Learned) -> Step:
         seen = self._explore(before)
+        found = value.fit(seen, before.vote, seed=self._seed)
+        lessons = (*before.lessons, stop_lesson(found))
 
         def make(taught: np.ndarray) -> list[Learned]:
-            found = value.fit(seen.only(taught[seen.key]), before.vote, seed=self._seed)
-            if found is None:
+            curve = value.curve(seen.only(taught[seen.key]), before.vote)
+            if curve is None:
                 return []
-            lessons = (*before.lessons, stop_lesson(found))
             return [
                 stopping
                 for first in (before.width[0], max(2, before.width[0] - 1))
                 for stopping in self._prices(
-                    replace(before, width=(first, before.width[1]), lessons=lessons), found
+                    replace(before, width=(first, before.width[1]), lessons=lessons), curve
                 )
             ]
 
-        found = value.fit(seen, before.vote, seed=self._seed)
         return self._judged(before, make, _STOP, stop_lesson(found))
 
     def _prune(self, before: Learned) -> Step:
@@ -104,9 +108,13 @@ class Lab:
         def make(taught: np.ndarray) -> list[Learned]:
             some = seen.only(taught[seen.key])
             weights = _weights(found, some)
-            going = value.fit(some, weights, seed=self._seed) if weights else None
-            again = replace(before, vote=weights, lessons=lessons) if weights else before
-            return self._prices(again, going) if going else []
+            if weights is None:
+                return []
+            again = replace(before, vote=weights, lessons=lessons)
+            if not before.stop:
+                return [again]
+            curve = value.curve(some, weights)
+            return self._prices(again, curve) if curve else []
 
         return self._judged(before, make, _AGAIN, vote_lesson(found))
 
@@ -118,9 +126,9 @@ class Lab:
         settings = [{**ends, "width": width} for width in widths]
         return evidence(self._bench.play(source(learned), settings, self._draws, keep_log=True))
 
-    def _prices(self, learned: Learned, found: value.Value) -> list[Learned]:
+    def _prices(self, learned: Learned, curve: tuple[float, float]) -> list[Learned]:
         """The program stopping by a value, with prices from the leads at which it is to stop."""
-        base, slope = round(found.base, 1), max(0.1, round(found.slope, 1))
+        base, slope = round(curve[0], 1), max(0.1, round(curve[1], 1))
         first, last = (width * self._bench.branch_tokens for width in learned.width)
         stopping = []
         for lead, more in _LEADS:
@@ -129,8 +137,10 @@ class Lab:
             stopping.append(replace(learned, stop=(base, slope), price=(low, min(low, high))))
         return stopping
 
-    def _judged(self, before: Learned, make: Make, hypothesis: str, finding: str) -> Step:
-        verdict = self._bench.judge(before, make)
+    def _judged(
+        self, before: Learned, make: Make, hypothesis: str, finding: str, keep: float = _SURE
+    ) -> Step:
+        verdict = self._bench.judge(before, make, keep=keep)
         kept = source(verdict.learned) != source(before)
         words = (
             f"With its numbers from other questions it is worth {verdict.lead:+.2f} points of"
@@ -196,8 +206,7 @@ def stop_lesson(found: value.Value | None) -> str:
     if found is None:
         return "No episode ever goes on, so there is no stop to fit."
     rows = "; ".join(
-        f"lead {_between(row.low, row.high)}: {row.gain:+.1f} [{row.gain_low:+.1f},"
-        f" {row.gain_high:+.1f}]"
+        f"lead {row.between}: {row.gain:+.1f} [{row.gain_low:+.1f}, {row.gain_high:+.1f}]"
         for row in found.states
     )
     return (
@@ -205,9 +214,3 @@ def stop_lesson(found: value.Value | None) -> str:
         f" log odds: {rows}. It falls by a factor e for each {1 / found.slope:.1f} of lead (slope"
         f" {found.slope:.2f}, standard error {found.spread:.2f})."
     )
-
-
-def _between(low: float, high: float) -> str:
-    if not math.isfinite(low):
-        return f"below {high:g}"
-    return f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} and more"

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 
 from autotts.diagnosis.evidence import FEATURES
+from autotts.diagnosis.matters import WIDTHS
 from autotts.discovery.explorer import FREE, Proposal, Record, Turn, Usage
 from autotts.discovery.explorers import take_options
-from autotts.discovery.explorers.offline.lab import STAGES, WIDTHS, Lab, Step
+from autotts.discovery.explorers.offline.lab import STAGES, Lab, Step
 from autotts.discovery.explorers.offline.writing import Learned, source
 from autotts.errors import ProposalError, RunError, SpecError
 from autotts.files import read_regular, write_text
