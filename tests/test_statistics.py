@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from autotts.evaluation import statistics
 from autotts.evaluation.statistics import (
     Interval,
     accuracy_interval,
@@ -204,3 +205,15 @@ def test_more_draws_help_only_against_the_noise_of_draws() -> None:
     assert detectable_difference(a[:1], b[:1]) == np.inf
     with pytest.raises(ValueError, match="draws can't be told"):
         detectable_difference(a[:, :1], b[:, :1], draws=4)
+
+
+def test_resamples_of_many_questions_are_those_of_all_at_once(monkeypatch):
+    """A few at a time they are the same draws: figures differ by rounding alone."""
+    values = np.random.default_rng(0).random(50)
+    once = statistics.resampled_means(values, rng=np.random.default_rng(1))
+    weights = statistics.question_weights(50, rng=np.random.default_rng(1))
+    assert np.array_equal(once, weights @ values)
+    monkeypatch.setattr(statistics, "_MOST_WEIGHTS", 50 * 7)
+    assert np.allclose(
+        once, statistics.resampled_means(values, rng=np.random.default_rng(1)), rtol=1e-14, atol=0
+    )

@@ -215,6 +215,24 @@ def merge(
     _write(stores.merge([stores.load(folder) for folder in stores.find(folders)]), out, overwrite)
 
 
+@app.command("map")
+def map_(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Stores with questions of one model and dataset.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for OUT/MODEL/DATASET.")],
+    overwrite: Annotated[bool, typer.Option(help="Replace a store that is there.")] = False,
+) -> None:
+    """Put stores together as one that is read from the disk as needed: larger than memory."""
+    from autotts import stores
+    from autotts.stores.mapped import put_together
+
+    shards = stores.find(folders)
+    first = stores.read_manifest(shards[0])
+    folder = stores.store_folder(out, first.model, first.dataset)
+    say(f"wrote {put_together(shards, folder, stores.load, overwrite=overwrite)}")
+
+
 @app.command()
 def split(
     folder: Annotated[Path, typer.Argument(help="A store.")],

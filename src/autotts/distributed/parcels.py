@@ -28,6 +28,7 @@ from autotts.version import __version__
 K = TypeVar("K")
 V = TypeVar("V")
 
+PATHS = "paths"
 _KEPT = 4
 _STORES: "OrderedDict[str, Store]" = OrderedDict()
 _TASKS: "OrderedDict[tuple[str, Deal], Task]" = OrderedDict()
@@ -152,14 +153,17 @@ def whereabouts(
     """By digest, where the machines get these stores.
 
     Args:
-        stores_at: "" to send them; "paths" for the folders they were loaded from; else a URL.
+        stores_at: "" to send them, but for those that are read from the disk; "paths" for the
+            folders they were loaded from; else a URL.
 
     Raises:
         SpecError: a store has no folder that others could read.
     """
     if not stores_at:
-        return {store.digest: put(store) for store in stores}
-    if stores_at != "paths":
+        sent = [store for store in stores if store.pool.on_disk is None]
+        read = [store for store in stores if store.pool.on_disk is not None]
+        return {store.digest: put(store) for store in sent} | whereabouts(read, PATHS, put)
+    if stores_at != PATHS:
         prefix = stores_at.rstrip("/")
         return {store.digest: f"{prefix}/{store.name}" for store in stores}
     found = {}

@@ -26,6 +26,8 @@ Values = NDArray[Any]
 
 LEVEL = 0.95
 RESAMPLES = 2_000
+_MOST_WEIGHTS = 1 << 23
+"""Of questions in resamples, in memory at a time: 64 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,33 @@ def question_weights(
     return np.vstack([even, rng.multinomial(questions, even, size=resamples) / questions])
 
 
+def resampled_means(
+    values: FloatArray, *, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> FloatArray:
+    """The mean over questions in the sample and in each resample of its questions.
+
+    The weights of many questions are made and used a few resamples at a time, for all of them take
+    16 bytes a question and resample; the draws are those of `question_weights`.
+
+    Args:
+        values: `[Q]`.
+        rng: consumed.
+
+    Returns:
+        `[1 + resamples]`, the sample itself first.
+    """
+    questions = len(values)
+    at_once = max(1, _MOST_WEIGHTS // max(questions, 1))
+    if resamples <= at_once:
+        return question_weights(questions, rng=rng, resamples=resamples) @ values
+    even = np.full(questions, 1 / questions)
+    means = [np.array([even @ values])]
+    for begin in range(0, resamples, at_once):
+        count = min(at_once, resamples - begin)
+        means.append(rng.multinomial(questions, even, size=count) @ values / questions)
+    return np.concatenate(means)
+
+
 def bounds(
     replicates: FloatArray, *, questions: int, level: float = LEVEL
 ) -> tuple[FloatArray, FloatArray]:
@@ -156,7 +185,7 @@ def mean_interval(
         rng: consumed.
     """
     per_question = _matrix(values).mean(axis=1)
-    means = question_weights(len(per_question), rng=rng, resamples=resamples) @ per_question
+    means = resampled_means(per_question, rng=rng, resamples=resamples)
     low, high = bounds(means[1:], questions=len(per_question), level=level)
     return Interval(float(means[0]), float(low), float(high), level)
 
@@ -205,7 +234,7 @@ def paired_difference(
         rng: consumed.
     """
     gap, variance = question_differences(a, b)
-    means = question_weights(len(gap), rng=rng, resamples=resamples) @ gap
+    means = resampled_means(gap, rng=rng, resamples=resamples)
     return difference(means, signs(gap, variance, level=level), questions=len(gap), level=level)
 
 

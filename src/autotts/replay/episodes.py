@@ -10,7 +10,6 @@ from autotts.engine import compiled
 from autotts.engine.memory import Memory
 from autotts.engine.pool import PoolHeader
 from autotts.replay.task import Task
-from autotts.stores import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +45,8 @@ def memory_rules(task: Task) -> dict[str, Any]:
         or bool(pool.models)
         or bool(pool.signals),
         "signals": list(pool.signals),
-        "most_answers": most_answers(pool),
+        "most_answers": pool.shown,
     }
-
-
-def most_answers(pool: Pool) -> int:
-    """Most answer codes that branches of any question show; gold's are not among them."""
-    return 1 + max(int(codes.max()) for codes in (pool.probes, pool.finals) if codes is not None)
 
 
 def make_memory(task: Task, log_words: int = 0) -> Memory:

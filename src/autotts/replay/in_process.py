@@ -94,7 +94,11 @@ class InProcess:
 
         def run(part: tuple[dict[str, float], Task]) -> Episodes:
             values, task = part
-            return run_compiled(entry, list(values.values()), task, keep_log=keep_log)
+            episodes = run_compiled(entry, list(values.values()), task, keep_log=keep_log)
+            if task.pool.on_disk is not None:
+                asked = task.pairs[:, 0]
+                task.pool.on_disk.release(int(asked.min()), int(asked.max()) + 1)
+            return episodes
 
         threads = ThreadPoolExecutor(self._jobs)
         try:
@@ -112,6 +116,7 @@ class InProcess:
     def _split(self, task: Task, cells: int) -> list[Task]:
         """A task in as many parts as keep all threads busy to the end, with so many cells."""
         count = math.ceil(self._jobs * _CHUNKS_A_THREAD / cells) if self._jobs > 1 else 1
+        count = max(count, task.pool.parts)
         if count == 1 or len(task.pairs) < 2:
             return [task]
         return [

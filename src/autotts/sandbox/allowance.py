@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from autotts.errors import TookTooLong
-from autotts.replay.episodes import most_answers
 from autotts.replay.task import Task
 
 LOG_WORDS = 1 << 18
@@ -70,7 +69,7 @@ def sizes(task: Task) -> dict[str, Any]:
     return {
         "ceiling": task.ceiling,
         "intervals": pool.depth,
-        "n_codes": most_answers(pool),
+        "n_codes": pool.shown,
         "prices": pool.prices.tolist(),
         "signals": list(pool.signals),
     }

@@ -19,6 +19,9 @@ from autotts.sandbox.wire.frames import half_bytes, halves
 MAX_CHUNK = 1024
 """Most episodes that a worker runs before it shows what it did."""
 
+_MOST_PARTS = 16
+"""Of a store that is read from the disk, what may be copied into memory: 2 GB."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -47,6 +50,11 @@ def lay_out(cells: Sequence[Cell]) -> Layout:
 
 def _name_arrays(task: Task, arrays: dict[str, np.ndarray]) -> dict[str, str]:
     """Names of a task's columns; what is equal is in `arrays` once."""
+    if task.pool.on_disk is not None and task.pool.parts > _MOST_PARTS:
+        raise SandboxError(
+            f"{task.store.name} is read from the disk, and a sealed program needs all of it in"
+            " memory: evaluate its shards one by one"
+        )
     names = {}
     signals = {f"signal {name}": values for name, values in task.pool.signals.items()}
     for column, array in {**pool_columns(task), **signals}.items():

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from autotts.errors import StoreError
 from autotts.files import read_regular
-from autotts.stores import parquet
+from autotts.stores import mapped, parquet
 from autotts.stores.classes import spellings_of
 from autotts.stores.limits import MOST_CELLS, MOST_TOKENS, require_shape
 from autotts.stores.manifest import BRANCHES, MANIFEST, QUESTIONS, SCHEMA_VERSION, Manifest
@@ -43,9 +43,11 @@ def load(path: AnyPath) -> Store:
     """
     folder = Path(path)
     manifest = read_manifest(folder)
+    if mapped.is_mapped(manifest):
+        return mapped.load(folder, manifest, read_table(folder, QUESTIONS, manifest))
     _require_possible(folder, manifest)
-    questions = _read_table(folder, QUESTIONS, manifest)
-    branches = _read_table(folder, BRANCHES, manifest)
+    questions = read_table(folder, QUESTIONS, manifest)
+    branches = read_table(folder, BRANCHES, manifest)
     try:
         store = assemble(folder, manifest, questions, branches)
     except StoreError as error:
@@ -66,6 +68,9 @@ def check(path: AnyPath) -> Store:
         StoreError: as `load`; or answers, questions or codes repeat or are out of order.
     """
     store = load(path)
+    if store.pool.on_disk is not None:
+        mapped.check(store)
+        return store
     spelled = spellings_of(store)
     for q, answers in enumerate(spelled.answers):
         where = f"{store.path}: question {q}"
@@ -200,7 +205,7 @@ def _below_words(folder: Path) -> str:
     return f"; name one of these: {named}" if found else ""
 
 
-def _read_table(folder: Path, name: str, manifest: Manifest) -> "pl.DataFrame":
+def read_table(folder: Path, name: str, manifest: Manifest) -> "pl.DataFrame":
     import polars as pl
 
     path = folder / name

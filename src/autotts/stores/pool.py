@@ -1,8 +1,9 @@
 """The recorded branches that controllers play on, as arrays: no gold answer, no text."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -10,7 +11,19 @@ from autotts.errors import StoreError
 from autotts.stores.manifest import Billing, PricedModel
 
 MOST_SIGNALS = 16
+_BLOCK_CELLS = 1 << 24
+"""Values by interval that are looked at together: what is made beside them is of their size."""
+_PART_BYTES = 1 << 27
+"""Of columns that are read from the disk, what is played before its memory is given up."""
 _SIGNAL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+class OnDisk(Protocol):
+    """Columns that are read from the disk as they are needed."""
+
+    def release(self, first: int, end: int) -> None:
+        """Give up the memory that holds questions first to end - 1; they can be read again."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,8 @@ class Pool:
         None with one model.
     models: two or more with their prices; empty with one model, whose tokens cost 1 each.
     signals: by name, float32 `[Q, N, K]` at the end of each interval, -inf where absent.
+    on_disk: where columns by interval are read from; None if they are in memory.
+    shown: codes that branches show are below it; gold's may not be.
     """
 
     probes: np.ndarray | None
@@ -50,11 +65,21 @@ class Pool:
     model: np.ndarray | None = None
     models: tuple[PricedModel, ...] = ()
     signals: Mapping[str, np.ndarray] = field(default_factory=dict)
+    on_disk: OnDisk | None = None
+    shown: int = field(init=False, default=0)
 
     @property
     def depth(self) -> int:
         """Most intervals that arrays by interval have room for, K."""
         return int(self.lengths.max()) if self.probes is None else int(self.probes.shape[2])
+
+    @property
+    def parts(self) -> int:
+        """How many parts to go through the questions in, so that little of them is in memory."""
+        if self.on_disk is None:
+            return 1
+        columns = [self.probes, self.ends, *self.signals.values()]
+        return -(-sum(array.nbytes for array in columns if array is not None) // _PART_BYTES)
 
     @property
     def n_branches(self) -> np.ndarray:
@@ -112,12 +137,12 @@ class Pool:
         low = np.where(exists, np.int32(0), np.int32(-1))
         require_range(self.finals, "final answer code", low, np.where(exists, codes - 1, low))
         require_range(self.failed, "code of the failed answer", -1, self.n_codes - 1)
-        if self.probes is not None:
-            require(self.probes, "probes", (*shape, self.depth), np.int32)
-            self._require_probes(self.probes)
         self._require_models()
-        self._require_ends()
-        self._require_signals()
+        columns = self._require_shapes((*shape, self.depth))
+        largest = int(self.finals.max())
+        for block in self._blocks(max(1, len(columns))):
+            largest = max(largest, self._require_block(block))
+        object.__setattr__(self, "shown", largest + 1)
 
     def _require_lengths(self) -> None:
         least = np.zeros(self.lengths.shape, np.int32)
@@ -128,16 +153,53 @@ class Pool:
             q, i = (int(at) for at in np.argwhere(late)[0])
             raise StoreError(f"question {q}, branch {i}: length 0, but branch {i + 1} is there")
 
-    def _require_probes(self, probes: np.ndarray) -> None:
-        inside = self.inside()
-        # The largest array by far: bounds of its own size are laid out to name what is wrong only.
-        below = (probes.max(axis=2) < self.n_codes[:, None]).all()
-        if below and probes.min() >= -1 and np.array_equal(probes >= 0, inside):
-            return
-        low = np.where(inside, np.int32(0), np.int32(-1))
-        require_range(
-            probes, "probe code", low, np.where(inside, self.n_codes[:, None, None] - 1, low)
-        )
+    def _blocks(self, columns: int) -> Iterator[slice]:
+        """Questions, some at a time."""
+        count = max(1, _BLOCK_CELLS // (self.lengths.shape[1] * self.depth * columns))
+        for first in range(0, len(self.lengths), count):
+            yield slice(first, min(first + count, len(self.lengths)))
+
+    def _require_shapes(self, shape: tuple[int, ...]) -> list[np.ndarray]:
+        """The columns by interval, which have this shape."""
+        if len(self.signals) > MOST_SIGNALS:
+            raise StoreError(f"{len(self.signals)} signals; at most {MOST_SIGNALS}")
+        for name in self.signals:
+            if not _SIGNAL.fullmatch(name):
+                raise StoreError(
+                    f"signal {name[:80]!r}: a name is letters, digits and underscores, at most 64"
+                )
+        columns: dict[str, tuple[np.ndarray | None, type]] = {
+            "probes": (self.probes, np.int32),
+            "ends": (self.ends, np.int32),
+        }
+        columns |= {f"signal {name}": (array, np.float32) for name, array in self.signals.items()}
+        there = {
+            name: (array, kind) for name, (array, kind) in columns.items() if array is not None
+        }
+        for name, (array, kind) in there.items():
+            require(array, name, shape, kind)
+        return [array for array, _ in there.values()]
+
+    def _require_block(self, block: slice) -> int:
+        """Check the columns by interval of some questions; the largest code that probes show."""
+        lengths = self.lengths[block]
+        inside = np.arange(self.depth) < lengths[:, :, None]
+        most = -1
+        if self.probes is not None:
+            most = _require_probes(self.probes[block], inside, self.n_codes[block], block.start)
+        if self.ends is not None:
+            ends = self.ends[block]
+            before = np.zeros_like(ends)
+            np.maximum.accumulate(ends[:, :, :-1], axis=2, out=before[:, :, 1:])
+            high = np.where(inside, self.tokens[block, :, None], 0)
+            low = np.where(inside, before, 0)
+            require_range(ends, "tokens at the end", low, high, block.start)
+        for name, values in self.signals.items():
+            high = np.where(inside, np.float32(np.inf), np.float32(-np.inf))
+            require_range(values[block], f"signal {name}", -np.inf, high, block.start)
+        if self.on_disk is not None:
+            self.on_disk.release(block.start, block.stop)
+        return most
 
     def _require_models(self) -> None:
         if (self.model is None) != (len(self.models) < 2) or len(self.models) == 1:
@@ -151,27 +213,17 @@ class Pool:
             high = np.where(self.exists, np.int32(len(self.models) - 1), np.int32(-1))
             require_range(self.model, "model number", low, high)
 
-    def _require_ends(self) -> None:
-        if self.ends is None:
-            return
-        require(self.ends, "ends", (*self.lengths.shape, self.depth), np.int32)
-        inside = self.inside()
-        before = np.zeros_like(self.ends)
-        np.maximum.accumulate(self.ends[:, :, :-1], axis=2, out=before[:, :, 1:])
-        high = np.where(inside, self.tokens[:, :, None], 0)
-        require_range(self.ends, "tokens at the end", np.where(inside, before, 0), high)
 
-    def _require_signals(self) -> None:
-        if len(self.signals) > MOST_SIGNALS:
-            raise StoreError(f"{len(self.signals)} signals; at most {MOST_SIGNALS}")
-        for name, values in self.signals.items():
-            if not _SIGNAL.fullmatch(name):
-                raise StoreError(
-                    f"signal {name[:80]!r}: a name is letters, digits and underscores, at most 64"
-                )
-            require(values, f"signal {name}", (*self.lengths.shape, self.depth), np.float32)
-            high = np.where(self.inside(), np.float32(np.inf), np.float32(-np.inf))
-            require_range(values, f"signal {name}", -np.inf, high)
+def _require_probes(probes: np.ndarray, inside: np.ndarray, n_codes: np.ndarray, first: int) -> int:
+    """Check `[q, N, K]` probes of questions from `first` on; the largest code among them."""
+    # The largest array by far: bounds of its own size are laid out to name what is wrong only.
+    largest = probes.max(axis=2)
+    below = (largest < n_codes[:, None]).all()
+    if not (below and probes.min() >= -1 and np.array_equal(probes >= 0, inside)):
+        low = np.where(inside, np.int32(0), np.int32(-1))
+        high = np.where(inside, n_codes[:, None, None] - 1, low)
+        require_range(probes, "probe code", low, high, first)
+    return int(largest.max())
 
 
 def require(array: np.ndarray, name: str, shape: tuple[int, ...], dtype: type) -> None:
@@ -184,14 +236,25 @@ def require(array: np.ndarray, name: str, shape: tuple[int, ...], dtype: type) -
 
 
 def require_range(
-    array: np.ndarray, name: str, low: np.ndarray | float, high: np.ndarray | np.generic | float
+    array: np.ndarray,
+    name: str,
+    low: np.ndarray | float,
+    high: np.ndarray | np.generic | float,
+    first: int = 0,
 ) -> None:
-    """Refuse values outside low..high, bounds included; NaN is outside."""
+    """Refuse values outside low..high, bounds included; NaN is outside.
+
+    Args:
+        first: the question that the first row is of.
+    """
     bad = ~((array >= low) & (array <= high))
     if bad.any():
         at = tuple(int(i) for i in np.argwhere(bad)[0])
         where = ", ".join(
-            f"{axis} {i}" for axis, i in zip(("question", "branch", "interval"), at, strict=False)
+            f"{axis} {i}"
+            for axis, i in zip(
+                ("question", "branch", "interval"), (at[0] + first, *at[1:]), strict=False
+            )
         )
         lowest = np.broadcast_to(low, array.shape)[at]
         highest = np.broadcast_to(high, array.shape)[at]

@@ -179,9 +179,10 @@ class Store:
         rows = np.arange(len(self.gold)) if questions is None else questions
         wide = (len(rows),) + (1,) * (codes.ndim - 1)
         right = np.asarray(codes == self.gold[rows].reshape(wide))
-        for q, accepted in enumerate(self.golds or ()):
-            for code in accepted[1:]:
-                right |= (codes == code) & (rows == q).reshape(wide)
+        if self.golds is not None:
+            # A question and a code as one number.
+            accepted = [(q << 32) + c for q, golds in enumerate(self.golds) for c in golds[1:]]
+            right |= np.isin((rows.reshape(wide).astype(np.int64) << 32) + codes, accepted)
         return right
 
     def __repr__(self) -> str:

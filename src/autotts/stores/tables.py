@@ -160,7 +160,7 @@ def assemble(
     inside = np.arange(int(lengths.max())) < by_branch[:, :, None]
     by_interval = {name: _spread_lists(branches[name], inside) for name in lists}
     known = _strings(questions, "answers")
-    golds, spelled = _golds(questions), None
+    golds, spelled = accepted_codes(questions), None
     finals, probes = dense("final", -1), by_interval.get("probes")
     if "classes" in questions.columns:
         spelled = _spellings(questions, finals, probes, golds)
@@ -188,12 +188,30 @@ def assemble(
             if name.startswith(SIGNAL)
         },
     )
+    used = {name: dense(name, 0) for name in TOKEN_COLUMNS if name in branches.columns}
+    return with_questions(folder, manifest, questions, pool, golds, used, spelled)
+
+
+def with_questions(
+    folder: "Path",
+    manifest: Manifest,
+    questions: "pl.DataFrame",
+    pool: Pool,
+    golds: tuple[tuple[int, ...], ...],
+    used: dict[str, np.ndarray],
+    spelled: Spellings | None = None,
+) -> Store:
+    """The store of these questions and the branches in a pool.
+
+    Args:
+        golds: per question, the codes of its accepted answers; see `accepted_codes`.
+    """
     return Store(
         folder,
         manifest,
         pool,
         gold=np.array([codes[0] for codes in golds], np.int32),
-        answers=known,
+        answers=_strings(questions, "answers"),
         texts=tuple(questions["question"].to_list()),
         golds=golds if any(len(codes) > 1 for codes in golds) else None,
         ids=tuple(questions["id"].to_list()) if "id" in questions.columns else None,
@@ -205,7 +223,7 @@ def assemble(
             for name in questions.columns
             if name.startswith(GROUP)
         },
-        used={name: dense(name, 0) for name in TOKEN_COLUMNS if name in branches.columns},
+        used=used,
         spellings=spelled,
     )
 
@@ -271,7 +289,7 @@ def _strings(questions: "pl.DataFrame", name: str) -> tuple[tuple[str, ...], ...
     return tuple(tuple(strings) for strings in questions[name].to_list())
 
 
-def _golds(questions: "pl.DataFrame") -> tuple[tuple[int, ...], ...]:
+def accepted_codes(questions: "pl.DataFrame") -> tuple[tuple[int, ...], ...]:
     """Per question, the codes of its accepted answers, or of their spellings."""
     name = "spellings" if "spellings" in questions.columns else "answers"
     several = questions["golds"] if "golds" in questions.columns else None

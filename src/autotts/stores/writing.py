@@ -69,23 +69,40 @@ def write_all(stores: Sequence[tuple[Store, Path]], *, overwrite: bool = False) 
         StoreError: as `write`.
     """
     for _, path in stores:
-        _require_free(path, overwrite=overwrite)
+        require_free(path, overwrite=overwrite)
     with ExitStack() as cleanup:
-        staged: list[tuple[Path, Store]] = []
+        written: list[tuple[Path, Store]] = []
         for store, path in stores:
-            folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
-            with telling_of(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                folder.mkdir()
-            cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+            folder = cleanup.enter_context(_beside(path))
             contents, manifest = _contents(store)
             for name, content in contents.items():
                 with telling_of(path / name):
                     (folder / name).write_bytes(content)
-            staged.append((folder, replace(store, path=path, manifest=manifest)))
-        for (folder, _), (_, path) in zip(staged, stores, strict=True):
+            written.append((folder, replace(store, path=path, manifest=manifest)))
+        for (folder, _), (_, path) in zip(written, stores, strict=True):
             _publish(folder, path, overwrite=overwrite)
-    return [store for _, store in staged]
+    return [store for _, store in written]
+
+
+@contextmanager
+def staged(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A hidden folder beside `path`, which takes its place once the block has ended well."""
+    require_free(path, overwrite=overwrite)
+    with _beside(path) as folder:
+        yield folder
+        _publish(folder, path, overwrite=overwrite)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    with telling_of(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -102,7 +119,8 @@ def telling_of(path: Path) -> Iterator[None]:
         raise StoreError(f"{str(path)!r} can't name a file: {error}") from error
 
 
-def _require_free(path: Path, *, overwrite: bool) -> None:
+def require_free(path: Path, *, overwrite: bool) -> None:
+    """Refuse a place where something is that is not to be replaced."""
     with telling_of(path):
         if not path.exists():
             return
@@ -123,7 +141,7 @@ def _contents(store: Store) -> tuple[dict[str, bytes], Manifest]:
             f"{store.name}: failed answers are not those called {store.manifest.failed_answer!r}"
         )
     tables = {QUESTIONS: question_table(store), BRANCHES: branch_table(store)}
-    content = {name: _as_parquet(table) for name, table in tables.items()}
+    content = {name: as_parquet(table) for name, table in tables.items()}
     columns: dict[str, list[str]] = {}
     for name, table in tables.items():
         columns |= optional_columns(name, table.columns)
@@ -139,7 +157,8 @@ def _contents(store: Store) -> tuple[dict[str, bytes], Manifest]:
     return {**content, MANIFEST: text.encode()}, manifest
 
 
-def _as_parquet(table: "pl.DataFrame") -> bytes:
+def as_parquet(table: "pl.DataFrame") -> bytes:
+    """A table as the content of a file."""
     # Not to the disk itself: of one that is full, Polars says so in words of its own, or panics.
     content = io.BytesIO()
     table.write_parquet(content)
