@@ -14,7 +14,7 @@ import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autotts import programs
+from autotts import control, programs
 from autotts.collect import TokenPrices
 from autotts.inference.server import Sampling
 from autotts.serve.answering import Answering
@@ -42,13 +42,14 @@ def deployment(server, **more):
 
 
 @contextlib.contextmanager
-def serving(server, *, keys=(), passed_on=None, keep_alive_seconds=10.0, **more):
+def serving(server, *, keys=(), passed_on=None, keep_alive_seconds=10.0, page="", **more):
     """The address of a service on a socket of its own."""
     service = Service(
         Answering(deployment(server, **more)),
         keys=keys,
         passed_on=passed_on,
         keep_alive_seconds=keep_alive_seconds,
+        page=page,
     )
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -390,3 +391,51 @@ def test_no_body_is_a_500(address, path, body, beta):
     content = json.dumps({"prompt": "6*7", "messages": QUESTION, "max_tokens": 30, **body})
     reply = httpx2.post(address + path, content=content.encode(), headers=headers, timeout=30)
     assert reply.status_code in (200, 400, 404)
+
+
+def told_by(text):
+    """The progress of a stream, event by event."""
+    parts = [part for part in text.split("\n\n") if part.startswith("event: autotts.progress")]
+    return [json.loads(part.split("data: ", 1)[1]) for part in parts]
+
+
+@pytest.mark.parametrize("controller", ["cmc", "short-mk", "race-prune"])
+def test_a_trace_that_is_told_piece_by_piece_is_all_that_happened(controller):
+    """Its steps are in order, and their tokens are what the episode spent."""
+    with serving(ScriptedBranches(), controllers={controller: controller}) as address:
+        reply = post(
+            address, stream=True, progress="trace", seed=3, beta=0.4,
+            stream_options={"include_usage": True},
+        ).text  # fmt: skip
+        plain = post(address, stream=True, progress="events", seed=3, beta=0.4).text
+    told = told_by(reply)
+    steps = [step for one in told for step in one["steps"]]
+    answers = [text for one in told for text in one["answers"]]
+    account = json.loads(reply.split("data: ")[-2])["usage"]["autotts"]
+    assert [step[0] for step in steps] == sorted(step[0] for step in steps)
+    assert steps[-1][0] == told[-1]["rounds"] == account["rounds"]
+    assert sum(step[5] for step in steps) == told[-1]["tokens"]
+    assert len({step[2] for step in steps}) == account["branches"]
+    assert sum(step[1] == control.FINISH for step in steps) == account["finished"]
+    assert sum(step[1] == control.PRUNE for step in steps) == account["pruned"]
+    assert account["answer"] in answers
+    assert max(step[4] for step in steps) < len(answers) == len(set(answers))
+    assert told[-1]["ahead"] == []
+    assert all(set(one) == {"rounds", "branches", "finished", "tokens"} for one in told_by(plain))
+
+
+def test_a_trace_tells_what_is_being_decoded_in_a_long_round():
+    with serving(ScriptedBranches(seconds=0.25), controllers={"sc": "sc:width=4"}) as address:
+        told = told_by(post(address, stream=True, progress="trace", seed=3).text)
+    assert any(ahead for one in told for _, ahead in one["ahead"])
+
+
+def test_a_page_stands_at_the_root_and_says_nothing_of_the_service():
+    with serving(ScriptedBranches(), page="<p>hello", keys=["secret"]) as address:
+        reply = httpx2.get(address)
+        assert (reply.status_code, reply.text) == (200, "<p>hello")
+        assert reply.headers["content-security-policy"] == "frame-ancestors 'none'"
+        assert "access-control-allow-origin" not in reply.headers
+        assert httpx2.get(f"{address}/v1/models").status_code == 401
+    with serving(ScriptedBranches()) as address:
+        assert httpx2.get(address).status_code == 404

@@ -9,10 +9,13 @@ import pytest
 
 from autotts import stores
 from autotts.evaluation import Experiment
+from autotts.play.page import build
 from autotts.play.recorded import RecordedQuestions
 from autotts.play.server import PlayAnswers
 from autotts.reports.server import LoopbackServer
 from browser.test_report_browser import By, Keys, problems, until
+from scripted_branches import ScriptedBranches
+from test_serve import serving
 
 PHONE = (420, 900)
 
@@ -61,7 +64,7 @@ def play(browser: Any, address: str) -> Iterator[Any]:
     browser.get_log("performance")
     resize(browser, (1280, 900))
     browser.get(f"{address}#question=1&a=cmc@0.5")
-    until(lambda: verdicts(browser))
+    until(lambda: verdicts(browser), 60)  # what was never compiled is compiled now
     yield browser
     assert problems(browser) == []
     assert asked_elsewhere(browser, address) == []
@@ -206,3 +209,76 @@ def test_a_phone_needs_no_scrolling_sideways(play: Any, theme: str):
     assert play.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
     ink = play.execute_script("return getComputedStyle(document.body).color")
     assert (ink == "rgb(25, 28, 33)") == (theme == "light")
+
+
+@pytest.fixture
+def served(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The page of a service, which asks for the key that the test's parameter is."""
+    page = build("served", "autotts serve")
+    keys = [request.param] if hasattr(request, "param") else []
+    model = ScriptedBranches(seconds=0.03)
+    with serving(model, page=page, keys=keys) as address:
+        browser.get("about:blank")
+        browser.get_log("browser")
+        browser.get_log("performance")
+        resize(browser, (1280, 900))
+        browser.get(address)
+        yield browser
+        assert asked_elsewhere(browser, address) == []
+        browser.get("about:blank")
+
+
+def ask(browser: Any, question: str) -> None:
+    browser.find_element(By.TAG_NAME, "textarea").send_keys(question, Keys.CONTROL, Keys.ENTER)
+
+
+def test_a_question_is_asked_watched_and_answered(served: Any):
+    until(lambda: texts(served, ".lane-head option") == ["cmc", "short-mk"])
+    served.find_element(By.CSS_SELECTOR, ".add").click()
+    ask(served, "What is 6 times 7?")
+    seen = {until(lambda: spent(served)), until(lambda: spent(served, 1))}
+    until(lambda: len(texts(served, ".reply")) == 2 and len(verdicts(served)) == 2)
+    assert not seen & {spent(served), spent(served, 1)}, "it was seen on its way"
+    assert all("boxed{42}" in text for text in texts(served, ".reply"))
+    assert texts(served, "#parting strong") == ["They part in round 1:"]
+    assert "total tokens" in texts(served, ".usage")[0]
+    # What was live is moved through like any recording.
+    key(served, Keys.HOME)
+    assert spent(served) == 0
+    key(served, Keys.ARROW_RIGHT)
+    assert spent(served) > 0
+    slider = served.find_element(By.CSS_SELECTOR, ".beta input")
+    slider.send_keys(Keys.END)
+    assert texts(served, ".meter + .note")[0] == "Ask again to see it so."
+    assert problems(served) == []
+
+
+@pytest.mark.parametrize("served", ["sesame"], indirect=True)
+def test_a_key_is_typed_and_kept_nowhere(served: Any):
+    field = until(lambda: served.find_element(By.CSS_SELECTOR, "input[type=password]"))
+    until(field.is_displayed)
+    field.send_keys("wrong", Keys.ENTER)
+    trouble = served.find_element(By.ID, "trouble")
+    until(lambda: "doesn't take this key" in trouble.text)
+    field.clear()
+    field.send_keys("sesame", Keys.ENTER)
+    until(lambda: texts(served, ".lane-head option"))
+    ask(served, "What is 6 times 7?")
+    until(lambda: texts(served, ".reply"))
+    kept = served.execute_script(
+        "return [localStorage.length, sessionStorage.length, document.cookie, location.href,"
+        " document.documentElement.outerHTML].join()"
+    )
+    assert "sesame" not in kept
+    refused = [message for message in problems(served) if "401" not in message]
+    assert refused == []
+
+
+def test_asking_is_stopped(served: Any):
+    until(lambda: texts(served, ".lane-head option"))
+    ask(served, "What is 6 times 7?")
+    until(lambda: spent(served))
+    served.find_element(By.XPATH, "//button[.='Stop']").click()
+    until(lambda: "stopped" in texts(served, ".happens")[0])
+    assert served.find_element(By.CSS_SELECTOR, "#source .main").is_enabled()
+    assert problems(served) == []

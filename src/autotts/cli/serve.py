@@ -89,6 +89,10 @@ def serve(
             " untouched, instead of refusing them.",
         ),
     ] = False,
+    playground: Annotated[
+        bool,
+        typer.Option(help="Show a page at / on which to ask, move beta and watch the branches."),
+    ] = True,
     unsafe: options.Unsafe = False,
 ) -> None:
     """Serve a model under a controller, behind an OpenAI-compatible endpoint.
@@ -101,6 +105,7 @@ def serve(
     from autotts.inference import connected
     from autotts.inference.address import read_key
     from autotts.inference.server import Sampling
+    from autotts.play.page import build
     from autotts.serve.answering import Answering
     from autotts.serve.app import Service
     from autotts.serve.deployment import Deployment, ServiceLimits
@@ -141,7 +146,9 @@ def serve(
             passed_on = (
                 [PassedOn(server.address, key) for server in servers] if pass_through else None
             )
-            await _listen(Service(answering, keys=keys, passed_on=passed_on), host, port)
+            page = build("served", "autotts serve") if playground else ""
+            service = Service(answering, keys=keys, passed_on=passed_on, page=page)
+            await _listen(service, host, port)
 
     asyncio.run(run())
 

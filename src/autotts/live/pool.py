@@ -20,6 +20,9 @@ _BATCHES = {control.FINISH: "finish", control.PROBE: "probe", control.PRUNE: "pr
 
 _UNKNOWN_TOKENS = 2**31 - 1
 
+_OTHER_STEPS = 1 << 10
+"""Room for notes and probes of one request; a trace does without what is beyond."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ActionRequest:
@@ -197,6 +200,20 @@ class GrowingPool:
     def spent_out(self) -> bool:
         """Whether the last thing asked for was more than the budget had left."""
         return self.memory["error"] == control.OVER_BUDGET
+
+    def keep_steps(self) -> None:
+        """From now on keep what happens, as a trace has it, for `take_steps`."""
+        # One request's at most, if they are taken before the next one that decodes: an interval
+        # each, and the end and the pruning of each branch.
+        room = self.memory["ceiling"] * (self.intervals + 3) + _OTHER_STEPS
+        self.memory.point("steps", np.zeros(room * len(control.STEP), np.int64))
+        self.memory["steps_size"] = room
+
+    def take_steps(self) -> np.ndarray:
+        """What happened since the steps were last taken: int64 `[M, len(control.STEP)]`."""
+        at = self.memory["steps_at"]
+        self.memory["steps_at"] = 0
+        return self.memory.arrays["steps"].reshape(-1, len(control.STEP))[:at].copy()
 
     def ended(self, branch: int) -> bool:
         """Whether a branch was decoded to its end."""

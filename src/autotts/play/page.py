@@ -5,21 +5,20 @@ from typing import Any, Literal
 from autotts.reports.page import assembled, asset, coloured, for_page, plain
 from autotts.version import __version__
 
-SCRIPTS = ("episode", "branches", "votes", "lane", "transport", "recorded", "play")
+SCRIPTS = ("episode", "branches", "votes", "lane", "transport", "recorded", "served", "play")
 """Of this package; those that reports have too come before."""
 
 _SHARED = ("util", "theme", "tex")
 _PACKAGE = "autotts.play"
 
-Mode = Literal["recorded"]
+Mode = Literal["recorded", "served"]
 
 
 def build(mode: Mode, title: str, **config: Any) -> str:
     """The page.
 
     Args:
-        mode: where episodes come from: recorded questions, the service that sent the page, or one
-            trace.
+        mode: where episodes come from: recorded questions, or the service that sent the page.
         config: what else the script has to know, as JSON.
     """
     shared = [asset(f"{name}.js") for name in _SHARED]

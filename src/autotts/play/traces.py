@@ -10,12 +10,10 @@ import numpy as np
 
 from autotts import control
 from autotts.replay.driver import Ran
-from autotts.replay.traces import note_names
+from autotts.replay.traces import TRACED, note_names
 
-_AT = [control.STEP.index(name) for name in ("round", "kind", "branch", "depth", "code", "tokens")]
 _CODE, _TOKENS = (control.STEP.index(name) for name in ("code", "tokens"))
-_ANSWER = 4
-"""Where a step of a trace has its answer."""
+_ANSWER = TRACED.index(_CODE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ def trace_of(ran: Ran) -> EpisodeTrace:
     """The one episode that was run, with its log."""
     raw = ran.steps()
     is_note = raw[:, control.STEP.index("kind")] == control.NOTE
-    steps = raw[~is_note][:, _AT]
+    steps = raw[~is_note][:, TRACED]
     codes = steps[:, _ANSWER]
     shown = list(dict.fromkeys(codes[codes >= 0].tolist()))
     index = {code: k for k, code in enumerate(shown)}

@@ -12,6 +12,11 @@ from autotts.stores import Store
 ACTIONS = ("branch", "continue", "finish", "probe", "prune", "note")
 """Words for `control.BRANCH` to `control.NOTE`; `finish` is the step that ends a branch."""
 
+TRACED = [
+    control.STEP.index(name) for name in ("round", "kind", "branch", "depth", "code", "tokens")
+]
+"""Columns of a step that pages show, in this order."""
+
 
 def note_names(source: str) -> dict[int, str]:
     """The names of a program's notes, by the digest under which the log knows them."""

@@ -27,8 +27,10 @@ from autotts.serve.body import BadRequest
 from autotts.serve.choosing import Chosen, parameters_of
 from autotts.serve.deployment import Deployment
 from autotts.serve.formats import Format, after_thinking
+from autotts.serve.tracing import LiveTrace
 
 _LOG_WORDS = 1 << 18
+_LOOK_SECONDS = 0.4
 _MOST_TOKENS = 1 << 40
 """More than anybody has; a budget beyond is none."""
 
@@ -39,6 +41,7 @@ class Wish:
 
     branch_tokens: most tokens of a branch.
     total_tokens, cost, seconds: most of all branches; None for no limit.
+    traced: whether progress has steps.
     """
 
     choice: Chosen
@@ -49,20 +52,27 @@ class Wish:
     seconds: float | None
     answers: Format
     seed: int
+    traced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How an episode stands after a round."""
+    """How an episode stands after a round.
+
+    trace: where it is asked for, what `LiveTrace` has that was not told before.
+    """
 
     rounds: int
     branches: int
     finished: int
     tokens: int
+    trace: dict[str, object] | None = None
 
     def record(self) -> dict[str, object]:
         """For JSON."""
-        return asdict(self)
+        fields = asdict(self)
+        trace = fields.pop("trace") or {}
+        return {**fields, **trace}
 
     @property
     def words(self) -> str:
@@ -132,18 +142,41 @@ class _Watched:
         inner: ServedTrajectories,
         pool: GrowingPool,
         on_progress: Callable[[Progress], None],
+        *,
+        traced: bool,
     ) -> None:
         self._inner, self._pool, self._on_progress = inner, pool, on_progress
         self._told = 0
+        self._trace = LiveTrace(pool, inner.branches) if traced else None
 
     async def cover(self, request: ActionRequest) -> None:
+        if self._trace is not None:
+            self._trace.read()
+        if self._pool.memory["rounds"] > self._told:
+            self.tell()
+        if self._trace is None:
+            await self._inner.cover(request)
+            return
+        telling = asyncio.create_task(self._tell_often())
+        try:
+            await self._inner.cover(request)
+        finally:
+            telling.cancel()
+
+    async def _tell_often(self) -> None:
+        """Tell what is being decoded, for those who look on: a round may take minutes."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell how the episode stands."""
         memory = self._pool.memory
-        if memory["rounds"] > self._told:
-            self._told = memory["rounds"]
-            self._on_progress(
-                Progress(memory["rounds"], memory["n"], memory["n_finished"], memory["spent"])
-            )
-        await self._inner.cover(request)
+        self._told = memory["rounds"]
+        trace = self._trace.take() if self._trace is not None else None
+        self._on_progress(
+            Progress(memory["rounds"], memory["n"], memory["n_finished"], memory["spent"], trace)
+        )
 
 
 class Answering:
@@ -200,8 +233,10 @@ class Answering:
             deadline = None
             if wish.seconds is not None:
                 deadline = asyncio.get_running_loop().time() + wish.seconds
-            watched = _Watched(trajectories, pool, on_progress)
+            watched = _Watched(trajectories, pool, on_progress, traced=wish.traced)
             played = await play(program, pool, watched, deadline=deadline)
+            if wish.traced:
+                watched.tell()
         finally:
             self._busy[upstream] -= 1
         return _answer_of(played, pool, trajectories, reading, self.deployment, wish)

@@ -12,7 +12,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from autotts.errors import AutottsError, ServerError
@@ -29,6 +29,14 @@ from autotts.serve.turns import Full, Turns
 from autotts.untrusted import parse_json
 
 KEEP_ALIVE_SECONDS = 10.0
+_PAGE_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 log = logging.getLogger("autotts.serve")
 
@@ -48,10 +56,12 @@ class Service:
         keys: Collection[str] = (),
         passed_on: Sequence[PassedOn] | None = None,
         keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+        page: str = "",
     ) -> None:
         """
         Args:
             keys: one of which a client must show; none asks for none.
+            page: HTML that stands at `/`, for anybody; none if empty.
             passed_on: for each upstream what passes on requests that are not served; None refuses
                 them.
         """
@@ -63,7 +73,9 @@ class Service:
         self._turns = Turns(limits.requests, limits.waiting)
         self._metrics = Metrics(self._turns)
         self._draining = False
+        self._page = page
         routes = [
+            *([Route("/", self._show_page)] if page else []),
             Route("/v1/chat/completions", self._endpoint(self._chat), methods=["POST"]),
             Route("/v1/completions", self._endpoint(self._complete), methods=["POST"]),
             Route("/v1/models", self._endpoint(self._models)),
@@ -236,11 +248,11 @@ class Service:
         try:
             if shape.chat:
                 yield event(shape.begins())
-            while not task.done():
+            while not (task.done() and told.empty()):
                 progress = await _next(told, task, self._keep_alive)
                 if progress is None:
                     yield b"" if task.done() else STILL_RUNNING
-                elif body.progress == "events":
+                elif body.progress in ("events", "trace"):
                     yield event(progress.record(), "autotts.progress")
                 elif body.progress == "reasoning" and shape.chat:
                     yield event(shape.progress(progress))
@@ -292,6 +304,7 @@ class Service:
             seconds=body.deadline_seconds or limits.seconds or None,
             answers=body.answers.format() if body.answers else self.deployment.answers,
             seed=wish_seed(body.seed),
+            traced=body.stream and body.progress == "trace",
         )
 
     async def _body(self, request: Request) -> dict[str, Any]:
@@ -331,6 +344,9 @@ class Service:
     async def _show_metrics(self, request: Request, client: str) -> Response:
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4")
 
+    async def _show_page(self, request: Request) -> Response:
+        return HTMLResponse(self._page, headers=_PAGE_HEADERS)
+
     async def _openapi(self, request: Request) -> Response:
         return JSONResponse(description(self.deployment))
 
@@ -367,6 +383,8 @@ async def _next(
     told: asyncio.Queue[Progress], task: asyncio.Task[Any], seconds: float
 ) -> Progress | None:
     """The next that is told; None when the task is done, or nothing was told for so long."""
+    if not told.empty():
+        return told.get_nowait()
     waiting = asyncio.create_task(told.get())
     try:
         done, _ = await asyncio.wait(

@@ -75,7 +75,7 @@ class Common(_Said):
         None, description="When the best vote so far is the answer."
     )
     answers: Answers | None = Field(None, description="How answers are read.")
-    progress: Literal["off", "reasoning", "events"] = Field(
+    progress: Literal["off", "reasoning", "events", "trace"] = Field(
         "off", description="Of a stream: whether, and as what, progress is told."
     )
 

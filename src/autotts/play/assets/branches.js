@@ -33,7 +33,10 @@ function paintBranches(canvas, f, r, shown) {
       if (answer >= 0 && shown.isGold(answer) && g.w > 4) { c.fillStyle = card; c.beginPath(); c.arc(x + (g.w - gap) / 2, y + tall / 2, Math.min(g.w, tall) / 5, 0, 7); c.fill(); }
       if (fresh && !dropped && g.w > 5) { c.strokeStyle = ink; c.lineWidth = 1; c.strokeRect(x + 0.5, top + 0.5, Math.max(1, g.w - gap - 1), h - 1); }
     }
-    end(c, { x: GUTTER + depth * g.w, y: y + tall / 2, tall, done, dropped, b, shown, ink, soft, card });
+    const ahead = r === f.last ? f.ahead?.get(i) ?? 0 : 0;
+    c.globalAlpha = 0.9; c.strokeStyle = soft; c.lineWidth = 1;
+    for (let k = depth; k < depth + ahead; k++) c.strokeRect(GUTTER + k * g.w + 0.5, y + tall * 0.28, Math.max(1, g.w - gap - 1), tall * 0.44);
+    end(c, { x: GUTTER + (depth + ahead) * g.w, y: y + tall / 2, tall, done, dropped, b, shown, ink, soft, card });
   });
   c.globalAlpha = 1; c.fillStyle = soft; c.textAlign = "center";
   const step = Math.max(1, Math.ceil(shown.depth / Math.max(2, g.width / 60) / 5) * 5);

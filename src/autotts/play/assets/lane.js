@@ -18,6 +18,7 @@ class Lane {
     this.happens = h("div", { class: "happens" });
     this.log = h("ol", { class: "log" });
     this.details = h("details", { ontoggle: () => this.drawLog() }, h("summary", null, "Round by round"), this.log);
+    this.reply = h("div", { hidden: true });
     this.node = h("section", { class: "card lane", "aria-label": "controller and episode" },
       h("div", { class: "top" },
         h("div", { class: "lane-head" }, this.select, this.closer), this.idea,
@@ -25,7 +26,7 @@ class Lane {
         this.figures, h("div", { class: "meter", "aria-hidden": "true" }, this.meter), this.meterNote),
       h("div", { class: "picture" }, h("h3", null, "Branches by interval"), h("div", { class: "canvas" }, this.canvas),
         h("h3", null, "What branches say, by tokens spent"), this.area),
-      h("div", { class: "tally" }, h("h3", null, "The vote as it stands"), this.votes, this.happens, this.details));
+      h("div", { class: "tally" }, h("h3", null, "The vote as it stands"), this.votes, this.happens, this.reply, this.details));
     this.canvas.addEventListener("pointermove", (event) => {
       const found = branchAt(this.canvas, this.folded, this.shown(), event);
       if (found && this.folded.branches[found[0]].cells[0].round <= this.round) showTip(branchWords(this.folded, this.round, ...found, (t) => t || "no answer"), event.clientX, event.clientY);
@@ -40,8 +41,9 @@ class Lane {
 
   take(trace) {
     this.folded = fold(trace);
+    this.folded.ahead = new Map(trace.ahead);
     this.problem = "";
-    for (const text of trace.answers) this.app.rankOf(text);
+    for (const text of trace.answers) if (text) this.app.rankOf(text);
   }
   // How answers look; the colour of a text is the same in every lane.
   shown() {
@@ -81,7 +83,7 @@ class Lane {
       figure("opened", now.branches.length), figure("finished", now.finished), figure("pruned", now.pruned));
     const share = app.whole ? now.tokens / app.whole.tokens : now.tokens / Math.max(1, app.mostTokens());
     this.meter.style.width = `${Math.min(100, 100 * share)}%`;
-    this.meterNote.textContent = app.whole ? `${fixed(100 * share, 1)} % of reading all ${app.whole.branches} branches to their ends` : this.running ? "still going on" : "";
+    this.meterNote.textContent = app.whole ? `${fixed(100 * share, 1)} % of reading all ${app.whole.branches} branches to their ends` : this.running ? "still going on" : this.remark ?? "";
     this.happens.replaceChildren(...(this.problem ? [h("span", { class: "badge bad" }, "failed"), ` ${this.problem}`] : this.ended && f.last ? this.verdict() : [`Round ${round}: ${happened(f, round, (t) => t || "no answer")}.`]));
     const leads = now.leader < 0 ? "no answer leads" : `${f.trace.answers[now.leader] || "no answer"} leads`;
     this.words = `${this.name} at beta ${fixed(this.chosen.beta)}, round ${round} of ${f.last}: ${now.branches.length} opened, ${now.finished} finished, ${now.pruned} pruned, ${whole(now.tokens)} tokens; ${leads}`;

@@ -7,8 +7,8 @@ class App {
     this.ranks = new Map();
     this.controllers = [];
     this.transport = new Transport(this);
-    this.adder = h("button", { type: "button", class: "add", onclick: () => this.toggleLane() }, "+ another controller beside it, on the same branches ", h("kbd", null, "c"));
-    this.origin = { recorded: RecordedQuestions }[data.mode];
+    this.adder = h("button", { type: "button", class: "add", onclick: () => this.toggleLane() }, "+ another controller beside it ", h("kbd", null, "c"));
+    this.origin = { recorded: RecordedQuestions, served: ServedModel }[data.mode];
   }
   async start() {
     document.getElementById("title").textContent = data.title;
@@ -94,10 +94,10 @@ class App {
   isGold(text) { return Boolean(this.gold?.includes(text)); }
   shade(text) {
     if (this.isGold(text)) return css("--answer-gold");
-    const rank = this.rankOf(text);
+    const rank = text ? this.rankOf(text) : Infinity;
     return css(rank < 6 ? `--answer-${rank}` : "--answer-rest");
   }
-  letter(text) { return this.isGold(text) ? "●" : "ABCDEF"[this.rankOf(text)] ?? "·"; }
+  letter(text) { return this.isGold(text) ? "●" : (text && "ABCDEF"[this.rankOf(text)]) || "·"; }
 }
 
 class Refused extends Error {}
