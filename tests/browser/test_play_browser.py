@@ -216,7 +216,7 @@ def served(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """The page of a service, which asks for the key that the test's parameter is."""
     page = build("served", "autotts serve")
     keys = [request.param] if hasattr(request, "param") else []
-    model = ScriptedBranches(seconds=0.03)
+    model = ScriptedBranches(seconds=0.03, right=1.0)
     with serving(model, page=page, keys=keys) as address:
         browser.get("about:blank")
         browser.get_log("browser")
