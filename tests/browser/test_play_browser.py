@@ -236,12 +236,13 @@ def test_a_question_is_asked_watched_and_answered(served: Any):
     until(lambda: texts(served, ".lane-head option") == ["cmc", "short-mk"])
     served.find_element(By.CSS_SELECTOR, ".add").click()
     ask(served, "What is 6 times 7?")
-    seen = {until(lambda: spent(served)), until(lambda: spent(served, 1))}
+    seen = until(lambda: spent(served))
     until(lambda: len(texts(served, ".reply")) == 2 and len(verdicts(served)) == 2)
-    assert not seen & {spent(served), spent(served, 1)}, "it was seen on its way"
+    assert seen < spent(served), "it was seen on its way"
     assert all("boxed{42}" in text for text in texts(served, ".reply"))
     assert texts(served, "#parting strong") == ["They part in round 1:"]
-    assert "total tokens" in texts(served, ".usage")[0]
+    usage = served.find_element(By.CSS_SELECTOR, ".usage").get_property("textContent")
+    assert "total tokens" in usage
     # What was live is moved through like any recording.
     key(served, Keys.HOME)
     assert spent(served) == 0
