@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from autotts.cli.screen import say
+from autotts.cli.screen import console, say
 from autotts.errors import RunError
 from autotts.files import write_text
 
@@ -53,3 +53,13 @@ def demo(
     run = out / "run"
     begin(run, settings, explorer, True)
     report(run, out=out / "report.html")
+    _show_matters(run)
+
+
+def _show_matters(run: Path) -> None:
+    """Print what matters on the search stores of a run."""
+    from rich.markdown import Markdown
+
+    from autotts.discovery.run.folder import RunFolder
+
+    console().print(Markdown(RunFolder(run).state.history.matters))

@@ -20,6 +20,9 @@ WIDTHS = (8, 16, 32, 64)
 
 DRAWS = 16
 _NEVER = 1_000_000  # votes ahead: no race is stopped
+PATIENCE = 12
+"""Rounds for which a branch of them may disagree."""
+
 _HYPOTHESES = 3
 _LITTLE = 1.0  # point of right answers for twice the tokens
 
@@ -57,7 +60,10 @@ def what_matters(tasks: Sequence[Task], *, seed: int) -> WhatMatters:
     """
     ceiling = min(task.ceiling for task in tasks)
     widths = sorted({min(width, ceiling) for width in WIDTHS})
-    races = [programs.parse(f"race-prune:width={width},margin={_NEVER}") for width in widths]
+    # Where running branches show nothing, all of them would be given up as dissenters.
+    blind = any(task.pool.probes is None for task in tasks)
+    rest = f"margin={_NEVER},patience={_NEVER if blind else PATIENCE}"
+    races = [programs.parse(f"race-prune:width={width},{rest}") for width in widths]
     played = [task.first(min(DRAWS, task.orders.shape[1])) for task in tasks]
     seen = evidence(InProcess().run(cells_of(played, races), keep_log=True))
     vote = choice.fit(seen, seed=seed)

@@ -142,12 +142,15 @@ class History:
     trials: in order of round and index.
     best: the trial that leads by the rule of the run, accepted or not; None before there is one.
     diagnoses: of the baselines by name, from before the first round on; none under `--no-traces`.
+    matters: what matters on the search stores (`diagnosis.exploring`), in Markdown; "" under
+        `--no-traces`.
     """
 
     baselines: Mapping[str, tuple[SweepPoint, ...]]
     trials: tuple[Trial, ...]
     best: Trial | None = None
     diagnoses: Mapping[str, Diagnosed] = field(default_factory=dict)
+    matters: str = ""
 
     def round(self, number: int) -> tuple[Trial, ...]:
         """The trials of one round."""

@@ -32,7 +32,7 @@ from autotts.discovery.run import events
 from autotts.discovery.run.budget import Ledger
 from autotts.discovery.run.folder import OpenRun
 from autotts.discovery.run.paid_calls import PaidCalls
-from autotts.discovery.run.round_files import write_best, write_round
+from autotts.discovery.run.round_files import write_best, write_matters, write_round
 from autotts.discovery.run.settings import RunLimits
 from autotts.discovery.run.store_refs import open_stores
 from autotts.discovery.scoring import Reference, Scorer, Sweep
@@ -149,6 +149,10 @@ class Discovery:
             if self.settings.traces and name not in self.state.diagnosed:
                 told = describe_baseline(name, self._scorer)
                 self.run.append(events.BaselineDiagnosed(name, told.digest, told.traces))
+        if self.settings.traces and self.state.matters is None:
+            self._say("exploring the search stores: what tells the right answer, where to go on")
+            self.run.append(events.StoresExplored(self._scorer.explore()))
+        write_matters(self.run.folder, self.state)
 
     def _figures(self, sweep: Sweep) -> tuple[tuple[SweepPoint, ...], float, dict[str, float]]:
         """Points, area and accuracy at shares of SC@64's tokens."""

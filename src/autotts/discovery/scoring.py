@@ -16,6 +16,9 @@ from types import TracebackType
 import numpy as np
 
 from autotts import programs
+from autotts.diagnosis.exploring import explore
+from autotts.diagnosis.matters import DRAWS
+from autotts.diagnosis.matters_text import Matters
 from autotts.discovery.explorer import Record, SweepPoint
 from autotts.discovery.run import kept
 from autotts.discovery.run.settings import RunSettings
@@ -255,6 +258,11 @@ class Scorer:
         spec = programs.parse(name)
         tasks = self._settings.experiment(draws=draws).tasks(self.stores)
         return self._local.run(cells_of(tasks, at_betas(spec, betas)), keep_log=True)
+
+    def explore(self) -> Matters:
+        """What matters on the search stores."""
+        experiment = self._settings.experiment(draws=f"subsets:{DRAWS}")
+        return explore(experiment.tasks(self.stores), seed=self._settings.seed)
 
     def reference(self) -> Reference:
         """SC@64 on these stores."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from autotts.diagnosis.matters_text import Matters
 from autotts.text import LETTERS
 
 OnPart = Callable[[str], None]
@@ -200,6 +201,7 @@ class Report:
     best: the controller that it is about, and `program` its source.
     made_by: provenance, any JSON.
     facts: (name, value in words); no figure of the sentence is told another value here unsaid.
+    matters: what a run found to matter on its search stores.
     live: whether the page asks for news.
     """
 
@@ -216,6 +218,7 @@ class Report:
     episodes: tuple[Episode, ...] = ()
     waste: tuple[Waste, ...] = ()
     pools: tuple[PoolFacts, ...] = ()
+    matters: Matters | None = None
     live: bool = False
 
 

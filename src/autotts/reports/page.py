@@ -27,6 +27,7 @@ SCRIPTS = (
     "rounds",
     "questions",
     "waste",
+    "matters",
     "main",
 )
 MAX_BYTES = 4_500_000

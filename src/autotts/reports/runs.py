@@ -83,6 +83,7 @@ def from_run(
         facts=tuple(_facts(state)),
         lines=tuple(_mean_lines(state)),
         rounds=tuple(_rounds(state)),
+        matters=state.matters,
         live=state.condition in ("empty", "begun"),
     )
     evaluated = [trial for trial in trials if trial.points]

@@ -80,14 +80,16 @@ def vocabulary() -> str:
 def history_text(history: History, *, traces: bool, max_bytes: int = HISTORY_BYTES) -> str:
     """What happened so far, the most useful first, in at most `max_bytes` bytes of UTF-8.
 
-    The curves of the best program and of the baselines, a line for every proposal, the program
-    that leads, then the proposals in detail from the latest backwards and the diagnoses of the
-    baselines, for as long as they fit.
+    The curves of the best program and of the baselines, a line for every proposal, what matters on
+    the stores, the program that leads, then the proposals in detail from the latest backwards and
+    the diagnoses of the baselines, for as long as they fit.
 
     Args:
         traces: whether diagnoses may be shown.
     """
     parts = [_baselines(history), _overview(history.trials, history.best)]
+    if traces and history.matters:
+        parts.append(_demoted(history.matters, 1))
     if history.best is not None:
         parts.append(_leader(history.best, traces))
     details = [_detail(trial, traces and trial != history.best) for trial in history.trials[::-1]]
@@ -164,9 +166,10 @@ def _detail(trial: Trial, traces: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _demoted(digest: str) -> str:
+def _demoted(digest: str, levels: int = 3) -> str:
     """A digest's headings below those of the history."""
-    return "\n".join(f"###{line}" if line.startswith("#") else line for line in digest.split("\n"))
+    below = "#" * levels
+    return "\n".join(below + line if line.startswith("#") else line for line in digest.split("\n"))
 
 
 def _cut(text: str, max_bytes: int) -> str:

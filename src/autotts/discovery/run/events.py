@@ -31,6 +31,7 @@ from pydantic import (
     ValidationError,
 )
 
+from autotts.diagnosis.matters_text import Matters
 from autotts.discovery.explorer import Feedback, Proposal, Record, SweepPoint, Usage
 from autotts.discovery.run.settings import RunLimits, StoreRef
 from autotts.errors import RunError
@@ -38,9 +39,10 @@ from autotts.evaluation.winner import Winner
 from autotts.files import read_regular
 from autotts.untrusted import parse_json
 
-VERSION = 3
+VERSION = 4
 """Of the lines that are written. Version 1 had no number, and an empty list of proposals in
-`failed`; versions 1 and 2 had no diagnoses of baselines."""
+`failed`; versions 1 and 2 had no diagnoses of baselines, and
+1 to 3 not what matters on the stores."""
 
 _MOST_BYTES = 2**30
 _MOST_LINE_BYTES = 2**26
@@ -106,6 +108,13 @@ class BaselineDiagnosed(Event):
     name: str
     digest: str
     traces: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoresExplored(Event):
+    """The search stores were explored, by races of our own."""
+
+    matters: Matters
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +330,7 @@ KINDS: dict[str, type[Event]] = {
     "resumed": Resumed,
     "baseline": BaselineScored,
     "baseline-diagnosed": BaselineDiagnosed,
+    "explored": StoresExplored,
     "call": CallReserved,
     "reply": CallReplied,
     "call-failed": CallLost,

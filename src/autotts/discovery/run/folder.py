@@ -3,6 +3,7 @@
 run.toml            the settings, in full
 events.jsonl        what happened, the only truth
 best.py             the leading program so far
+matters.md          what matters on the search stores
 rounds/0003/        program.py, proposal.md, sweep.json, sweep.csv, digest.md, traces.md,
                     errors.txt, cost.json; further proposals of the round in 2/, 3/, ...
 rounds/0003/explorer/   the explorer's own files

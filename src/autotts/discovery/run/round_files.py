@@ -53,6 +53,12 @@ def write_best(folder: RunFolder, state: RunState) -> None:
         folder.write(folder.path / "best.py", state.best.proposal.source)
 
 
+def write_matters(folder: RunFolder, state: RunState) -> None:
+    """Write what matters on the search stores to `matters.md`, if that is known."""
+    if state.history.matters:
+        folder.write(folder.path / "matters.md", state.history.matters)
+
+
 def proposal_text(proposal: Proposal) -> str:
     """A proposal's words, as `proposal.md` has them."""
     parts = (

@@ -99,7 +99,7 @@ class RunSettings(BaseModel):
     try_draws: Draws = "reference:20"
     failed: Literal["vote", "abstain"] = "vote"
     probe_tokens: int = Field(default=0, ge=0)
-    baselines: tuple[str, ...] = ("asc", "short-mk", "cmc")
+    baselines: tuple[str, ...] = ("asc", "short-mk", "cmc", "race-prune")
     rules: ProgramRules = ProgramRules()
     limits: RunLimits = RunLimits()
     explorer: ExplorerRef

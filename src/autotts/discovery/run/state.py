@@ -7,6 +7,7 @@ no event.
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from autotts.diagnosis.matters_text import Matters, matters_text
 from autotts.discovery.explorer import FREE, Diagnosed, Feedback, History, Proposal, Trial, Usage
 from autotts.discovery.run import events
 from autotts.discovery.run.charges import settled
@@ -59,6 +60,7 @@ class RunState:
     limits: of the latest session; None before there was one.
     baselines, diagnosed: by name. proposals: by round; a round that failed or passed has none.
     failures: by round. tries: in order. scored: by round and index. selections: by round.
+    matters: what matters on the search stores; None before it was looked for.
     calls: by id, in order.
     measured_again: the best on fresh draws, after so many rounds.
     opened, finalized: the held-out stores; None before.
@@ -74,6 +76,7 @@ class RunState:
     scored: dict[tuple[int, int], Scored] = field(default_factory=dict)
     selections: dict[int, Selected] = field(default_factory=dict)
     diagnosed: dict[str, events.BaselineDiagnosed] = field(default_factory=dict)
+    matters: Matters | None = None
     calls: dict[str, Call] = field(default_factory=dict)
     measured_again: MeasuredAgain | None = None
     opened: Opened | None = None
@@ -108,6 +111,8 @@ class RunState:
             case events.BaselineDiagnosed():
                 self._known(event.name in self.baselines, event, event.name)
                 self.diagnosed[event.name] = event
+            case events.StoresExplored():
+                self.matters = event.matters
             case CallReserved():
                 if settled(event.reserved, FREE) != event.reserved:
                     raise RunError(f"events.jsonl: {event.id} reserves what no call costs")
@@ -218,7 +223,8 @@ class RunState:
             for name, event in self.diagnosed.items()
             if event.digest
         }
-        return History(baselines, self.trials, self.best, diagnoses)
+        matters = matters_text(self.matters) if self.matters else ""
+        return History(baselines, self.trials, self.best, diagnoses, matters)
 
     @property
     def winner(self) -> Winner | None:

@@ -1,8 +1,9 @@
 // Tabs, theme, and news of a run that goes on.
-const TABS = { overview: ["Overview", overview], curves: ["Curves", curves], rounds: ["Rounds", rounds], questions: ["Questions", questions], waste: ["Waste", waste], pool: ["Pool", pool] };
+const TABS = { overview: ["Overview", overview], curves: ["Curves", curves], rounds: ["Rounds", rounds], matters: ["What matters here", matters], questions: ["Questions", questions], waste: ["Waste", waste], pool: ["Pool", pool] };
 const main = document.getElementById("main");
-// An evaluation has no rounds; a run that goes on may yet get some.
-const shownTabs = () => Object.keys(TABS).filter((name) => name !== "rounds" || data.rounds.length || data.live);
+// An evaluation has no rounds and explores nothing; a run that goes on may yet get some.
+const absent = { rounds: () => !data.rounds.length && !data.live, matters: () => !data.matters };
+const shownTabs = () => Object.keys(TABS).filter((name) => !absent[name]?.());
 const current = () => (shownTabs().includes(location.hash.slice(1)) ? location.hash.slice(1) : "overview");
 
 function render() {
