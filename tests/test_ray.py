@@ -1,5 +1,7 @@
 """A genuine Ray cluster: what runs on it comes to what one machine comes to, whatever is lost."""
 
+import asyncio
+import json
 import sys
 import time
 from dataclasses import replace
@@ -7,13 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autotts import programs, stores
+from autotts import collect, programs, stores
+from autotts.collect.endpoints import Endpoints, urls_of
 from autotts.errors import ClusterError, ControllerError, SpecError, StoreError
 from autotts.evaluation import Execution, Experiment, Local, evaluate
 from autotts.evaluation.run import opened
+from autotts.inference import Patience, connect
 from autotts.programs import Spec, read
 from autotts.replay.task import Task, cells_of
 from autotts.simulation import simulate
+from model_server import SUFFIX, serving
 
 ray = pytest.importorskip("ray")
 
@@ -271,3 +276,84 @@ def test_where_must_be_a_place(on):
         opened(None, Execution(on=on)),
     ):
         pass
+
+
+QUESTIONS = [f"{'very ' * k}long?" for k in range(8)]
+
+
+@pytest.fixture
+def items(tmp_path):
+    path = tmp_path / "questions.jsonl"
+    rows = [{"id": f"q{k}", "question": q, "answer": "1"} for k, q in enumerate(QUESTIONS)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return collect.read_questions(str(path))
+
+
+def planned(items) -> collect.Plan:
+    return collect.Plan(
+        model="toy", dataset="lengths", branches=3, interval=25, max_tokens=300,
+        prompt="{question}", probe=SUFFIX, questions=collect.digest_of(items),
+    )  # fmt: skip
+
+
+def test_a_machine_lost_while_collecting_costs_what_was_not_written(nodes, items, tmp_path):
+    """A server in the list is dead from the start, and a machine is lost on the way."""
+    lost = []
+
+    def lose(_watched):
+        if not lost:
+            lost.append(nodes.list_all_nodes()[-1])
+            nodes.remove_node(lost[0], allow_graceful=False)
+
+    with serving("vllm") as alone, serving("vllm") as one, serving("vllm") as other:
+
+        async def here():
+            server = await connect(alone.url)
+            try:
+                return await collect.collect(planned(items), items, [server], tmp_path / "here")
+            finally:
+                await server.aclose()
+
+        expected, _ = asyncio.run(here())
+        listed = tmp_path / "servers.txt"
+        listed.write_text(f"http://127.0.0.1:9   # nobody\n{one.url}\n{other.url}\n")
+        try:
+            store, collection = collect.collect_on(
+                "ray", planned(items), items, [f"@{listed}"], tmp_path / "there", watch=lose,
+                patience=Patience(timeout_seconds=5, attempts=2, first_wait_seconds=0.01),
+            )  # fmt: skip
+        finally:
+            nodes.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+        assert lost
+        assert collection.collected.failed == {}
+        assert store.digest == expected.digest
+        # Read again by whoever resumes, it is all there, and nothing is asked for.
+        paid = one.tokens + other.tokens
+        kept = collect.read_collected(collect.journal_path(store.path))
+        assert kept.finished.keys() == collection.collected.finished.keys()
+        assert kept.decoded <= paid
+        again, _ = collect.collect_on(
+            "ray", planned(items), items, [one.url], tmp_path / "there", resume=True
+        )
+        assert again.digest == expected.digest
+        assert one.tokens + other.tokens - paid < 100
+
+
+def test_endpoints_take_turns_and_one_that_is_dead_is_tried_later(tmp_path):
+    now = [0.0]
+    listed = tmp_path / "servers.txt"
+    listed.write_text("http://a\n# http://b\n\nhttp://c # a comment\n")
+    endpoints = Endpoints([f"@{listed}", "http://d"], left_out_seconds=60, clock=lambda: now[0])
+    assert [endpoints.next() for _ in range(4)] == ["http://a", "http://c", "http://d", "http://a"]
+    endpoints.leave_out("http://a")
+    assert {endpoints.next() for _ in range(4)} == {"http://c", "http://d"}
+    listed.write_text("http://e\n")
+    assert {endpoints.next() for _ in range(4)} == {"http://e", "http://d"}
+    listed.write_text("http://a\n")
+    endpoints.leave_out("http://d")
+    assert endpoints.next() is None
+    now[0] = 61.0
+    assert {endpoints.next() for _ in range(4)} == {"http://a", "http://d"}
+    assert urls_of(["dns+http://127.0.0.1:80/v1"]) == ["http://127.0.0.1:80/v1"]
+    with pytest.raises(SpecError, match="can't be read"):
+        urls_of([f"@{tmp_path}/nothing"])

@@ -18,11 +18,13 @@ from autotts.errors import SpecError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from autotts.collect import Columns, Item, Plan, TokenPrices, Watched
+    from autotts.collect import Collection, Columns, Item, Plan, TokenPrices, Watched
     from autotts.inference import Server
     from autotts.programs import Spec
+    from autotts.stores import Store
 
 _SECONDS_BETWEEN_LINES = 30.0
+LOCAL = "local"
 
 
 def collect(
@@ -36,7 +38,10 @@ def collect(
     out: Annotated[Path, typer.Option(help="Folder for the store OUT/MODEL/DATASET.")],
     server: Annotated[
         list[str] | None,
-        typer.Option(help="Model server, such as http://localhost:8000; several share the work."),
+        typer.Option(
+            help="Model server, such as http://localhost:8000; several share the work. With --on"
+            " also @FILE, a URL a line, and dns+http://SERVICE:PORT, each address of a name."
+        ),
     ] = None,
     model: Annotated[
         str, typer.Option(help="Model as the server calls it; needed where it has several.")
@@ -133,6 +138,13 @@ def collect(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an earlier collection stopped.")
     ] = False,
+    on: Annotated[
+        str,
+        typer.Option(
+            help="Who asks the servers: local, this machine; ray or ray://HOST:PORT, a worker of a"
+            " Ray cluster for each server, which can all write to --out."
+        ),
+    ] = "local",
     unsafe: options.Unsafe = False,
 ) -> None:
     """Collect branches of a model from its server, probed at every interval, as a replay store.
@@ -178,6 +190,12 @@ def collect(
     if not server:
         raise SpecError("collect needs --server URL, such as http://localhost:8000")
     spec = _controller(controller, probes) if controller else None
+    if on != LOCAL:
+        if dry_run:
+            raise SpecError("--dry-run tries servers from this machine: leave --on out")
+        _run_on(on, plan, items, server, out, prices, timeout, store_model=store_model,
+                at_once=at_once, resume=resume, controller=spec, unsafe=unsafe)  # fmt: skip
+        return
     try:
         asyncio.run(
             _run(
@@ -242,11 +260,38 @@ async def _run(
                 controller=controller,
                 unsafe=unsafe,
             )
+    _say_written(store, collection)
+
+
+def _run_on(
+    on: str,
+    plan: "Plan",
+    items: "Sequence[Item]",
+    named: Sequence[str],
+    out: Path,
+    prices: "TokenPrices",
+    timeout: float,
+    **how: Any,
+) -> None:
+    from autotts import collect as collecting
+    from autotts.inference import Patience
+
+    with _Display(prices) as display:
+        store, collection = collecting.collect_on(
+            on, plan, items, named, out, patience=Patience(timeout_seconds=timeout),
+            watch=display.show, **how,
+        )  # fmt: skip
+    _say_written(store, collection)
+
+
+def _say_written(store: "Store", collection: "Collection") -> None:
     failed = collection.collected.failed
     say(f"wrote {store.path}: {store!r}")
     if failed:
         (q, n), why = next(iter(failed.items()))
-        what, which = ("questions", "") if controller else ("branches", f"branch {n} of ")
+        what, which = (
+            ("questions", "") if collection.plan.controller else ("branches", f"branch {n} of ")
+        )
         say(
             f"{len(failed)} {what} failed and are not in it, such as {which}question {q}: {why};"
             " --resume asks for them again",

@@ -6,7 +6,7 @@ from autotts.collect.estimate import Estimate, TokenPrices, estimate
 from autotts.collect.journal import Journal
 from autotts.collect.plan import PROBE_SUFFIX, Plan, digest_of
 from autotts.collect.questions import PROMPTS, Columns, Item, presets, read_questions
-from autotts.collect.session import collect, journal_path
+from autotts.collect.session import collect, collect_on, journal_path
 from autotts.collect.writing import to_store
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "TokenPrices",
     "Watched",
     "collect",
+    "collect_on",
     "digest_of",
     "estimate",
     "journal_path",

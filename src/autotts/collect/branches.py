@@ -6,12 +6,14 @@ from pathlib import Path
 
 from autotts.answers import FAILED
 from autotts.collect.journal import (
+    WORKERS,
     AnsweredLine,
     FailedLine,
     IntervalLine,
     PlanLine,
     ProbeLine,
     ServerLine,
+    journals_beside,
     read_journal,
 )
 from autotts.collect.plan import Plan
@@ -212,21 +214,36 @@ def decoding_of(plan: Plan) -> Decoding:
 
 
 def read_collected(path: Path) -> Collected:
-    """What a journal holds; nothing where there is none.
+    """What a journal holds, and those of a fleet's workers beside it; nothing where there is none.
 
     Raises:
-        StoreError: it is damaged, other than by a last line that was cut.
+        StoreError: one is damaged, other than by a last line that was cut.
     """
     found = Collected()
-    if not path.exists():
-        return found
+    if path.exists():
+        found.size = take_journal(path, found)
+        for other in journals_beside(path):
+            take_journal(other, found)
+    return found
+
+
+def take_journal(path: Path, found: Collected) -> int:
+    """Add what a journal holds; the bytes of its whole lines.
+
+    Raises:
+        StoreError: it is damaged, or doesn't follow on what was before.
+    """
+    size, begun = 0, False
+    main = not path.name.startswith(WORKERS)
     for line, end in read_journal(path):
         if isinstance(line, PlanLine):
-            # The last one stands: a collection may be told to have more branches.
-            found.plan = line.plan
-        elif found.plan is None:
+            begun = True
+            # The last one stands: a collection may be told to have more branches. A worker's says
+            # what it was told.
+            found.plan = line.plan if main else found.plan
+        elif not begun:
             raise StoreError(f"{path}: it doesn't begin with a plan")
         else:
             found.take(line)
-        found.size = end
-    return found
+        size = end
+    return size

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Container, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,19 +72,41 @@ class Collection:
     """One session of collecting: what its journal has is not asked for again."""
 
     def __init__(
-        self, plan: Plan, items: Sequence[Item], journal: Journal, collected: Collected
+        self,
+        plan: Plan,
+        items: Sequence[Item],
+        journal: Journal,
+        collected: Collected,
+        only: Container[int] | None = None,
     ) -> None:
+        """
+        Args:
+            only: questions to collect; all if None.
+        """
         self.plan = plan
         self.items = items
         self.collected = collected
         self._journal = journal
-        self._waiting = deque(unit for unit in units(plan, len(items)) if not collected.done(unit))
+        self._only = range(len(items)) if only is None else only
+        self._waiting: deque[Unit] = deque()
+        self.ask_again()
         self._prompts: dict[int, Context] = {}
-        self._in_a_row = 0
 
     @property
     def left(self) -> int:
         return len(self._waiting)
+
+    @property
+    def questions_left(self) -> set[int]:
+        return {unit.question for unit in self._waiting}
+
+    def ask_again(self) -> int:
+        """Let all that is not done be asked for, failed units too; how many units that is."""
+        every = units(self.plan, len(self.items))
+        mine = (unit for unit in every if unit.question in self._only)
+        self._waiting = deque(unit for unit in mine if not self.collected.done(unit))
+        self._in_a_row = 0
+        return self.left
 
     def watched(self, servers: Sequence[Server]) -> Watched:
         branches = len(self.items) * self.plan.branches

@@ -32,6 +32,8 @@ from autotts.errors import StoreError
 from autotts.inference.server import Context, Decoded
 from autotts.untrusted import parse_json
 
+WORKERS = "journal-"
+"""What the names of a fleet's journals begin with: each worker writes its own."""
 _MOST_BYTES = 64 << 20
 Count = Annotated[int, Field(ge=0)]
 
@@ -157,6 +159,11 @@ def _little(ids: "array[int]") -> "array[int]":
     if sys.byteorder == "big":
         ids.byteswap()
     return ids
+
+
+def journals_beside(path: Path) -> list[Path]:
+    """The journals of a fleet's workers beside the main one, in the order they were begun in."""
+    return sorted(path.parent.glob(f"{WORKERS}*.jsonl"))
 
 
 def read_journal(path: Path) -> Iterator[tuple[Line, int]]:

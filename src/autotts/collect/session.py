@@ -7,12 +7,15 @@ from functools import cache
 from pathlib import Path
 
 from autotts.collect.collecting import Collection, Watched, open_collection
+from autotts.collect.endpoints import urls_of
+from autotts.collect.fleet import Errand, on_cluster
 from autotts.collect.journal import Journal
 from autotts.collect.plan import Plan
 from autotts.collect.questions import Item
 from autotts.collect.writing import to_store
-from autotts.errors import SpecError, StoreError
-from autotts.inference import Server
+from autotts.distributed.cluster import Cluster
+from autotts.errors import ServerError, SpecError, StoreError
+from autotts.inference import Patience, Server, connected
 from autotts.programs import DEFAULT_BETA, Spec, read
 from autotts.sandbox.live_run import suspending
 from autotts.stores import Store, store_folder, write
@@ -57,16 +60,7 @@ async def collect(
         StoreError: the journal or the store can't be written. Whatever is raised, what came before
             is in the journal.
     """
-    facts = {"model": servers[0].model}
-    if controller:
-        facts |= {"controller": controller.text, "program": controller.source.digest}
-    plan = plan.model_copy(update=facts)
-    name = store_model or plan.model.rstrip("/").rpartition("/")[2]
-    folder = store_folder(out, name, plan.dataset)
-    if folder.exists() and not resume:
-        raise SpecError(
-            f"{folder} is there already: go on with --resume, or give another --out or --dataset"
-        )
+    plan, name, folder = _begun(plan, servers[0].model, out, store_model, controller, resume)
     journal = Journal(journal_path(folder))
     try:
         collection = open_collection(plan, items, journal, resume=resume)
@@ -77,11 +71,96 @@ async def collect(
                 await collection.run(servers, at_once, suspend)
     finally:
         await journal.aclose()
-    store = to_store(collection.collected, plan, items, model=name)
+    return _written(collection, folder, name, resume), collection
+
+
+def collect_on(
+    on: str,
+    plan: Plan,
+    items: Sequence[Item],
+    servers: Sequence[str],
+    out: Path,
+    *,
+    store_model: str = "",
+    at_once: int = 64,
+    patience: Patience | None = None,
+    patience_seconds: float = 600.0,
+    resume: bool = False,
+    watch: Watch | None = None,
+    controller: Spec | None = None,
+    unsafe: bool = False,
+) -> tuple[Store, Collection]:
+    """Collect as `collect` does, with the machines of a Ray cluster; OUT is a folder of them all.
+
+    Args:
+        on: as `distributed.Cluster` takes it.
+        servers: as `endpoints.urls_of` takes them; as many workers collect as there are now.
+        at_once: branches side by side of a worker.
+        patience_seconds: how long a worker goes on while no server answers.
+        watch: told each time that a worker is done with some questions.
+
+    Raises:
+        SpecError, ServerError, ControllerError, StoreError: as `collect`.
+        ClusterError: there is no such cluster, or collecting ends its workers.
+    """
+    there, patience = urls_of(servers), patience or Patience()
+    model = asyncio.run(_model_of(there, plan.model, patience))
+    plan, name, folder = _begun(plan, model, out, store_model, controller, resume)
+    journal = Journal(journal_path(folder.resolve()))
     try:
-        return write(store, folder, overwrite=resume), collection
+        collection = open_collection(plan, items, journal, resume=resume)
+        watched = collection.watched(())
+        errand = Errand(
+            number=0, plan=plan, items=tuple(items), questions=frozenset(collection.questions_left),
+            begun={}, finished={}, journal=journal.path, servers=tuple(servers), at_once=at_once,
+            patience=patience, patience_seconds=patience_seconds,
+            program=controller or _everything(), unsafe=unsafe,
+        )  # fmt: skip
+        with Cluster(on, jobs=len(there)) as cluster:
+            for _ in on_cluster(cluster, errand, collection.collected, len(there)):
+                if watch is not None:
+                    watch(watched)
+    finally:
+        asyncio.run(journal.aclose())
+    return _written(collection, folder, name, resume), collection
+
+
+async def _model_of(urls: Sequence[str], model: str, patience: Patience) -> str:
+    """The model of the first server that answers."""
+    for k, url in enumerate(urls):
+        try:
+            async with connected([url], model, patience=patience) as servers:
+                return servers[0].model
+        except ServerError:
+            if k == len(urls) - 1:
+                raise
+    raise SpecError("collect needs --server URL, such as http://localhost:8000")
+
+
+def _begun(
+    plan: Plan, model: str, out: Path, store_model: str, controller: Spec | None, resume: bool
+) -> tuple[Plan, str, Path]:
+    """The plan with what is known now, the store's name for the model, and the store's folder."""
+    facts = {"model": model}
+    if controller:
+        facts |= {"controller": controller.text, "program": controller.source.digest}
+    plan = plan.model_copy(update=facts)
+    name = store_model or plan.model.rstrip("/").rpartition("/")[2]
+    folder = store_folder(out, name, plan.dataset)
+    if folder.exists() and not resume:
+        raise SpecError(
+            f"{folder} is there already: go on with --resume, or give another --out or --dataset"
+        )
+    return plan, name, folder
+
+
+def _written(collection: Collection, folder: Path, name: str, resume: bool) -> Store:
+    store = to_store(collection.collected, collection.plan, collection.items, model=name)
+    try:
+        return write(store, folder, overwrite=resume)
     except StoreError as error:
-        raise StoreError(f"{error}; the branches are kept in {journal.path}: --resume") from error
+        kept = journal_path(folder)
+        raise StoreError(f"{error}; the branches are kept in {kept}: --resume") from error
 
 
 @cache
