@@ -77,7 +77,7 @@ def test_a_store_that_does_not_say_how_it_was_asked_is_refused(tmp_path):
 
 def test_live_episodes_are_a_store_on_which_the_same_program_does_the_same(store):
     spec, played = played_by(store, ScriptedBranches(), "race-prune", repetitions=2)
-    recorded = played.store(store, "a test")
+    recorded = played.store(store, spec, EXPERIMENT)
     experiment = Experiment(draws="recorded", max_branches=EXPERIMENT.max_branches)
     with Local() as driver:
         (ran,) = driver.run([Cell(experiment.task(recorded), spec)])

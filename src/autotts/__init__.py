@@ -34,7 +34,7 @@ _HOMES = {
     "Execution": "evaluation:Execution",
     "compare": "evaluation.study.comparison:compare",
     "choose": "evaluation.study.choose:choose",
-    "Allowed": "evaluation.study.choose:Allowed",
+    "drift": "evaluation.study.drift:drift",
     "leaderboard": "evaluation.study.leaderboard:leaderboard",
     "tune": "evaluation.study.tuning:tune",
     "ablate": "evaluation.study.ablation:ablate",
@@ -58,9 +58,9 @@ if TYPE_CHECKING:
     from autotts.evaluation import Experiment as Experiment
     from autotts.evaluation import evaluate as evaluate
     from autotts.evaluation.study.ablation import ablate as ablate
-    from autotts.evaluation.study.choose import Allowed as Allowed
     from autotts.evaluation.study.choose import choose as choose
     from autotts.evaluation.study.comparison import compare as compare
+    from autotts.evaluation.study.drift import drift as drift
     from autotts.evaluation.study.leaderboard import leaderboard as leaderboard
     from autotts.evaluation.study.tuning import tune as tune
     from autotts.reports import plot as plot

@@ -14,6 +14,7 @@ from autotts.cli import (
     demo,
     diagnose,
     discover,
+    drift,
     evaluate,
     explore,
     leaderboard,
@@ -69,6 +70,7 @@ app.command("demo")(demo.demo)
 app.command("audit")(sandbox.audit)
 app.command("doctor")(sandbox.doctor)
 app.command("serve")(serve.serve)
+app.command("drift")(drift.drift)
 app.command("calibrate")(calibrate.calibrate)
 
 

@@ -57,7 +57,7 @@ def calibrate(
             _calibrate(recorded, upstream, spec, experiment, repetitions, at_once, unsafe=unsafe)
         )
         if record is not None:
-            live = lived.store(recorded, f"autotts calibrate {spec.text} --beta {spec.beta:g}")
+            live = lived.store(recorded, spec, experiment)
             write(live, store_folder(record / spec.name, live.model, live.dataset))
         _show(spec, found)
         rows += [{"controller": spec.text, "beta": spec.beta, **one.record()} for one in found]

@@ -7,7 +7,7 @@ trace.
 
 from autotts.live.episode import Played, Stop, play
 from autotts.live.pool import ActionRequest, GrowingPool
-from autotts.live.recorder import recording_of
+from autotts.live.recorder import recording_of, served_under
 from autotts.live.served import Reading, ServedTrajectories, Spent
 from autotts.live.suspended import InThisProcess, Suspend, Suspended
 from autotts.live.trajectories import RecordedTrajectories, Trajectories
@@ -27,4 +27,5 @@ __all__ = [
     "Trajectories",
     "play",
     "recording_of",
+    "served_under",
 ]

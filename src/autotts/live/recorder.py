@@ -4,14 +4,19 @@ A store of them, dealt in that order (`draws="recorded"`), is played by the same
 live episode was, request by request; so traces and diagnoses of replay are those of the episode.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from autotts.live.pool import GrowingPool
 from autotts.stores import Branch, Recording
 
 
 def recording_of(
-    pool: GrowingPool, question: str, golds: str | Sequence[str], *, name: str | None = None
+    pool: GrowingPool,
+    question: str,
+    golds: str | Sequence[str],
+    *,
+    name: str | None = None,
+    groups: Mapping[str, str] | None = None,
 ) -> Recording:
     """The branches of an episode that has ended.
 
@@ -21,9 +26,20 @@ def recording_of(
     Args:
         golds: the accepted answers.
         name: of the episode, unlike that of any other that is recorded with it.
+        groups: what it was played under, see `served_under`.
     """
     branches = [_branch(pool, i) for i in range(pool.memory["n"])]
-    return Recording(question, golds, branches, id=name)
+    return Recording(question, golds, branches, id=name, groups=groups or {})
+
+
+def served_under(controller: str, beta: float, stop: str) -> dict[str, str]:
+    """The groups of a live episode: what `drift` must know to replay the same on a store.
+
+    Args:
+        controller: its SPEC.
+        stop: why it ended, a `Stop`.
+    """
+    return {"controller": controller, "beta": f"{beta:g}", "stop": stop}
 
 
 def _branch(pool: GrowingPool, i: int) -> Branch:

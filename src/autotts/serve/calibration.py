@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from pydantic import JsonValue
 
 from autotts.answers import FAILED
 from autotts.collect.asking import prompt_of, reading_of
@@ -29,9 +30,11 @@ from autotts.live import (
     Played,
     Reading,
     ServedTrajectories,
+    Stop,
     Suspend,
     play,
     recording_of,
+    served_under,
 )
 from autotts.programs import Spec
 from autotts.replay.driver import Driver, Ran
@@ -83,22 +86,27 @@ class Lived:
     rounds: np.ndarray
     recordings: dict[tuple[int, int], Recording] = field(default_factory=dict)
 
-    def store(self, like: Store, source: str) -> Store:
+    def store(self, like: Store, spec: Spec, experiment: Experiment) -> Store:
         """The episodes as a store, a question each, to be dealt in the order of the recording.
 
         Args:
             like: the store whose questions they are of.
-            source: what made them.
+            spec, experiment: what was played, and under which rules.
         """
+        groups = served_under(spec.text, spec.beta, Stop.ANSWERED)
+        rules: dict[str, JsonValue] = {
+            "failed": experiment.failed,
+            "max_branches": experiment.max_branches,
+        }
         return build(
-            [self.recordings[at] for at in sorted(self.recordings)],
+            [replace(self.recordings[at], groups=groups) for at in sorted(self.recordings)],
             model=like.model,
             dataset=f"{like.dataset}-live",
             interval_tokens=like.pool.interval,
             billing="exact",
             failed_answer=FAILED,
-            sampling=dict(like.manifest.sampling),
-            source=source,
+            sampling={**like.manifest.sampling, **rules},
+            source=f"autotts calibrate {spec.text} --beta {spec.beta:g}",
         )
 
 

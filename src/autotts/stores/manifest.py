@@ -76,6 +76,8 @@ class Manifest(BaseModel):
     """Answers that count as failed extractions, beside `failed_answer`."""
     tokens_counted: str = ""
     """How tokens were counted, where the recording has no counts: they are estimates."""
+    ungraded: bool = False
+    """Whether true answers are not known yet, as of recorded traffic; see `docs/store.md`."""
     sampling: dict[str, JsonValue] = {}
     source: str = ""
     columns: dict[str, list[str]] = {}

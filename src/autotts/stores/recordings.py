@@ -84,6 +84,7 @@ def build(
     price_unit: str = "",
     family: str = "",
     tokens_counted: str = "",
+    ungraded: bool = False,
     sampling: Mapping[str, JsonValue] | None = None,
     source: str = "",
 ) -> Store:
@@ -91,7 +92,7 @@ def build(
 
     Args:
         recordings: one per question.
-        models, cost_scale, price_unit, family, tokens_counted: as in `Manifest`.
+        models, cost_scale, price_unit, family, tokens_counted, ungraded: as in `Manifest`.
         sampling: how the branches were sampled: temperature, seed and so on.
         source: where they come from, in words that mean the same on every machine.
 
@@ -116,6 +117,7 @@ def build(
             cost_scale=cost_scale,
             price_unit=price_unit,
             tokens_counted=tokens_counted,
+            ungraded=ungraded,
             sampling=dict(sampling or {}),
             source=source,
             digest="",

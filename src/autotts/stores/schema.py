@@ -157,6 +157,11 @@ class Store:
         return "/".join(self.key)
 
     @property
+    def graded(self) -> bool:
+        """Whether true answers are known."""
+        return not self.manifest.ungraded
+
+    @property
     def correct(self) -> np.ndarray:
         """bool `[Q, N]` whether the final answer of each branch is right; False for no branch."""
         return self.accepts(self.pool.finals)
@@ -175,7 +180,15 @@ class Store:
 
         Returns:
             bool `[R, ...]`.
+
+        Raises:
+            StoreError: the store's true answers are not known.
         """
+        if not self.graded:
+            raise StoreError(
+                f"{self.name} has no true answers yet: `autotts data gold` adds them, and until"
+                " then `trace` and `drift` are what can be done with it"
+            )
         rows = np.arange(len(self.gold)) if questions is None else questions
         wide = (len(rows),) + (1,) * (codes.ndim - 1)
         right = np.asarray(codes == self.gold[rows].reshape(wide))
@@ -187,11 +200,13 @@ class Store:
 
     def __repr__(self) -> str:
         questions, branches = self.pool.lengths.shape
-        share = self.correct.sum() / self.pool.n_branches.sum()
+        right = "true answers unknown"
+        if self.graded:
+            right = f"{self.correct.sum() / self.pool.n_branches.sum():.0%} of branches right"
         return (
             f"<Store {self.name}: {counted(questions, 'question')} x"
             f" {counted(branches, 'branch')}, "
-            f"{share:.0%} of branches right, intervals of {self.pool.interval} "
+            f"{right}, intervals of {self.pool.interval} "
             f"tokens, digest {self.digest[:12]}>"
         )
 

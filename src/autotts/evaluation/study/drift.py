@@ -1,0 +1,293 @@
+"""Is live traffic still like the store that a controller was chosen on?
+
+Live branches are cut short: the controller gives some up, and stops when the vote is settled. So
+live figures are not held against those of the store, but against what the same controller at the
+same beta shows when it is replayed on the store: cut short alike.
+
+If the live questions are questions of the store (played again by `autotts calibrate --record`),
+each is held against itself, and all that differs is the model. Else both sides are samples of
+questions, and what either leaves open is in the interval; then questions that became harder look
+like a model that became worse.
+
+Several figures are looked at, so each has an interval wide enough that all of them hold together in
+96 % of comparisons (Bonferroni): figures are skewed, and this way false calls stay near 4 %.
+Questions are what varies: means are over questions first.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from autotts import programs
+from autotts.errors import SpecError
+from autotts.evaluation.quantiles import student_quantile
+from autotts.evaluation.result import made_by
+from autotts.evaluation.run import opened
+from autotts.evaluation.serving import require_served
+from autotts.evaluation.settings import Execution, Experiment, explaining
+from autotts.evaluation.shown import FIGURES, LOGS, figures_of
+from autotts.evaluation.statistics import FloatArray
+from autotts.programs import AnyController, Spec
+from autotts.replay.driver import Driver
+from autotts.replay.task import Cell
+from autotts.stores import AnyStores, Store, gather
+from autotts.text import counted
+
+_TOGETHER = 0.96
+LEAST = 10
+"""Questions on either side, below which nothing is said."""
+DRAWS = "subsets:50"
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """One figure on both sides.
+
+    figure: one of `FIGURES`.
+    stored, live: means over questions; tokens and lengths are geometric means.
+    change: live by stored, less 1, for tokens and lengths; live less stored, for shares.
+    low, high: the interval of the change, which holds together with those of all other figures.
+    requests: of the live side that have the figure.
+    """
+
+    figure: str
+    stored: float
+    live: float
+    change: float
+    low: float
+    high: float
+    requests: int
+
+    @property
+    def drifted(self) -> bool:
+        return not self.low <= 0 <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What is known of live traffic.
+
+    same_questions: whether the live questions are the store's own.
+    left_out: live requests that were not compared, and why.
+    """
+
+    controller: str
+    beta: float
+    store: str
+    requests: int
+    questions: int
+    same_questions: bool
+    shifts: tuple[Shift, ...]
+    left_out: tuple[str, ...]
+    made_by: dict[str, Any]
+
+    @property
+    def drifted(self) -> tuple[Shift, ...]:
+        """The figures that changed beyond chance."""
+        return tuple(one for one in self.shifts if one.drifted)
+
+    def record(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {**asdict(self), "drifted": [one.figure for one in self.drifted]}
+
+
+@explaining
+def drift(
+    store: AnyStores,
+    live: AnyStores,
+    *,
+    controller: AnyController | None = None,
+    beta: float | None = None,
+    draws: str = DRAWS,
+    execution: Execution | None = None,
+    driver: Driver | None = None,
+) -> Drift:
+    """Hold live traffic against the store that its controller was chosen on.
+
+    Args:
+        store: one store, collected.
+        live: one store of live episodes, a question each, as `autotts serve --record` and
+            `autotts calibrate --record` make them.
+        controller, beta: the traffic to compare; what most of it was served under by default. A
+            SPEC or path is needed where that is not the name of a controller that comes along.
+        draws: of the replay on the store.
+        execution, driver: as in `evaluate`.
+
+    Returns:
+        Figures with intervals. Accuracy is among them where both stores have true answers.
+
+    Raises:
+        SpecError: the two have other intervals, or there are too few questions.
+    """
+    execution = execution or Execution()
+    (stored,), (lived,) = gather(store), gather(live)
+    _require_alike(stored, lived)
+    spec, chosen, left_out = _served(lived, controller, beta)
+    require_served([stored, lived], [spec])
+    experiment = _experiment(lived, draws)
+    task = replace(experiment, draws="recorded").task(lived)
+    task = task.some(np.stack([chosen, np.zeros_like(chosen)], axis=1))
+    asked = {text: q for q, text in enumerate(stored.texts) if text}
+    own = np.array([asked.get(lived.texts[q], -1) for q in chosen.tolist()], np.int64)
+    same = bool((own >= 0).all())
+    group = own if same else _groups(lived, chosen)
+    _require_enough(len(stored.texts), len(np.unique(group)))
+    with opened(driver, execution) as runner:
+        (before,) = runner.run([Cell(experiment.task(stored), spec)], keep_log=True)
+        (now,) = runner.run([Cell(task, spec)], keep_log=True)
+    first = before.task.pairs[:, 0]
+    means = {
+        name: by_question(values, first, len(stored.texts))
+        for name, values in figures_of(before).items()
+    }
+    return Drift(
+        spec.text, spec.beta, stored.name, len(chosen), len(np.unique(group)), same,
+        tuple(shifts(means, figures_of(now), group, same=same)), tuple(left_out),
+        made_by([stored, lived], [spec.source], [before.how, now.how], experiment, execution),
+    )  # fmt: skip
+
+
+def _experiment(live: Store, draws: str) -> Experiment:
+    """The rules that held live."""
+    said = live.manifest.sampling
+    branches = said.get("max_branches", 64)
+    if not isinstance(branches, int):
+        raise SpecError(f"{live.name}: max_branches {branches!r} in its manifest is no number")
+    return Experiment(draws=draws, max_branches=branches, failed=str(said.get("failed", "vote")))
+
+
+def _served(
+    live: Store, controller: AnyController | None, beta: float | None
+) -> tuple[Spec, np.ndarray, list[str]]:
+    """The program to replay, the live questions `[E]` it answered, and which are left out."""
+    names = live.groups.get("controller")
+    betas, stops = live.groups.get("beta"), live.groups.get("stop")
+    every = np.arange(len(live.texts))
+    if names is None or betas is None or stops is None:
+        if controller is None or beta is None:
+            raise SpecError(
+                f"{live.name} does not say what its traffic was served under: name the controller"
+                " and its beta"
+            )
+        (spec,) = programs.as_specs([controller])
+        return spec.at(beta), every, []
+    settings = Counter(zip(names, betas, strict=True))
+    wanted = [(n, b) for n, b in settings if beta is None or float(b) == beta]
+    if controller is not None and len({n for n, _ in wanted}) > 1:
+        wanted = [(n, b) for n, b in wanted if n == str(controller)]
+    if not wanted:
+        told = ", ".join(f"{n} at {b} ({count})" for (n, b), count in settings.most_common(8))
+        raise SpecError(f"{live.name} has no such traffic; it has {told}")
+    most = max(wanted, key=settings.__getitem__)
+    (spec,) = programs.as_specs([controller or most[0]])
+    mine = np.array([pair == most for pair in zip(names, betas, strict=True)])
+    whole = np.array([stop == "answered" for stop in stops])
+    left_out = []
+    if others := int((~mine).sum()):
+        left_out.append(f"{counted(others, 'request')} served under another controller or beta")
+    if cut := int((mine & ~whole).sum()):
+        left_out.append(f"{counted(cut, 'request')} ended by a budget or a deadline")
+    return spec.at(float(most[1])), every[mine & whole], left_out
+
+
+def _require_alike(stored: Store, lived: Store) -> None:
+    if stored.pool.interval != lived.pool.interval:
+        raise SpecError(
+            f"{stored.name} has intervals of {stored.pool.interval} tokens, {lived.name} of"
+            f" {lived.pool.interval}: a controller decides at other places there"
+        )
+
+
+def _require_enough(stored: int, lived: int) -> None:
+    if min(stored, lived) < LEAST:
+        raise SpecError(
+            f"{stored} questions of the store and {lived} live ones: at least {LEAST} of each are"
+            " needed"
+        )
+
+
+def _groups(live: Store, asked: np.ndarray) -> np.ndarray:
+    """`[E]` a number for each request, the same for those that ask the same."""
+    prompts = live.groups.get("prompt", live.texts)
+    known: dict[str, int] = {}
+    return np.array(
+        [known.setdefault(prompts[q] or f"request {q}", len(known)) for q in asked.tolist()]
+    )
+
+
+def shifts(
+    stored: Mapping[str, FloatArray],
+    live: Mapping[str, FloatArray],
+    group: np.ndarray,
+    *,
+    same: bool,
+) -> list[Shift]:
+    """Every figure that both sides have, for enough questions.
+
+    Args:
+        stored: by figure, `[Q]` means of the store's questions, nan where one has no value.
+        live: by figure, `[E]` values of the live requests.
+        group: `[E]` int64 the question of each request: of the store if `same`, else any number.
+        same: whether each request is held against the store's own question.
+    """
+    found = []
+    for name in [name for name in FIGURES if name in stored and name in live]:
+        known = ~np.isnan(live[name])
+        if same:
+            known &= ~np.isnan(stored[name][group])
+        values, asked = live[name][known], group[known]
+        there = int(np.count_nonzero(~np.isnan(stored[name])))
+        if len(np.unique(asked)) >= LEAST and there >= LEAST:
+            found.append((name, stored[name], values, asked))
+    # Not there: changes, say, under a controller that never asks a branch twice.
+    tail = (1 - _TOGETHER) / 2 / max(1, len(found))
+    return [_shift(*one, tail=tail, same=same) for one in found]
+
+
+def by_question(values: FloatArray, question: np.ndarray, questions: int) -> FloatArray:
+    """`[Q]` means over the episodes of each question that have a value; nan where none has."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(
+            np.bincount(question[known], values[known], questions)
+            / np.bincount(question[known], minlength=questions)
+        )
+
+
+def _shift(
+    name: str, stored: FloatArray, values: FloatArray, group: np.ndarray, *, tail: float, same: bool
+) -> Shift:
+    if same:
+        change, error, degrees = _clustered(values - stored[group], group)
+        before = float(stored[group].mean())
+    else:
+        own = stored[~np.isnan(stored)]
+        mean, live_error, live_degrees = _clustered(values, group)
+        before, own_error = float(own.mean()), float(own.std(ddof=1) / np.sqrt(len(own)))
+        change, error = mean - before, float(np.hypot(live_error, own_error))
+        degrees = _welch(live_error, live_degrees, own_error, len(own) - 1)
+    half = student_quantile(1 - tail, degrees) * error
+    low, high, live = change - half, change + half, before + change
+    if name in LOGS:
+        low, high, change = (float(np.expm1(v)) for v in (low, high, change))
+        before, live = float(np.exp(before)), float(np.exp(live))
+    return Shift(name, before, live, change, low, high, len(values))
+
+
+def _clustered(values: FloatArray, group: np.ndarray) -> tuple[float, float, int]:
+    """Mean, its standard error and degrees of freedom; values of one group go together."""
+    _, at = np.unique(group, return_inverse=True)
+    mean = float(values.mean())
+    sums = np.bincount(at, values - mean)
+    count = len(sums)
+    error = float(np.sqrt((sums**2).sum() * count / (count - 1)) / len(values))
+    return mean, error, count - 1
+
+
+def _welch(a: float, degrees_a: int, b: float, degrees_b: int) -> int:
+    """Degrees of freedom of a difference of means, by their standard errors (Welch 1947)."""
+    top, bottom = (a**2 + b**2) ** 2, a**4 / degrees_a + b**4 / degrees_b
+    return max(1, int(top / bottom)) if bottom > 0 else min(degrees_a, degrees_b)

@@ -1,0 +1,149 @@
+"""Live traffic against the store: what is called a drift, and what is not."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import autotts
+from autotts import stores
+from autotts.answers import FAILED
+from autotts.cli import app
+from autotts.errors import SpecError, StoreError
+from autotts.evaluation import Experiment, Local
+from autotts.evaluation.shown import figures_of
+from autotts.evaluation.study.drift import shifts
+from autotts.live import served_under
+from autotts.programs import parse
+from autotts.replay.task import Cell
+from autotts.simulation.sampling import sample
+from autotts.simulation.typical import of_models, typical
+from autotts.stores import Branch, Recording, build
+
+QUESTIONS, TIMES = 50, 5
+
+
+def store_of(parameters, seed, branches, *, times=1, **more):
+    """A store of questions, each so many times; as traffic it says what it was served under."""
+    every = np.repeat(np.arange(QUESTIONS), times)
+    recordings = sample(
+        parameters.of(every), questions=len(every), branches=branches, billing="exact",
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    if times > 1:
+        groups = served_under("sc:width=8", 0.5, "answered")
+        recordings = [
+            replace(one, question=f"Simulated question {q}", id=f"{q}.{k}", groups=groups)
+            for k, (q, one) in enumerate(zip(every.tolist(), recordings, strict=True))
+        ]
+    return build(
+        recordings, model="sim", dataset="live", billing="exact", interval_tokens=500,
+        failed_answer=FAILED, **more,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def parameters():
+    return typical(QUESTIONS, rng=np.random.default_rng(5))
+
+
+@pytest.fixture(scope="module")
+def store(parameters):
+    return store_of(parameters, 1, 32)
+
+
+def drifted(found):
+    return [one.figure for one in found.drifted]
+
+
+def test_the_same_model_is_not_called_and_a_changed_one_is(parameters, store):
+    """250 requests; `benchmarks/drift_power.py` has the shares over many trials."""
+    same = autotts.drift(store, store_of(parameters, 2, 8, times=TIMES))
+    assert (same.requests, same.questions, same.same_questions) == (250, QUESTIONS, True)
+    assert drifted(same) == []
+    longer = replace(parameters, log_length=parameters.log_length + np.log(1.2))
+    assert {"tokens", "length"} <= set(
+        drifted(autotts.drift(store, store_of(longer, 3, 8, times=TIMES)))
+    )
+    worse = replace(of_models(parameters, [float(parameters.finals[:, 0].mean()) - 0.1]), models=1)
+    assert "right" in drifted(autotts.drift(store, store_of(worse, 4, 8, times=TIMES)))
+
+
+def test_without_true_answers_accuracy_is_not_looked_at(parameters, store):
+    live = store_of(parameters, 2, 8, times=TIMES, ungraded=True)
+    found = autotts.drift(store, live)
+    assert [one.figure for one in found.shifts] == ["tokens", "length", "agreement", "unreadable"]
+    with pytest.raises(StoreError, match="no true answers yet"):
+        autotts.evaluate(live, "sc", experiment=Experiment(draws="recorded")).results()
+
+
+def test_other_questions_leave_more_open(parameters, store):
+    live = store_of(parameters, 2, 8, times=TIMES)
+    others = replace(live, texts=tuple(f"another {q}" for q in range(len(live.texts))))
+    found = autotts.drift(store, others)
+    assert not found.same_questions
+    same = autotts.drift(store, live)
+    assert found.shifts[0].high - found.shifts[0].low > same.shifts[0].high - same.shifts[0].low
+
+
+def test_what_an_episode_shows_is_counted_by_hand():
+    """Two branches end on A and one on nothing; one changed its answer on the way."""
+    branches = [
+        Branch(("B", "A"), 900, "A"), Branch(("A", "A"), 800, "A"), Branch((FAILED,), 400, FAILED),
+    ]  # fmt: skip
+    store = build(
+        [Recording("q", "A", branches)], model="m", dataset="d", billing="exact",
+        interval_tokens=500, failed_answer=FAILED,
+    )  # fmt: skip
+    with Local() as driver:
+        cell = Cell(Experiment(draws="recorded").task(store), parse("parallel-probe"))
+        (ran,) = driver.run([cell], keep_log=True)
+    assert ran.episodes.column("width").tolist() == [3]
+    found = {name: float(values[0]) for name, values in figures_of(ran).items()}
+    assert np.exp(found["tokens"]) == pytest.approx(2100)
+    assert np.exp(found["length"]) == pytest.approx((900 * 800 * 400) ** (1 / 3))
+    assert found["agreement"] == 1.0
+    assert found["changes"] == pytest.approx(1 / 2)
+    assert found["unreadable"] == pytest.approx(1 / 3)
+    assert found["right"] == 1.0
+
+
+def test_each_interval_gets_wider_with_the_number_of_figures():
+    rng = np.random.default_rng(0)
+    stored, group = {"agreement": np.full(40, 0.5)}, np.arange(40)
+    live = {"agreement": 0.5 + rng.normal(0, 0.1, 40)}
+    (alone,) = shifts(stored, live, group, same=True)
+    two = shifts(
+        {**stored, "unreadable": np.zeros(40)}, {**live, "unreadable": np.zeros(40)}, group,
+        same=True,
+    )  # fmt: skip
+    assert two[0].high - two[0].low > 1.1 * (alone.high - alone.low)
+    assert not two[1].drifted
+
+
+def test_what_can_not_be_compared_is_told(parameters, store):
+    plain = store_of(parameters, 2, 8)
+    with pytest.raises(SpecError, match="does not say what its traffic was served under"):
+        autotts.drift(store, plain)
+    assert autotts.drift(store, plain, controller="sc:width=8", beta=0.5).requests == QUESTIONS
+    live = store_of(parameters, 2, 8, times=TIMES)
+    with pytest.raises(SpecError, match=r"it has sc:width=8 at 0\.5"):
+        autotts.drift(store, live, beta=0.9)
+    groups = {**live.groups, "stop": ("deadline",) * 4 + live.groups["stop"][4:]}
+    assert autotts.drift(store, replace(live, groups=groups)).left_out == (
+        "4 requests ended by a budget or a deadline",
+    )
+
+
+def test_the_command_ends_with_3_for_a_drift(parameters, store, tmp_path):
+    longer = replace(parameters, log_length=parameters.log_length + np.log(1.5))
+    for name, made in (("store", store), ("live", store_of(longer, 3, 8, times=2))):
+        stores.write(made, tmp_path / name)
+    command = ["drift", str(tmp_path / "store"), str(tmp_path / "live")]
+    ran = CliRunner().invoke(app, [*command, "--json", str(tmp_path / "found.json")])
+    assert ran.exit_code == 3, ran.output
+    assert "Collect anew" in ran.output
+    assert "length" in json.loads((tmp_path / "found.json").read_text())["drifted"]
+    assert CliRunner().invoke(app, ["drift", command[1], command[1]]).exit_code == 1
