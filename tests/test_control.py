@@ -75,9 +75,9 @@ def act_at_random(env, rng, actions):
 
 
 @given(pools(), st.integers(0, 2**31), st.integers(0, 20))
-def test_every_token_is_charged_once(pool, seed, probe_cost):
+def test_every_token_is_charged_once(pool, seed, probe_tokens):
     """What is spent is what the branches were charged; nothing is charged twice or for free."""
-    env, memory = begin(pool, Rules(probe_cost=probe_cost))
+    env, memory = begin(pool, Rules(probe_tokens=probe_tokens))
     act_at_random(env, np.random.default_rng(seed), 30)
     assert env.spent == env.tokens.sum()
     assert env.spent == memory.arrays["decoded"][: env.n].sum() + memory["probe_spent"]
@@ -91,9 +91,9 @@ def test_every_token_is_charged_once(pool, seed, probe_cost):
 
 
 @given(pools(), st.integers(0, 2**31), st.integers(0, 20))
-def test_state_follows_from_what_was_asked(pool, seed, probe_cost):
+def test_state_follows_from_what_was_asked(pool, seed, probe_tokens):
     """Replaying the log of requests gives the same cost, whoever made them."""
-    rules = Rules(probe_cost=probe_cost)
+    rules = Rules(probe_tokens=probe_tokens)
     env, memory = begin(pool, rules, log_words=4096)
     act_at_random(env, np.random.default_rng(seed), 30)
     out = np.zeros(len(compiled.RESULTS), np.int64)
@@ -108,9 +108,9 @@ def test_state_follows_from_what_was_asked(pool, seed, probe_cost):
 
 @settings(max_examples=200)
 @given(pools(), st.integers(0, 2**31), st.integers(50, 2500), st.integers(0, 20))
-def test_a_budget_is_overrun_by_at_most_one_rest(pool, seed, budget, probe_cost):
+def test_a_budget_is_overrun_by_at_most_one_rest(pool, seed, budget, probe_tokens):
     """What a branch has left past its last interval can't be known before; one may overrun."""
-    env, memory = begin(pool, Rules(budget=budget, probe_cost=probe_cost))
+    env, memory = begin(pool, Rules(budget=budget, probe_tokens=probe_tokens))
     with contextlib.suppress(BudgetSpent):
         act_at_random(env, np.random.default_rng(seed), 40)
     rests = pool.tokens[0] - (pool.lengths[0] - (pool.billing == "exact")) * pool.interval
@@ -152,7 +152,7 @@ def test_sequential_tokens_are_the_longest_decode_of_each_round():
 
 
 def test_probing_is_an_action_of_its_own_where_advancing_does_not_reveal():
-    env, memory = begin(make_pool("reference", [3], [100]), Rules(probe_cost=7))
+    env, memory = begin(make_pool("reference", [3], [100]), Rules(probe_tokens=7))
     env.branch(1, probe=False)
     assert env.answer.tolist() == [-1]
     env.advance(0, probe=False)

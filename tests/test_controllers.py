@@ -313,14 +313,14 @@ def _toy_branch(rng):
     beta=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
     billing=st.sampled_from(["reference", "exact"]),
     budget=st.sampled_from([-1, -1, 700, 5_000]),
-    probe_cost=st.sampled_from([0, 0, 13]),
+    probe_tokens=st.sampled_from([0, 0, 13]),
     abstain=st.booleans(),
 )
 @pytest.mark.parametrize("name", NAMES)
-def test_every_environment_sees_the_same(name, seed, beta, billing, budget, probe_cost, abstain):
+def test_every_environment_sees_the_same(name, seed, beta, billing, budget, probe_tokens, abstain):
     """Compiled, interpreted and by the letter of the Env table: answers, costs and rounds."""
     store = toy_store(seed, billing=billing)
-    rules = Rules(budget=budget, probe_cost=probe_cost, abstain=abstain)
+    rules = Rules(budget=budget, probe_tokens=probe_tokens, abstain=abstain)
     orders = draws.orders("subsets:2", questions=2, branches=14, ceiling=12, seed=seed % 97)
     task = Task(store, orders, all_pairs(orders), rules)
     program = load(name)
@@ -332,7 +332,7 @@ def test_every_environment_sees_the_same(name, seed, beta, billing, budget, prob
     for (q, d), result in zip(task.pairs.tolist(), slow.results.tolist(), strict=True):
         env = ToyEnv(
             [_trajectory(store, q, i) for i in orders[q, d]],
-            interval=100, billing=billing, ceiling=12, budget=budget, probe_tokens=probe_cost,
+            interval=100, billing=billing, ceiling=12, budget=budget, probe_tokens=probe_tokens,
             failed="ERR" if abstain else None,
         )  # fmt: skip
         outcome = play(program.solve, values, env)

@@ -33,7 +33,7 @@ def live_pool(task, q, **more):
         interval=pool.interval,
         billing=pool.billing,
         budget=task.rules.budget,
-        probe_cost=task.rules.probe_cost,
+        probe_tokens=task.rules.probe_tokens,
         abstain=task.rules.abstain,
         probed=pool.probes is not None,
         failed=task.store.answers[q][failed] if failed >= 0 else "[no such answer]",

@@ -117,13 +117,13 @@ def solve(env, p):
     seed=st.integers(0, 10**6),
     billing=st.sampled_from(["reference", "exact"]),
     budget=st.sampled_from([-1, 0, 150, 900, 4_000]),
-    probe_cost=st.sampled_from([0, 7]),
+    probe_tokens=st.sampled_from([0, 7]),
     abstain=st.booleans(),
 )
 @settings(max_examples=12, deadline=None)
-def test_blind_shows_what_in_process_shows(seed, billing, budget, probe_cost, abstain):
+def test_blind_shows_what_in_process_shows(seed, billing, budget, probe_tokens, abstain):
     """On any pool, under any rules, every part of `env` is the same without the data."""
-    rules = Rules(budget=budget, probe_cost=probe_cost, abstain=abstain)
+    rules = Rules(budget=budget, probe_tokens=probe_tokens, abstain=abstain)
     pool = toy.make_pool(seed, questions=4, branches=9, depth=4, codes=3, billing=billing)
     cell = toy.make_cell(pool, n_draws=2, seed=seed, rules=rules, ceiling=8)
     source = toy.program(EVERYTHING)
@@ -136,7 +136,7 @@ def test_one_worker_runs_many_cells():
     cells = [
         toy.make_cell(toy.make_pool(1)),
         toy.make_cell(toy.make_pool(2, billing="exact"), beta=1.0),
-        toy.make_cell(toy.make_pool(3, depth=11), rules=Rules(probe_cost=5)),
+        toy.make_cell(toy.make_pool(3, depth=11), rules=Rules(probe_tokens=5)),
         toy.make_cell(toy.make_pool(1), rules=Rules(abstain=True, budget=700)),
     ]
     source = programs.find("short-mk")

@@ -93,7 +93,7 @@ def tasks(draw) -> Task:
         budget=draw(st.sampled_from([-1, -1, 0, 150, 700, 1_500, 4_000])),
         cost_budget=draw(st.sampled_from([-1, -1, 0, 400, 2_500, 9_000, 40_000])),
         max_branches=draw(st.sampled_from([None, 5])),
-        probe_cost=draw(st.sampled_from([0, 7])),
+        probe_tokens=draw(st.sampled_from([0, 7])),
         abstain=draw(st.booleans()),
     )
     return wide_stores.make_task(pool, rules, seed=seed)
@@ -137,7 +137,7 @@ def toy_env(task: Task, q: int, d: int) -> ToyEnv:
         wide_stores.trajectories(task, q, d),
         interval=pool.interval, billing=pool.billing, ceiling=task.ceiling,
         budget=rules.budget, cost_budget=rules.cost_budget, prices=pool.prices.tolist(),
-        probe_tokens=rules.probe_cost,
+        probe_tokens=rules.probe_tokens,
         failed=str(pool.failed[q]) if rules.abstain else None, unprobed=pool.probes is None,
     )  # fmt: skip
 

@@ -130,8 +130,8 @@ def probe_here(s: State, i: int) -> None:
     s.answer[i] = reveal(s, s.probes[s.order[i] * s.intervals + d - 1])
     s.history[i * s.intervals + d - 1] = s.answer[i]
     s.probed[i] = d
-    charge(s, i, s.probe_cost)
-    s.probe_spent += s.probe_cost
+    charge(s, i, s.probe_tokens)
+    s.probe_spent += s.probe_tokens
 
 
 @_inlined
@@ -172,7 +172,7 @@ def decode(s: State, i: int, times: int, probe: bool) -> None:
     """
     first = s.depth[i]
     length = s.lengths[s.order[i]]
-    unit = s.interval + (s.probe_cost if probe else 0)
+    unit = s.interval + (s.probe_tokens if probe else 0)
     whole = min(times, max(0, length - s.exact - first))
     if s.wide and s.uneven and whole:
         for d in range(first, first + whole):
@@ -219,7 +219,7 @@ def decode_whole(s: State, i: int, first: int, last: int, tokens: int, probe: bo
     charge(s, i, (last - first) * tokens)
     if probe:
         s.probed[i] = last
-        s.probe_spent += (last - first) * s.probe_cost
+        s.probe_spent += (last - first) * s.probe_tokens
     a = -1
     for d in range(first, last):
         if probe:
@@ -316,7 +316,7 @@ def branch(s: State, k: int, probe: bool, model: int) -> int:
         return refuse(s, TOO_MANY, -1, k)
     if s.wide and s.n_models > 1 and k > s.left[model]:
         return refuse(s, NONE_LEFT, model, s.left[model])
-    tokens = k * (s.interval + (s.probe_cost if probe else 0))
+    tokens = k * (s.interval + (s.probe_tokens if probe else 0))
     rule = fits(s, tokens, saturated(tokens, s.price[model]) if s.wide else 0)
     if rule:
         return rule
@@ -347,7 +347,7 @@ def advance(s: State, ids: Any, times: Any, probe: bool) -> int:
     asked = count_intervals(s, ids, times)
     if asked < 0:
         return s.error
-    unit = s.interval + (s.probe_cost if probe else 0)
+    unit = s.interval + (s.probe_tokens if probe else 0)
     rule = fits(s, asked * unit, cost_of_batch(s, ids, times, unit))
     if rule:
         return rule
@@ -427,7 +427,7 @@ def probe(s: State, ids: Any) -> int:
     for i in ids:
         if s.probed[i] == s.depth[i]:
             return refuse(s, PROBED_ALREADY, i, s.depth[i])
-    rule = fits(s, len(ids) * s.probe_cost, cost_of_probes(s, ids))
+    rule = fits(s, len(ids) * s.probe_tokens, cost_of_probes(s, ids))
     if rule:
         return rule
     if s.checks_only:
@@ -436,8 +436,8 @@ def probe(s: State, ids: Any) -> int:
     begin_round(s)
     for i in ids:
         probe_here(s, i)
-        write_step(s, PROBE, i, s.probe_cost)
-    end_round(s, s.probe_cost)
+        write_step(s, PROBE, i, s.probe_tokens)
+    end_round(s, s.probe_tokens)
     return ADMITTED
 
 

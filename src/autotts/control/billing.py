@@ -36,7 +36,7 @@ def room(s: State, model: int) -> int:
         refuse(s, NO_SUCH_MODEL, -1, model)
         return -1
     left = s.ceiling - s.n
-    unit = s.interval + s.probe_cost
+    unit = s.interval + s.probe_tokens
     if s.wide and s.n_models > 1:
         left = min(left, s.left[model])
     if s.budget >= 0:
@@ -69,7 +69,7 @@ def cost_of_probes(s: State, ids: Any) -> int:
     cost = 0
     if s.wide and s.cost_budget >= 0:
         for i in ids:
-            cost += s.probe_cost * s.price[s.model[i]]
+            cost += s.probe_tokens * s.price[s.model[i]]
     return cost
 
 

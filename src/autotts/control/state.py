@@ -20,7 +20,7 @@ SCALARS = (
     # What the episode is about. `failed` is the code that counts as no answer, -1 if none does;
     # `unprobed` is 1 where no answers but the last of each branch were recorded, `uneven` where
     # intervals hold other numbers of tokens than `interval`.
-    "interval", "probe_cost", "budget", "exact", "ceiling", "intervals", "failed", "unprobed",
+    "interval", "probe_tokens", "budget", "exact", "ceiling", "intervals", "failed", "unprobed",
     "uneven",
     # How many branches the arrays have room for: no less than the ceiling of any question.
     "slots",

@@ -7,7 +7,7 @@ the header, so that they are compiled once and not again with every program.
 
     header, one int64 a word (`FIELDS`)            arrays, owned by `engine.memory.Memory`
     +---------------------------------------+
-    | SCALARS  interval  probe_cost  budget |
+    | SCALARS  interval  probe_tokens  budget |
     |          n  spent  rounds  error ...  |
     +---------------------------------------+
     | ARRAYS   order_address ---------------+---> the pool's, of one question: only read

@@ -47,7 +47,7 @@ class Memory:
         billing: str,
         budget: int = -1,
         cost_budget: int = -1,
-        probe_cost: int = 0,
+        probe_tokens: int = 0,
         prices: Sequence[int] = (1,),
         signals: Sequence[str] = (),
         most_answers: int | None = None,
@@ -63,7 +63,7 @@ class Memory:
             billing: "reference" or "exact".
             budget: tokens, -1 for none.
             cost_budget: cost units, -1 for none.
-            probe_cost: tokens of a probe.
+            probe_tokens: tokens of a probe.
             prices: cost units of a token of each model.
             signals: the names of the pool's signals.
             most_answers: most answer codes that branches of any question show; `n_codes` if None.
@@ -105,7 +105,7 @@ class Memory:
         self.wide = wide
         self.point("actions", compiled.action_addresses(wide))
         self["interval"] = interval
-        self["probe_cost"] = probe_cost
+        self["probe_tokens"] = probe_tokens
         self["budget"] = budget
         self["cost_budget"] = cost_budget
         self["n_models"] = len(prices)

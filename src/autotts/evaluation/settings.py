@@ -90,7 +90,7 @@ class Experiment:
             budget=-1 if self.budget is None else self.budget,
             cost_budget=self._cost_units(store, interval),
             max_branches=self.max_branches if several else None,
-            probe_cost=self.probe_tokens,
+            probe_tokens=self.probe_tokens,
             abstain=self.failed == "abstain",
         )
         return Task(store, orders, all_pairs(orders) if pairs is None else pairs, rules, deal)

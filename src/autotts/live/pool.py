@@ -58,7 +58,7 @@ class GrowingPool:
         interval: int,
         billing: str = "exact",
         budget: int = -1,
-        probe_cost: int = 0,
+        probe_tokens: int = 0,
         abstain: bool = True,
         failed: str = "",
         probed: bool = True,
@@ -72,7 +72,7 @@ class GrowingPool:
             interval: tokens of an interval.
             billing: "exact" or "reference".
             budget: tokens, -1 for none.
-            probe_cost: tokens of a probe.
+            probe_tokens: tokens of a probe.
             abstain: whether the failed answer is no answer, instead of one that votes.
             failed: the answer that stands for a failed extraction.
             probed: whether branches can be asked for their answer before they end.
@@ -92,7 +92,7 @@ class GrowingPool:
             interval=interval,
             billing=billing,
             budget=budget,
-            probe_cost=probe_cost if probed else 0,
+            probe_tokens=probe_tokens if probed else 0,
             log_words=log_words,
             wide=not probed,
         )

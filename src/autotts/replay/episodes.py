@@ -38,7 +38,7 @@ def memory_rules(task: Task) -> dict[str, Any]:
         "cost_budget": rules.cost_budget,
         "prices": pool.prices.tolist(),
         # Where nothing can be probed, nothing is charged for it.
-        "probe_cost": 0 if pool.probes is None else rules.probe_cost,
+        "probe_tokens": 0 if pool.probes is None else rules.probe_tokens,
         "wide": rules.cost_budget >= 0
         or pool.probes is None
         or pool.ends is not None

@@ -16,14 +16,14 @@ class Rules:
 
     budget: tokens, -1 for none.
     cost_budget: cost units, tokens times the prices of their models; -1 for none.
-    probe_cost: tokens of a probe.
+    probe_tokens: tokens of a probe.
     abstain: whether a failed extraction is no answer, instead of an answer that votes.
     max_branches: most branches an episode may open; None for as many as its order has.
     """
 
     budget: int = -1
     cost_budget: int = -1
-    probe_cost: int = 0
+    probe_tokens: int = 0
     abstain: bool = False
     max_branches: int | None = None
 

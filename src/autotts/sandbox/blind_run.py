@@ -138,7 +138,7 @@ def _describe(cell: Cell) -> dict[str, Any]:
     """What a worker is told of an episode of a cell."""
     task, spec = cell.task, cell.spec
     # Billing is the trusted side's; prices are among the sizes.
-    own = ("interval", "budget", "cost_budget", "probe_cost", "most_answers")
+    own = ("interval", "budget", "cost_budget", "probe_tokens", "most_answers")
     rules = {name: value for name, value in memory_rules(task).items() if name in own}
     return {"beta": spec.beta, "named": dict(spec.named), "sizes": sizes(task), "rules": rules}
 

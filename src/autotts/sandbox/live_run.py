@@ -181,6 +181,6 @@ def _sizes_and_rules(pool: GrowingPool) -> dict[str, Any]:
         "prices": memory.arrays["price"].tolist(),
         "signals": [],
     }
-    own = ("ceiling", "interval", "budget", "probe_cost", "most_answers")
+    own = ("ceiling", "interval", "budget", "probe_tokens", "most_answers")
     rules = {name: memory[name] for name in own}
     return {"sizes": sizes, "rules": rules, "left": memory.arrays["left"].tolist()}

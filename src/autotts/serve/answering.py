@@ -261,12 +261,12 @@ class Answering:
         interval = min(self.deployment.interval, wish.branch_tokens)
         if not server.can.continues:
             interval = wish.branch_tokens  # a branch comes in one piece
-        probe_cost = reading.probing.max_tokens if reading.probing else 0
+        probe_tokens = reading.probing.max_tokens if reading.probing else 0
         budget = _budget(wish, self.deployment)
-        if budget is not None and budget < interval + probe_cost:
+        if budget is not None and budget < interval + probe_tokens:
             raise BadRequest(
                 f"a budget of {budget} tokens doesn't pay for one interval of {interval} with its"
-                f" probe of {probe_cost}", "max_total_tokens",
+                f" probe of {probe_tokens}", "max_total_tokens",
             )  # fmt: skip
         return GrowingPool(
             branches=self.deployment.limits.branches,
@@ -275,7 +275,7 @@ class Answering:
             interval=interval,
             budget=-1 if budget is None else budget,
             # A budget must hold whatever a probe brings; without one, tokens are as replay counts.
-            probe_cost=0 if budget is None else probe_cost,
+            probe_tokens=0 if budget is None else probe_tokens,
             probed=reading.probing is not None,
             log_words=_LOG_WORDS,
             same=wish.answers.same,

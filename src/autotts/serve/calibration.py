@@ -192,7 +192,7 @@ class Questions:
             intervals=plan.max_tokens // plan.interval,
             interval=plan.interval,
             budget=-1 if experiment.budget is None else experiment.budget,
-            probe_cost=experiment.probe_tokens,
+            probe_tokens=experiment.probe_tokens,
             abstain=experiment.failed == "abstain",
             failed=FAILED,
             probed=self._reading.probing is not None,
