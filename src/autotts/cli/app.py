@@ -19,6 +19,7 @@ from autotts.cli import (
     explore,
     leaderboard,
     play,
+    plugins,
     report,
     reproduce,
     runs,
@@ -69,6 +70,7 @@ app.command("export-task")(explore.export_task)
 app.command("demo")(demo.demo)
 app.command("audit")(sandbox.audit)
 app.command("doctor")(sandbox.doctor)
+app.command("plugins")(plugins.plugins)
 app.command("serve")(serve.serve)
 app.command("drift")(drift.drift)
 app.command("calibrate")(calibrate.calibrate)

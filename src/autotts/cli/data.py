@@ -62,6 +62,12 @@ def import_(
         ),
     ] = None,
     unreadable: Unreadable = None,
+    reader: Annotated[
+        str | None,
+        typer.Option(
+            help="Who reads answers in responses: an answer reader that `autotts plugins` lists."
+        ),
+    ] = None,
     tokenizer: Annotated[
         Path | None,
         typer.Option(help="A tokenizer.json, to count tokens where the recording has no counts."),
@@ -87,6 +93,7 @@ def import_(
         path, format=format, model=model, dataset=dataset, columns=_columns(column or []),
         equality=equality.value if equality else None,
         unreadable=importing.UNREADABLE if unreadable is None else unreadable,
+        reader=reader,
         tokenizer=tokenizer, chars_per_token=chars_per_token, interval_tokens=interval,
     )  # fmt: skip
     for one in understood:

@@ -419,8 +419,19 @@ def _show_final(run: Path, final: "HeldOutResults") -> None:
         say(f"wrote {path}")
 
 
-def init(folder: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
+def init(
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    plugin: Annotated[
+        bool,
+        typer.Option(
+            "--plugin", help="Begin a package of plug-ins instead; FOLDER is called as it will be."
+        ),
+    ] = False,
+) -> None:
     """Begin: a folder with a first controller and simulated stores to try it on."""
+    if plugin:
+        _init_plugin(folder)
+        return
     from autotts.discovery.run.folder import write_new
     from autotts.programs import find
     from autotts.simulation import simulate
@@ -439,3 +450,15 @@ def init(folder: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
         f" --out {at}/runs/first"
     )
     say(f"  autotts finalize {at}/runs/first")
+
+
+def _init_plugin(folder: Path) -> None:
+    from autotts.scaffold import write_package
+
+    for path in write_package(folder):
+        say(f"wrote {path}")
+    at = shlex.quote(str(folder))
+    say("next:")
+    say(f"  python -m pip install -e '{at}[dev]'")
+    say("  autotts plugins")
+    say(f"  python -m pytest {at}")

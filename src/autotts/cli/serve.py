@@ -17,6 +17,7 @@ from autotts.cli.screen import say
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
+    from autotts.answers.reader import AnswerReader
     from autotts.programs import Spec
     from autotts.serve.app import Service
     from autotts.serve.formats import Format, Kind
@@ -205,7 +206,9 @@ def _controllers(given: Sequence[str]) -> "dict[str, Spec]":
     return found
 
 
-def _format(text: str) -> "Format":
+def _format(text: str) -> "Format | AnswerReader":
+    from autotts import plugins
+    from autotts.answers.reader import installed_reader
     from autotts.serve.formats import Format
 
     kind, _, rest = text.partition(":")
@@ -218,8 +221,11 @@ def _format(text: str) -> "Format":
             return Format(_PLAIN[kind])
     except ValueError as error:
         raise SpecError(f"--answers {text}: {error}") from error
+    if text in (installed := plugins.names(plugins.READERS)):
+        return installed_reader(text)
+    own = f", or one that is installed: {', '.join(installed)}" if installed else ""
     raise SpecError(
-        f"--answers {text}: need math, choice, json:FIELD, regex:PATTERN, last_line or text"
+        f"--answers {text}: need math, choice, json:FIELD, regex:PATTERN, last_line or text{own}"
     )
 
 

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from autotts import plugins
 from autotts.errors import ServerError, SpecError
 from autotts.inference.address import check_address, read_key
 from autotts.inference.exact import ExactServer
@@ -25,6 +26,28 @@ _TOP = 20
 _LOGPROBS = (_TOP, 5, 0)
 _ANSWERS: frozenset[Trouble] = frozenset({"unsound", "broken"})
 """While trying these say that something doesn't work; later they may be bad luck."""
+
+
+_DIALECTS: tuple[type[ExactServer], ...] = (SglangServer, LlamaCppServer, VllmServer)
+
+
+def _installed() -> list[type[ExactServer]]:
+    """The dialects that installed packages speak, which are tried before ours.
+
+    Raises:
+        SpecError: a package's can't be loaded, or is no `ExactServer` with a path it is known by.
+    """
+    found = []
+    for plugin in plugins.published(plugins.DIALECTS):
+        dialect = plugin.load()
+        sound = isinstance(dialect, type) and issubclass(dialect, ExactServer)
+        if not sound or not dialect.known_by:
+            raise SpecError(
+                f"server dialect {plugin.name} of the package {plugin.package}: {plugin.target}"
+                " must be a subclass of ExactServer with a path in `known_by`"
+            )
+        found.append(dialect)
+    return found
 
 
 async def connect(
@@ -104,14 +127,9 @@ async def _model(client: Client, wanted: str) -> tuple[str, int | None]:
 async def _exact(client: Client, model: str, context_tokens: int | None) -> ExactServer | None:
     """The server in the first dialect in which ids go in and come out; None if in none."""
     untried = Capabilities(exact=True, continues=True, renders=False, context_tokens=context_tokens)
-    dialects: Mapping[str, type[ExactServer]] = {
-        "/get_model_info": SglangServer,
-        "/props": LlamaCppServer,
-        "": VllmServer,
-    }
-    for path, dialect in dialects.items():
+    for dialect in (*_installed(), *_DIALECTS):
         # What only it has spares tokens that the others would decode for nothing.
-        if path and not await _works(client.get(path)):
+        if dialect.known_by and not await _works(client.get(dialect.known_by)):
             continue
         server = dialect(client, model, untried)
         if (tried := await _decode(client, server)) is None:

@@ -37,6 +37,9 @@ _ABORT_SECONDS = 10.0
 class ExactServer(HttpServer):
     """A `Server` by /v1/completions, with what its dialect says differently."""
 
+    known_by: str = ""
+    """A path that servers of this dialect answer and no others do; "" where there is none."""
+
     def __init__(self, client: Client, model: str, can: Capabilities) -> None:
         super().__init__(client, model, can)
         self._aborting: set[asyncio.Task[None]] = set()

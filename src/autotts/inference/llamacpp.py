@@ -22,6 +22,7 @@ _SHORT_TOKENS = 32
 
 class LlamaCppServer(ExactServer):
     dialect = "llamacpp"
+    known_by = "/props"
     _streams = True
 
     def fields(self, sampling: Sampling, request_id: str, max_tokens: int) -> dict[str, JsonValue]:

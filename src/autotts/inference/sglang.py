@@ -11,6 +11,7 @@ from autotts.inference.server import Context, Message, Sampling
 
 class SglangServer(ExactServer):
     dialect = "sglang"
+    known_by = "/get_model_info"
 
     def fields(self, sampling: Sampling, request_id: str, max_tokens: int) -> dict[str, JsonValue]:
         return {

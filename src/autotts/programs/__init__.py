@@ -1,7 +1,7 @@
 """Controller programs: found by name or path, checked, loaded, and asked for their parameters."""
 
 from autotts.programs.loading import DEFAULT_BETA, Program, load, load_trusted
-from autotts.programs.source import GROUP, Source, built_in, find, read
+from autotts.programs.source import Source, built_in, find, read
 from autotts.programs.spec import (
     AnyController,
     Spec,
@@ -15,7 +15,6 @@ from autotts.programs.spec import (
 
 __all__ = [
     "DEFAULT_BETA",
-    "GROUP",
     "AnyController",
     "Program",
     "Source",

@@ -4,13 +4,13 @@ import ast
 import difflib
 import functools
 import hashlib
-import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from autotts import plugins
 from autotts.errors import ProgramError, SpecError
 from autotts.files import read_regular
 
@@ -18,9 +18,6 @@ _BUILT_IN = Path(__file__).resolve().parent.parent / "controllers"
 
 _MOST_BYTES = 2**24
 """Of a program's file: what is ours or the user's own may be long."""
-
-GROUP = "autotts.controllers"
-"""Entry points under which controllers are published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +97,16 @@ def find(name: str) -> Source:
         return read(path, trusted=False)
     if name in built_in():
         return read(_BUILT_IN / f"{name.replace('-', '_')}.py", trusted=True)
-    for entry in importlib.metadata.entry_points(group=GROUP, name=name):
-        return read(_module_path(entry.module), trusted=True)
+    for plugin in plugins.published(plugins.CONTROLLERS, name):
+        # Not imported: a controller's text is all that is wanted of it.
+        return read(_module_path(plugin.module), trusted=True)
     if os.path.basename(name) != name:
         raise SpecError(f"controller {name}: a program is a file that ends in .py")
     if "." in name:
         return read(_module_path(name), trusted=True)
-    near = difflib.get_close_matches(name, built_in(), n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(built_in())}."
+    known = [*built_in(), *plugins.names(plugins.CONTROLLERS)]
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}."
     raise SpecError(f"controller {name!r} is not known; {hint} Or name a file such as mine.py")
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from autotts.answers.reader import AnswerReader
 from autotts.errors import ControllerError
 from autotts.inference.branch import Decoding, Probing, ServedBranch
 from autotts.inference.server import Context, Sampling, Server
@@ -50,7 +51,7 @@ class Wish:
     total_tokens: int | None
     cost: float | None
     seconds: float | None
-    answers: Format
+    answers: Format | AnswerReader
     seed: int
     traced: bool = False
 
@@ -241,7 +242,9 @@ class Answering:
             self._busy[upstream] -= 1
         return _answer_of(played, pool, trajectories, reading, self.deployment, wish)
 
-    async def _reading(self, server: Server, answers: Format, prompt: Context) -> Reading:
+    async def _reading(
+        self, server: Server, answers: Format | AnswerReader, prompt: Context
+    ) -> Reading:
         opening = answers.opening if self.deployment.probes and server.can.continues else ""
         if not opening:
             return Reading(of=answers.read)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from autotts.answers.reader import AnswerReader
 from autotts.collect import TokenPrices
 from autotts.inference.server import Sampling, Server
 from autotts.programs import Spec
@@ -46,7 +47,7 @@ class Deployment:
     betas: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0)
     interval: int = 500
     sampling: Sampling = field(default_factory=Sampling)
-    answers: Format = field(default_factory=Format)
+    answers: Format | AnswerReader = field(default_factory=Format)
     probes: bool = True
     prices: TokenPrices = field(default_factory=TokenPrices)
     limits: ServiceLimits = field(default_factory=ServiceLimits)

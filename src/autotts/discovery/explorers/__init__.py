@@ -1,18 +1,16 @@
 """Explorers: who proposes. Found by name through the entry points `autotts.explorers`."""
 
 import difflib
-import importlib.metadata
 from collections.abc import Mapping
 
+from autotts import plugins
 from autotts.discovery.explorer import Explorer
 from autotts.errors import SpecError
-
-GROUP = "autotts.explorers"
 
 
 def names() -> list[str]:
     """The explorers that are installed."""
-    return sorted({entry.name for entry in importlib.metadata.entry_points(group=GROUP)})
+    return plugins.names(plugins.EXPLORERS)
 
 
 def make(name: str, options: Mapping[str, str]) -> Explorer:
@@ -24,12 +22,8 @@ def make(name: str, options: Mapping[str, str]) -> Explorer:
     Raises:
         SpecError: there is none of that name, or it doesn't take these options.
     """
-    for entry in importlib.metadata.entry_points(group=GROUP, name=name):
-        explorer: Explorer = entry.load()(options)
-        return explorer
-    near = difflib.get_close_matches(name, names(), n=2)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names())}"
-    raise SpecError(f"explorer {name!r} is not known; {hint}")
+    explorer: Explorer = plugins.one(plugins.EXPLORERS, name).load()(options)
+    return explorer
 
 
 def take_options(name: str, options: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:

@@ -4,11 +4,10 @@ A folder is data, whoever made it. What it says can't make us run code in this p
 unsealed, start a command, leave the jail off, or send keys to a server, unless this call says so.
 """
 
-import importlib.metadata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from autotts import programs
+from autotts import plugins, programs
 from autotts.discovery.run.settings import ExplorerRef, RunSettings
 
 HARMLESS = {
@@ -62,8 +61,7 @@ def demands(settings: RunSettings, *, explorer: bool) -> list[Demand]:
 def is_ours(spec: str) -> bool:
     """Whether a SPEC names a controller that comes along or is installed, by its short name."""
     name = programs.named(spec)
-    published = importlib.metadata.entry_points(group=programs.GROUP, name=name)
-    return name in programs.built_in() or bool(published)
+    return name in programs.built_in() or name in plugins.names(plugins.CONTROLLERS)
 
 
 def runs_with_our_rights(spec: str) -> bool:

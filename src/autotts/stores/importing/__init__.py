@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from autotts.answers import UNREADABLE, Equality
+from autotts.answers import UNREADABLE, Equality, extract
+from autotts.answers.reader import installed_reader
 from autotts.errors import SpecError, StoreError
 from autotts.stores.importing.formats import (
-    NAMES,
     SUFFIXES,
     RecordingFormat,
     format_of,
@@ -30,7 +30,6 @@ from autotts.stores.writing import store_folder, telling_of, write_all
 from autotts.text import counted, shorten
 
 __all__ = [
-    "NAMES",
     "UNREADABLE",
     "Understood",
     "import_recordings",
@@ -101,6 +100,7 @@ def read_recordings(
     columns: Mapping[str, str] | None = None,
     equality: Equality | None = None,
     unreadable: Collection[str] = UNREADABLE,
+    reader: str | None = None,
     tokenizer: AnyPath | None = None,
     chars_per_token: float | None = None,
     interval_tokens: int | None = None,
@@ -109,13 +109,15 @@ def read_recordings(
 
     Args:
         path: a file, or a folder whose files are read, other files in it being left alone.
-        format: one of `NAMES`; found by looking without.
+        format: a name that `layouts` tells; found by looking without.
         model, dataset: names for the store; those in the files or their paths without.
         columns: of samples of one's own, by part: the column that has it, such as
             `{"gold": "target"}`.
         equality: when answers are one vote; found by looking at them without. Released recordings
             are `exact`.
         unreadable: answers that stand for none, in upper or lower case.
+        reader: reads answers in responses, by the name under which an installed package publishes
+            it; what the last `\\boxed{}` holds or the text says its answer is without.
         tokenizer: a `tokenizer.json`, to count tokens where a recording doesn't say.
         chars_per_token: characters a token, to estimate them there.
         interval_tokens: tokens of an interval, where a recording has none; 500 without, or fewer so
@@ -128,6 +130,7 @@ def read_recordings(
     if interval_tokens is not None and not 1 <= interval_tokens <= MOST_TOKENS:
         raise SpecError(f"an interval of {interval_tokens} tokens; between 1 and {MOST_TOKENS}")
     counts = counter(tokenizer, chars_per_token)
+    reads = extract if reader is None else installed_reader(reader).read
     found: dict[tuple[str, str], _Read] = {}
     given = Path(path)
     alone: list[str] = []
@@ -144,7 +147,7 @@ def read_recordings(
             digest = _digest(file)
             for sample in kind.read(file):
                 key = _safe(sample.model or names[0]), _safe(sample.dataset or names[1])
-                read = found.setdefault(key, _Read(kind, Gathered(*key), own))
+                read = found.setdefault(key, _Read(kind, Gathered(*key, reads), own))
                 if read.format.name != kind.name:
                     raise StoreError(
                         f"{'/'.join(key)} is {read.format.name} in another file, and"

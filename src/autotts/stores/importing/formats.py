@@ -1,10 +1,11 @@
 """The formats that are read, and which of them a file has, found by looking into it."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from autotts import plugins
 from autotts.answers import Equality
 from autotts.errors import SpecError, StoreError
 from autotts.stores.importing import (
@@ -129,7 +130,31 @@ OWN = "samples"
 _OWN_LAYOUT = (
     "MODEL/DATASET.jsonl, .csv or .parquet: {question, gold, answer or response, tokens} a line"
 )
-NAMES = (*(one.name for one in FORMATS), OWN)
+
+
+def installed() -> tuple[RecordingFormat, ...]:
+    """The formats that installed packages read, which are looked for before ours.
+
+    Raises:
+        SpecError: a package's can't be loaded, or is no `RecordingFormat`.
+    """
+    return tuple(_installed(plugin) for plugin in plugins.published(plugins.IMPORTERS))
+
+
+def _installed(plugin: plugins.Plugin) -> RecordingFormat:
+    format = plugin.load()
+    if not isinstance(format, RecordingFormat):
+        raise SpecError(
+            f"importer {plugin.name} of the package {plugin.package} is no RecordingFormat:"
+            f" {plugin.target} is a {type(format).__name__}"
+        )
+    return replace(format, name=plugin.name)
+
+
+def names() -> tuple[str, ...]:
+    """The formats by name, as `--format` takes them; of installed ones nothing is imported."""
+    ours = (*(one.name for one in FORMATS), OWN)
+    return (*plugins.names(plugins.IMPORTERS), *ours)
 
 
 def own(
@@ -187,16 +212,17 @@ def format_of(
         SpecError: there is no format of that name.
         StoreError: the file is damaged.
     """
-    if named is not None and named not in NAMES:
-        raise SpecError(f"--format {named}: there are {', '.join(NAMES)}")
-    for one in FORMATS:
+    if named is not None and named not in names():
+        raise SpecError(f"--format {named}: there are {', '.join(names())}")
+    formats = (*installed(), *FORMATS)
+    for one in formats:
         if one.name == named:
             return one, None
     head = head_of(path)
     if head is None:
         return None
     if named is None and not columns:
-        for one in FORMATS:
+        for one in formats:
             if one.looks(head):
                 return one, None
     return own(head, columns)
@@ -204,5 +230,5 @@ def format_of(
 
 def layouts() -> str:
     """What is read, a line for each format."""
-    known = [*((one.name, one.layout) for one in FORMATS), (OWN, _OWN_LAYOUT)]
+    known = [*((one.name, one.layout) for one in (*installed(), *FORMATS)), (OWN, _OWN_LAYOUT)]
     return "\n".join(f"  {name:12} {layout}" for name, layout in known)

@@ -1,6 +1,6 @@
 """What every format is read into: samples of models, each of a question; and these by question."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
@@ -54,6 +54,7 @@ class Sample:
 class Gathered:
     """The samples of one model on one dataset, by question.
 
+    reader: reads an answer in a response.
     interval: tokens of an interval; None where no file says.
     tokens_counted: how, where files have no counts.
     left_out: samples without tokens and without answer: requests that failed.
@@ -63,6 +64,7 @@ class Gathered:
 
     model: str
     dataset: str
+    reader: Callable[[str], str] = extract
     questions: dict[tuple[str, str], list[Branch]] = field(default_factory=dict)
     first: dict[tuple[str, str], Sample] = field(default_factory=dict)
     interval: int | None = None
@@ -98,7 +100,7 @@ class Gathered:
         if answer is None:
             if sample.response is None:
                 raise StoreError(f"{sample.where}: neither an answer nor a response to read it in")
-            answer = extract(sample.response)
+            answer = self.reader(sample.response)
             self.read += 1
         branches = self.questions.setdefault(key, [])
         if tokens is None:
