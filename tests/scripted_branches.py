@@ -4,8 +4,10 @@ import asyncio
 import random
 import re
 
+import numpy as np
+
 from autotts.errors import ServerError
-from autotts.inference.server import Capabilities, Decoded, Tally, ids_of
+from autotts.inference.server import Capabilities, Decoded, Logprobs, Tally, ids_of
 
 END = 0
 
@@ -16,12 +18,13 @@ class ScriptedBranches:
     right: share of the branches that end on 42; others end on numbers of their own.
     seconds: that a decode takes.
     fails: the first so many decodes fail.
+    logprobs: how many top log-probabilities a token it gives.
     """
 
     address, dialect, model = "nowhere", "scripted", "toy"
 
-    def __init__(self, *, right=0.6, seconds=0.0, fails=0, longest=60):
-        self.can = Capabilities(exact=True, continues=True, renders=True)
+    def __init__(self, *, right=0.6, seconds=0.0, fails=0, longest=60, logprobs=0):
+        self.can = Capabilities(exact=True, continues=True, renders=True, logprobs=logprobs)
         self.tally = Tally()
         self.right, self.seconds, self.fails, self.longest = right, seconds, fails, longest
         self.running = 0
@@ -67,7 +70,17 @@ class ScriptedBranches:
         if ended:
             content.append(END)
         self.decodes.append(len(content))
-        return Decoded(content, text, len(content), ended, prompt_tokens=len(context))
+        return Decoded(
+            content, text, len(content), ended, prompt_tokens=len(context),
+            logprobs=self._logprobs("42" in plan, len(content), logprobs),
+        )  # fmt: skip
+
+    def _logprobs(self, right, tokens, k):
+        """Of a model that is surer where it is right."""
+        if not k:
+            return None
+        top = np.tile(np.float32(-1 - (2 if right else 1) * np.arange(k)), (tokens, 1))
+        return Logprobs(top[:, 0], top)
 
     async def probe(self, context, suffix, *, max_tokens, stop=()):
         plan, _ = self._plan("".join(chr(one % 0x10000) for one in context))

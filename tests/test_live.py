@@ -36,6 +36,7 @@ def live_pool(task, q, **more):
         probe_tokens=task.rules.probe_tokens,
         abstain=task.rules.abstain,
         probed=pool.probes is not None,
+        signals=tuple(pool.signals),
         failed=task.store.answers[q][failed] if failed >= 0 else "[no such answer]",
         **more,
     )
@@ -83,6 +84,25 @@ def test_live_over_a_recording_is_replay(store, name, budget):
     assert_same_as_replayed(task, programs.parse(name))
 
 
+SURE = ["cdg:width=6", "deepconf:warmup=4", "deepconf-offline:width=6", "distri-voting:width=6"]
+
+
+@pytest.fixture(scope="module", params=["reference", "exact"])
+def sure(request, tmp_path_factory):
+    """A store with a signal."""
+    folder = tmp_path_factory.mktemp("sure")
+    options = {"questions": 3, "branches": 12, "billing": request.param, "seed": 4}
+    return stores.load(simulation.simulate(folder, signals={"confidence": 0.8}, **options))
+
+
+@pytest.mark.parametrize("name", SURE)
+def test_signals_are_revealed_live_as_in_replay(sure, name, zygote):
+    task = Experiment(draws="subsets:1", failed="abstain").task(sure)
+    spec = programs.parse(name)
+    assert_same_as_replayed(task, spec)
+    assert_same_as_replayed(task, spec, in_a_worker(zygote))
+
+
 @pytest.fixture(scope="module")
 def zygote():
     zygote = Zygote()
@@ -93,11 +113,15 @@ def zygote():
 @pytest.mark.parametrize("name", ["asc", "cmc", "race-prune", "budget-forcing", "sdgv"])
 def test_live_and_sealed_over_a_recording_is_replay(store, zygote, name):
     task = Experiment(draws="subsets:1", budget=20_000).task(store)
+    assert_same_as_replayed(task, programs.parse(name), in_a_worker(zygote))
 
+
+def in_a_worker(zygote):
     def sealed(ran):
-        return lambda pool: InASealedWorker(zygote, ran.spec.source, pool, beta=ran.spec.beta)
+        source, beta, named = ran.spec.source, ran.spec.beta, ran.spec.named
+        return lambda pool: InASealedWorker(zygote, source, pool, beta=beta, named=named)
 
-    assert_same_as_replayed(task, programs.parse(name), sealed)
+    return sealed
 
 
 def sealed_episode(zygote, text, **more):

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import httpx2
 import openai
@@ -30,10 +31,11 @@ QUESTION = [{"role": "user", "content": "What is 6 times 7?"}]
 def deployment(server, **more):
     more.setdefault("limits", ServiceLimits(branch_tokens=400, branches=32, requests=4, waiting=4))
     controllers = more.pop("controllers", {"cmc": "cmc", "short-mk": "short-mk"})
+    specs = {name: programs.parse(spec) for name, spec in controllers.items()}
     return Deployment(
         name="toy",
         upstreams=[server],
-        controllers={name: programs.parse(spec) for name, spec in controllers.items()},
+        controllers=more.pop("specs", specs),
         interval=10,
         sampling=Sampling(),
         prices=TokenPrices(prompt=1.0, decoded=10.0),
@@ -339,6 +341,28 @@ def test_a_program_of_others_is_served_sealed(tmp_path):
     with serving(ScriptedBranches(), controllers={"mine": str(program)}) as address:
         account = post(address, beta=0.5).json()["usage"]["autotts"]
     assert (account["controller"], account["branches"], account["finished"]) == ("mine", 4, 4)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize(("logprobs", "answer"), [(20, "42"), (0, "")])
+def test_a_program_reads_the_signals_of_what_is_decoded(tmp_path, sealed, logprobs, answer):
+    """It answers with its surest branch, which only the server's log-probabilities tell."""
+    program = tmp_path / "surest.py"
+    program.write_text(
+        '"""The surest."""\n\nimport numpy as np\n\n\n'
+        "def schedule(beta):\n    return {}\n\n\n"
+        "def solve(env, p):\n    env.branch(9)\n    env.finish(env.active())\n"
+        "    best, at = -np.inf, -1\n    for i in range(env.n):\n"
+        '        sure = env.signal("confidence", i)[0]\n'
+        "        if sure > best:\n            best, at = sure, i\n"
+        "    return env.answer[at] if at >= 0 else -1\n"
+    )
+    spec = programs.parse(str(program))
+    if not sealed:
+        spec = replace(spec, source=replace(spec.source, trusted=True))
+    with serving(ScriptedBranches(right=0.3, logprobs=logprobs), specs={"mine": spec}) as address:
+        account = post(address, seed=4).json()["usage"]["autotts"]
+    assert account["answer"] == answer
 
 
 def test_what_is_not_served_is_passed_on_untouched_where_the_operator_wants_it(address):

@@ -78,13 +78,12 @@ async def _calibrate(
     from rich.progress import Progress
 
     from autotts.evaluation import Execution, Local
-    from autotts.inference import connect
+    from autotts.inference import connected
     from autotts.sandbox.live_run import suspending
     from autotts.serve.calibration import Questions, forecast, plan_of
 
     plan = plan_of(store)
-    server = await connect(upstream)
-    try:
+    async with connected([upstream]) as (server,):
         with (
             Local(Execution(unsafe=unsafe)) as driver,
             suspending(spec, unsafe=unsafe) as suspend,
@@ -99,8 +98,6 @@ async def _calibrate(
                 on_played=lambda: progress.advance(bar),
             )
             return forecast(store, spec, experiment, lived, driver), lived
-    finally:
-        await server.aclose()
 
 
 def _show(spec: "Spec", found: "list[Forecast]") -> None:

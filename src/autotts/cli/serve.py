@@ -107,7 +107,8 @@ def serve(
     from autotts.inference.address import read_key
     from autotts.inference.server import Sampling
     from autotts.play.page import build
-    from autotts.serve.answering import Answering
+    from autotts.programs.needs import needs_of
+    from autotts.serve.answering import Answering, signals_read
     from autotts.serve.app import Service
     from autotts.serve.deployment import Deployment, ServiceLimits
     from autotts.serve.passing import PassedOn
@@ -131,6 +132,10 @@ def serve(
             for server in servers:
                 how_exact = "exact" if server.can.exact else "by text, tokens as it counts them"
                 say(f"{server.address}: {server.model}, {server.dialect}, {how_exact}")
+                for name, spec in controllers.items():
+                    read = needs_of(spec.source).signals
+                    if missing := read.difference(signals_read(spec.source, server)):
+                        say(f"  it gives no {', '.join(sorted(missing))}, which {name} reads")
             deployment = Deployment(
                 name=servers[0].model,
                 upstreams=servers,

@@ -6,7 +6,7 @@ is "longer than anything decoded", so that control takes every interval that is 
 one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,7 @@ class GrowingPool:
     """The trajectories of one question, and the memory of the episode that is played on them.
 
     memory: the state, begun; its `log` has room for `log_words`.
+    signals: float32 `[1, branches, intervals]` by name, -inf where none came.
     answers: the answers by code, in the order in which they were first decoded; the failed one
         is code 0.
     """
@@ -62,6 +63,7 @@ class GrowingPool:
         abstain: bool = True,
         failed: str = "",
         probed: bool = True,
+        signals: Sequence[str] = (),
         log_words: int = 1 << 16,
         same: Callable[[str, str], bool] | None = None,
     ) -> None:
@@ -76,6 +78,7 @@ class GrowingPool:
             abstain: whether the failed answer is no answer, instead of one that votes.
             failed: the answer that stands for a failed extraction.
             probed: whether branches can be asked for their answer before they end.
+            signals: names of those that come with every interval.
             log_words: room for what the episode asks for.
             same: whether two answers are one, for a text that was not seen before; None compares
                 texts.
@@ -93,8 +96,9 @@ class GrowingPool:
             billing=billing,
             budget=budget,
             probe_tokens=probe_tokens if probed else 0,
+            signals=signals,
             log_words=log_words,
-            wide=not probed,
+            wide=not probed or bool(signals),
         )
         self.columns: dict[str, np.ndarray] = {
             "orders": np.arange(branches, dtype=np.int32)[None, None],
@@ -107,7 +111,10 @@ class GrowingPool:
         if probed:
             # Code 0 is an answer that can't be read, and no branch shows more before it is asked.
             self.columns["probes"] = np.zeros((1, branches, intervals), np.int32)
-        self.memory.pool = header = PoolHeader(None, **self.columns)
+        self.signals = {
+            name: np.full((1, branches, intervals), -np.inf, np.float32) for name in signals
+        }
+        self.memory.pool = header = PoolHeader(self.signals, **self.columns)
         compiled.begin()(self.memory.address, header.address, 0, 0)
 
     def code(self, answer: str) -> int:
@@ -141,6 +148,11 @@ class GrowingPool:
     def show(self, branch: int, depth: int, answer: str) -> None:
         """A probe of a branch at a depth (from 1) gave this answer."""
         self.columns["probes"][0, branch, depth - 1] = self.code(answer)
+
+    def signal(self, branch: int, depth: int, signals: Mapping[str, float]) -> None:
+        """These signals came with a branch's interval up to a depth (from 1)."""
+        for name, values in self.signals.items():
+            values[0, branch, depth - 1] = signals.get(name, -np.inf)
 
     def end(self, branch: int, intervals: int, tokens: int, answer: str) -> None:
         """A branch ended itself with this answer.

@@ -52,4 +52,5 @@ def _branch(pool: GrowingPool, i: int) -> Branch:
         shown = [answers[code] for code in columns["probes"][0, i, :whole].tolist()]
         probes = (*shown, final)
     tokens = int(columns["totals"][0, i]) if ended else whole * pool.interval + 1
-    return Branch(probes, tokens, final)
+    signals = {name: values[0, i, : whole + 1].tolist() for name, values in pool.signals.items()}
+    return Branch(probes, tokens, final, signals=signals)

@@ -13,6 +13,7 @@ from operator import attrgetter
 from autotts import control
 from autotts.inference.branch import Decoding, Probed, Probing, ServedBranch
 from autotts.inference.server import Decoded, Server
+from autotts.inference.signals import TOP, signals_of
 from autotts.live.pool import ActionRequest, GrowingPool
 
 
@@ -80,7 +81,8 @@ class ServedTrajectories:
         self.prompt_tokens = 0
         self.exact = server.can.exact
         self._server, self._opened, self._pool = server, opened, pool
-        self._reading, self._how = reading, how
+        # Signals that the episode reads need log-probabilities, whoever else wants some.
+        self._reading, self._how = reading, replace(how, logprobs=TOP) if pool.signals else how
         self._learning = asyncio.Lock()
 
     async def cover(self, request: ActionRequest) -> None:
@@ -115,6 +117,7 @@ class ServedTrajectories:
             left -= decoded.tokens
             self.spent.decoded += decoded.tokens
             self._count_prompt(decoded, first=branch.intervals == 1)
+            self._pool.signal(i, branch.intervals, signals_of(decoded.logprobs))
             if branch.ended:
                 answer = self._reading.of(branch.text)
                 await self._learn(answer)

@@ -63,6 +63,11 @@ class RecordedTrajectories:
         code = self._recorded.probes[self._question, self._order[i], depth - 1]
         self._pool.show(i, depth, self._answers[code])
 
+    def _signal(self, i: int, depth: int) -> None:
+        at = self._question, self._order[i], depth - 1
+        given = {name: float(values[at]) for name, values in self._recorded.signals.items()}
+        self._pool.signal(i, depth, given)
+
     def _decode(self, i: int, first: int, last: int, *, probe: bool) -> None:
         length, exact = self._length(i), self._recorded.billing == "exact"
         for depth in range(first + 1, last + 1):
@@ -71,6 +76,9 @@ class RecordedTrajectories:
                 at = self._question, self._order[i]
                 final = self._answers[self._recorded.finals[at]]
                 self._pool.end(i, length, int(self._recorded.tokens[at]), final)
+                if exact:
+                    self._signal(i, depth)
                 return
+            self._signal(i, depth)
             if probe:
                 self._show(i, depth)

@@ -179,7 +179,7 @@ def _sizes_and_rules(pool: GrowingPool) -> dict[str, Any]:
         "intervals": memory["intervals"],
         "n_codes": len(memory.arrays["code_of"]),
         "prices": memory.arrays["price"].tolist(),
-        "signals": [],
+        "signals": list(pool.signals),
     }
     own = ("ceiling", "interval", "budget", "probe_tokens", "most_answers")
     rules = {name: memory[name] for name in own}

@@ -11,6 +11,7 @@ from autotts.answers.reader import AnswerReader
 from autotts.errors import ControllerError
 from autotts.inference.branch import Decoding, Probing, ServedBranch
 from autotts.inference.server import Context, Sampling, Server
+from autotts.inference.signals import NAMES, TOP
 from autotts.live import (
     ActionRequest,
     GrowingPool,
@@ -22,6 +23,8 @@ from autotts.live import (
     Suspended,
     play,
 )
+from autotts.programs import Source
+from autotts.programs.needs import needs_of
 from autotts.sandbox.live_run import InASealedWorker
 from autotts.sandbox.worker import Zygote
 from autotts.serve.body import BadRequest
@@ -280,6 +283,7 @@ class Answering:
             # A budget must hold whatever a probe brings; without one, tokens are as replay counts.
             probe_tokens=0 if budget is None else probe_tokens,
             probed=reading.probing is not None,
+            signals=signals_read(wish.choice.spec.source, server),
             log_words=_LOG_WORDS,
             same=wish.answers.same,
         )
@@ -296,6 +300,12 @@ class Answering:
             self._zygote, source, pool, beta=choice.beta, named=choice.spec.named,
             unsafe=self._unsafe,
         )  # fmt: skip
+
+
+def signals_read(source: Source, server: Server) -> list[str]:
+    """The signals that a program reads, as far as a server gives what they are made of."""
+    read = needs_of(source).signals
+    return [name for name in NAMES if name in read and server.can.logprobs >= TOP]
 
 
 def _budget(wish: Wish, deployment: Deployment) -> int | None:

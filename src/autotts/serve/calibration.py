@@ -196,6 +196,7 @@ class Questions:
             abstain=experiment.failed == "abstain",
             failed=FAILED,
             probed=self._reading.probing is not None,
+            signals=tuple(self._store.pool.signals),
             log_words=1 << 18,
         )
         item = Item("", self._store.texts[q], "")
