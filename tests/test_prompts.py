@@ -102,8 +102,9 @@ def test_what_room_is_left_shows_episodes_of_the_leader(max_bytes: int, traces: 
     episodes = "".join(f"\n```text\nround-1, draw {n}\n\n0  AAB{'C' * n}\n```\n" for n in range(30))
     leader = trial(1, traces=f"# Traces of round-1\n{episodes}")
     given_turn = SimpleNamespace(
-        history=History({"cmc": (POINT,)}, (leader,), leader), traces=traces, rules=ProgramRules()
-    )
+        history=History({"cmc": (POINT,)}, (leader,), leader), traces=traces, rules=ProgramRules(),
+        objective="tokens",
+    )  # fmt: skip
     text = briefing.briefing(given_turn, max_bytes=max_bytes)  # type: ignore[arg-type]
     told = text.removeprefix(f"{briefing.task(ProgramRules(), 1)}\n")
     history = briefing.history_text(given_turn.history, traces=traces, max_bytes=max_bytes)

@@ -34,8 +34,8 @@ _SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 
 _LIMITS = ("rounds", "evaluations", "model_tokens", "usd", "seconds")
 _SETTINGS = (
-    "seed", "proposals", "selection", "accept", "driver", "unsafe", "audit", "draws", "failed",
-    "probe_tokens",
+    "seed", "proposals", "selection", "objective", "accept", "driver", "unsafe", "audit", "draws",
+    "failed", "probe_tokens",
 )  # fmt: skip
 """Options that a run's settings take by their own names."""
 
@@ -77,6 +77,13 @@ Selection = Annotated[
     str,
     typer.Option(
         help="What the best is chosen by: area of the frontier, or accuracy, the paper's rule."
+    ),
+]
+Objective = Annotated[
+    str,
+    typer.Option(
+        help="What budgets count: tokens, sequential (tokens one after the other, which stand for"
+        " latency), or cost (tokens times their model's price)."
     ),
 ]
 Accept = Annotated[
@@ -154,6 +161,7 @@ def discover(
     usd: Usd = None,
     seconds: Seconds = None,
     selection: Selection = "area",
+    objective: Objective = "tokens",
     accept: Accept = 0.8,
     no_beta: NoBeta = False,
     no_traces: NoTraces = False,
@@ -409,7 +417,11 @@ def _show_final(run: Path, final: "HeldOutResults") -> None:
         interval = span(found.area_low, found.area_high)
         table.add_row(name, f"{found.area:.2f}", interval, *at)
     console().print(table)
-    say("area of the frontier, and its accuracy in % at shares of SC@64's tokens")
+    from autotts.discovery.run.folder import RunFolder
+    from autotts.evaluation.objectives import UNITS
+
+    unit = UNITS[RunFolder(run).settings.objective]
+    say(f"area of the frontier, and its accuracy in % at shares of SC@64's {unit}")
     if final.on_search:
         say(f"on the search set: {final.on_search}")
     for lead in final.against.values():

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from autotts.discovery.run.folder import RunFolder
     from autotts.discovery.run.state import RunState
 
+_SHARES = ("0.1", "0.3", "0.6")
+
 _MOST_COMPARED = 1_000
 """Lines of a program in `diff`."""
 
@@ -149,12 +151,17 @@ def diff(
 
 
 def rounds_table(state: "RunState") -> "Table":
-    """Baselines and proposals: frontier area, and accuracy at shares of SC@64's tokens."""
+    """Baselines and proposals: frontier area, and accuracy at shares of what SC@64 spends."""
     from rich.text import Text
 
     from autotts.reports.tables import plain_table
 
-    table = plain_table("round", "area", "10%", "30%", "60%", "state", "idea", text=(0, 5, 6))
+    known = [scored.fractions for scored in state.baselines.values()]
+    known += [scored.fractions for scored in state.scored.values() if scored.fractions]
+    # What a run of another objective shows are other shares.
+    shown = _SHARES if not known or "0.1" in known[0] else ("0.3", "0.5", "1")
+    heads = (f"{float(share):.0%}" for share in shown)
+    table = plain_table("round", "area", *heads, "state", "idea", text=(0, 5, 6))
     rows: list[tuple[str, float | None, dict[str, float], str, str]] = [
         (name, scored.area, scored.fractions, "baseline", "")
         for name, scored in state.baselines.items()
@@ -166,8 +173,8 @@ def rounds_table(state: "RunState") -> "Table":
         words = trial.errors[0] if trial.errors else trial.proposal.idea
         rows.append((trial.name, trial.area, scored.fractions, became, words))
     for name, area, figures, became, words in rows:
-        at = [f"{figures[k]:.1f}" if k in figures else "-" for k in ("0.1", "0.3", "0.6")]
-        shown = "-" if area is None else f"{area:.2f}"
+        at = [f"{figures[k]:.1f}" if k in figures else "-" for k in shown]
+        score = "-" if area is None else f"{area:.2f}"
         # An idea is somebody's text: never read as markup.
-        table.add_row(name, shown, *at, became, Text(shorten(words, 90)))
+        table.add_row(name, score, *at, became, Text(shorten(words, 90)))
     return table

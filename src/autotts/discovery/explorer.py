@@ -16,6 +16,8 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
+from autotts.evaluation.objectives import Objective
+
 Record = dict[str, JsonValue]
 """What stands in the event log and in the files of a run."""
 
@@ -280,6 +282,7 @@ class Turn:
         content. Raises `OutOfBudget`.
     paid: see `Paid`.
     say: shows the user one line of progress.
+    objective: what budgets count: tokens, sequential tokens (the proxy of latency), or cost.
     """
 
     round: int
@@ -295,6 +298,7 @@ class Turn:
     try_program: Callable[[str], Feedback]
     paid: Paid
     say: Callable[[str], None]
+    objective: Objective = "tokens"
 
 
 class Explorer(Protocol):

@@ -9,7 +9,6 @@ from autotts.discovery.explorer import Feedback
 from autotts.discovery.rules import Breach
 from autotts.discovery.scoring import Reference, Sweep
 from autotts.discovery.selection import Candidate, lead
-from autotts.evaluation.compare import AREA_RANGE
 from autotts.evaluation.frontiers import Curve, frontier_area, mixture_at
 from autotts.evaluation.statistics import FloatArray
 
@@ -54,7 +53,7 @@ def feedback(
 
 def _store_areas(curve: Curve, reference: Reference) -> dict[str, float]:
     """Frontier area in percent by store."""
-    low, high = (share * reference.tokens for share in AREA_RANGE)
+    low, high = (share * reference.tokens for share in reference.span)
     areas = 100 * frontier_area(curve.points(), low, high)
     return {"/".join(key): float(area) for key, area in zip(curve.stores, areas, strict=True)}
 
@@ -75,7 +74,7 @@ def _question_gains(curve: Curve, other: Curve, reference: Reference) -> dict[st
 
 def _by_question(curve: Curve, reference: Reference) -> dict[tuple[str, str], FloatArray]:
     """Per store, `[Q]` accuracy in percent on the frontier over the budgets that count."""
-    budgets = reference.tokens[:, None] * np.geomspace(*AREA_RANGE, _BUDGETS)
+    budgets = reference.tokens[:, None] * np.geomspace(*reference.span, _BUDGETS)
     mixtures = mixture_at(curve.points(), budgets).mean(axis=1)
     return {
         key: 100 * mixture @ curve.correct[key].mean(axis=2)

@@ -118,7 +118,10 @@ def _measure(
 def _figures(sweep: Sweep, reference: Reference, settings: RunSettings) -> HeldOutFigures:
     """A controller's area with its interval, its accuracy at the budgets, and its sweep."""
     interval = area(
-        sweep.curve, rng=np.random.default_rng(settings.seed), reference=reference.curve
+        sweep.curve,
+        rng=np.random.default_rng(settings.seed),
+        reference=reference.curve,
+        span=reference.span,
     )
     return HeldOutFigures(
         area=100 * interval.estimate,

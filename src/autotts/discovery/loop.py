@@ -203,6 +203,7 @@ class Discovery:
             stores=tuple(Path(ref.path) for ref in self.settings.stores),
             folder=folder,
             traces=self.settings.traces,
+            objective=self.settings.objective,
             remaining=lambda: self._ledger.remaining,
             check=lambda source: self._admission.admit(source).errors,
             try_program=lambda source: self._try(number, source),
@@ -382,6 +383,7 @@ class Discovery:
                 rng=np.random.default_rng(self.settings.seed),
                 by=self.settings.selection,
                 reference=self.reference.curve,
+                span=self.reference.span,
             )
         except REFUSED as error:
             self.run.append(events.MeasuredAgain(rounds, None, str(error)))

@@ -24,13 +24,12 @@ from autotts.discovery.run import kept
 from autotts.discovery.run.settings import RunSettings
 from autotts.errors import SandboxError
 from autotts.evaluation import Execution, Experiment, Local
-from autotts.evaluation.compare import AREA_RANGE
 from autotts.evaluation.frontiers import (
-    BUDGET_FRACTIONS,
     Curve,
     accuracy_at_fractions,
     frontier_area,
 )
+from autotts.evaluation.objectives import SHOWN, SPANS, Objective
 from autotts.evaluation.result import curves_of
 from autotts.evaluation.run import at_betas
 from autotts.programs import Source, Spec
@@ -49,7 +48,7 @@ class Sweep:
     """A program over all betas and stores.
 
     ran: what came out, by beta, then by store.
-    curve: all of it, to compare with others.
+    curve: all of it, to compare with others; its tokens are what the run's objective counts.
     notes: how it ran, for the record.
     """
 
@@ -58,14 +57,20 @@ class Sweep:
     notes: Record
 
     @classmethod
-    def of(cls, ran: Sequence[Ran], seconds: float) -> "Sweep":
+    def of(cls, ran: Sequence[Ran], seconds: float, objective: Objective = "tokens") -> "Sweep":
         """From what ran, and how long it took."""
-        (curve,) = curves_of(ran).values()
+        (curve,) = curves_of(ran, objective).values()
         return cls(ran, curve, {**ran[0].how.record(), "seconds": seconds})
 
     @property
     def how(self) -> How:
         return self.ran[0].how
+
+    @property
+    def by_tokens(self) -> Curve:
+        """The curve over tokens, whatever the objective."""
+        (curve,) = curves_of(self.ran).values()
+        return curve
 
     @property
     def sequential(self) -> dict[StoreKey, np.ndarray]:
@@ -86,33 +91,43 @@ class Sweep:
 class Reference:
     """SC@64 on the stores: what budgets are shares of.
 
-    curve: of one beta, 1.
+    curve: of one beta, 1; its tokens are what the objective counts.
+    whole_tokens: `[S]` its tokens per question, where the objective is another.
     """
 
     curve: Curve
+    objective: Objective = "tokens"
+    whole_tokens: np.ndarray | None = None
 
     @property
     def tokens(self) -> np.ndarray:
-        """`[S]` tokens per question."""
+        """`[S]` what it spends per question, as the objective counts."""
         return self.curve.dearest_tokens()
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Shares of that between which frontiers are compared."""
+        return SPANS[self.objective]
 
     def area(self, curve: Curve) -> float:
         """Mean accuracy in percent of a curve's frontier over the budgets that count."""
-        low, high = (share * self.tokens for share in AREA_RANGE)
+        low, high = (share * self.tokens for share in self.span)
         return float(100 * frontier_area(curve.points(), low, high).mean())
 
     def at_fractions(self, curve: Curve) -> dict[str, float]:
-        """Accuracy in percent at each of `BUDGET_FRACTIONS`."""
-        accuracy = 100 * accuracy_at_fractions(curve.points(), self.tokens)
-        return {f"{share:g}": float(a) for share, a in zip(BUDGET_FRACTIONS, accuracy, strict=True)}
+        """Accuracy in percent at the shares that are shown for the objective."""
+        shown = SHOWN[self.objective]
+        accuracy = 100 * accuracy_at_fractions(curve.points(), self.tokens, shown)
+        return {f"{share:g}": float(a) for share, a in zip(shown, accuracy, strict=True)}
 
     def points(self, sweep: Sweep) -> tuple[SweepPoint, ...]:
         """The means of a sweep, by beta."""
-        curve = sweep.curve
+        curve = sweep.by_tokens if self.objective != "tokens" else sweep.curve
         means = curve.points()
+        whole = self.tokens if self.whole_tokens is None else self.whole_tokens
         accuracy = 100 * means.accuracy
         sequential = np.mean([sweep.sequential[key] for key in curve.stores], axis=0)
-        shares = means.tokens / self.tokens[:, None]
+        shares = means.tokens / whole[:, None]
         return tuple(
             SweepPoint(
                 beta=float(beta),
@@ -223,12 +238,12 @@ class Scorer:
         """What a program at these settings comes to: from the cache, or run and kept there."""
         cells = cells_of(experiment.tasks(self.stores), specs)
         key = _key(specs, self.stores, experiment, audit, driver_name)
-        found = _read(self._cache, key, cells)
+        found = _read(self._cache, key, cells, self._settings.objective)
         if found is not None:
             return found
         began = time.monotonic()
         ran = driver.run(cells, audit=audit)
-        sweep = Sweep.of(ran, round(time.monotonic() - began, 3))
+        sweep = Sweep.of(ran, round(time.monotonic() - began, 3), self._settings.objective)
         if self._cache is not None and self._keep:
             _write(self._cache, key, sweep)
         return sweep
@@ -266,7 +281,9 @@ class Scorer:
 
     def reference(self) -> Reference:
         """SC@64 on these stores."""
-        return Reference(self.baseline("sc", betas=(1.0,)).curve)
+        sweep = self.baseline("sc", betas=(1.0,))
+        whole = sweep.by_tokens.dearest_tokens()
+        return Reference(sweep.curve, self._settings.objective, whole)
 
     def baseline(self, name: str, betas: Sequence[float] | None = None) -> Sweep:
         """The sweep of a controller by its SPEC, run where its trust allows."""
@@ -313,7 +330,9 @@ def _write(cache: Path, key: str, sweep: Sweep) -> None:
     kept.keep(cache, f"{key}.sweep", content.getvalue())
 
 
-def _read(cache: Path | None, key: str, cells: Sequence[Cell]) -> Sweep | None:
+def _read(
+    cache: Path | None, key: str, cells: Sequence[Cell], objective: Objective
+) -> Sweep | None:
     """A sweep that this user's run has kept; None if there is none."""
     content = None if cache is None else kept.find(cache, f"{key}.sweep")
     if content is None:
@@ -325,4 +344,4 @@ def _read(cache: Path | None, key: str, cells: Sequence[Cell]) -> Sweep | None:
             Ran(cell, header["parameters"][c], Episodes(arrays[f"results_{c}"]), how)
             for c, cell in enumerate(cells)
         ]
-    return Sweep.of(ran, header["seconds"])
+    return Sweep.of(ran, header["seconds"], objective)

@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 
 from autotts.evaluation.compare import AREA_RANGE
+from autotts.evaluation.frontiers import BUDGET_FRACTIONS
 from autotts.evaluation.statistics import FloatArray
 from autotts.replay.driver import Ran
 
@@ -20,6 +21,21 @@ SPANS: dict[Objective, tuple[float, float]] = {
 }
 """Shares of what SC@64 spends between which frontiers are compared. Its branches run side by side:
 one branch alone takes about half its time, and who opens branches one by one takes more than it."""
+
+
+SHOWN: dict[Objective, tuple[float, ...]] = {
+    "tokens": BUDGET_FRACTIONS,
+    "sequential": (0.3, 0.5, 0.75, 1.0, 1.5),
+    "cost": BUDGET_FRACTIONS,
+}
+"""Shares at which accuracies are shown."""
+
+UNITS: dict[Objective, str] = {
+    "tokens": "tokens",
+    "sequential": "sequential tokens",
+    "cost": "cost",
+}
+"""What each counts, in words."""
 
 
 def spent(ran: Ran, objective: Objective) -> FloatArray:

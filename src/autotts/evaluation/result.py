@@ -13,6 +13,7 @@ import polars as pl
 
 from autotts.evaluation import statistics
 from autotts.evaluation.frontiers import Curve, curve
+from autotts.evaluation.objectives import Objective, spent
 from autotts.evaluation.settings import Execution, Experiment
 from autotts.files import write_text
 from autotts.programs import Source
@@ -227,11 +228,17 @@ def summary(ran: Ran, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def curves_of(ran: Iterable[Ran]) -> dict[str, Curve]:
+def _amount(ran: Ran, objective: Objective) -> np.ndarray:
+    # Whole numbers, where that is all there is: they add up exactly.
+    return ran.tokens if objective == "tokens" else spent(ran, objective)
+
+
+def curves_of(ran: Iterable[Ran], objective: Objective = "tokens") -> dict[str, Curve]:
     """The sweep over beta of each controller, by its SPEC, in order of first appearance.
 
     Args:
         ran: at every beta on every store, with all questions and draws.
+        objective: what the tokens of the curves count.
 
     Raises:
         StoreError: models of one dataset have other questions.
@@ -239,6 +246,6 @@ def curves_of(ran: Iterable[Ran]) -> dict[str, Curve]:
     found: dict[str, dict[tuple[StoreKey, float], tuple[np.ndarray, np.ndarray]]] = {}
     for one in ran:
         place = one.store.key, one.spec.beta
-        values = one.task.by_question(one.correct), one.task.by_question(one.tokens)
+        values = one.task.by_question(one.correct), one.task.by_question(_amount(one, objective))
         found.setdefault(one.spec.text, {})[place] = values
     return {name: curve(name, points) for name, points in found.items()}

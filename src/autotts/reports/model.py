@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autotts.diagnosis.matters_text import Matters
+from autotts.evaluation.objectives import Objective
 from autotts.text import LETTERS
 
 OnPart = Callable[[str], None]
@@ -202,6 +203,7 @@ class Report:
     made_by: provenance, any JSON.
     facts: (name, value in words); no figure of the sentence is told another value here unsaid.
     matters: what a run found to matter on its search stores.
+    objective: what a run was judged by; the frontier is drawn over it, and over tokens for costs.
     live: whether the page asks for news.
     """
 
@@ -219,6 +221,7 @@ class Report:
     waste: tuple[Waste, ...] = ()
     pools: tuple[PoolFacts, ...] = ()
     matters: Matters | None = None
+    objective: Objective = "tokens"
     live: bool = False
 
 

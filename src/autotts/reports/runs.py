@@ -84,6 +84,7 @@ def from_run(
         lines=tuple(_mean_lines(state)),
         rounds=tuple(_rounds(state)),
         matters=state.matters,
+        objective=settings.objective,
         live=state.condition in ("empty", "begun"),
     )
     evaluated = [trial for trial in trials if trial.points]
@@ -158,7 +159,7 @@ def _replayed(
             line
             for name, sweep in sweeps.items()
             for line in lines_of(
-                replace(sweep.curve, controller=name), sweep.sequential, seed=settings.seed
+                replace(sweep.by_tokens, controller=name), sweep.sequential, seed=settings.seed
             )
         )
         + tuple(line for line in report.lines if line.store == HELD_OUT),
@@ -204,9 +205,10 @@ def _source(folder: RunFolder, trial: Trial) -> Source:
 def _grid_rows(store: Store, sweeps: dict[str, Sweep]) -> list[GridRow]:
     key = store.key
     return [
-        grid_row(name, float(beta), sweep.curve.correct[key][b], sweep.curve.tokens[key][b])
+        grid_row(name, float(beta), curve.correct[key][b], curve.tokens[key][b])
         for name, sweep in sweeps.items()
-        for b, beta in enumerate(sweep.curve.betas)
+        for curve in [sweep.by_tokens]
+        for b, beta in enumerate(curve.betas)
     ]
 
 

@@ -13,7 +13,7 @@ from string import Template
 from autotts import votes
 from autotts.control import env
 from autotts.discovery.explorer import History, ProgramRules, SweepPoint, Trial, Turn
-from autotts.evaluation.compare import AREA_RANGE
+from autotts.evaluation.objectives import SPANS, UNITS, Objective
 from autotts.text import head
 
 HISTORY_BYTES = 24_000
@@ -41,16 +41,17 @@ def prompt_digest() -> str:
     return hashlib.sha256(b"".join(name.encode() + text for name, text in files)).hexdigest()
 
 
-def task(rules: ProgramRules, betas: int = 11) -> str:
+def task(rules: ProgramRules, betas: int = 11, objective: Objective = "tokens") -> str:
     """The task, the environment and the rules.
 
     Args:
         betas: how many a sweep has.
+        objective: what budgets count.
     """
-    low, high = (f"{share:.0%}" for share in AREA_RANGE)
+    low, high = (f"{share:.0%}" for share in SPANS[objective])
     return "\n".join(
         [
-            prompt("task", betas=betas, low=low, high=high),
+            prompt("task", betas=betas, low=low, high=high, unit=UNITS[objective]),
             prompt("environment", table=env.markdown(), votes=vocabulary()),
             prompt(
                 "rules",
@@ -182,7 +183,7 @@ def briefing(turn: Turn, *, max_bytes: int = HISTORY_BYTES) -> str:
     best = turn.history.best
     if turn.traces and best is not None:
         history += _whole_episodes(_demoted(best.traces), max_bytes - len(history.encode()))
-    return f"{task(turn.rules, sweep_length(turn.history))}\n{history}"
+    return f"{task(turn.rules, sweep_length(turn.history), turn.objective)}\n{history}"
 
 
 def _whole_episodes(traces: str, max_bytes: int) -> str:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from autotts.discovery.explorer import ProgramRules
 from autotts.errors import RunError
 from autotts.evaluation import Experiment
+from autotts.evaluation.objectives import Objective
 from autotts.untrusted import parse_toml
 
 BETAS = tuple(round(0.1 * step, 1) for step in range(11))
@@ -78,6 +79,7 @@ class RunSettings(BaseModel):
     unsafe: run programs even where no process can be sealed.
     audit: episodes of a sweep that are run again blind.
     selection: "area" or "accuracy", the paper's rule.
+    objective: what budgets count, see `evaluation.objectives`.
     accept: share of resamples in which a program must be ahead of what was accepted before.
     one_knob: False under `--no-beta`; traces: False under `--no-traces`.
     try_draws: draws of a quick try.
@@ -89,6 +91,7 @@ class RunSettings(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63)
     proposals: int = Field(default=1, ge=1, le=1000)
     selection: Literal["area", "accuracy"] = "area"
+    objective: Objective = "tokens"
     accept: float = Field(default=0.8, ge=0.5, lt=1)
     traces: bool = True
     driver: Literal["sealed", "blind", "in-process"] = "sealed"

@@ -10,10 +10,12 @@ function overview() {
   }
   return parts;
 }
+// What a run was judged by.
+const spends = () => (data.objective === "sequential" ? "sequential_tokens" : "tokens");
 // The settings of a controller that none of its cheaper ones beats.
 function frontier(points) {
   const out = [];
-  for (const p of [...points].sort((a, b) => a.tokens - b.tokens || b.accuracy - a.accuracy)) {
+  for (const p of [...points].sort((a, b) => a[spends()] - b[spends()] || b.accuracy - a.accuracy)) {
     if (!out.length || p.accuracy > out.at(-1).accuracy) out.push(p);
   }
   return out;
@@ -32,7 +34,7 @@ function lead() {
   const banded = [rival, best].filter(Boolean);
   const series = [...others.filter((line) => line !== rival), ...banded].map((line) => ({
     ...look(line.controller), band: banded.includes(line), thin: !banded.includes(line), faint: line !== best && own.has(line.controller),
-    points: frontier(line.points).map(asPoint(line.controller, "tokens")),
+    points: frontier(line.points).map(asPoint(line.controller, spends())),
   }));
   return h("section", { class: "card lead" },
     data.conclusion ? h("p", { class: "conclusion" }, data.conclusion) : null,
@@ -40,7 +42,7 @@ function lead() {
       h("div", null,
         h("div", { class: "controls" }, h("h2", null, "Frontier"), stores(data.lines).length > 1 ? select("on", stores(data.lines), store, (value) => { chosen.store = value; render(); }) : h("span", { class: "note" }, store)),
         h("ul", { class: "key" }, [...banded].reverse().concat(others.filter((line) => line !== rival)).map((line) => h("li", null, swatch(look(line.controller)), line.controller))),
-        lineChart({ series, log: true, xLabel: "total tokens per question", yLabel: "accuracy, %", height: 380, label: `frontiers on ${store}; arrow keys walk over the settings` }),
+        lineChart({ series, log: true, xLabel: `${COSTS[spends()]} per question`, yLabel: "accuracy, %", height: 380, label: `frontiers on ${store}; arrow keys walk over the settings` }),
         h("p", { class: "note" }, bandWords(banded))),
       bestProgram(best)));
 }

@@ -10,8 +10,8 @@ from autotts import programs, stores
 from autotts.discovery.explorer import Turn
 from autotts.discovery.explorers.offline.writing import Learned, source
 from autotts.evaluation import Experiment
-from autotts.evaluation.compare import AREA_RANGE
 from autotts.evaluation.frontiers import Points, frontier_area, isotonic_violation
+from autotts.evaluation.objectives import SPANS, spent
 from autotts.replay.driver import Ran
 from autotts.replay.in_process import InProcess
 from autotts.replay.task import cells_of
@@ -27,10 +27,12 @@ _RESAMPLES = 1_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SweepMeans:
-    """A program's sweep: per store `[B, Q]` share of right answers and mean tokens."""
+    """A program's sweep: per store `[B, Q]` share of right answers, mean tokens, and mean of what
+    the run's objective counts."""
 
     accuracy: tuple[np.ndarray, ...]
     tokens: tuple[np.ndarray, ...]
+    spent: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,15 @@ class Bench:
         self._measured: dict[str, SweepMeans] = {}
         # What SC of as many branches as there may be spends on each question.
         everything = programs.parse("sc:beta=1.0")
-        self._whole = [
-            one.task.by_question(one.tokens).mean(axis=1)
-            for one in self._driver.run(cells_of(self.tasks, [everything]))
-        ]
+        ran = self._driver.run(cells_of(self.tasks, [everything]))
+        self._objective = turn.objective
+        self._whole, self._whole_spent = (
+            [one.task.by_question(value).mean(axis=1) for one, value in pairs]
+            for pairs in (
+                [(one, one.tokens) for one in ran],
+                [(one, spent(one, turn.objective)) for one in ran],
+            )
+        )
         sizes: dict[str, int] = {}
         for task in self.tasks:
             name, size = task.store.dataset, len(task.store.gold)
@@ -116,6 +123,7 @@ class Bench:
         for values in (
             (one.correct.astype(np.float64) for one in ran),
             (one.tokens for one in ran),
+            (spent(one, self._objective) for one in ran),
         ):
             means = [
                 one.task.by_question(value).mean(axis=1)
@@ -127,10 +135,10 @@ class Bench:
 
     def admitted(self, curve: SweepMeans) -> bool:
         """Whether a curve keeps to the rules of the run, with a little to spare for other draws."""
-        whole = [float(tokens.mean()) for tokens in self._whole]
-        spent = np.stack([tokens.mean(axis=1) for tokens in curve.tokens])
-        shares = (spent / np.array(whole)[:, None]).mean(axis=0)
-        falls = float(isotonic_violation(spent.mean(axis=0)))
+        whole = [float(values.mean()) for values in self._whole]
+        tokens = np.stack([values.mean(axis=1) for values in curve.tokens])
+        shares = (tokens / np.array(whole)[:, None]).mean(axis=0)
+        falls = float(isotonic_violation(tokens.mean(axis=0)))
         return bool(
             shares.min() < 0.95 * self._rules.cheapest
             and shares.max() > 1.02 * self._rules.dearest
@@ -145,10 +153,10 @@ class Bench:
             w = weights[:, keys]
             total = np.maximum(w.sum(axis=1), 1e-12)[:, None]
             points = Points(
-                np.maximum(w @ curve.tokens[s].T / total, 1.0), w @ curve.accuracy[s].T / total
+                np.maximum(w @ curve.spent[s].T / total, 1.0), w @ curve.accuracy[s].T / total
             )
-            whole = np.maximum(w @ self._whole[s] / total[:, 0], 1.0)
-            low, high = (share * whole for share in AREA_RANGE)
+            whole = np.maximum(w @ self._whole_spent[s] / total[:, 0], 1.0)
+            low, high = (share * whole for share in SPANS[self._objective])
             areas.append(100 * frontier_area(points, low, high))
         return np.asarray(np.mean(areas, axis=0))
 
@@ -175,16 +183,16 @@ class Bench:
     def _left_out(self, plain: Learned, make: Make, fold: np.ndarray) -> SweepMeans:
         """Each question played by what is learned without the questions of its fold, `[K]`."""
         curves = [self.measure(self._best(plain, make, fold != f)) for f in range(FOLDS)]
-        accuracy, tokens = (
+        means = (
             tuple(
                 np.stack(
                     [getattr(curves[fold[k]], of)[s][:, q] for q, k in enumerate(keys)], axis=1
                 )
                 for s, keys in enumerate(self._keys)
             )
-            for of in ("accuracy", "tokens")
+            for of in ("accuracy", "tokens", "spent")
         )
-        return SweepMeans(accuracy, tokens)
+        return SweepMeans(*means)
 
     def _best(self, plain: Learned, make: Make, taught: np.ndarray) -> Learned:
         """The best of what is learned from some questions, on these; plain if nothing is."""
