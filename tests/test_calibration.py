@@ -5,13 +5,13 @@ import asyncio
 import pytest
 
 from autotts import programs, stores
-from autotts.collect import Item, Plan, collect
+from autotts.collect import Item, Plan, collect, plan_of
 from autotts.errors import SpecError
 from autotts.evaluation import Experiment, Local
 from autotts.live import InThisProcess
 from autotts.programs.loading import load_trusted
 from autotts.replay.task import Cell
-from autotts.serve.calibration import FIGURES, Questions, forecast, plan_of
+from autotts.serve.calibration import FIGURES, Questions, forecast
 from scripted_branches import ScriptedBranches
 
 EXPERIMENT = Experiment(max_branches=12)

@@ -478,7 +478,7 @@ def test_signals_are_refused_where_there_are_no_log_probabilities(questions, tmp
     ("options", "message"),
     [
         (["--prompt", "no place"], "the prompt has no {question} in it"),
-        (["--top-p", "3"], "top_p: input should be less than or equal to 1"),
+        (["--top-p", "3"], "--top-p 3: need a number between 0 and 1"),
         (["--template", "thinking"], "need NAME=VALUE"),
     ],
 )

@@ -26,6 +26,7 @@ from autotts.cli import (
     sandbox,
     serve,
     trace,
+    upkeep,
 )
 from autotts.cli.screen import accept_any_text, say
 from autotts.errors import AutottsError
@@ -41,6 +42,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+data.app.command("top-up")(upkeep.top_up)
+data.app.command("refresh")(upkeep.refresh)
+data.app.command("push")(upkeep.push)
+data.app.command("pull")(upkeep.pull)
 app.add_typer(data.app, name="data")
 app.add_typer(reproduce.app, name="reproduce")
 app.command("collect")(collect.collect)

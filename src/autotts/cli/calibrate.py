@@ -77,10 +77,11 @@ async def _calibrate(
 ) -> "tuple[list[Forecast], Lived]":
     from rich.progress import Progress
 
+    from autotts.collect import plan_of
     from autotts.evaluation import Execution, Local
     from autotts.inference import connected
     from autotts.sandbox.live_run import suspending
-    from autotts.serve.calibration import Questions, forecast, plan_of
+    from autotts.serve.calibration import Questions, forecast
 
     plan = plan_of(store)
     async with connected([upstream]) as (server,):

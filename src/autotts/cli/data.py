@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from autotts.stores import Store
 
 app = typer.Typer(
-    help="Import, regrade, check, join, split and simulate replay stores.", no_args_is_help=True
+    help="Import, regrade, check, join, split, add to, copy and simulate replay stores.",
+    no_args_is_help=True,
 )
 
 
@@ -274,14 +275,14 @@ def _write(store: "Store", out: Path, overwrite: bool) -> None:
 def stats(
     folders: Annotated[list[Path], typer.Argument(help="Stores, or folders with stores below.")],
 ) -> None:
-    """Print how accurate branches are by their length, and how reliable probes are by depth."""
+    """Print how accurate branches are by their length, how reliable probes by depth, the cost."""
     from rich.table import Table
 
     from autotts import stores
     from autotts.diagnosis import pools
 
     for store in map(stores.load, stores.find(folders)):
-        for line in _by_length(store):
+        for line in [*_by_length(store), *_spent(store)]:
             say(line)
         if store.pool.probes is None:
             say("  recorded without probes")
@@ -314,6 +315,21 @@ def _by_length(store: "Store") -> list[str]:
         f"  right by length, the shortest quarter of each question first: {quarters} %",
         f"  from a question's shortest branch to its longest: {told}",
     ]
+
+
+def _spent(store: "Store") -> list[str]:
+    """What a store's branches took, as far as it was recorded."""
+    exists, used = store.pool.exists, store.used
+    decoded = int(store.pool.tokens[exists].sum())
+    told = [f"{decoded:,} tokens of branches"]
+    if "probe_tokens" in used:
+        probes = int(used["probe_tokens"][exists].sum())
+        told.append(f"{probes:,} of probes ({_percent(probes / decoded)} % more)")
+    if "prompt_tokens" in used:
+        told.append(f"{int(used['prompt_tokens'][exists].sum()):,} read")
+        if "cached_tokens" in used:
+            told[-1] += f", {int(used['cached_tokens'][exists].sum()):,} of these from a cache"
+    return [f"  cost: {'; '.join(told)}"]
 
 
 def _percent(share: float | None) -> str:

@@ -127,15 +127,15 @@ def evaluating(**defaults: Any) -> Callable[[Command], Command]:
     Args:
         defaults: of options for which the command has its own.
     """
-    return lambda command: _converted(command, _settings, {"experiment", "execution"}, defaults)
+    return lambda command: converted(command, _settings, {"experiment", "execution"}, defaults)
 
 
 def giving_json(command: Command) -> Command:
     """Give a command `--json`; it takes `save` in its place, None where the option is not given."""
-    return _converted(command, _saving, {"save"}, {})
+    return converted(command, _saving, {"save"}, {})
 
 
-def _converted(
+def converted(
     command: Command,
     convert: Callable[..., contextlib.AbstractContextManager[dict[str, Any]]],
     converted: Collection[str],

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autotts.cli import options
+from autotts.cli.asking import drawing
 from autotts.cli.screen import say
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
     from autotts.answers.reader import AnswerReader
+    from autotts.inference import Sampling
     from autotts.programs import Spec
     from autotts.serve.app import Service
     from autotts.serve.formats import Format, Kind
@@ -32,12 +34,14 @@ _PLAIN: "dict[str, Kind]" = {
 }
 
 
+@drawing
 def serve(
     upstream: Annotated[
         list[str],
         typer.Option(help="Address of a server that has the model; several share the requests."),
     ],
     controller: options.Controllers,
+    sampling: "Sampling",
     model: Annotated[
         str, typer.Option(help="The model, as the upstreams call it; needed where they have more.")
     ] = "",
@@ -64,9 +68,6 @@ def serve(
         int,
         typer.Option(min=0, help="Further requests that may wait; others are told when to retry."),
     ] = 256,
-    temperature: Annotated[float, typer.Option(min=0, max=2, help="Of sampling.")] = 0.6,
-    top_p: Annotated[float, typer.Option(min=0.01, max=1, help="Of sampling.")] = 0.95,
-    top_k: Annotated[int, typer.Option(min=0, help="Of sampling; 0 for all.")] = 0,
     answers: Annotated[
         str,
         typer.Option(
@@ -105,7 +106,6 @@ def serve(
     from autotts.collect import TokenPrices
     from autotts.inference import connected
     from autotts.inference.address import read_key
-    from autotts.inference.server import Sampling
     from autotts.play.page import build
     from autotts.programs.needs import needs_of
     from autotts.serve.answering import Answering, signals_read
@@ -142,7 +142,7 @@ def serve(
                 controllers=controllers,
                 beta=beta,
                 interval=interval,
-                sampling=Sampling(temperature=temperature, top_p=top_p, top_k=top_k),
+                sampling=sampling,
                 answers=how,
                 probes=probes,
                 prices=TokenPrices(prompt=price_read, decoded=price_written),

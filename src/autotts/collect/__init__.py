@@ -1,5 +1,6 @@
 """Recordings from model servers: planned, sampled, journalled, made into stores."""
 
+from autotts.collect.asking import prompt_of
 from autotts.collect.branches import Collected, read_collected
 from autotts.collect.collecting import Collection, Watched, open_collection
 from autotts.collect.estimate import Estimate, TokenPrices, estimate
@@ -7,6 +8,7 @@ from autotts.collect.journal import Journal
 from autotts.collect.plan import PROBE_SUFFIX, Plan, digest_of
 from autotts.collect.questions import PROMPTS, Columns, Item, presets, read_questions
 from autotts.collect.session import collect, collect_on, journal_path
+from autotts.collect.upkeep import plan_of, refresh, top_up
 from autotts.collect.writing import to_store
 
 __all__ = [
@@ -27,8 +29,12 @@ __all__ = [
     "estimate",
     "journal_path",
     "open_collection",
+    "plan_of",
     "presets",
+    "prompt_of",
     "read_collected",
     "read_questions",
+    "refresh",
     "to_store",
+    "top_up",
 ]

@@ -48,6 +48,11 @@ class Begun:
         """Whether it ended itself, or was cut."""
         return bool(self.intervals) and (self.intervals[-1].ended or self.intervals[-1].cut)
 
+    @property
+    def passed(self) -> int:
+        """Intervals that it went past, at whose ends its answer can be asked for."""
+        return len(self.intervals) - self.ended
+
     def served(self, prompt: Context, how: Decoding) -> ServedBranch:
         """The branch as it stands, after its prompt."""
         branch = ServedBranch(prompt)
@@ -156,20 +161,20 @@ class Collected:
         self.interval_tokens += line.tokens
         self.prompt_tokens += line.prompt_tokens or 0
         self.cached_tokens += line.cached_tokens or 0
-        if branch.ended and not self._chosen:
-            self.finished[at] = self._finish(at)
+        self._finish_if_whole(at, branch)
 
     def _probe(self, line: ProbeLine) -> None:
         *place, k = line.probed
         at = (place[0], place[1])
         branch = self.begun.get(at, Begun())
-        if k in branch.probes or k != len(branch.intervals) - 1 or branch.ended:
+        if k in branch.probes or k >= branch.passed:
             raise StoreError(f"question {at[0]}, branch {at[1]}: probe {k} is out of turn")
         branch.probes[k] = line
         self.probes += 1
         self.probe_tokens += line.tokens
         self.prompt_tokens += line.prompt_tokens or 0
         self.cached_tokens += line.cached_tokens or 0
+        self._finish_if_whole(at, branch)
 
     def _answered(self, line: AnsweredLine) -> None:
         if not self._chosen or line.answered in self.answered:
@@ -179,14 +184,19 @@ class Collected:
         for at in sorted(at for at in self.begun if at[0] == line.answered[0]):
             self.finished[at] = self._finish(at)
 
+    def _finish_if_whole(self, at: Place, branch: Begun) -> None:
+        """Take a branch that has ended, with all its probes, out of those that go on."""
+        assert self.plan is not None
+        probed = not self.plan.probe or len(branch.probes) == branch.passed
+        if branch.ended and probed and not self._chosen:
+            self.finished[at] = self._finish(at)
+
     def _finish(self, at: Place) -> Finished:
         """Take a branch out of those that go on."""
         assert self.plan is not None
         branch = self.begun.pop(at)
         how = decoding_of(self.plan)
-        intervals, passed = branch.intervals, len(branch.intervals) - branch.ended
-        if self.plan.probe and not self._chosen and len(branch.probes) != passed:
-            raise StoreError(f"question {at[0]}, branch {at[1]}: a probe is missing")
+        intervals = branch.intervals
         exact = intervals[0].ids is not None
         served = branch.served(array("i") if exact else "", how)
         ends, total = array("i"), 0
@@ -194,7 +204,7 @@ class Collected:
             total += line.tokens
             ends.append(total)
         probes = branch.probes
-        shown = (probes[k].answer if k in probes else FAILED for k in range(passed))
+        shown = (probes[k].answer if k in probes else FAILED for k in range(branch.passed))
         return Finished(
             probes=tuple(shown) if self.plan.probe else (),
             final=served.answer() if branch.ended else FAILED,

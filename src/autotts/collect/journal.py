@@ -231,7 +231,7 @@ class Journal:
             StoreError: as `append`.
         """
         try:
-            self._write_now(_packed(line))
+            self._write_now(packed(line))
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
 
@@ -243,7 +243,7 @@ class Journal:
         """
         if self._broken:
             raise self._broken
-        content = _packed(line)
+        content = packed(line)
         done = asyncio.get_running_loop().create_future()
         self._waiting.append((content, done))
         if self._writing is None:
@@ -283,7 +283,8 @@ class Journal:
         os.close(self._file)
 
 
-def _packed(line: Line) -> bytes:
+def packed(line: Line) -> bytes:
+    """A line as the journal has it, its end included."""
     # All of a plan, so that one is the same when defaults change.
     fields = line.model_dump(mode="json", exclude_defaults=not isinstance(line, PlanLine))
     return json.dumps(fields).encode() + b"\n"

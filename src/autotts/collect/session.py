@@ -18,7 +18,7 @@ from autotts.errors import ServerError, SpecError, StoreError
 from autotts.inference import Patience, Server, connected
 from autotts.programs import DEFAULT_BETA, Spec, read
 from autotts.sandbox.live_run import suspending
-from autotts.stores import Store, store_folder, write
+from autotts.stores import Store, read_manifest, store_folder, write
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -61,7 +61,31 @@ async def collect(
             is in the journal.
     """
     plan, name, folder = _begun(plan, servers[0].model, out, store_model, controller, resume)
-    journal = Journal(journal_path(folder))
+    collection = await gather(
+        plan, items, servers, journal_path(folder), at_once=at_once, resume=resume, watch=watch,
+        controller=controller, unsafe=unsafe,
+    )  # fmt: skip
+    return _written(collection, folder, name, resume), collection
+
+
+async def gather(
+    plan: Plan,
+    items: Sequence[Item],
+    servers: Sequence[Server],
+    path: Path,
+    *,
+    at_once: int,
+    resume: bool,
+    watch: Watch | None = None,
+    controller: Spec | None = None,
+    unsafe: bool = False,
+) -> Collection:
+    """Collect what a journal lacks, as `collect`, without a store.
+
+    Args:
+        path: of the journal.
+    """
+    journal = Journal(path)
     try:
         collection = open_collection(plan, items, journal, resume=resume)
         watched = collection.watched(servers)
@@ -71,7 +95,7 @@ async def collect(
                 await collection.run(servers, at_once, suspend)
     finally:
         await journal.aclose()
-    return _written(collection, folder, name, resume), collection
+    return collection
 
 
 def collect_on(
@@ -155,12 +179,25 @@ def _begun(
 
 
 def _written(collection: Collection, folder: Path, name: str, resume: bool) -> Store:
+    if folder.exists():
+        _require_all_in(collection, folder)
     store = to_store(collection.collected, collection.plan, collection.items, model=name)
     try:
         return write(store, folder, overwrite=resume)
     except StoreError as error:
         kept = journal_path(folder)
         raise StoreError(f"{error}; the branches are kept in {kept}: --resume") from error
+
+
+def _require_all_in(collection: Collection, folder: Path) -> None:
+    """See to it that a store has nothing that its journal doesn't, for it will be replaced."""
+    journalled, manifest = len(collection.collected.finished), read_manifest(folder)
+    there = manifest.branches_in_all or manifest.questions * manifest.branches
+    if there > journalled:
+        raise SpecError(
+            f"{folder} has {there} branches and its journal {journalled}, so --resume would lose"
+            " some: `autotts data top-up` adds to it, or give another --out"
+        )
 
 
 @cache

@@ -20,8 +20,7 @@ from pydantic import JsonValue
 from autotts.answers import FAILED
 from autotts.collect.asking import prompt_of, reading_of
 from autotts.collect.plan import Plan
-from autotts.collect.questions import Item
-from autotts.errors import SpecError
+from autotts.collect.upkeep import item_of
 from autotts.evaluation.settings import Experiment
 from autotts.inference.branch import Decoding, ServedBranch
 from autotts.inference.server import Server
@@ -110,32 +109,6 @@ class Lived:
         )
 
 
-def plan_of(store: Store) -> Plan:
-    """How a store's branches were sampled.
-
-    Raises:
-        SpecError: it doesn't say, or live branches can't be like them.
-    """
-    known = {
-        key: value for key, value in store.manifest.sampling.items() if key in Plan.model_fields
-    }
-    if "prompt" not in known or store.pool.billing != "exact":
-        raise SpecError(
-            f"{store.name} was not collected by `autotts collect`, so nothing says how to ask for"
-            " branches like its own"
-        )
-    if "{options}" in str(known["prompt"]):
-        raise SpecError(f"{store.name}: its questions have options, which a store doesn't hold")
-    pool = store.pool
-    facts = {
-        "model": store.model,
-        "dataset": store.dataset,
-        "branches": int(pool.n_branches.max()),
-        "interval": pool.interval,
-    }
-    return Plan.model_validate({**known, **facts})
-
-
 class Questions:
     """A store's questions, asked live as the store's own branches were."""
 
@@ -199,8 +172,7 @@ class Questions:
             signals=tuple(self._store.pool.signals),
             log_words=1 << 18,
         )
-        item = Item("", self._store.texts[q], "")
-        prompt = await prompt_of(plan, item, self._server)
+        prompt = await prompt_of(plan, item_of(self._store, q, plan), self._server)
         seeds = "calibrate", plan.seed, experiment.seed, q, r
         how = Decoding(plan.interval, plan.interval * pool.intervals, plan.sampling)
         trajectories = ServedTrajectories(

@@ -1,0 +1,201 @@
+"""Options of commands that ask a model's server: whom, how tokens are drawn, what it costs."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autotts.cli import options
+from autotts.cli.screen import say
+from autotts.errors import SpecError
+
+if TYPE_CHECKING:
+    from autotts.collect import Columns, Item, TokenPrices
+    from autotts.inference import Patience, Server
+
+
+Probe = Annotated[
+    str | None,
+    typer.Option(
+        help="What is added to a branch to ask for its answer so far, or a file that holds this; by"
+        " default the text of Dynasor, inside the thinking."
+    ),
+]
+ProbeTokens = Annotated[int, typer.Option(min=1, help="Most tokens of a probe.")]
+ProbeStop = Annotated[
+    list[str] | None, typer.Option(help="A text that ends a probe; may be given again.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AskedServers:
+    """The servers that a command asks.
+
+    at_once: branches that each goes on with side by side.
+    timeout: seconds until a request is given up and sent again.
+    """
+
+    urls: tuple[str, ...]
+    at_once: int
+    timeout: float
+    prices: "TokenPrices"
+
+    @property
+    def required_urls(self) -> tuple[str, ...]:
+        """The servers; raises SpecError if none was named."""
+        if not self.urls:
+            raise SpecError("no server was named: give --server URL, as http://localhost:8000")
+        return self.urls
+
+    @property
+    def patience(self) -> "Patience":
+        from autotts.inference import Patience
+
+        return Patience(timeout_seconds=self.timeout)
+
+    @contextlib.asynccontextmanager
+    async def connected(self, model: str) -> "AsyncIterator[list[Server]]":
+        """The servers, told to whoever looks on.
+
+        Raises:
+            SpecError: none was named, or they have different models.
+            ServerError: one can't be reached or lacks the model.
+        """
+        from autotts.inference import connected
+
+        async with connected(
+            self.required_urls, model, at_once=self.at_once, patience=self.patience
+        ) as servers:
+            for server in servers:
+                exact = "exact to the token" if server.can.exact else "by text, which is not exact"
+                say(
+                    f"{server.address}: {server.model}, spoken to as {server.dialect}, {exact}",
+                    err=True,
+                )
+            yield servers
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionSet:
+    """The questions that a command was given.
+
+    name: their file's, or the preset's.
+    """
+
+    name: str
+    items: "list[Item]"
+    columns: "Columns"
+
+
+def asking(command: options.Command) -> options.Command:
+    """Give a command the options of whom it asks; it takes `asked` in their place."""
+    return options.converted(command, _asked, {"asked"}, {})
+
+
+def drawing(command: options.Command) -> options.Command:
+    """Give a command the options of how tokens are drawn; it takes `sampling` in their place."""
+    return options.converted(command, _sampling, {"sampling"}, {})
+
+
+def questioning(command: options.Command) -> options.Command:
+    """Give a command the options of what is asked; it takes `question_set` in their place,
+    None where no questions are named."""
+    return options.converted(command, _questions, {"question_set"}, {})
+
+
+@contextlib.contextmanager
+def _asked(
+    server: Annotated[
+        list[str] | None,
+        typer.Option(help="Model server, such as http://localhost:8000; several share the work."),
+    ] = None,
+    at_once: Annotated[
+        int, typer.Option(min=1, help="Branches that a server goes on with side by side.")
+    ] = 64,
+    timeout: Annotated[
+        float, typer.Option(min=1.0, help="Seconds until an interval is given up and asked again.")
+    ] = 900.0,
+    price_in: Annotated[float, typer.Option(help="Dollars per million tokens read.")] = 0.0,
+    price_cached: Annotated[
+        float | None, typer.Option(help="The same, read from the cache; by default --price-in.")
+    ] = None,
+    price_out: Annotated[float, typer.Option(help="Dollars per million tokens decoded.")] = 0.0,
+) -> Iterator[dict[str, Any]]:
+    from autotts.collect import TokenPrices
+
+    cached = price_in if price_cached is None else price_cached
+    prices = TokenPrices(price_in, cached, price_out)
+    yield {"asked": AskedServers(tuple(server or ()), at_once, timeout, prices)}
+
+
+@contextlib.contextmanager
+def _sampling(
+    temperature: Annotated[float, typer.Option(min=0.0, help="Temperature of branches.")] = 0.6,
+    top_p: Annotated[float, typer.Option(help="Nucleus of sampling, above 0 and up to 1.")] = 0.95,
+    top_k: Annotated[int, typer.Option(min=0, help="Likeliest tokens to draw; 0 for all.")] = 0,
+    min_p: Annotated[float, typer.Option(help="Least share of the likeliest's probability.")] = 0.0,
+) -> Iterator[dict[str, Any]]:
+    from autotts.inference import Sampling
+
+    for name, value, good in (("top-p", top_p, 0 < top_p <= 1), ("min-p", min_p, 0 <= min_p <= 1)):
+        if not good:
+            raise SpecError(f"--{name} {value:g}: need a number between 0 and 1")
+    yield {"sampling": Sampling(temperature, top_p, top_k, min_p)}
+
+
+@contextlib.contextmanager
+def _questions(
+    questions: Annotated[
+        str,
+        typer.Option(
+            help="File of questions (.jsonl, .json, .csv, .parquet), or a preset: aime24, aime25,"
+            " hmmt25, gpqa-diamond, math500."
+        ),
+    ] = "",
+    question_column: Annotated[str, typer.Option(help="Column of the question.")] = "",
+    gold_column: Annotated[str, typer.Option(help="Column of the true answer.")] = "",
+    id_column: Annotated[str, typer.Option(help="Column of a question's own name.")] = "",
+    preset: Annotated[
+        str, typer.Option(help="Read a file of questions as this preset is read.")
+    ] = "",
+    first: Annotated[int | None, typer.Option(min=1, help="Only so many questions.")] = None,
+) -> Iterator[dict[str, Any]]:
+    from autotts import collect
+
+    if not questions:
+        yield {"question_set": None}
+        return
+    given = {"question": question_column, "gold": gold_column, "id": id_column}
+    columns = _columns(preset or questions, given, known_only=bool(preset))
+    items = collect.read_questions(questions, columns)[:first]
+    yield {"question_set": QuestionSet(Path(questions).stem, items, columns)}
+
+
+def _columns(name: str, given: dict[str, str], *, known_only: bool) -> "Columns":
+    from autotts import collect
+
+    known = collect.presets()
+    if known_only and name not in known:
+        raise SpecError(f"--preset {name}: presets are {', '.join(known)}")
+    columns = known.get(name, collect.Columns())
+    return columns.model_copy(update={key: value for key, value in given.items() if value})
+
+
+def probe_text(given: str | None) -> str:
+    """What asks a branch for its answer so far."""
+    from autotts.collect import PROBE_SUFFIX
+
+    return PROBE_SUFFIX if given is None else text_or_file(given)
+
+
+def text_or_file(given: str) -> str:
+    """A text, or what the file of that name holds."""
+    path = Path(given)
+    try:
+        return path.read_text(encoding="utf-8").removesuffix("\n") if path.is_file() else given
+    except (OSError, ValueError):
+        # A long text is no name of a file.
+        return given

@@ -1,0 +1,136 @@
+"""A collected store is kept up: more branches and questions, new probes; nothing drawn twice."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import model_server
+from autotts import collect, stores
+from autotts.cli.app import app
+from autotts.errors import ServerError, SpecError
+from autotts.inference import connect
+from model_server import SUFFIX, ModelServer, serving
+from test_collect import QUESTIONS, QUICK, as_recorded, branch_of, collected, questions  # noqa: F401
+
+OTHER_SUFFIX = "\nI am done thinking." + SUFFIX
+
+
+def using(server: ModelServer, use: Any) -> Any:
+    async def run() -> Any:
+        connected = await connect(server.url, at_once=8, patience=QUICK)
+        try:
+            return await use([connected])
+        finally:
+            await connected.aclose()
+
+    return asyncio.run(run())
+
+
+def run(*words: object) -> Any:
+    return CliRunner().invoke(app, ["data", *map(str, words)], catch_exceptions=False)
+
+
+def test_a_store_is_topped_up_with_branches_of_its_kind(questions, tmp_path):  # noqa: F811
+    """Those that were there stay, new ones are others, and it can be done again."""
+    with serving("vllm") as server:
+        before, _ = collected(questions, tmp_path / "out", server)
+        paid = server.tokens
+        folder = before.path
+        for more in (2, 3):
+            ran = run("top-up", folder, "--server", server.url, "--branches", more, "--at-once", 8)
+            assert ran.exit_code == 0, ran.output
+        after = stores.check(folder)
+    assert after.pool.n_branches.tolist() == [9, 9, 9]
+    for q in range(3):
+        for n in range(4):
+            assert as_recorded(after, q, n) == as_recorded(before, q, n)
+        assert as_recorded(after, q, 6)["tokens"] != as_recorded(after, q, 4)["tokens"] or q
+    new = after.pool.tokens[:, 4:].sum() + after.used["probe_tokens"][:, 4:].sum()
+    assert server.tokens - paid == new + 2 * 16  # and the trials
+    assert after.manifest.sampling == before.manifest.sampling
+    journals = sorted(p.name[:10] for p in collect.journal_path(folder).parent.iterdir())
+    assert journals == ["journal.js", "topped-up-", "topped-up-"]
+    with serving("vllm") as server, pytest.raises(SpecError, match=r"would lose some: .*top-up"):
+        collected(questions, tmp_path / "out", server, resume=True)
+
+
+def test_a_store_is_topped_up_with_questions(questions, tmp_path):  # noqa: F811
+    more = tmp_path / "more.jsonl"
+    row = {"id": "q9", "question": "and now?", "answer": "8"}
+    more.write_text(questions.read_text() + json.dumps(row) + "\n")
+    with serving("vllm") as server:
+        before, _ = collected(questions, tmp_path / "out", server)
+        with pytest.raises(SpecError, match="has all of these questions"):
+            using(server, lambda servers: collect.top_up(before, servers))
+        ran = run("top-up", before.path, "--server", server.url, "--questions", more)
+        assert ran.exit_code == 0, ran.output
+    after = stores.check(before.path)
+    assert after.texts == (*QUESTIONS, "and now?")
+    assert after.pool.n_branches.tolist() == [4, 4, 4, 4]
+
+
+def test_what_was_topped_up_in_part_is_gone_on_with(questions, tmp_path):  # noqa: F811
+    with serving("vllm") as server:
+        before, _ = collected(questions, tmp_path / "out", server)
+        whole = stores.load(before.path)
+        with pytest.raises(ServerError, match="16 branches failed one after the other"):
+            using(server, lambda servers: failing(servers, server, before))
+        server.faults = []
+        assert stores.load(before.path).digest == whole.digest
+        store, _ = using(
+            server, lambda servers: collect.top_up(before, servers, branches=20, resume=True)
+        )
+    assert store.pool.n_branches.tolist() == [24, 24, 24]
+
+
+async def failing(servers: Any, server: ModelServer, store: stores.Store) -> Any:
+    server.faults = [model_server.fails(400)] * 40
+    return await collect.top_up(store, servers, branches=20, at_once=4)
+
+
+@pytest.mark.parametrize("dialect", ["vllm", "llamacpp"])
+def test_probes_are_asked_anew_without_sampling_again(dialect, questions, tmp_path):  # noqa: F811
+    """The new store is what would have been collected with that probe, and costs its probes."""
+    with serving(dialect) as server:
+        before, _ = collected(questions, tmp_path / "out", server)
+        expected, _ = collected(questions, tmp_path / "other", server, probe=OTHER_SUFFIX)
+        paid = server.tokens
+        ran = run(
+            "refresh", before.path, "--server", server.url, "--probe", OTHER_SUFFIX, "--out",
+            tmp_path / "new",
+        )  # fmt: skip
+        assert ran.exit_code == 0, ran.output
+        store = stores.check(tmp_path / "new" / "toy" / "lengths")
+        assert server.tokens - paid == store.used["probe_tokens"].sum() + 16
+    assert np.array_equal(store.pool.tokens, before.pool.tokens)
+    assert store.manifest.sampling["probe"] == OTHER_SUFFIX
+    for q in range(3):
+        for n in range(4):
+            assert as_recorded(store, q, n) == as_recorded(expected, q, n)
+    assert as_recorded(before, 0, 0)["probes"] == branch_of(QUESTIONS[0], 0, 0)["probes"]
+    assert (store.pool.probes != before.pool.probes).any()
+
+
+def test_what_can_not_be_kept_up_is_told(questions, tmp_path):  # noqa: F811
+    with serving("vllm") as server:
+        store, _ = collected(questions, tmp_path / "out", server)
+        chosen, _ = collected(questions, tmp_path / "chosen", server, controller="asc")
+
+        def refreshed(store: stores.Store) -> Any:
+            return using(
+                server, lambda servers: collect.refresh(store, servers, tmp_path, probe="?")
+            )
+
+        with pytest.raises(SpecError, match="has what asc chose"):
+            using(server, lambda servers: collect.top_up(chosen, servers, branches=2))
+        collect.journal_path(store.path).unlink()
+        with pytest.raises(SpecError, match=r"no journal .* which has the text"):
+            refreshed(store)
+    released = stores.load(Path(__file__).parent / "first_version" / "toy" / "sums")
+    with pytest.raises(SpecError, match="was not collected by"):
+        collect.plan_of(released)
