@@ -11,6 +11,8 @@ import pytest
 
 from autotts import collect, programs, stores
 from autotts.collect.endpoints import Endpoints, urls_of
+from autotts.discovery import assembly, discover, resume
+from autotts.discovery.explorer import FREE, Proposal
 from autotts.errors import ClusterError, ControllerError, SpecError, StoreError
 from autotts.evaluation import Execution, Experiment, Local, evaluate
 from autotts.evaluation.run import opened
@@ -18,6 +20,7 @@ from autotts.inference import Patience, connect
 from autotts.programs import Spec, read
 from autotts.replay.task import Task, cells_of
 from autotts.simulation import simulate
+from discover_toy import program
 from model_server import SUFFIX, serving
 
 ray = pytest.importorskip("ray")
@@ -276,6 +279,59 @@ def test_where_must_be_a_place(on):
         opened(None, Execution(on=on)),
     ):
         pass
+
+
+class Proposing:
+    """Proposes one program a round."""
+
+    name, deterministic = "proposing", True
+
+    def settings(self):
+        return {}
+
+    def estimate(self, rounds, proposals):
+        return FREE
+
+    def propose(self, turn):
+        return [Proposal(program(10 + turn.round, 5))]
+
+
+def test_a_machine_lost_in_a_discovery_changes_nothing(nodes, simulated, tmp_path):
+    """Nor where the command dies too, and the run goes on elsewhere."""
+    few = {
+        "explorer": Proposing(), "draws": "reference:4", "betas": (0.0, 1.0), "audit": 8,
+        "baselines": (), "traces": False, "driver": "in-process",
+    }  # fmt: skip
+    here = discover(simulated, tmp_path / "here", rounds=2, say=lambda line: None, **few)
+    lost = []
+
+    def lose(line):
+        if "replaying round-1" in line:
+            lost.append(nodes.list_all_nodes()[-1])
+            nodes.remove_node(lost[0], allow_graceful=False)
+        elif "replaying round-2" in line:
+            raise KeyboardInterrupt
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            discover(simulated, tmp_path / "there", rounds=2, say=lose, on="ray", **few)
+    finally:
+        nodes.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+    there = resume(
+        tmp_path / "there", explorer=Proposing(), trust=True, say=lambda line: None, on="ray"
+    )
+    assert lost
+    found = [(t.errors, t.points, t.area) for t in there.state.trials]
+    assert found == [(t.errors, t.points, t.area) for t in here.state.trials]
+    assert [len(points) for _, points, _ in found] == [2, 2]
+
+
+def test_an_agent_does_not_work_beside_an_open_cluster(monkeypatch):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with pytest.raises(SpecError, match="RAY_AUTH_MODE=token"):
+        assembly._check_cluster("ray", "agent")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    assembly._check_cluster("ray", "agent")
 
 
 QUESTIONS = [f"{'very ' * k}long?" for k in range(8)]

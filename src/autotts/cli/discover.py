@@ -138,7 +138,7 @@ Yes = Annotated[
 
 _RESUMED = {
     "resume", *_LIMITS, "explorer", "model", "base_url", "option", "driver", "unsafe", "finalize_",
-    "yes",
+    "yes", "on",
 }  # fmt: skip
 """Options that mean something beside `--resume`."""
 
@@ -176,6 +176,7 @@ def discover(
     estimate: Estimate = False,
     dry_run: DryRun = False,
     show_settings: ShowSettings = False,
+    on: options.On = "local",
     yes: Yes = False,
 ) -> None:
     """Search for a controller: propose, replay over the sweep, diagnose, select; round by round."""
@@ -191,7 +192,7 @@ def discover(
         named = {("driver", driver), ("unsafe", "yes" if unsafe else ""), ("explorer", explorer)}
         named |= {(f"option {key}", value) for key, value in told.items()}
         _ask(resume, "resume", named, yes)
-        _resume(resume, limits, finalize_)
+        _resume(resume, limits, finalize_, on)
         return
     if not search or (out is None and not (estimate or dry_run)):
         raise SpecError(
@@ -215,7 +216,7 @@ def discover(
         return
     if show_settings:
         say(settings.toml())
-    begin(out, settings, who, finalize_)
+    begin(out, settings, who, finalize_, on)
 
 
 def _check_out(out: Path) -> None:
@@ -253,7 +254,9 @@ def _explorer_options(texts: Sequence[str], **short: str) -> dict[str, str]:
     return told
 
 
-def begin(out: Path, settings: "RunSettings", explorer: "Explorer", last: bool) -> None:
+def begin(
+    out: Path, settings: "RunSettings", explorer: "Explorer", last: bool, on: str = "local"
+) -> None:
     """Go through the rounds of a new run, and show what it found."""
     from autotts.discovery import assembly
 
@@ -265,16 +268,16 @@ def begin(out: Path, settings: "RunSettings", explorer: "Explorer", last: bool) 
         f" settings are in {out / 'run.toml'}"
     )
     with _interruptible(out):
-        found = assembly.begin(out, settings, explorer, _progress)
+        found = assembly.begin(out, settings, explorer, _progress, on)
         _show_session(found)
     _end(found, last)
 
 
-def _resume(path: Path, limits: Mapping[str, float], last: bool) -> None:
+def _resume(path: Path, limits: Mapping[str, float], last: bool, on: str) -> None:
     from autotts.discovery.assembly import resume
 
     with _interruptible(path):
-        found = resume(path, trust=True, say=_progress, limits=limits)
+        found = resume(path, trust=True, say=_progress, limits=limits, on=on)
         _show_session(found)
     _end(found, last)
 

@@ -4,6 +4,7 @@ What the command line does, these do; it only reads its options and prints what 
 """
 
 import importlib.metadata
+import os
 import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from autotts.discovery.run.state import RunState
 from autotts.discovery.run.store_refs import references
 from autotts.discovery.run.trust import Demand, demands
 from autotts.errors import RunError, SpecError
+from autotts.evaluation.settings import LOCAL
 from autotts.evaluation.winner import Winner
 from autotts.text import counted
 from autotts.version import __version__
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 AnyPath = str | Path
+_AGENT = "agent"
 Say = Callable[[str], None]
 
 
@@ -108,6 +111,7 @@ def discover(
     options: Mapping[str, str] | None = None,
     rounds: int | None = 5,
     say: Say = print,
+    on: str = LOCAL,
     **settings: Any,
 ) -> Discovered:
     """Begin a run and go through its rounds, or as far as its budget reaches.
@@ -120,6 +124,7 @@ def discover(
         options: of an explorer by name, text by text.
         rounds: None for as many as the rest of the budget pays for.
         say: is told one line at a time what happens.
+        on: where programs are scored: "local", "ray" or "ray://HOST:PORT". No figure depends on it.
         settings: any other of `RunSettings` or `RunLimits`, such as `seed=1` or `usd=5.0`.
 
     Raises:
@@ -135,7 +140,7 @@ def discover(
         stores, held_out=held_out, explorer=explorer, options=options,
         name=path.name, limits=limits, **settings,
     )  # fmt: skip
-    return begin(path, made, who, say)
+    return begin(path, made, who, say, on)
 
 
 def plan(
@@ -166,9 +171,12 @@ def plan(
         raise SpecError(first_problem(error)) from error
 
 
-def begin(path: Path, settings: RunSettings, explorer: Explorer, say: Say = print) -> Discovered:
-    """Make the folder of a run that was planned, and go through its rounds."""
-    return _session(RunFolder.create(path, settings), explorer, say, {})
+def begin(
+    path: Path, settings: RunSettings, explorer: Explorer, say: Say = print, on: str = LOCAL
+) -> Discovered:
+    """Make the folder of a run that was planned, and go through its rounds; see `discover`."""
+    _check_cluster(on, settings.explorer.name)
+    return _session(RunFolder.create(path, settings), explorer, say, {}, on)
 
 
 def resume(
@@ -178,6 +186,7 @@ def resume(
     trust: bool = False,
     say: Say = print,
     limits: Mapping[str, float | None] | None = None,
+    on: str = LOCAL,
 ) -> Discovered:
     """Go on with a run, after a crash, a Ctrl-C or a spent budget.
 
@@ -187,6 +196,7 @@ def resume(
             programs unsealed, commands, servers; see `demanded`.
         limits: fields of `RunLimits`, such as `{"rounds": 10}`, in place of the run's; in all, not
             on top.
+        on: as in `discover`; it may be another place than before.
 
     Raises:
         RunError: there is no run, somebody works on it, it was finalized, its stores are others,
@@ -195,7 +205,8 @@ def resume(
     folder = RunFolder(Path(run))
     _check_trust(folder, demands(folder.settings, explorer=explorer is None), trust)
     ref = folder.settings.explorer
-    return _session(folder, explorer or make(ref.name, ref.options), say, limits or {})
+    _check_cluster(on, ref.name)
+    return _session(folder, explorer or make(ref.name, ref.options), say, limits or {}, on)
 
 
 def finalize(run: AnyPath, *, trust: bool = False, say: Say = print) -> HeldOutResults:
@@ -238,8 +249,21 @@ def _check_trust(folder: RunFolder, found: list[Demand], trust: bool) -> None:
         )
 
 
+def _check_cluster(on: str, explorer: str) -> None:
+    """Refuse an agent beside a cluster that takes work from anyone who reaches it.
+
+    Raises:
+        SpecError: an agent has the network, and Ray's ports don't ask who is there.
+    """
+    if on != LOCAL and explorer == _AGENT and os.environ.get("RAY_AUTH_MODE") != "token":
+        raise SpecError(
+            "an agent that reaches a Ray cluster could run anything on it, and read gold answers:"
+            " switch on its authentication (RAY_AUTH_MODE=token), or leave --on out"
+        )
+
+
 def _session(
-    folder: RunFolder, explorer: Explorer, say: Say, given: Mapping[str, Any]
+    folder: RunFolder, explorer: Explorer, say: Say, given: Mapping[str, Any], on: str
 ) -> Discovered:
     with folder.open() as run:
         last = run.state.limits or folder.settings.limits
@@ -247,7 +271,7 @@ def _session(
             limits = RunLimits.model_validate({**last.model_dump(), **given})
         except ValidationError as error:
             raise SpecError(first_problem(error)) from error
-        end = Discovery(run, explorer, say, limits).go()
+        end = Discovery(run, explorer, say, limits, on).go()
         return Discovered(folder.path, run.state, end.stopped)
 
 

@@ -39,6 +39,7 @@ from autotts.discovery.scoring import Reference, Scorer, Sweep
 from autotts.discovery.selection import Candidate, choose, lead
 from autotts.errors import ProposalError, RunError, ServerError
 from autotts.evaluation.compare import Pick
+from autotts.evaluation.settings import LOCAL
 from autotts.evaluation.winner import Rerun, winner
 from autotts.programs import Source
 from autotts.text import counted
@@ -67,10 +68,12 @@ class Discovery:
         explorer: Explorer,
         say: Callable[[str], None],
         limits: RunLimits | None = None,
+        on: str = LOCAL,
     ) -> None:
         """
         Args:
             limits: for this session and those after it; the run's own if not given.
+            on: where programs are scored; see `Scorer`.
 
         Raises:
             RunError: the stores are not those that the run began with, or the run is finalized.
@@ -89,7 +92,8 @@ class Discovery:
         self._before = self.state.seconds
         self._ledger = Ledger(self.settings.limits, self.state, self._seconds)
         self._stores = open_stores(self.settings.stores)
-        self._scorer = Scorer(self._stores, self.settings, run.folder.path / "evaluations")
+        kept = run.folder.path / "evaluations"
+        self._scorer = Scorer(self._stores, self.settings, kept, on=on)
         self._admission = Admission(settings.rules, settings.betas, self._scorer.smoke)
         self._reference: Reference | None = None
 

@@ -9,6 +9,7 @@ import io
 import json
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +32,8 @@ from autotts.evaluation.frontiers import (
 )
 from autotts.evaluation.objectives import SHOWN, SPANS, Objective
 from autotts.evaluation.result import curves_of
-from autotts.evaluation.run import at_betas
+from autotts.evaluation.run import at_betas, opened
+from autotts.evaluation.settings import LOCAL
 from autotts.programs import Source, Spec
 from autotts.replay.driver import Driver, How, Ran
 from autotts.replay.episodes import Episodes
@@ -154,24 +156,31 @@ class Scorer:
         cache: Path | None = None,
         *,
         keep: bool = True,
+        on: str = LOCAL,
     ) -> None:
         """
         Args:
             cache: folder of sweeps by content; none are found there or kept if not given.
             keep: whether to keep more there.
+            on: where sweeps run, but for those that are blind from the start; as in `Execution`.
         """
         self.stores = tuple(stores)
         self._settings = settings
         self._cache = cache
         self._keep = keep
-        self._local = Local(Execution(unsafe=settings.unsafe))
+        self._on = on
+        self._ending = ExitStack()
+        self._local = self._ending.enter_context(Local(Execution(unsafe=settings.unsafe)))
+        self._sweeps: Driver = self._local
         blind = Blind(self._local.sandbox)
-        drivers: dict[str, Driver] = {"sealed": self._local, "blind": blind, "in-process": _TRUSTED}
-        self._driver = drivers[settings.driver]
+        self._blind = blind
         # Compiling takes seconds, in which some hundred episodes are run blind.
         self._briefly = _TRUSTED if settings.driver == "in-process" else blind
 
     def __enter__(self) -> "Scorer":
+        if self._on != LOCAL:
+            execution = Execution(unsafe=self._settings.unsafe, on=self._on)
+            self._sweeps = self._ending.enter_context(opened(None, execution))
         return self
 
     def __exit__(
@@ -180,7 +189,15 @@ class Scorer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._local.__exit__(kind, error, trace)
+        self._ending.close()
+        self._sweeps = self._local
+
+    @property
+    def _driver(self) -> Driver:
+        """Of what is proposed."""
+        trusted = _TRUSTED if self._on == LOCAL else self._sweeps
+        drivers = {"sealed": self._sweeps, "blind": self._blind, "in-process": trusted}
+        return drivers[self._settings.driver]
 
     def check_sandbox(self) -> str:
         """How proposed programs will be run, in words; seals a process and tries it.
@@ -290,7 +307,7 @@ class Scorer:
         spec = programs.parse(name)
         specs = [spec.at(beta) for beta in (self._settings.betas if betas is None else betas)]
         experiment = self._settings.experiment()
-        return self._cached(specs, experiment, self._settings.audit, self._local, "by trust")
+        return self._cached(specs, experiment, self._settings.audit, self._sweeps, "by trust")
 
 
 _TRUSTED = InProcess()
