@@ -237,7 +237,7 @@ def test_a_store_that_appears_meanwhile_is_kept(
 ) -> None:
     """Two writers of one place: the second is told, and leaves nothing."""
     write(toy(), tmp_path / "s")
-    monkeypatch.setattr("autotts.stores.writing._require_free", lambda path, overwrite: None)
+    monkeypatch.setattr("autotts.stores.writing.require_free", lambda path, overwrite: None)
     with pytest.raises(StoreError, match="something else was written there meanwhile"):
         write(toy(width=3), tmp_path / "s")
     assert load(tmp_path / "s").pool.finals.shape == (3, 2)
