@@ -73,6 +73,36 @@ def open_regular(path: Path, *, most_bytes: int, follow: bool = False) -> Iterat
         yield file
 
 
+MOST_LEVELS = 32
+"""Of folders in folders that files are looked for in."""
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """All that lies in a folder and in folders below it, but for folders, in no order.
+
+    Hidden ones are left out, and so is what lies more than `MOST_LEVELS` deep. Links to folders
+    are not followed, and what may not be looked into below `folder` is passed over.
+
+    Raises:
+        OSError: `folder` may not be looked into.
+    """
+    waiting = [(folder, 1)]
+    while waiting:
+        place, level = waiting.pop()
+        try:
+            with os.scandir(place) as found:
+                entries = [entry for entry in found if not entry.name.startswith(".")]
+        except PermissionError:
+            if place == folder:
+                raise
+            continue
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                yield Path(entry.path)
+            elif level < MOST_LEVELS:
+                waiting.append((Path(entry.path), level + 1))
+
+
 def cache_folder() -> Path:
     """The folder of what can be made again: `$AUTOTTS_CACHE`, else the user's cache folder."""
     named = os.environ.get("AUTOTTS_CACHE")

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from autotts.errors import StoreError
-from autotts.files import read_regular
+from autotts.files import files_below, read_regular
 from autotts.stores import mapped, parquet
 from autotts.stores.classes import spellings_of
 from autotts.stores.limits import MOST_CELLS, MOST_TOKENS, require_shape
@@ -112,10 +112,11 @@ def find(paths: AnyPath | Iterable[AnyPath]) -> list[Path]:
 
 
 def _below(path: Path) -> list[Path]:
-    """The stores at or below a path, at least one."""
+    """The stores at or below a path, at least one. One that is being written is hidden."""
     if not path.exists():
         raise StoreError(f"{path}: no such file or folder")
-    below = sorted(m.parent for m in path.rglob(MANIFEST) if not _hidden(m.relative_to(path)))
+    files = files_below(path) if path.is_dir() else ()
+    below = sorted(file.parent for file in files if file.name == MANIFEST)
     if not below:
         hint = ""
         if path.suffix == ".json" or any(path.glob("*/*.json")):
@@ -159,11 +160,6 @@ def _matching(path: Path) -> list[Path]:
     """What a pattern names; the path itself where it exists, or nothing matches."""
     matches = [] if path.exists() else sorted(map(Path, glob.glob(str(path))))
     return matches or [path]
-
-
-def _hidden(path: Path) -> bool:
-    """Whether a path runs through a hidden folder: a store that is being written lies in one."""
-    return any(part.startswith(".") for part in path.parts)
 
 
 def read_manifest(folder: AnyPath) -> Manifest:

@@ -11,6 +11,7 @@ from typing import Any
 from autotts.answers import UNREADABLE, Equality, extract
 from autotts.answers.reader import installed_reader
 from autotts.errors import SpecError, StoreError
+from autotts.files import files_below
 from autotts.stores.importing.formats import (
     SUFFIXES,
     RecordingFormat,
@@ -183,10 +184,9 @@ def _files(path: Path) -> Iterator[Path]:
             return
         if not path.is_dir():
             raise StoreError(f"{path}: no such file or folder")
-        below = sorted(path.rglob("*"))
+        below = sorted(files_below(path))
     for file in below:
-        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-        if not hidden and file.name.removesuffix(".gz").endswith(SUFFIXES) and file.is_file():
+        if file.name.removesuffix(".gz").endswith(SUFFIXES) and file.is_file():
             yield file
 
 
