@@ -1,5 +1,7 @@
 """What programs need of a store, by what they read; and what becomes of those that lack it."""
 
+import ast
+import re
 from dataclasses import replace
 
 import pytest
@@ -74,3 +76,14 @@ def test_who_reads_answers_of_branches_it_goes_on_with_is_told(final_answers_alo
     assert not lacks(bare, spec)
     assert "running ones show none" in doubts(bare, spec)
     assert not doubts(probed, spec)
+
+
+@pytest.mark.parametrize("name", programs.built_in())
+def test_docstrings_say_what_a_controller_needs(name):
+    """As its program is read: probes, models, and each signal by its name."""
+    text = programs.parse(name).source
+    said = " ".join(ast.get_docstring(ast.parse(text.text)).split())
+    needs = needs_of(text)
+    assert ("Needs probes." in said) == (name in PROBED)
+    assert ("Needs a store whose models" in said) == needs.models
+    assert set(re.findall(r"Needs the signal `(\w+)`", said)) == needs.signals

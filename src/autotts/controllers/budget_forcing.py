@@ -2,7 +2,7 @@
 
 The truncating half of s1 (Muennighoff et al. 2025, arXiv 2501.19393); making a branch think on
 needs new text. s1 forces one branch; with more the majority of the answers at that depth decides.
-Beta doubles the budget five times, from 1,000 tokens to 32,000.
+Beta doubles the budget five times, from 1,000 tokens to 32,000. Needs probes.
 """
 
 from autotts.votes import mode

@@ -1,8 +1,8 @@
 """Dynasor: read one branch until the last few probes agree.
 
-Fu et al. 2024, arXiv 2412.20993: 8 equal probes (mild), 5, 3 or 2 (high). It is answer
-consistency at Dynasor's settings; its filter on hesitant words needs the text of the probes. It
-probes every 64 tokens, so that the same number is stricter on stores with longer intervals.
+Fu et al. 2024, arXiv 2412.20993: 8 equal probes (mild), 5, 3 or 2 (high). It is answer consistency
+at Dynasor's settings; its filter on hesitant words needs the text of the probes. It probes every 64
+tokens, so that the same number is stricter on stores with longer intervals. Needs probes.
 """
 
 from autotts.votes import streak

@@ -2,7 +2,8 @@
 
 Discovered by AutoTTS in its fifth round (arXiv 2605.08083, appendix D). Only finished branches
 vote. Branches that keep disagreeing with them are abandoned, those that agree are read in bursts;
-new ones are opened while a moving average of the vote's confidence is low and not rising.
+new ones are opened while a moving average of the vote's confidence is low and not rising. Needs
+probes.
 """
 
 import numpy as np

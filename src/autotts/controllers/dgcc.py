@@ -1,8 +1,8 @@
 """DGCC, dual gate with lazy completion: branches that repeat themselves are read now and then.
 
-Discovered by AutoTTS in its fourth round (arXiv 2605.08083): as IBC, but a branch whose probes
-have long been the same sleeps for most steps, a less sure vote suffices when the branches still
-running agree with it, and a divided vote widens faster.
+Discovered by AutoTTS in its fourth round (arXiv 2605.08083): as IBC, but a branch whose probes have
+long been the same sleeps for most steps, a less sure vote suffices when the branches still running
+agree with it, and a divided vote widens faster. Needs probes.
 """
 
 import math

@@ -1,9 +1,9 @@
 """ES-CoT: read one branch until a run of equal answers is much longer than the run before it.
 
-Mao et al. 2025, arXiv 2509.14004. Runs of equal probe answers have lengths r1, r2, ...; a jump
-is the difference of two in a row. Stop when the newest jump is at least `min_jump` (10 there)
-and larger than the mean of the earlier ones by a one-sided t-test at 5 %, which takes two of
-them. Beta moves the jump from 2 to 18.
+Mao et al. 2025, arXiv 2509.14004. Runs of equal probe answers have lengths r1, r2, ...; a jump is
+the difference of two in a row. Stop when the newest jump is at least `min_jump` (10 there) and
+larger than the mean of the earlier ones by a one-sided t-test at 5 %, which takes two of them. Beta
+moves the jump from 2 to 18. Needs probes.
 """
 
 import math

@@ -2,6 +2,7 @@
 
 Discovered by AutoTTS in its second round (arXiv 2605.08083). Only finished branches vote; those
 that keep disagreeing with them are abandoned; one branch is added a step until the vote is sure.
+Needs probes.
 """
 
 import numpy as np

@@ -2,7 +2,8 @@
 
 Zheng et al. 2026, arXiv 2602.03845, as its code does it: finished branches keep voting and are
 never pruned, and the stop does not wait for the warm-up. Width 64, 40 steps of a standing vote,
-patience 7 and warm-up 15 are its main table's; beta moves how long the vote must stand.
+patience 7 and warm-up 15 are its main table's; beta moves how long the vote must stand. Needs
+probes.
 """
 
 import numpy as np

@@ -3,7 +3,7 @@
 CMC (AutoTTS, arXiv 2605.08083) without its moving averages, bursts and widening, of which its
 ablation found nothing left: only finished branches vote, and a running branch that disagrees with
 their leader for `patience` rounds in a row is pruned, but for the last two. Margin and patience
-were chosen on AIME24; beta moves the width alone.
+were chosen on AIME24; beta moves the width alone. Needs probes.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Answer consistency: read one branch until its probes have given one answer for a while.
 
-Liu & Wang 2025, arXiv 2506.02536, with the 14 equal probes of 500 tokens that Parallel-Probe
-(arXiv 2602.03845) uses. Beta moves that from 2 to 26.
+Liu & Wang 2025, arXiv 2506.02536, with the 14 equal probes of 500 tokens that Parallel-Probe (arXiv
+2602.03845) uses. Beta moves that from 2 to 26. Needs probes.
 """
 
 from autotts.votes import streak

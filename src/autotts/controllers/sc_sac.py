@@ -1,7 +1,8 @@
 """Self-consistency over branches that are each cut once their own probes agree for a while.
 
-SC@64+SAC in Parallel-Probe (arXiv 2602.03845): 64 branches, each read until 14 equal probes in
-a row (Liu & Wang 2025, arXiv 2506.02536), then the majority. Beta moves the 14 from 2 to 26.
+SC@64+SAC in Parallel-Probe (arXiv 2602.03845): 64 branches, each read until 14 equal probes in a
+row (Liu & Wang 2025, arXiv 2506.02536), then the majority. Beta moves the 14 from 2 to 26. Needs
+probes.
 """
 
 from autotts.votes import mode, streak

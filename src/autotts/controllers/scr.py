@@ -2,7 +2,7 @@
 
 Discovered by AutoTTS in its third round (arXiv 2605.08083): as IBC, but branches that agree with
 the finished ones are read several intervals a step, and when the vote gains no confidence for a
-while several branches are opened at once.
+while several branches are opened at once. Needs probes.
 """
 
 import numpy as np

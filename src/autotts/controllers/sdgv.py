@@ -1,8 +1,8 @@
 """SDGV, speculative depth-gated voting: branches whose probes repeat lock, and locked ones vote.
 
-Discovered by AutoTTS in its first round (arXiv 2605.08083). A locked branch is read no further
-and its vote weighs more; locked branches that keep disagreeing are dropped. It locks on shallow
-answers, which is why it fails.
+Discovered by AutoTTS in its first round (arXiv 2605.08083). A locked branch is read no further and
+its vote weighs more; locked branches that keep disagreeing are dropped. It locks on shallow
+answers, which is why it fails. Needs probes.
 """
 
 import numpy as np
