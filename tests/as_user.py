@@ -3,10 +3,12 @@
 The sandbox must hold with and without root, for some limits don't bind root. Where the
 interpreter or the package lies in a folder that others can't enter, that folder is covered, for
 this command only, by an empty one through which the way to them leads (a mount namespace).
+The user gets a copy of what the tests have compiled already: it must be the user's own.
 """
 
 import ctypes
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -54,12 +56,23 @@ def open_the_way() -> None:
         mount(f"/proc/self/fd/{descriptor}", folder, None, _BIND)
 
 
+def give_compiled(cache: Path) -> None:
+    """Copy the code that root's tests have compiled to another of pytest's caches."""
+    kept = Path("d", "autotts-compiled")
+    mine = Path(__file__).parent.parent / ".pytest_cache" / kept
+    if mine.is_dir():
+        shutil.copytree(mine, cache / kept)
+
+
 def main(command: list[str]) -> None:
     if os.geteuid() != 0:
         os.execvp(command[0], command)
     open_the_way()
     home = tempfile.mkdtemp(prefix="autotts-user-")
-    os.chown(home, _UID, _UID)
+    give_compiled(Path(home) / "pytest")
+    for folder, _, files in os.walk(home):
+        for path in (folder, *(os.path.join(folder, name) for name in files)):
+            os.chown(path, _UID, _UID)
     os.setgroups([])
     os.setresgid(_UID, _UID, _UID)
     os.setresuid(_UID, _UID, _UID)

@@ -50,6 +50,7 @@ def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(tmp_path):
     assert result(folder) == result(whole)
 
 
+@pytest.mark.privileges
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write in a read-only folder")
 def test_a_read_only_folder_is_refused(tmp_path):
     store = store_folder(tmp_path / "stores")

@@ -96,12 +96,14 @@ def assert_stopped(ran: tuple[str, np.ndarray | None], honest: Episodes) -> None
     assert results is None or np.array_equal(results, honest.results)
 
 
+@pytest.mark.privileges
 @pytest.mark.parametrize("name", reach.ATTACKS)
 def test_nothing_outside_is_reached_from_an_episode(name, target, honest):
     """Not from an interpreted episode, whatever Python can do."""
     assert_stopped(ran_blind(target(in_solve(reach.ATTACKS[name]))), honest)
 
 
+@pytest.mark.privileges
 @pytest.mark.parametrize("name", reach.ATTACKS)
 def test_nothing_outside_is_reached_from_the_compiler_s_worker(name, target):
     """Not by what runs when the program is loaded, where pages may be made executable."""
@@ -120,6 +122,7 @@ def test_it_does_not_matter_where_the_attack_stands(place, target, honest):
     assert_stopped(ran_blind(target(PLACES[place](attack))), honest)
 
 
+@pytest.mark.privileges
 @pytest.mark.parametrize("without", ["seccomp", "landlock", "limits", "uid"])
 @pytest.mark.parametrize("name", reach.FILES)
 def test_no_single_layer_keeps_the_files(name, without, target, honest):
@@ -137,6 +140,7 @@ UNSEEN_BY_LANDLOCK = (
 )
 
 
+@pytest.mark.privileges
 @pytest.mark.parametrize("name", cheats.TAMPER)
 def test_what_the_worker_tells_itself_counts_for_nothing(name, target, honest):
     """Cost, depth and score come from the trusted side's own record."""
@@ -148,6 +152,7 @@ def test_what_the_worker_tells_itself_counts_for_nothing(name, target, honest):
     assert (results[:, 5] == 4).all()
 
 
+@pytest.mark.privileges
 @pytest.mark.parametrize("name", harm.ENDLESS)
 def test_a_program_that_will_not_end_is_ended(name, honest):
     """From outside, in time; and the next program is none the worse."""
@@ -159,6 +164,7 @@ def test_a_program_that_will_not_end_is_ended(name, honest):
     assert np.array_equal(toy.blind(toy.program(HONEST), CELL).results, honest.results)
 
 
+@pytest.mark.privileges
 @pytest.mark.parametrize("name", ["loop", "recurse for ever", "crash"])
 def test_compiled_programs_are_ended_too(name, honest):
     """Machine code looks at no signal: it is killed."""
@@ -189,6 +195,7 @@ def test_a_schedule_gives_numbers_by_name(name):
             run(toy.program(text), cell, toy.TO_COMPILE)
 
 
+@pytest.mark.privileges
 @pytest.mark.parametrize("name", harm.FRAMES)
 def test_a_program_can_not_speak_for_the_driver(name, honest):
     """Forged frames break the protocol, or ask for what any program may ask for."""

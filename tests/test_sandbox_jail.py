@@ -18,7 +18,10 @@ from autotts.sandbox.confine import jail, namespaces
 from autotts.sandbox.confine.namespaces import Namespaces
 from autotts.sandbox.confine.tier import import_path
 
-pytestmark = pytest.mark.skipif(jail.missing() is not None, reason=str(jail.missing()))
+pytestmark = [
+    pytest.mark.privileges,
+    pytest.mark.skipif(jail.missing() is not None, reason=str(jail.missing())),
+]
 
 UNSHARE = {"x86_64": 272, "aarch64": 97}
 NAMES = list(attempts.attempts(Outside("", "", "", "", 1), network=False))

@@ -17,6 +17,7 @@ from autotts.sandbox.confine import seal
 from autotts.sandbox.confine.tier import Tier, import_path, reach
 from autotts.sandbox.sandbox import Sandbox
 
+pytestmark = pytest.mark.privileges
 needs_linux = pytest.mark.skipif(seal.supported() is not None, reason=str(seal.supported()))
 
 

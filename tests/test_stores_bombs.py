@@ -76,7 +76,7 @@ def as_parquet(frame: pl.DataFrame) -> bytes:
 def long_answer(folder: Path) -> None:
     """One string of a dictionary, named again and again."""
     frame = pl.read_parquet(folder / "questions.parquet")
-    answers = pl.Series([["x" * 1_000_000] * 2000, ["1"]], dtype=pl.List(pl.String))
+    answers = pl.Series([["x" * 1_000_000] * 1100, ["1"]], dtype=pl.List(pl.String))
     put(folder, "questions.parquet", as_parquet(frame.with_columns(answers=answers)))
 
 
