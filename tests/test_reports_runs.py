@@ -20,7 +20,7 @@ from autotts.errors import ProposalError, RunError
 from autotts.reports.model import HELD_OUT, MEAN, Report
 from autotts.reports.page import build
 from autotts.reports.runs import from_run
-from autotts.reports.server import Followed, PageServer
+from autotts.reports.server import Followed, LoopbackServer
 
 SPENT = Usage(1, 900, 100, 0.25)
 
@@ -161,9 +161,9 @@ class Counted:
 
 
 @pytest.fixture
-def served() -> Iterator[tuple[Counted, PageServer]]:
+def served() -> Iterator[tuple[Counted, LoopbackServer]]:
     counted = Counted()
-    with PageServer(Followed(counted.make, lambda: counted.version)) as server:
+    with LoopbackServer(Followed(counted.make, lambda: counted.version).answer) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield counted, server
@@ -172,7 +172,7 @@ def served() -> Iterator[tuple[Counted, PageServer]]:
 
 
 def ask(
-    server: PageServer, path: str, method: str = "GET", **headers: str
+    server: LoopbackServer, path: str, method: str = "GET", **headers: str
 ) -> tuple[http.client.HTTPResponse, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
     connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
@@ -230,7 +230,7 @@ def test_news_are_sent_once(served):
 def test_a_port_in_use_is_named(served):
     _, server = served
     with pytest.raises(RunError, match=f"port {server.server_port}"):
-        PageServer(server.source, port=server.server_port)
+        LoopbackServer(server.answer, port=server.server_port)
 
 
 def test_the_report_concludes_with_the_best_program_and_its_lead(report, run):

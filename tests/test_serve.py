@@ -44,10 +44,12 @@ def deployment(server, **more):
 
 
 @contextlib.contextmanager
-def serving(server, *, keys=(), passed_on=None, keep_alive_seconds=10.0, page="", **more):
+def serving(
+    server, *, keys=(), passed_on=None, keep_alive_seconds=10.0, page="", traces=None, **more
+):
     """The address of a service on a socket of its own."""
     service = Service(
-        Answering(deployment(server, **more)),
+        Answering(deployment(server, **more), traces=traces),
         keys=keys,
         passed_on=passed_on,
         keep_alive_seconds=keep_alive_seconds,

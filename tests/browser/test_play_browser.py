@@ -1,6 +1,7 @@
 """The playground in a real browser: choose, move, compare, step; nobody else is asked."""
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,10 +13,12 @@ from autotts.evaluation import Experiment
 from autotts.play.page import build
 from autotts.play.recorded import RecordedQuestions
 from autotts.play.server import PlayAnswers
+from autotts.play.viewer import FolderAnswers
 from autotts.reports.server import LoopbackServer
 from browser.test_report_browser import By, Keys, problems, until
 from scripted_branches import ScriptedBranches
 from test_serve import serving
+from test_view_folder import HOSTILE, TRACE, write_trace
 
 PHONE = (420, 900)
 
@@ -283,3 +286,41 @@ def test_asking_is_stopped(served: Any):
     until(lambda: "stopped" in texts(served, ".happens")[0])
     assert served.find_element(By.CSS_SELECTOR, "#source .main").is_enabled()
     assert problems(served) == []
+
+
+def test_a_folder_is_searched_and_a_trace_followed_while_it_grows(
+    browser: Any, simulated: Any, tmp_path: Any
+):
+    shutil.copytree(simulated, tmp_path / "stores" / "sim")
+    write_trace(tmp_path / f"{HOSTILE}.trace.jsonl", TRACE[:2])
+    with LoopbackServer(FolderAnswers(tmp_path).answer) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        browser.get("about:blank")
+        browser.get_log("browser")
+        browser.get_log("performance")
+        resize(browser, PHONE)
+        browser.get(server.url)
+        until(lambda: len(texts(browser, ".thing")) == 2)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
+        search = browser.find_element(By.CSS_SELECTOR, "input[type=search]")
+        search.send_keys("live trace")
+        until(lambda: len(texts(browser, ".thing")) == 1)
+        assert "at work" in texts(browser, ".thing")[0]
+        assert browser.find_elements(By.CSS_SELECTOR, ".thing img") == []
+        browser.find_element(By.CSS_SELECTOR, ".thing a").click()
+        until(lambda: texts(browser, ".spent dd") == ["20"])
+        end = {"end": {"answer": "7", "stop_reason": "answered", "sequential_tokens": 25}}
+        write_trace(tmp_path / f"{HOSTILE}.trace.jsonl", [*TRACE, end])
+        until(lambda: texts(browser, ".spent dd") == ["35"] and verdicts(browser))
+        assert browser.find_element(By.ID, "live").text == "● finished"
+        assert browser.execute_script("return window.hacked === undefined")
+        browser.get(server.url)
+        until(lambda: texts(browser, ".thing"))
+        browser.find_element(By.PARTIAL_LINK_TEXT, "stores/sim").click()
+        until(lambda: verdicts(browser))
+        assert problems(browser) == []
+        assert asked_elsewhere(browser, server.url) == []
+        browser.get("about:blank")
+        server.shutdown()
+        thread.join()

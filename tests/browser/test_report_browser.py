@@ -15,7 +15,7 @@ import pytest
 
 from autotts.reports.model import Line, Point, Report
 from autotts.reports.page import build
-from autotts.reports.server import Followed, PageServer
+from autotts.reports.server import Followed, LoopbackServer
 
 By = pytest.importorskip("selenium.webdriver.common.by", reason="no selenium here").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys", reason="no selenium here").Keys
@@ -359,7 +359,7 @@ def test_a_report_with_nothing_in_it_says_what_it_needs(browser: Any, tmp_path, 
 def test_a_live_page_takes_in_news_by_itself(browser: Any, report):
     state = [replace(report, title="first", live=True)]
     source = Followed(lambda: state[-1], lambda: str(len(state)))
-    with PageServer(source) as server:
+    with LoopbackServer(source.answer) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

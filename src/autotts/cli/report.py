@@ -61,7 +61,13 @@ def report(
 
 
 def view(
-    target: Target,
+    target: Annotated[
+        Path,
+        typer.Argument(
+            help="A run's folder, a file of `autotts evaluate --json`, or a folder of these, of"
+            " stores and of traces."
+        ),
+    ],
     stores: Stores = None,
     stores_option: options.StoresOption = None,
     port: Annotated[
@@ -69,23 +75,29 @@ def view(
     ] = 0,
     yes: Yes = False,
 ) -> None:
-    """Serve a report to a browser on this machine; the page follows a run that is at work."""
+    """Serve a report to a browser on this machine; the page follows a run that is at work.
+
+    A folder of runs, evaluations, stores and live traces is listed, to search and to look into.
+    """
     from autotts.reports import report_on
-    from autotts.reports.server import Followed, PageServer
-
-    followed = target / "events.jsonl" if target.is_dir() else target
-
-    def version() -> str:
-        if not followed.exists():
-            return "0"
-        state = followed.stat()
-        return f"{state.st_mtime_ns:x}-{state.st_size:x}"
+    from autotts.reports.server import Followed, LoopbackServer
 
     found = _beside(stores, stores_option)
-    # What is live is read from the log alone, so that looking costs the run nothing.
-    source = Followed(lambda: report_on(target, found, replay=False, trust=yes), version)
-    source.current()
-    with PageServer(source, port=port) as server:
+    if target.is_dir() and not (target / "run.toml").exists() and found is None:
+        from autotts.play.viewer import FolderAnswers
+
+        answer = FolderAnswers(target).answer
+    else:
+        from autotts.play.viewer import version_of
+
+        followed = target / "events.jsonl" if target.is_dir() else target
+        # What is live is read from the log alone, so that looking costs the run nothing.
+        source = Followed(
+            lambda: report_on(target, found, replay=False, trust=yes), lambda: version_of(followed)
+        )
+        source.current()
+        answer = source.answer
+    with LoopbackServer(answer, port=port) as server:
         say(f"{server.url}   (Ctrl-C ends it)")
         server.serve_forever()
 

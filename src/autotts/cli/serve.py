@@ -91,6 +91,13 @@ def serve(
             " untouched, instead of refusing them.",
         ),
     ] = False,
+    traces: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to keep the trace of each request in: what its branches answered and when,"
+            " no prompt and no text. autotts view shows them."
+        ),
+    ] = None,
     playground: Annotated[
         bool,
         typer.Option(help="Show a page at / on which to ask, move beta and watch the branches."),
@@ -113,6 +120,7 @@ def serve(
     from autotts.serve.deployment import Deployment, ServiceLimits
     from autotts.serve.passing import PassedOn
 
+    options.check_folder("--traces", traces)
     keys = os.environ.get(KEYS, "").split()
     _require_private(host, keys)
     controllers = _controllers(controller)
@@ -148,7 +156,7 @@ def serve(
                 prices=TokenPrices(prompt=price_read, decoded=price_written),
                 limits=limits,
             )
-            answering = Answering(deployment, unsafe=unsafe)
+            answering = Answering(deployment, unsafe=unsafe, traces=traces)
             passed_on = (
                 [PassedOn(server.address, key) for server in servers] if pass_through else None
             )

@@ -5,24 +5,36 @@ from typing import Any, Literal
 from autotts.reports.page import assembled, asset, coloured, for_page, plain
 from autotts.version import __version__
 
-SCRIPTS = ("episode", "branches", "votes", "lane", "transport", "recorded", "served", "play")
+SCRIPTS = (
+    "episode",
+    "branches",
+    "votes",
+    "lane",
+    "transport",
+    "recorded",
+    "served",
+    "followed",
+    "play",
+)
 """Of this package; those that reports have too come before."""
 
 _SHARED = ("util", "theme", "tex")
 _PACKAGE = "autotts.play"
 
-Mode = Literal["recorded", "served"]
+Mode = Literal["recorded", "served", "trace", "folder"]
 
 
 def build(mode: Mode, title: str, **config: Any) -> str:
     """The page.
 
     Args:
-        mode: where episodes come from: recorded questions, or the service that sent the page.
+        mode: where episodes come from: recorded questions, the service that sent the page, or the
+            file of a trace; or a folder in place of them.
         config: what else the script has to know, as JSON.
     """
     shared = [asset(f"{name}.js") for name in _SHARED]
-    own = [asset(f"{name}.js", _PACKAGE) for name in SCRIPTS]
+    names = ("folder",) if mode == "folder" else SCRIPTS
+    own = [asset(f"{name}.js", _PACKAGE) for name in names]
     return assembled(
         asset("play.html", _PACKAGE),
         style=coloured(asset("play.css", _PACKAGE)),

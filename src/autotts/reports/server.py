@@ -93,14 +93,6 @@ class LoopbackServer(http.server.ThreadingHTTPServer):
         return f"http://{LOOPBACK}:{self.server_port}/"
 
 
-class PageServer(LoopbackServer):
-    """Serves a report that is followed."""
-
-    def __init__(self, source: Followed, *, port: int = 0) -> None:
-        """Raises RunError if the port is taken; 0 is any that is free."""
-        super().__init__(source.answer, port=port)
-
-
 class _Handler(http.server.BaseHTTPRequestHandler):
     """GET and HEAD; there is nothing that could write."""
 

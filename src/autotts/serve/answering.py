@@ -1,9 +1,11 @@
 """One request answered: a live episode over a server's branches, its text and what it cost."""
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -31,7 +33,7 @@ from autotts.serve.body import BadRequest
 from autotts.serve.choosing import Chosen, parameters_of
 from autotts.serve.deployment import Deployment
 from autotts.serve.formats import Format, after_thinking
-from autotts.serve.tracing import LiveTrace
+from autotts.serve.tracing import LiveTrace, TraceFile
 
 _LOG_WORDS = 1 << 18
 _LOOK_SECONDS = 0.4
@@ -147,11 +149,16 @@ class _Watched:
         pool: GrowingPool,
         on_progress: Callable[[Progress], None],
         *,
-        traced: bool,
+        on_trace: Sequence[Callable[[Progress], None]] = (),
     ) -> None:
+        """
+        Args:
+            on_progress: told after each round. on_trace: told what happened, and more often.
+        """
         self._inner, self._pool, self._on_progress = inner, pool, on_progress
         self._told = 0
-        self._trace = LiveTrace(pool, inner.branches) if traced else None
+        self._on_trace = on_trace
+        self._trace = LiveTrace(pool, inner.branches) if on_trace else None
 
     async def cover(self, request: ActionRequest) -> None:
         if self._trace is not None:
@@ -176,11 +183,15 @@ class _Watched:
     def tell(self) -> None:
         """Tell how the episode stands."""
         memory = self._pool.memory
-        self._told = memory["rounds"]
-        trace = self._trace.take() if self._trace is not None else None
-        self._on_progress(
-            Progress(memory["rounds"], memory["n"], memory["n_finished"], memory["spent"], trace)
-        )
+        rounds = memory["rounds"]
+        progress = Progress(rounds, memory["n"], memory["n_finished"], memory["spent"])
+        if rounds > self._told:
+            self._told = rounds
+            self._on_progress(progress)
+        if self._trace is not None:
+            traced = replace(progress, trace=self._trace.take())
+            for hear in self._on_trace:
+                hear(traced)
 
 
 class Answering:
@@ -189,11 +200,15 @@ class Answering:
     zygote: forks the sealed workers of programs that are not ours.
     """
 
-    def __init__(self, deployment: Deployment, *, unsafe: bool = False) -> None:
+    def __init__(
+        self, deployment: Deployment, *, unsafe: bool = False, traces: Path | None = None
+    ) -> None:
         """
         Args:
             unsafe: run programs of others even where no process can be sealed.
+            traces: the folder that traces of episodes are kept in; None keeps none.
         """
+        self._traces = traces
         self.deployment = deployment
         self._unsafe = unsafe
         self._zygote: Zygote | None = None
@@ -237,13 +252,35 @@ class Answering:
             deadline = None
             if wish.seconds is not None:
                 deadline = asyncio.get_running_loop().time() + wish.seconds
-            watched = _Watched(trajectories, pool, on_progress, traced=wish.traced)
-            played = await play(program, pool, watched, deadline=deadline)
-            if wish.traced:
-                watched.tell()
+            with self._kept(wish) as file:
+                hearers = [on_progress] if wish.traced else []
+                if file is not None:
+                    hearers.append(lambda progress: file.add(progress.record()))
+                watched = _Watched(
+                    trajectories,
+                    pool,
+                    _unheard if wish.traced else on_progress,
+                    on_trace=hearers,
+                )
+                played = await play(program, pool, watched, deadline=deadline)
+                if hearers:
+                    watched.tell()
+                answer = _answer_of(played, pool, trajectories, reading, self.deployment, wish)
+                if file is not None:
+                    file.add({"end": answer.account.record()})
+                return answer
         finally:
             self._busy[upstream] -= 1
-        return _answer_of(played, pool, trajectories, reading, self.deployment, wish)
+
+    @contextlib.contextmanager
+    def _kept(self, wish: Wish) -> Iterator[TraceFile | None]:
+        """The file that an episode's trace is kept in; None where none is kept."""
+        if self._traces is None:
+            yield None
+            return
+        file = TraceFile(self._traces, controller=wish.choice.controller, beta=wish.choice.beta)
+        with contextlib.closing(file):
+            yield file
 
     async def _reading(
         self, server: Server, answers: Format | AnswerReader, prompt: Context
@@ -306,6 +343,10 @@ def signals_read(source: Source, server: Server) -> list[str]:
     """The signals that a program reads, as far as a server gives what they are made of."""
     read = needs_of(source).signals
     return [name for name in NAMES if name in read and server.can.logprobs >= TOP]
+
+
+def _unheard(progress: Progress) -> None:
+    """Where nobody listens."""
 
 
 def _budget(wish: Wish, deployment: Deployment) -> int | None:

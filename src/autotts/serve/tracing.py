@@ -1,6 +1,11 @@
 """The trace of a live episode while it goes on, piece by piece, for whoever looks on."""
 
-from collections.abc import Sequence
+import json
+import re
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from autotts import control
@@ -41,3 +46,27 @@ class LiveTrace:
             if branch.intervals > depths[i]
         ]
         return {"steps": steps, "answers": answers, "ahead": ahead}
+
+
+class TraceFile:
+    """A file that a trace is written to as it goes on, a line a piece; see `docs/serve.md`."""
+
+    def __init__(self, folder: Path, *, controller: str, beta: float) -> None:
+        """
+        Args:
+            folder: made if it is not there.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        name = re.sub(r"[^\w.-]", "-", controller)[:60]
+        began = time.strftime("%Y%m%d-%H%M%S")
+        path = folder / f"{began}-{name}-{secrets.token_hex(4)}.trace.jsonl"
+        self._file = path.open("x", encoding="utf-8")
+        self.add({"autotts_trace": 1, "controller": controller, "beta": beta})
+
+    def add(self, piece: Mapping[str, Any]) -> None:
+        """Write a piece."""
+        self._file.write(json.dumps(piece) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()

@@ -3,12 +3,12 @@ const source = document.getElementById("source"), stage = document.getElementByI
 
 class App {
   constructor() {
-    Object.assign(this, { lanes: [], gold: null, whole: null, parts: 0, fixed: false });
+    Object.assign(this, { lanes: [], gold: null, whole: null, parts: 0, fixed: data.mode === "trace" });
     this.ranks = new Map();
     this.controllers = [];
     this.transport = new Transport(this);
     this.adder = h("button", { type: "button", class: "add", onclick: () => this.toggleLane() }, "+ another controller beside it ", h("kbd", null, "c"));
-    this.origin = { recorded: RecordedQuestions, served: ServedModel }[data.mode];
+    this.origin = { recorded: RecordedQuestions, served: ServedModel, trace: FollowedTrace }[data.mode];
   }
   async start() {
     document.getElementById("title").textContent = data.title;
