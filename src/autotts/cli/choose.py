@@ -26,8 +26,9 @@ def choose(
     budget: Annotated[
         str | None,
         typer.Option(
-            help="Most that a question may cost on average: 2000tokens, or 900sequential for"
-            " latency in tokens. The largest beta that surely keeps to it is chosen.",
+            help="Most that a question may cost on average: 2000tokens, 900sequential for latency"
+            " in tokens; with --server-model 10s or 0.02usd. The largest beta that surely keeps to"
+            " it is chosen.",
         ),
     ] = None,
     accuracy: Annotated[
@@ -40,6 +41,7 @@ def choose(
     beta: Annotated[
         str | None, typer.Option(help="Betas to choose from; 0, 0.05 ... 1 by default.")
     ] = None,
+    server_model: options.ServerModel = None,
     *,
     experiment: "Experiment",
     execution: "Execution",
@@ -59,7 +61,7 @@ def choose(
     with options.progress("episodes", len(betas)) as progress:
         found = study.choose(
             store, controller, betas=betas, accuracy=accuracy,
-            budget=study.parse_amount(budget) if budget else None,
+            budget=budget,
             experiment=experiment, execution=execution, on_ran=lambda _: progress(advance=1),
         )  # fmt: skip
     if save is not None:

@@ -16,6 +16,7 @@ from autotts.files import whole
 if TYPE_CHECKING:
     from autotts.evaluation import Evaluation, Execution, Experiment, Ran
     from autotts.evaluation.winner import Winner
+    from autotts.inference.speed import ServerSpeed
     from autotts.programs import Spec
     from autotts.replay.driver import Driver
     from autotts.stores import Store
@@ -32,6 +33,7 @@ def evaluate(
     traces: Annotated[
         Path | None, typer.Option(help="Write every step of every episode here, as Parquet.")
     ] = None,
+    server_model: options.ServerModel = None,
     *,
     experiment: "Experiment",
     execution: "Execution",
@@ -47,8 +49,9 @@ def evaluate(
     execution = replace(execution, traces=traces is not None)
     specs = [options.parse_program(text) for text in controller]
     loaded, betas = options.load_stores(stores), options.parse_betas(beta)
+    server = options.read_server(server_model)
     with opened(None, execution) as driver:
-        evaluation = _run(loaded, specs, betas, experiment, execution, driver, traces)
+        evaluation = _run(loaded, specs, betas, experiment, execution, driver, traces, server)
         best = _best(evaluation, driver)
     if save is not None:  # before anything is shown, which may fail
         save(evaluation.record(winner=best and asdict(best)))
@@ -65,6 +68,7 @@ def _run(
     execution: "Execution",
     driver: "Driver",
     traces: Path | None,
+    server: "ServerSpeed | None",
 ) -> "Evaluation":
     """Evaluate, showing how far it is and writing each trace as it is there."""
     from autotts.evaluation import evaluate as run
@@ -80,7 +84,7 @@ def _run(
 
         return run(
             stores, specs, betas=betas, experiment=experiment, execution=execution, driver=driver,
-            on_ran=show,
+            on_ran=show, server=server,
         )  # fmt: skip
 
 

@@ -31,8 +31,11 @@ def leaderboard(
         ),
     ] = None,
     objective: Annotated[
-        Literal["tokens", "sequential", "cost"],
-        typer.Option(help="What budgets are in; sequential tokens stand for latency."),
+        Literal["tokens", "sequential", "cost", "seconds", "usd"],
+        typer.Option(
+            help="What budgets are in; sequential tokens stand for latency, and seconds and usd"
+            " need --server-model."
+        ),
     ] = "tokens",
     beta: Annotated[
         str, typer.Option(help="Betas to sweep.")
@@ -43,6 +46,7 @@ def leaderboard(
             help="Write it to FILE.html, FILE.md or FILE.json; may be given several times."
         ),
     ] = None,
+    server_model: options.ServerModel = None,
     *,
     experiment: "Experiment",
     execution: "Execution",
@@ -58,7 +62,8 @@ def leaderboard(
     specs = [options.parse_program(text) for text in controller or ()]
     with options.parts() as on_part:
         found = run(
-            stores, specs or None, objective=objective, betas=options.parse_betas(beta) or (),
+            stores, specs or None, objective=objective, server=options.read_server(server_model),
+            betas=options.parse_betas(beta) or (),
             experiment=experiment, execution=execution, on_part=on_part,
         )  # fmt: skip
     for path in out or ():

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from autotts.evaluation import Ran
+    from autotts.inference.speed import ServerSpeed
     from autotts.programs import Spec
     from autotts.reports.model import OnPart
     from autotts.stores import Store
@@ -109,6 +110,14 @@ Json = Annotated[
     typer.Option(
         help="Write results to this file as JSON; - writes them to standard output, and tables go"
         " to standard error."
+    ),
+]
+ServerModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--server-model",
+        help="File of `autotts doctor --server URL --speed FILE`: what is shown gets seconds and"
+        " dollars on that server.",
     ),
 ]
 Save = Callable[[Mapping[str, Any]], None]
@@ -337,6 +346,15 @@ def load_stores(folders: Sequence[Path]) -> "list[Store]":
     from autotts import stores
 
     return [stores.load(folder) for folder in stores.find(folders)]
+
+
+def read_server(path: Path | None) -> "ServerSpeed | None":
+    """The server model of a file, if one was named."""
+    if path is None:
+        return None
+    from autotts.inference.speed import read_speed
+
+    return read_speed(path)
 
 
 def parse_betas(text: str | None) -> list[float] | None:

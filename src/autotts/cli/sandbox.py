@@ -1,6 +1,7 @@
 """`autotts doctor` and `autotts audit`: what the sandbox reaches, and what it finds."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,12 +17,34 @@ def doctor(
         typer.Option(help="Try out this model server instead, such as http://localhost:8000."),
     ] = None,
     model: Annotated[str, typer.Option(help="Model of the server, if it has several.")] = "",
+    speed: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --server: measure how fast it is with 1 to 16 branches at once, and write it"
+            " to this file, for --server-model of other commands."
+        ),
+    ] = None,
+    price_read: Annotated[
+        float, typer.Option(min=0, help="With --speed: dollars for a million tokens read.")
+    ] = 0.0,
+    price_cached: Annotated[
+        float, typer.Option(min=0, help="The same for tokens read from the cache of prefixes.")
+    ] = 0.0,
+    price_written: Annotated[
+        float, typer.Option(min=0, help="The same for tokens that are written.")
+    ] = 0.0,
 ) -> None:
     """Say what this machine has: versions, the sandbox's tier and why, where code is cached.
 
     The sandbox of programs and the jail of coding agents are each set up and attacked from inside.
     With --server, a model server is tried out instead: what collecting from it will be like.
     """
+    if speed is not None:
+        if not server or len(server) > 1:
+            raise SpecError("--speed measures one server: name it by --server")
+        options.check_file("--speed", speed)
+        _measure(server[0], model, speed, (price_read, price_cached, price_written))
+        return
     if server:
         _examine(server, model)
         return
@@ -53,6 +76,32 @@ def doctor(
     say(f"On this machine programs that others wrote {programs}; coding agents {agents}.")
     if not tier.sealed:
         raise typer.Exit(1)
+
+
+def _measure(address: str, model: str, out: Path, prices: tuple[float, float, float]) -> None:
+    """Measure a server's speed, show it and write it."""
+    import asyncio
+
+    from autotts import inference
+    from autotts.inference.prices import TokenPrices
+    from autotts.inference.speed import ServerSpeed, measure_speed
+
+    async def measure() -> ServerSpeed:
+        server = await inference.connect(address, model)
+        try:
+            return await measure_speed(server, prices=TokenPrices(*prices))
+        finally:
+            await server.aclose()
+
+    found = asyncio.run(measure())
+    say(f"{'branches at once':18}" + "".join(f"{n:9}" for n in found.at_once))
+    each = [n / s if s else 0.0 for n, s in zip(found.at_once, found.token_seconds, strict=True)]
+    say(f"{'tokens/s, all':18}" + "".join(f"{value:9,.0f}" for value in each))
+    for name in ("opening_seconds", "waiting_seconds", "probing_seconds"):
+        values = "".join(f"{1e3 * value:9,.0f}" for value in getattr(found, name))
+        say(f"{name.replace('_seconds', ', ms'):18}{values}")
+    found.write(out)
+    say(f"wrote {out}", err=True)
 
 
 def _examine(addresses: Sequence[str], model: str) -> None:

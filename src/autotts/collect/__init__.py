@@ -3,13 +3,14 @@
 from autotts.collect.asking import prompt_of
 from autotts.collect.branches import Collected, read_collected
 from autotts.collect.collecting import Collection, Watched, open_collection
-from autotts.collect.estimate import Estimate, TokenPrices, estimate
+from autotts.collect.estimate import Estimate, estimate
 from autotts.collect.journal import Journal
 from autotts.collect.plan import PROBE_SUFFIX, Plan, digest_of
 from autotts.collect.questions import PROMPTS, Columns, Item, presets, read_questions
 from autotts.collect.session import collect, collect_on, journal_path
 from autotts.collect.upkeep import plan_of, refresh, top_up
 from autotts.collect.writing import to_store
+from autotts.inference.prices import TokenPrices
 
 __all__ = [
     "PROBE_SUFFIX",

@@ -1,16 +1,26 @@
-"""What a controller spends, in the unit that matters: tokens, latency or cost."""
+"""What a controller spends, in the unit that matters: tokens, latency or money."""
 
 from typing import Literal
 
 import numpy as np
 
+from autotts.errors import SpecError
 from autotts.evaluation.compare import AREA_RANGE
+from autotts.evaluation.forecasting import dollars_of, seconds_of
 from autotts.evaluation.frontiers import BUDGET_FRACTIONS
 from autotts.evaluation.statistics import FloatArray
+from autotts.inference.speed import ServerSpeed
 from autotts.replay.driver import Ran
 
-Objective = Literal["tokens", "sequential", "cost"]
-"""Tokens, tokens one after the other (the proxy of latency), or tokens times their price."""
+Objective = Literal["tokens", "sequential", "cost", "seconds", "usd"]
+"""Tokens, tokens one after the other (the proxy of latency), tokens times their price in the store;
+and, on a server that was measured, seconds and dollars."""
+
+FORECAST: tuple[Objective, ...] = ("seconds", "usd")
+"""Objectives that need a server model."""
+
+_PROBE_TOKENS = 10
+"""That a probe decodes, where it costs nothing by the rules."""
 
 _COLUMNS: dict[str, str] = {"tokens": "tokens", "sequential": "sequential_tokens"}
 
@@ -18,6 +28,8 @@ SPANS: dict[Objective, tuple[float, float]] = {
     "tokens": AREA_RANGE,
     "sequential": (0.3, 1.5),
     "cost": AREA_RANGE,
+    "seconds": (0.3, 1.5),
+    "usd": AREA_RANGE,
 }
 """Shares of what SC@64 spends between which frontiers are compared. Its branches run side by side:
 one branch alone takes about half its time, and who opens branches one by one takes more than it."""
@@ -27,6 +39,8 @@ SHOWN: dict[Objective, tuple[float, ...]] = {
     "tokens": BUDGET_FRACTIONS,
     "sequential": (0.3, 0.5, 0.75, 1.0, 1.5),
     "cost": BUDGET_FRACTIONS,
+    "seconds": (0.3, 0.5, 0.75, 1.0, 1.5),
+    "usd": BUDGET_FRACTIONS,
 }
 """Shares at which accuracies are shown."""
 
@@ -34,12 +48,46 @@ UNITS: dict[Objective, str] = {
     "tokens": "tokens",
     "sequential": "sequential tokens",
     "cost": "cost",
+    "seconds": "seconds",
+    "usd": "dollars",
 }
 """What each counts, in words."""
 
 
-def spent(ran: Ran, objective: Objective) -> FloatArray:
-    """`[E]` what each episode spent; costs are in the unit of the store's prices."""
+def spent(ran: Ran, objective: Objective, server: ServerSpeed | None = None) -> FloatArray:
+    """`[E]` what each episode spent; costs are in the unit of the store's prices.
+
+    Args:
+        server: on which seconds and dollars are forecast; then the cell was run with its log.
+
+    Raises:
+        SpecError: the objective needs a server model, or one with prices.
+    """
     if objective == "cost":
         return ran.cost
-    return np.asarray(ran.episodes.column(_COLUMNS[objective]), np.float64)
+    if objective not in FORECAST:
+        return np.asarray(ran.episodes.column(_COLUMNS[objective]), np.float64)
+    if server is None:
+        raise SpecError(
+            f"{objective} are forecast for a server that was measured: give --server-model FILE,"
+            " which `autotts doctor --server URL --speed FILE` writes"
+        )
+    if objective == "seconds":
+        return seconds_of(ran, server)
+    if not server.prices.decoded:
+        raise SpecError(
+            "the server model has no prices: `autotts doctor --speed FILE --price-written 2.5`"
+            " writes them into it, dollars per million tokens"
+        )
+    return dollars_of(
+        ran, server.prices, prompt_tokens=server.prompt_tokens,
+        probe_tokens=ran.task.rules.probe_tokens or _PROBE_TOKENS,
+    )  # fmt: skip
+
+
+def forecast_means(ran: Ran, server: ServerSpeed | None) -> dict[str, float]:
+    """Mean seconds and dollars of a question, for results; what is not known is left out."""
+    if server is None:
+        return {}
+    known = FORECAST if server.prices.decoded else FORECAST[:1]
+    return {name: float(spent(ran, name, server).mean()) for name in known}

@@ -13,9 +13,10 @@ import polars as pl
 
 from autotts.evaluation import statistics
 from autotts.evaluation.frontiers import Curve, curve
-from autotts.evaluation.objectives import Objective, spent
+from autotts.evaluation.objectives import Objective, forecast_means, spent
 from autotts.evaluation.settings import Execution, Experiment
 from autotts.files import write_text
+from autotts.inference.speed import ServerSpeed
 from autotts.programs import Source
 from autotts.replay.driver import How, Ran
 from autotts.stores import Store, StoreKey
@@ -39,6 +40,7 @@ class Evaluation:
     ran: list[Ran]
     experiment: Experiment
     execution: Execution
+    server: ServerSpeed | None = None
 
     @property
     def episodes(self) -> pl.DataFrame:
@@ -89,14 +91,19 @@ class Evaluation:
 
     def results(self) -> list[dict[str, Any]]:
         """A summary of each cell."""
-        return [summary(one, np.random.default_rng(self.experiment.seed)) for one in self.ran]
+        return [
+            summary(one, np.random.default_rng(self.experiment.seed))
+            | forecast_means(one, self.server)
+            for one in self.ran
+        ]
 
     def made_by(self) -> dict[str, Any]:
         """What someone needs to make the same results again."""
         stores = {id(one.store): one.store for one in self.ran}.values()
         sources = {one.spec.source.path: one.spec.source for one in self.ran}.values()
         hows = [one.how for one in self.ran]
-        return made_by([*stores], [*sources], hows, self.experiment, self.execution)
+        made = made_by([*stores], [*sources], hows, self.experiment, self.execution)
+        return made if self.server is None else {**made, "server_model": asdict(self.server)}
 
     def record(self, **more: Any) -> dict[str, Any]:
         """Results, widths that were cut, what made them, and more fields if given, for JSON."""

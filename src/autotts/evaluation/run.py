@@ -12,6 +12,7 @@ from autotts.errors import SpecError
 from autotts.evaluation.result import Evaluation
 from autotts.evaluation.serving import require_served
 from autotts.evaluation.settings import LOCAL, Execution, Experiment, explaining
+from autotts.inference.speed import ServerSpeed
 from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver, OnRan, Ran
 from autotts.replay.in_process import InProcess
@@ -123,6 +124,7 @@ def evaluate(
     execution: Execution | None = None,
     driver: Driver | None = None,
     pairs: np.ndarray | None = None,
+    server: ServerSpeed | None = None,
     on_ran: OnRan | None = None,
 ) -> Evaluation:
     """Evaluate controllers on stores: every question in every draw, by table look-up.
@@ -135,6 +137,7 @@ def evaluate(
         execution: jobs, time-outs, audit.
         driver: runs the programs; this machine if not given.
         pairs: `[E, 2]` int64 (question, draw) of the episodes; all by default.
+        server: a server that was measured, for which results say seconds and dollars.
         on_ran: called with what came out of each cell, for progress.
 
     Returns:
@@ -152,9 +155,10 @@ def evaluate(
         for spec in specs:
             ran += chosen.run(
                 cells_of(tasks, at_betas(spec, betas)),
-                audit=execution.audit, keep_log=execution.traces, on_ran=on_ran,
+                audit=execution.audit, keep_log=execution.traces or server is not None,
+                on_ran=on_ran,
             )  # fmt: skip
-    return Evaluation(ran, experiment, execution)
+    return Evaluation(ran, experiment, execution, server)
 
 
 def run_cells(

@@ -14,6 +14,8 @@ OBJECTIVES = {
     "tokens": "tokens",
     "sequential": "sequential tokens, the proxy of latency",
     "cost": "cost units",
+    "seconds": "seconds, as the server model forecasts",
+    "usd": "dollars, as the server model forecasts",
 }
 NOTES = (
     "Area: mean accuracy in percent over all budgets from {low} to {high} of what SC@64 spends, in"

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autotts.evaluation.compare import Acceptance
+from autotts.evaluation.objectives import FORECAST
 
 Row = Mapping[str, Any]
 
@@ -21,6 +22,7 @@ _NARROW = 80
 _UNKNOWN = "?: can't be told from so few questions"
 
 _MEANS = ("accuracy", "tokens", "sequential_tokens", "width")
+_OPTIONAL = ("cost", *FORECAST)
 
 
 class Fitted:
@@ -62,11 +64,12 @@ def _evaluation_table(
     rows = [row for group in groups.values() for row in group]
     # With one model a cost says what the tokens say; results of before have none.
     priced = any(row.get("cost", row["tokens"]) != row["tokens"] for row, _ in rows)
-    heads = (*_HEADS, "cost") if priced else _HEADS
+    forecast = [name for name in FORECAST if all(name in row for row, _ in rows)]
+    heads = (*_HEADS, *(["cost"] if priced else []), *forecast)
 
     def figures(row: Row, interval: str) -> tuple[str, ...]:
         cost = (f"{row['cost']:,.0f}",) if priced else ()
-        return (*_figures(row, interval), *cost)
+        return (*_figures(row, interval), *cost, *(f"{row[name]:.4g}" for name in forecast))
 
     cells = [heads, *(figures(row, interval) for row, interval in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -95,6 +98,8 @@ def _evaluation_table(
     )
     if priced:
         notes += "; cost: tokens times the price of their model"
+    if forecast:
+        notes += "; seconds and usd: as the server model forecasts"
     if any(interval == _NONE for _, interval in rows):
         notes += f"; {_NONE}: so few questions say nothing about others"
     return Group(*lines, Text(notes, style="dim"))
@@ -129,18 +134,18 @@ def store_means(results: Sequence[Row]) -> list[dict[str, Any]]:
         {
             **{key: rows[0][key] for key in ("controller", "name", "beta")},
             **{key: sum(row[key] for row in rows) / len(rows) for key in _MEANS},
-            **_mean_cost(rows),
+            **{name: mean for name in _OPTIONAL if (mean := _mean(rows, name)) is not None},
         }
         for rows in groups.values()
         if len(rows) == stores
     ]
 
 
-def _mean_cost(rows: Sequence[Row]) -> dict[str, float]:
-    """The mean cost, where all results have one."""
-    if not all("cost" in row for row in rows):
-        return {}
-    return {"cost": sum(row["cost"] for row in rows) / len(rows)}
+def _mean(rows: Sequence[Row], name: str) -> float | None:
+    """The mean of a figure, where all results have it."""
+    if not all(name in row for row in rows):
+        return None
+    return float(sum(row[name] for row in rows) / len(rows))
 
 
 def comparison_table(

@@ -25,7 +25,8 @@ from autotts.evaluation.result import cut_widths, made_by
 from autotts.evaluation.run import at_betas, opened
 from autotts.evaluation.serving import doubts, require_served
 from autotts.evaluation.settings import Execution, Experiment, explaining
-from autotts.evaluation.statistics import Interval
+from autotts.evaluation.statistics import FloatArray, Interval
+from autotts.inference.speed import ServerSpeed
 from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver, OnRan, Ran
 from autotts.replay.task import cells_of
@@ -40,8 +41,14 @@ _TAIL = 0.95
 
 _AMOUNT = re.compile(r"\s*([0-9][0-9_,]*\.?[0-9]*(?:e[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 UNITS: dict[str, Objective] = {
-    "": "tokens", "token": "tokens", "tokens": "tokens", "sequential": "sequential", "cost": "cost",
-}  # fmt: skip
+    "": "tokens",
+    "token": "tokens",
+    "tokens": "tokens",
+    "sequential": "sequential",
+    "cost": "cost",
+    "s": "seconds",
+    "usd": "usd",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ def parse_amount(text: str) -> Allowed:
     found = _AMOUNT.fullmatch(text)
     if not found or found[2].lower() not in UNITS:
         known = ", ".join(f"2000{unit}" for unit in UNITS if unit not in ("", "token"))
-        raise SpecError(f"--budget {text}: need a number with its unit, such as {known}")
+        raise SpecError(f"budget {text}: need a number with its unit, such as {known}")
     amount = float(found[1].replace(",", "").replace("_", ""))
     return Allowed(amount, UNITS[found[2].lower()])
 
@@ -162,9 +169,10 @@ def choose(
     store: AnyStores,
     controller: AnyController,
     *,
-    budget: Allowed | None = None,
+    budget: Allowed | str | None = None,
     accuracy: float | None = None,
     betas: Sequence[float] = BETAS,
+    server: ServerSpeed | None = None,
     experiment: Experiment | None = None,
     execution: Execution | None = None,
     driver: Driver | None = None,
@@ -175,10 +183,12 @@ def choose(
     Args:
         store: one store, of questions like those that will be asked.
         controller: a SPEC that names no beta, or the path of a program.
-        budget: mean per question; the largest beta that surely keeps to it is chosen.
+        budget: mean per question, such as "2000tokens"; the largest beta that surely keeps to it
+            is chosen.
         accuracy: a share; the smallest beta that surely has it is chosen. Where none surely has,
             the cheapest that has it as measured, and `assured` is False.
         betas: from which to choose.
+        server: a server that was measured, for budgets in seconds or dollars.
         experiment, execution, driver, on_ran: as in `evaluate`.
 
     Raises:
@@ -188,6 +198,7 @@ def choose(
         raise SpecError("choose by a budget or by an accuracy: give one of them")
     if accuracy is not None and not 0 < accuracy < 1:
         raise SpecError(f"accuracy {accuracy:g}: need a share between 0 and 1, such as 0.6")
+    budget = parse_amount(budget) if isinstance(budget, str) else budget
     experiment, execution = experiment or Experiment(), execution or Execution()
     (spec,) = programs.as_specs([controller])
     if spec.fixed:
@@ -200,9 +211,11 @@ def choose(
     require_served(loaded, [spec])
     with opened(driver, execution) as chosen_driver:
         cells = cells_of(experiment.tasks(loaded), at_betas(spec, sorted(betas)))
-        ran = chosen_driver.run(cells, audit=execution.audit, on_ran=on_ran)
-    objective = budget.objective if budget else "tokens"
-    settings = tuple(_priced(one, objective, experiment.seed) for one in ran)
+        ran = chosen_driver.run(
+            cells, audit=execution.audit, keep_log=server is not None, on_ran=on_ran
+        )
+    objective: Objective = budget.objective if budget else "tokens"
+    settings = tuple(_priced(one, spent(one, objective, server), experiment.seed) for one in ran)
     at, assured, why = pick(settings, budget, accuracy)
     sources, hows = [spec.source], [one.how for one in ran]
     return BetaChoice(
@@ -220,13 +233,12 @@ def choose(
     )
 
 
-def _priced(ran: Ran, objective: Objective, seed: int) -> Priced:
+def _priced(ran: Ran, each: FloatArray, seed: int) -> Priced:
     def mean(values: np.ndarray) -> Interval:
         return statistics.mean_interval(
             ran.task.by_question(values), rng=np.random.default_rng(seed)
         )
 
-    each = spent(ran, objective)
     correct = ran.task.by_question(ran.correct)
     return Priced(
         beta=ran.spec.beta,
@@ -292,6 +304,10 @@ def _remarks(
     found += [cut.words for cut in cut_widths(ran)]
     if doubt := doubts(store, spec):
         found.append(f"{spec.text} {doubt} in {store.name}")
+    if budget is not None and budget.objective == "seconds":
+        found.append(
+            "seconds are of one question at a time; with others beside it, it takes longer"
+        )
     if store.manifest.tokens_counted:
         found.append(f"the store's tokens were counted {store.manifest.tokens_counted}")
     if ran[0].how.words:
@@ -339,4 +355,5 @@ def told(value: float) -> str:
 
 def words_of(objective: Objective) -> str:
     """What an amount is in."""
-    return {"tokens": "tokens", "sequential": "sequential tokens", "cost": "cost units"}[objective]
+    words = {"sequential": "sequential tokens", "cost": "cost units", "usd": "dollars"}
+    return words.get(objective, objective)

@@ -27,6 +27,7 @@ from autotts.evaluation.serving import doubts, lacks
 from autotts.evaluation.settings import Execution, Experiment
 from autotts.evaluation.statistics import FloatArray
 from autotts.evaluation.study.comparison import BETAS, REFERENCE
+from autotts.inference.speed import ServerSpeed
 from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver, How, Ran
 from autotts.replay.task import cells_of
@@ -157,6 +158,7 @@ def leaderboard(
     controllers: Sequence[AnyController] | None = None,
     *,
     objective: Objective = "tokens",
+    server: ServerSpeed | None = None,
     betas: Sequence[float] = BETAS,
     experiment: Experiment | None = None,
     execution: Execution | None = None,
@@ -169,6 +171,7 @@ def leaderboard(
         stores: loaded stores, their folders, or patterns such as `"stores/*/aime24"`.
         controllers: SPECs or paths of programs; all that come with autotts if not given.
         objective: what budgets are in.
+        server: a server that was measured, for seconds and dollars.
         betas: swept, for SPECs that name none.
         experiment, execution, driver: as in `evaluate`.
         on_part: called with what is computed next, for progress.
@@ -196,9 +199,10 @@ def leaderboard(
         def points(spec: Spec, store: Store) -> Points:
             on_part(f"{spec.text} on {store.name}")
             cells = cells_of([experiment.task(store)], at_betas(spec, betas))
-            ran = chosen.run(cells, audit=execution.audit)
+            ran = chosen.run(cells, audit=execution.audit, keep_log=server is not None)
             hows.extend(one.how for one in ran)
-            return _points(ran, objective, weights[store.key])
+            spends = [spent(one, objective, server) for one in ran]
+            return _points(ran, spends, weights[store.key])
 
         for store in loaded:
             budgets[store.key] = points(programs.parse(REFERENCE), store).tokens[:, -1]
@@ -237,7 +241,7 @@ def _weights(stores: Sequence[Store], rng: np.random.Generator) -> dict[StoreKey
     return {store.key: known[store.dataset, store.texts] for store in stores}
 
 
-def _points(ran: Sequence[Ran], objective: Objective, weights: FloatArray) -> Points:
+def _points(ran: Sequence[Ran], spends: Sequence[FloatArray], weights: FloatArray) -> Points:
     """`[1 + R, B]` what a sweep spends and gets right on one store, in each resample."""
 
     def means(values: Sequence[np.ndarray]) -> FloatArray:
@@ -248,9 +252,7 @@ def _points(ran: Sequence[Ran], objective: Objective, weights: FloatArray) -> Po
         sums: FloatArray = np.einsum("rq,bq->rb", weights, np.stack(by_question))
         return sums
 
-    return Points(
-        means([spent(one, objective) for one in ran]), means([one.correct for one in ran])
-    )
+    return Points(means(spends), means([one.correct for one in ran]))
 
 
 def _on_store(points: Points, budget: FloatArray, span: tuple[float, float]) -> _OnStore:
