@@ -34,7 +34,7 @@ def deployment(server, **more):
     specs = {name: programs.parse(spec) for name, spec in controllers.items()}
     return Deployment(
         name="toy",
-        upstreams=[server],
+        upstreams=server if isinstance(server, list) else [server],
         controllers=more.pop("specs", specs),
         interval=10,
         sampling=Sampling(),
@@ -60,7 +60,13 @@ def serving(
         listening.listen(1024)  # here, so that whoever has the address can connect at once
         config = uvicorn.Config(service.asgi, log_level="warning", lifespan="on")
         runner = uvicorn.Server(config)
-        thread = threading.Thread(target=runner.run, kwargs={"sockets": [listening]})
+
+        async def run():
+            await runner.serve(sockets=[listening])
+            for upstream in service.deployment.upstreams:
+                await upstream.aclose()
+
+        thread = threading.Thread(target=lambda: asyncio.run(run()))
         thread.start()
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -180,6 +180,7 @@ async def _listen(service: "Service", host: str, port: int) -> None:
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     with contextlib.closing(config.bind_socket()) as listening:
+        listening.listen(config.backlog)  # before anybody is told the address
         at = listening.getsockname()
         deployment = service.deployment
         names = ", ".join(deployment.controllers)

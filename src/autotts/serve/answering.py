@@ -3,15 +3,18 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from autotts.answers.reader import AnswerReader
 from autotts.errors import ControllerError
 from autotts.inference.branch import Decoding, Probing, ServedBranch
+from autotts.inference.http import AskAgain
 from autotts.inference.server import Context, Sampling, Server
 from autotts.inference.signals import NAMES, TOP
 from autotts.live import (
@@ -35,7 +38,11 @@ from autotts.serve.deployment import Deployment
 from autotts.serve.formats import Format, after_thinking
 from autotts.serve.tracing import LiveTrace, TraceFile
 
+T = TypeVar("T")
+
 _LOG_WORDS = 1 << 18
+_AVOIDED_SECONDS = 30.0
+"""How long an upstream that could not be reached is not asked while others can be."""
 _LOOK_SECONDS = 0.4
 _MOST_TOKENS = 1 << 40
 """More than anybody has; a budget beyond is none."""
@@ -213,15 +220,41 @@ class Answering:
         self._unsafe = unsafe
         self._zygote: Zygote | None = None
         self._busy = dict.fromkeys(range(len(deployment.upstreams)), 0)
+        self._avoided_until = dict.fromkeys(self._busy, 0.0)
 
     def close(self) -> None:
         if self._zygote is not None:
             self._zygote.close()
             self._zygote = None
 
-    def least_busy(self) -> int:
-        """The number of the upstream that answers the fewest requests."""
-        return min(self._busy, key=lambda k: self._busy[k])
+    def least_busy(self, but: Collection[int] = ()) -> int:
+        """The number of the upstream that answers the fewest requests.
+
+        One that could not be reached is left alone for a while, as long as there are others.
+        """
+        now = time.monotonic()
+        able = self._busy.keys() - but
+        return min(able, key=lambda k: (self._avoided_until[k] > now, self._busy[k], k))
+
+    async def by_some_upstream(self, ask: Callable[[int], Awaitable[T]]) -> T:
+        """What an upstream gives; another one is asked where one can't be reached, or breaks.
+
+        Raises:
+            ServerError: none gives it.
+        """
+        failed: set[int] = set()
+        while True:
+            upstream = self.least_busy(failed)
+            self._busy[upstream] += 1
+            try:
+                return await ask(upstream)
+            except AskAgain:
+                failed.add(upstream)
+                self._avoided_until[upstream] = time.monotonic() + _AVOIDED_SECONDS
+                if len(failed) == len(self._busy):
+                    raise
+            finally:
+                self._busy[upstream] -= 1
 
     async def answer(
         self,
@@ -240,37 +273,33 @@ class Answering:
             ControllerError: the program failed.
         """
         server = self.deployment.upstreams[upstream]
-        self._busy[upstream] += 1
-        try:
-            reading = await self._reading(server, wish.answers, prompt)
-            pool = self._pool(wish, server, reading)
-            how = Decoding(pool.interval, pool.interval * pool.intervals, wish.sampling)
-            trajectories = ServedTrajectories(
-                server, lambda i: ServedBranch(prompt, (wish.seed, i)), pool, reading, how
+        reading = await self._reading(server, wish.answers, prompt)
+        pool = self._pool(wish, server, reading)
+        how = Decoding(pool.interval, pool.interval * pool.intervals, wish.sampling)
+        trajectories = ServedTrajectories(
+            server, lambda i: ServedBranch(prompt, (wish.seed, i)), pool, reading, how
+        )
+        program = self._program(wish.choice, pool)
+        deadline = None
+        if wish.seconds is not None:
+            deadline = asyncio.get_running_loop().time() + wish.seconds
+        with self._kept(wish) as file:
+            hearers = [on_progress] if wish.traced else []
+            if file is not None:
+                hearers.append(lambda progress: file.add(progress.record()))
+            watched = _Watched(
+                trajectories,
+                pool,
+                _unheard if wish.traced else on_progress,
+                on_trace=hearers,
             )
-            program = self._program(wish.choice, pool)
-            deadline = None
-            if wish.seconds is not None:
-                deadline = asyncio.get_running_loop().time() + wish.seconds
-            with self._kept(wish) as file:
-                hearers = [on_progress] if wish.traced else []
-                if file is not None:
-                    hearers.append(lambda progress: file.add(progress.record()))
-                watched = _Watched(
-                    trajectories,
-                    pool,
-                    _unheard if wish.traced else on_progress,
-                    on_trace=hearers,
-                )
-                played = await play(program, pool, watched, deadline=deadline)
-                if hearers:
-                    watched.tell()
-                answer = _answer_of(played, pool, trajectories, reading, self.deployment, wish)
-                if file is not None:
-                    file.add({"end": answer.account.record()})
-                return answer
-        finally:
-            self._busy[upstream] -= 1
+            played = await play(program, pool, watched, deadline=deadline)
+            if hearers:
+                watched.tell()
+            answer = _answer_of(played, pool, trajectories, reading, self.deployment, wish)
+            if file is not None:
+                file.add({"end": answer.account.record()})
+            return answer
 
     @contextlib.contextmanager
     def _kept(self, wish: Wish) -> Iterator[TraceFile | None]:

@@ -5,7 +5,15 @@ import contextlib
 import hmac
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +24,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from autotts.errors import AutottsError, ServerError
-from autotts.inference.server import Context, Sampling, ids_of
+from autotts.inference.server import Context, Sampling, Server, ids_of
 from autotts.serve.answering import Answer, Answering, Progress, Wish, wish_seed
 from autotts.serve.body import BadRequest, ChatBody, Common, CompletionBody, parse, unserved
 from autotts.serve.choosing import BETA_HEADER, choose
@@ -140,25 +148,21 @@ class Service:
             return await self._pass_on("/v1/chat/completions", said)
         body = parse(ChatBody, said)
         messages = [turn.said(f"messages[{k}].content") for k, turn in enumerate(body.messages)]
-        upstream = self._answering.least_busy()
-        server = self.deployment.upstreams[upstream]
 
-        async def prompts() -> list[Context]:
+        async def prompts(server: Server) -> list[Context]:
             return [await server.render(messages)]
 
         most = body.max_completion_tokens or body.max_tokens
-        return await self._reply(request, client, body, most, upstream, prompts)
+        return await self._reply(request, client, body, most, prompts)
 
     async def _complete(self, request: Request, client: str) -> Response:
         said = await self._body(request)
         if self._passes(said):
             return await self._pass_on("/v1/completions", said)
         body = parse(CompletionBody, said)
-        upstream = self._answering.least_busy()
-        server = self.deployment.upstreams[upstream]
         given = _as_list(body.prompt)
 
-        async def prompts() -> list[Context]:
+        async def prompts(server: Server) -> list[Context]:
             made: list[Context] = []
             for one in given:
                 if isinstance(one, str):
@@ -169,7 +173,7 @@ class Service:
                     raise BadRequest("this upstream takes no token ids: send a text", "prompt")
             return made
 
-        return await self._reply(request, client, body, body.max_tokens, upstream, prompts)
+        return await self._reply(request, client, body, body.max_tokens, prompts)
 
     def _passes(self, said: Mapping[str, Any]) -> bool:
         """Whether a body asks for what is not served, and such ones are passed on."""
@@ -187,23 +191,25 @@ class Service:
         client: str,
         body: Common,
         most: int | None,
-        upstream: int,
-        prompts: Callable[[], Awaitable[list[Context]]],
+        prompts: Callable[[Server], Awaitable[list[Context]]],
     ) -> Response:
         wish = self._wish(request, body, most)
         shape = Shape(isinstance(body, ChatBody), body.model or self.deployment.name)
 
         async def run(on_progress: Callable[[Progress], None]) -> list[Answer]:
+            async def by(upstream: int) -> list[Answer]:
+                made = await prompts(self.deployment.upstreams[upstream])
+                return await _side_by_side(
+                    [self._answering.answer(upstream, one, wish, on_progress) for one in made]
+                )
+
             async with self._turns.turn(client):
                 began = time.monotonic()
-                made = await prompts()
-                answers = await asyncio.gather(
-                    *(self._answering.answer(upstream, one, wish, on_progress) for one in made)
-                )
+                answers = await self._answering.by_some_upstream(by)
                 for answer in answers:
                     self._metrics.answered(answer, time.monotonic() - began)
                 self._log(request, answers, time.monotonic() - began)
-                return list(answers)
+                return answers
 
         if self._draining:
             raise Full(1)
@@ -366,6 +372,16 @@ class Service:
                     "seconds": round(seconds, 3),
                 },
             )
+
+
+async def _side_by_side(work: Sequence[Coroutine[Any, Any, Answer]]) -> list[Answer]:
+    """What each gives; the first error ends the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except* Exception as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 async def _disconnected(request: Request) -> None:
