@@ -25,7 +25,7 @@ import numpy as np
 
 from autotts.errors import StoreError
 from autotts.files import open_regular, read_regular
-from autotts.stores.manifest import MANIFEST, QUESTIONS, Manifest, header_of
+from autotts.stores.manifest import BRANCHES, MANIFEST, QUESTIONS, Manifest, header_of
 from autotts.stores.pool import Pool
 from autotts.stores.recordings import failed_codes
 from autotts.stores.schema import TOKEN_COLUMNS, Store
@@ -94,7 +94,7 @@ def put_together(
         StoreError: a shard is damaged, or unlike the first; or something is at `path` already.
     """
     with staged(path, overwrite=overwrite) as folder, telling_of(path), ExitStack() as files:
-        depth, branches = _largest(shards, read)
+        depth, branches = _largest(shards)
         writer = _Writer(folder, files, branches, depth)
         for shard in shards:
             writer.add(read(shard))
@@ -102,12 +102,21 @@ def put_together(
     return path
 
 
-def _largest(shards: Sequence[Path], read: Callable[[Path], Store]) -> tuple[int, int]:
-    """Depth of the deepest shard, and branches of the widest."""
-    pools = [(store.pool.depth, store.pool.lengths.shape[1]) for store in map(read, shards)]
-    if not pools:
+def _largest(shards: Sequence[Path]) -> tuple[int, int]:
+    """Depth of the deepest shard and branches of the widest, without reading all of them."""
+    import polars as pl
+
+    found = []
+    for shard in shards:
+        table = pl.scan_parquet(shard / BRANCHES)
+        with telling_of(shard / BRANCHES):
+            lists = [name for name, kind in table.collect_schema().items() if kind.is_nested()]
+            length = pl.col(lists[0]).list.len() if lists else pl.col("length")
+            rows = table.select(length.max(), pl.col("branch").max() + 1).collect().row(0)
+        found.append((int(rows[0]), int(rows[1])))
+    if not found:
         raise StoreError("no store to put together")
-    return max(depth for depth, _ in pools), max(width for _, width in pools)
+    return max(depth for depth, _ in found), max(width for _, width in found)
 
 
 class _Writer:
