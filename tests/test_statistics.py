@@ -217,3 +217,20 @@ def test_resamples_of_many_questions_are_those_of_all_at_once(monkeypatch):
     assert np.allclose(
         once, statistics.resampled_means(values, rng=np.random.default_rng(1)), rtol=1e-14, atol=0
     )
+
+
+def test_the_interval_of_the_best_is_corrected_for_choosing_it():
+    """Of 16 equal candidates the best looks better than it is; the corrected interval covers it."""
+    rng = np.random.default_rng(7)
+    questions, candidates, trials = 30, 16, 150
+    covered = np.zeros(2)
+    for _ in range(trials):
+        shared = rng.normal(0, 0.05, (questions, 1))
+        scores = 0.5 + shared + rng.normal(0, 0.15, (questions, candidates))
+        replicates = statistics.question_weights(questions, rng=rng, resamples=400) @ scores
+        found = statistics.best_of(replicates[0], replicates[1:], questions=questions)
+        for k, (low, high) in enumerate((found.interval, found.chosen)):
+            covered[k] += low <= 0.5 <= high
+    naive, corrected = covered / trials
+    assert corrected >= 0.92
+    assert naive < corrected - 0.1

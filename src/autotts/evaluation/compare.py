@@ -333,7 +333,7 @@ def best(
         names = [(c.controller, float(beta)) for c in curves for beta in c.betas]
         means = [c.points(weights).accuracy.mean(axis=1) for c in curves]
         scores = np.concatenate(means, axis=1)
-    found = statistics.best_of(scores[0], scores[1:])
+    found = statistics.best_of(scores[0], scores[1:], questions=_smallest(reference))
     return Pick(*names[found.index], found)
 
 

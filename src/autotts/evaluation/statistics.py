@@ -82,12 +82,18 @@ class Best:
     optimism: how much of that is expected to be luck of the choice.
     candidates: how many it was chosen from.
     corrected: the estimate without the optimism.
+    interval: (low, high) as if it had not been chosen, and `chosen` corrected for the choice: in
+        every resample the best is chosen anew among all candidates, and how far its score there is
+        from its own is how far the estimate may be from the truth. None where the number of
+        questions was not given.
     """
 
     index: int
     estimate: float
     optimism: float
     candidates: int
+    interval: tuple[float, float] | None = None
+    chosen: tuple[float, float] | None = None
 
     @property
     def corrected(self) -> float:
@@ -301,7 +307,7 @@ def signs(gap: FloatArray, variance: FloatArray, *, level: float = LEVEL) -> NDA
     return np.where(np.abs(gap) <= noise + rounding, 0, np.sign(gap)).astype(np.int64)
 
 
-def best_of(estimates: FloatArray, replicates: FloatArray) -> Best:
+def best_of(estimates: FloatArray, replicates: FloatArray, *, questions: int | None = None) -> Best:
     """The best of many candidates, and the winner's curse on its score.
 
     In every resample the best is chosen by the resample and judged by the sample. The sample is no
@@ -312,23 +318,31 @@ def best_of(estimates: FloatArray, replicates: FloatArray) -> Best:
     Args:
         estimates: `[K]` score of each candidate, larger is better.
         replicates: `[R, K]` their scores in each resample, paired.
+        questions: as in `bounds`; without it there are no intervals.
     """
     if estimates.ndim != 1 or replicates.shape[1:] != estimates.shape or not estimates.size:
         raise ValueError(
             f"need [K] estimates and [R, K] replicates, got {estimates.shape}, {replicates.shape}"
         )
     index = int(np.argmax(estimates))
-    if len(estimates) == 1:
-        return Best(index, float(estimates[0]), 0.0, 1)
     noise = replicates - estimates
-    # What moves all candidates alike has no part in the choice.
-    own = noise - noise.mean(axis=1, keepdims=True)
-    spread = float(estimates.var(ddof=1))
-    noise_variance = float((own**2).sum(axis=1).mean()) / (len(estimates) - 1)
-    kept = max(0.0, 1 - noise_variance / spread) if spread > 0 else 0.0
-    chosen = np.argmax(kept * (estimates - estimates.mean()) + noise, axis=1)
-    optimism = float(own[np.arange(len(own)), chosen].mean())
-    return Best(index, float(estimates[index]), max(optimism, 0.0), len(estimates))
+    picked, optimism = np.full(len(noise), index), 0.0
+    if len(estimates) > 1:
+        # What moves all candidates alike has no part in the choice.
+        own = noise - noise.mean(axis=1, keepdims=True)
+        spread = float(estimates.var(ddof=1))
+        noise_variance = float((own**2).sum(axis=1).mean()) / (len(estimates) - 1)
+        kept = max(0.0, 1 - noise_variance / spread) if spread > 0 else 0.0
+        picked = np.argmax(kept * (estimates - estimates.mean()) + noise, axis=1)
+        optimism = max(float(own[np.arange(len(own)), picked].mean()), 0.0)
+    estimate = float(estimates[index])
+    intervals: list[tuple[float, float] | None] = [None, None]
+    if questions is not None:
+        off = noise[np.arange(len(noise)), picked]
+        for k, values in enumerate((replicates[:, index], estimate - off)):
+            low, high = bounds(values, questions=questions)
+            intervals[k] = float(low), float(high)
+    return Best(index, estimate, optimism, len(estimates), *intervals)
 
 
 def detectable(

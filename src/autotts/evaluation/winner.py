@@ -37,6 +37,8 @@ class Winner:
     fresh: on draws that had no part in choosing it.
     luck: points that choosing is expected to add; None where the questions were not resampled.
     audit: what the audit of the fresh run says; "" for a program of ours.
+    interval: of `found` at 95 %, as if it had not been chosen, and `chosen` corrected for choosing
+        it, see `statistics.Best`; None in older records and for one question.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Winner:
     fresh: float
     luck: float | None = None
     audit: str = ""
+    interval: tuple[float, float] | None = None
+    chosen: tuple[float, float] | None = None
 
     @property
     def words(self) -> str:
@@ -68,6 +72,12 @@ class Winner:
             # Resampling may find a hair below zero: picking the best can't understate it.
             luck = f"about {self.luck:.2f}" if self.luck >= 0.005 else "less than 0.01"
             facts.append((f"picking the best of {count} overstates it by", f"{luck} points"))
+        for what, bounds in (
+            ("its 95 % interval, had it not been chosen, is", self.interval),
+            ("and corrected for choosing it", self.chosen),
+        ):
+            if bounds is not None:
+                facts.append((what, f"{bounds[0]:.2f} to {bounds[1]:.2f}"))
         if self.audit:
             facts.append(("the fresh run was", self.audit))
         return facts
@@ -111,7 +121,17 @@ def winner(
         fresh=100 * fresh,
         luck=100 * choice.best.optimism,
         audit=audit,
+        interval=_percent(choice.best.interval),
+        chosen=_percent(choice.best.chosen),
     )
+
+
+def _percent(bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Bounds of a share in percent; None where they say nothing."""
+    if bounds is None or not np.isfinite(bounds).all():
+        return None
+    low, high = (min(max(100 * bound, 0.0), 100.0) for bound in bounds)
+    return low, high
 
 
 def winner_of(
