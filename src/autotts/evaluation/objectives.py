@@ -12,6 +12,9 @@ from autotts.evaluation.statistics import FloatArray
 from autotts.inference.speed import ServerSpeed
 from autotts.replay.driver import Ran
 
+Recorded = Literal["tokens", "sequential", "cost"]
+"""What a store tells without a server model; a search is scored by these."""
+
 Objective = Literal["tokens", "sequential", "cost", "seconds", "usd"]
 """Tokens, tokens one after the other (the proxy of latency), tokens times their price in the store;
 and, on a server that was measured, seconds and dollars."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from autotts.discovery.explorer import ProgramRules
 from autotts.errors import RunError
 from autotts.evaluation import Experiment
-from autotts.evaluation.objectives import Objective
+from autotts.evaluation.objectives import Recorded
 from autotts.untrusted import parse_toml
 
 BETAS = tuple(round(0.1 * step, 1) for step in range(11))
@@ -91,7 +91,7 @@ class RunSettings(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63)
     proposals: int = Field(default=1, ge=1, le=1000)
     selection: Literal["area", "accuracy"] = "area"
-    objective: Objective = "tokens"
+    objective: Recorded = "tokens"
     accept: float = Field(default=0.8, ge=0.5, lt=1)
     traces: bool = True
     driver: Literal["sealed", "blind", "in-process"] = "sealed"
