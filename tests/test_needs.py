@@ -8,10 +8,13 @@ import pytest
 
 import autotts
 from autotts import programs, simulation, stores
+from autotts.discovery.assembly import plan
+from autotts.discovery.run.settings import RunSettings
 from autotts.errors import SpecError
 from autotts.evaluation.serving import doubts, lacks
 from autotts.programs import Source
 from autotts.programs.needs import needs_of
+from autotts.stores import Branch, Recording
 
 PROBED = {
     "budget-forcing", "certaindex", "cmc", "dgcc", "es-cot", "ibc", "parallel-probe", "race-prune",
@@ -87,3 +90,15 @@ def test_docstrings_say_what_a_controller_needs(name):
     assert ("Needs probes." in said) == (name in PROBED)
     assert ("Needs a store whose models" in said) == needs.models
     assert set(re.findall(r"Needs the signal `(\w+)`", said)) == needs.signals
+
+
+def test_a_run_begins_with_the_baselines_that_its_stores_can_serve(tmp_path):
+    branches = [Branch(None, 100 * (i + 1), str(i % 3)) for i in range(8)]
+    recordings = [Recording(f"{q}?", "1", branches) for q in range(2)]
+    bare = stores.build(recordings, model="m", dataset="bare", interval_tokens=100)
+    folder = stores.write(bare, tmp_path / "bare").path
+    probed = simulation.simulate(tmp_path, questions=2, branches=8, seed=1)
+    assert plan(probed, name="run")[0].baselines == RunSettings.model_fields["baselines"].default
+    assert plan(folder, name="run")[0].baselines == ("asc", "short-mk")
+    with pytest.raises(SpecError, match=r"cmc needs the answers of running branches"):
+        plan(folder, name="run", baselines=("cmc",))

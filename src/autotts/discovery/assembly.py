@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
+from autotts import programs
 from autotts.discovery import held_out as held_out_stores
 from autotts.discovery.explorer import Explorer, Trial, Usage
 from autotts.discovery.explorers import make
@@ -22,9 +23,10 @@ from autotts.discovery.run.events import HeldOutResults, first_problem
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import ExplorerRef, RunLimits, RunSettings
 from autotts.discovery.run.state import RunState
-from autotts.discovery.run.store_refs import references
+from autotts.discovery.run.store_refs import open_stores, references
 from autotts.discovery.run.trust import Demand, demands
 from autotts.errors import RunError, SpecError
+from autotts.evaluation.serving import lacks, require_served
 from autotts.evaluation.settings import LOCAL
 from autotts.evaluation.winner import Winner
 from autotts.text import counted
@@ -151,7 +153,10 @@ def plan(
     options: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> tuple[RunSettings, Explorer]:
-    """The settings of a run that could begin, in full, and its explorer; see `discover`."""
+    """The settings of a run that could begin, in full, and its explorer; see `discover`.
+
+    Of the usual baselines it has those that its stores can serve.
+    """
     search, sealed = references(stores), references(held_out) if held_out else ()
     for ref in sealed:
         if any(ref.digest == other.digest for other in search):
@@ -166,9 +171,15 @@ def plan(
     )
     fields = {**settings, "stores": search, "held_out": sealed, "explorer": chosen}
     try:
-        return RunSettings.model_validate({**fields, "made_by": _made_by()}), who
+        made = RunSettings.model_validate({**fields, "made_by": _made_by()})
     except ValidationError as error:
         raise SpecError(first_problem(error)) from error
+    loaded = open_stores(search)
+    specs = {name: programs.parse(name) for name in made.baselines}
+    if "baselines" in settings:
+        require_served(loaded, list(specs.values()))
+    served = [name for name, spec in specs.items() if not any(lacks(s, spec) for s in loaded)]
+    return made.model_copy(update={"baselines": tuple(served)}), who
 
 
 def begin(
