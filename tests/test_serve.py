@@ -396,7 +396,7 @@ def test_the_description_names_what_is_checked(address):
     fields = described["components"]["schemas"]["ChatBody"]["properties"]
     assert fields["beta"]["anyOf"][0]["maximum"] == 1
     assert set(described["paths"]) == {
-        "/v1/chat/completions", "/v1/completions", "/v1/models", "/health",
+        "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/models", "/health",
     }  # fmt: skip
 
 

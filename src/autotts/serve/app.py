@@ -32,7 +32,8 @@ from autotts.serve.deployment import Deployment
 from autotts.serve.metrics import Metrics
 from autotts.serve.openapi import description
 from autotts.serve.passing import PassedOn
-from autotts.serve.replies import DONE, STILL_RUNNING, Shape, error_body, event
+from autotts.serve.replies import STILL_RUNNING, CompletionShape, Shape, error_body, event
+from autotts.serve.responses import ResponsesBody, ResponsesShape
 from autotts.serve.turns import Full, Turns
 from autotts.untrusted import parse_json
 
@@ -86,6 +87,7 @@ class Service:
             *([Route("/", self._show_page)] if page else []),
             Route("/v1/chat/completions", self._endpoint(self._chat), methods=["POST"]),
             Route("/v1/completions", self._endpoint(self._complete), methods=["POST"]),
+            Route("/v1/responses", self._endpoint(self._respond), methods=["POST"]),
             Route("/v1/models", self._endpoint(self._models)),
             Route("/v1/models/{model:path}", self._endpoint(self._model)),
             Route("/health", self._health),
@@ -153,7 +155,21 @@ class Service:
             return [await server.render(messages)]
 
         most = body.max_completion_tokens or body.max_tokens
-        return await self._reply(request, client, body, most, prompts)
+        shape = CompletionShape(True, body.model or self.deployment.name)
+        return await self._reply(request, client, body, most, shape, prompts)
+
+    async def _respond(self, request: Request, client: str) -> Response:
+        said = await self._body(request)
+        if self._passes(said):
+            return await self._pass_on("/v1/responses", said)
+        body = parse(ResponsesBody, said)
+        messages = body.messages()
+
+        async def prompts(server: Server) -> list[Context]:
+            return [await server.render(messages)]
+
+        shape = ResponsesShape(body.model or self.deployment.name, body.echoed())
+        return await self._reply(request, client, body, body.max_output_tokens, shape, prompts)
 
     async def _complete(self, request: Request, client: str) -> Response:
         said = await self._body(request)
@@ -173,7 +189,8 @@ class Service:
                     raise BadRequest("this upstream takes no token ids: send a text", "prompt")
             return made
 
-        return await self._reply(request, client, body, body.max_tokens, prompts)
+        shape = CompletionShape(False, body.model or self.deployment.name)
+        return await self._reply(request, client, body, body.max_tokens, shape, prompts)
 
     def _passes(self, said: Mapping[str, Any]) -> bool:
         """Whether a body asks for what is not served, and such ones are passed on."""
@@ -191,10 +208,10 @@ class Service:
         client: str,
         body: Common,
         most: int | None,
+        shape: Shape,
         prompts: Callable[[Server], Awaitable[list[Context]]],
     ) -> Response:
         wish = self._wish(request, body, most)
-        shape = Shape(isinstance(body, ChatBody), body.model or self.deployment.name)
 
         async def run(on_progress: Callable[[Progress], None]) -> list[Answer]:
             async def by(upstream: int) -> list[Answer]:
@@ -252,28 +269,25 @@ class Service:
 
         task = asyncio.create_task(running())
         try:
-            if shape.chat:
-                yield event(shape.begins())
+            for piece in shape.begins():
+                yield piece
             while not (task.done() and told.empty()):
                 progress = await _next(told, task, self._keep_alive)
                 if progress is None:
                     yield b"" if task.done() else STILL_RUNNING
                 elif body.progress in ("events", "trace"):
                     yield event(progress.record(), "autotts.progress")
-                elif body.progress == "reasoning" and shape.chat:
-                    yield event(shape.progress(progress))
-            answers = task.result()
-            for k, answer in enumerate(answers):
-                for chunk in shape.deltas(k, answer):
-                    yield event(chunk)
-            if body.stream_options.include_usage:
-                yield event(shape.usage_chunk(answers))
-            yield DONE
+                elif body.progress == "reasoning":
+                    for piece in shape.progress(progress):
+                        yield piece
+            usage_wanted = body.stream_options.include_usage
+            for piece in shape.ends(task.result(), usage_wanted=usage_wanted):
+                yield piece
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            yield event(_error_of(error)[1])
-            yield DONE
+            for piece in shape.fails(_error_of(error)[1]):
+                yield piece
         finally:
             if not task.done():
                 await _cancel(task)

@@ -80,6 +80,10 @@ class Common(_Said):
     )
 
 
+_TEXTS = ("text", "input_text", "output_text")
+"""Kinds of content that are text, as the endpoints call it."""
+
+
 class Part(_Said):
     type: str
     text: str = ""
@@ -98,7 +102,7 @@ class ChatMessage(_Said):
         if not isinstance(self.content, list):
             return self.role, self.content or ""
         for part in self.content:
-            if part.type not in ("text", "input_text"):
+            if part.type not in _TEXTS:
                 raise BadRequest(f"content of type {part.type!r} is not served, only text", where)
         return self.role, "".join(part.text for part in self.content)
 
@@ -141,6 +145,12 @@ _ABSENT: Mapping[str, tuple[Any, ...]] = {
     "prediction": (None,),
     "web_search_options": (None,),
     "logit_bias": (None, {}),
+    "previous_response_id": (None,),
+    "conversation": (None,),
+    "background": (None, False),
+    "include": (None, []),
+    "reasoning": (None, {}),
+    "text": (None, {}, {"format": {"type": "text"}}),
 }
 """Fields of OpenAI's that votes over branches have no meaning for yet, and what says nothing."""
 
@@ -150,18 +160,28 @@ def unserved(body: Mapping[str, Any]) -> str | None:
     for name, nothing in _ABSENT.items():
         if name in body and body[name] not in nothing:
             return name
-    messages = body.get("messages")
-    for k, message in enumerate(messages if isinstance(messages, list) else []):
-        content = message.get("content") if isinstance(message, dict) else None
-        for part in content if isinstance(content, list) else []:
-            kind = part.get("type") if isinstance(part, dict) else None
-            if kind not in ("text", "input_text"):
-                return f"messages[{k}].content"
-        if isinstance(message, dict) and (
-            message.get("tool_calls") or message.get("role") in ("tool", "function")
-        ):
-            return f"messages[{k}]"
+    for name in ("messages", "input"):
+        turns = body.get(name)
+        for k, turn in enumerate(turns if isinstance(turns, list) else []):
+            if isinstance(turn, dict) and (what := _unserved_of(turn)):
+                return f"{name}[{k}]{what if what != '.' else ''}"
     return None
+
+
+def _unserved_of(turn: Mapping[str, Any]) -> str:
+    """What of a turn is not served: a field of it, "." for all of it, "" for nothing."""
+    if turn.get("tool_calls") or turn.get("role") in ("tool", "function"):
+        return "."
+    kind = turn.get("type")
+    if kind == "reasoning":
+        return ""  # what a model thought earlier is left out
+    if kind not in (None, "message"):
+        return "."
+    content = turn.get("content")
+    for part in content if isinstance(content, list) else []:
+        if (part.get("type") if isinstance(part, dict) else None) not in _TEXTS:
+            return ".content"
+    return ""
 
 
 def parse(kind: type[Body], body: Mapping[str, Any]) -> Body:

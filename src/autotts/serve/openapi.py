@@ -7,6 +7,7 @@ from pydantic.json_schema import models_json_schema
 from autotts.serve.body import ChatBody, CompletionBody
 from autotts.serve.choosing import BETA_HEADER
 from autotts.serve.deployment import Deployment
+from autotts.serve.responses import ResponsesBody
 from autotts.version import __version__
 
 _REFS = "#/components/schemas/{model}"
@@ -14,7 +15,7 @@ _REFS = "#/components/schemas/{model}"
 
 def description(deployment: Deployment) -> dict[str, Any]:
     """OpenAPI 3.1, as JSON."""
-    bodies: Any = [(ChatBody, "validation"), (CompletionBody, "validation")]
+    bodies: Any = [(body, "validation") for body in (ChatBody, CompletionBody, ResponsesBody)]
     _, schemas = models_json_schema(bodies, ref_template=_REFS)
     return {
         "openapi": "3.1.0",
@@ -27,6 +28,7 @@ def description(deployment: Deployment) -> dict[str, Any]:
         "paths": {
             "/v1/chat/completions": {"post": _answering("chat", "ChatBody")},
             "/v1/completions": {"post": _answering("complete", "CompletionBody")},
+            "/v1/responses": {"post": _answering("respond", "ResponsesBody")},
             "/v1/models": {"get": _reading("models", "The names under which to ask.")},
             "/health": {"get": _reading("health", "Whether requests are taken.")},
         },

@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from autotts.serve.answering import Answer, Progress, apart
 
@@ -13,9 +13,33 @@ _PIECE = 400
 """Characters of a delta: the text is all there when a stream of it begins."""
 
 
+class Shape(Protocol):
+    """How an endpoint's replies look, whole and as the events of a stream."""
+
+    def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
+        """The reply with everything in it."""
+        ...
+
+    def begins(self) -> Iterator[bytes]:
+        """What stands before anything is known."""
+        ...
+
+    def progress(self, progress: Progress) -> Iterator[bytes]:
+        """How far it is, as reasoning of the model's."""
+        ...
+
+    def ends(self, answers: Sequence[Answer], *, usage_wanted: bool) -> Iterator[bytes]:
+        """The text, piece by piece, why it ended, and the end of the stream."""
+        ...
+
+    def fails(self, body: dict[str, Any]) -> Iterator[bytes]:
+        """An error, as `error_body` makes it, where the stream has begun."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """How one endpoint's replies look.
+class CompletionShape:
+    """Replies of /v1/completions and /v1/chat/completions.
 
     chat: whether they are messages, and not plain text.
     model: as the client called it.
@@ -51,30 +75,36 @@ class Shape:
             message["reasoning_content"] = thinking
         return {**choice, "message": message, "logprobs": None}
 
-    def begins(self) -> dict[str, Any]:
-        """The first chunk of a stream of chat."""
-        return self._delta({"role": "assistant", "content": ""})
+    def begins(self) -> Iterator[bytes]:
+        if self.chat:
+            yield event(self._delta({"role": "assistant", "content": ""}))
 
-    def progress(self, progress: Progress) -> dict[str, Any]:
-        """A chunk of reasoning that says how far it is."""
-        return self._delta({"reasoning_content": progress.words + "\n"})
+    def progress(self, progress: Progress) -> Iterator[bytes]:
+        if self.chat:
+            yield event(self._delta({"reasoning_content": progress.words + "\n"}))
 
-    def deltas(self, index: int, answer: Answer) -> Iterator[dict[str, Any]]:
-        """The text of an answer, piece by piece, and why it ended."""
+    def ends(self, answers: Sequence[Answer], *, usage_wanted: bool) -> Iterator[bytes]:
+        for index, answer in enumerate(answers):
+            yield from map(event, self._deltas(index, answer))
+        if usage_wanted:
+            yield event({**self._object(chunk=True, choices=[]), "usage": usage(answers)})
+        yield _DONE
+
+    def fails(self, body: dict[str, Any]) -> Iterator[bytes]:
+        yield event(body)
+        yield _DONE
+
+    def _deltas(self, index: int, answer: Answer) -> Iterator[dict[str, Any]]:
         if not self.chat:
-            for piece in _pieces(answer.text):
+            for piece in pieces(answer.text):
                 yield self._text(index, piece, None)
             yield self._text(index, "", answer.finish_reason)
             return
         thinking, text = apart(answer.text)
         for name, whole in (("reasoning_content", thinking), ("content", text)):
-            for piece in _pieces(whole):
+            for piece in pieces(whole):
                 yield self._delta({name: piece})
         yield self._delta({}, answer.finish_reason)
-
-    def usage_chunk(self, answers: Sequence[Answer]) -> dict[str, Any]:
-        """The last chunk of a stream, for those who ask for usage."""
-        return {**self._object(chunk=True, choices=[]), "usage": usage(answers)}
 
     def _delta(self, delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
@@ -85,7 +115,8 @@ class Shape:
         return self._object(chunk=True, choices=[choice])
 
 
-def _pieces(text: str) -> Iterator[str]:
+def pieces(text: str) -> Iterator[str]:
+    """A text as a stream brings it."""
     for start in range(0, len(text), _PIECE):
         yield text[start : start + _PIECE]
 
@@ -109,7 +140,7 @@ def event(data: dict[str, Any], name: str = "") -> bytes:
     return f"{head}data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 
 
-DONE = b"data: [DONE]\n\n"
+_DONE = b"data: [DONE]\n\n"
 STILL_RUNNING = b": still running\n\n"
 
 
