@@ -100,11 +100,13 @@ def test_checkpoints_ascend_and_each_costs_a_third_more(decoys):
 
 
 def test_a_decoy_that_branches_leave_is_found(decoys):
-    """Its votes are many, and so are those who left it: the fit finds it and votes it down."""
+    """Its finishers hold it from the start, others leave it: either is found and votes it down."""
     found = choice.fit(evidence(explored(decoys)), seed=0)
-    assert found.weights["left"] < 0
+    best = found.gains[0]
+    assert best.feature in {"left", "at_once"}
+    assert found.weights[best.feature] < 0
     assert found.right > found.plain + 0.1
-    assert next(g for g in found.gains if g.feature == "left").low > 0
+    assert best.low > 0
 
 
 def test_a_length_slope_is_found(tmp_path):

@@ -136,11 +136,12 @@ def test_learning_is_repeatable_and_finds_the_decoy(tmp_path, decoys):
         found.append(result(folder.path))
     assert found[0] == found[1]
     first = folder.state.trials[0]
-    assert "`left`" in first.proposal.learned
+    assert "What earns it: `at_once`" in first.proposal.learned
     assert "kept" in first.proposal.learned
     assert "fit a conditional logit" in first.proposal.idea
-    assert "branches that showed it and now" in first.proposal.source.split('"""')[1]
-    assert "p.left * math.log(1 + shown[a] - holds[a])" in first.proposal.source
+    said = " ".join(first.proposal.source.split('"""')[1].split())
+    assert FEATURES["at_once"] in said
+    assert "p.at_once * at_once[a] / env.votes[a]" in first.proposal.source
 
 
 def test_where_nothing_can_be_learned_the_plain_race_is_proposed_once(tmp_path):
