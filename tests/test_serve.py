@@ -391,6 +391,24 @@ def test_without_a_readable_answer_the_longest_finished_branch_is_returned(addre
     assert reply["choices"][0]["message"]["content"].endswith("}")
 
 
+@pytest.mark.parametrize(
+    ("origin", "host", "status"),
+    [
+        (None, None, 200),
+        ("{}", None, 200),
+        ("https://evil.example", None, 403),
+        ("null", None, 403),
+        ("http://[", None, 403),
+        ("http://evil.example", "evil.example", 403),
+    ],
+)
+def test_without_keys_no_page_of_another_site_spends_tokens(address, origin, host, status):
+    said = {"origin": origin and origin.format(address), "host": host}
+    headers = {name: value for name, value in said.items() if value is not None}
+    reply = post(address, headers=headers, beta=0)
+    assert reply.status_code == status, reply.text
+
+
 def test_the_description_names_what_is_checked(address):
     described = httpx2.get(f"{address}/openapi.json").json()
     fields = described["components"]["schemas"]["ChatBody"]["properties"]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hmac
 import logging
+import re
 import time
 from collections.abc import (
     AsyncIterator,
@@ -46,6 +47,8 @@ _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+_OWN_ORIGIN = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
 
 log = logging.getLogger("autotts.serve")
 
@@ -130,9 +133,10 @@ class Service:
         """Who asks: its key, or its address.
 
         Raises:
-            BadRequest: it shows no key, or a wrong one.
+            BadRequest: it shows no key, or a wrong one; or a page of another site asks for it.
         """
         if not self._keys:
+            _require_own_page(request)
             return request.client.host if request.client else ""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         shown = given.strip().encode(errors="replace")
@@ -407,6 +411,24 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with contextlib.suppress(BaseException):
         await task
+
+
+def _require_own_page(request: Request) -> None:
+    """Raises BadRequest if a browser asks for a page that this service didn't give.
+
+    Without keys any page that a user looks at could spend their tokens. Browsers say where a page
+    is from; a name that was made to lead here is no loopback address.
+    """
+    origin = request.headers.get("origin")
+    if origin is None:
+        return
+    here = origin.partition("://")[2] == request.headers.get("host")
+    if not (here and _OWN_ORIGIN.fullmatch(origin)):
+        raise BadRequest(
+            f"a page of {origin[:80]!r} asks, and this service needs no key: only its own page may;"
+            " give it keys for others",
+            "origin", status=403, code="foreign_origin",
+        )  # fmt: skip
 
 
 async def _next(
