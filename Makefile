@@ -9,6 +9,9 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/ready-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
 PYTEST := $(PY) -m pytest
 
+# Two workers on two cores: threads of BLAS would wait for each other.
+export OPENBLAS_NUM_THREADS ?= 1
+
 .DEFAULT_GOAL := help
 .PHONY: help demo live test check format bench bench-once golden lock
 

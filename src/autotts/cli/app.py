@@ -1,6 +1,7 @@
 """The application: its commands, and how an error leaves it."""
 
 import gc
+import os
 import sys
 from typing import Annotated
 
@@ -104,6 +105,9 @@ def main() -> None:
     # What a command imports lives as long as it does. By default Python would look through all of
     # it for garbage again and again meanwhile.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    # Our products of matrices are small and our parallelism is of processes: on a busy machine the
+    # threads of BLAS would wait for each other, a hundred times as long as the product takes.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     accept_any_text()
     try:
         app()
