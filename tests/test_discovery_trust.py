@@ -160,7 +160,7 @@ def test_a_baseline_that_only_the_log_names(theirs, evil, name, command):
     assert [p for p in sorted(path.parent.rglob("*")) if p not in before] in ([], [path / "lock"])
 
 
-@pytest.mark.parametrize("command", ["report", "plot", "view", "runs", "watch", "diff"])
+@pytest.mark.parametrize("command", ["report", "plot", "view", "runs", "watch", "diff", "lessons"])
 def test_a_driver_without_a_seal_is_not_used_to_look_at_a_run(theirs, marker, tmp_path, command):
     """The program has its code where it is loaded, and would leave the marker in this process."""
     source = program(11).replace('"""Race', f'open({str(marker)!r}, "w")\n"""Race')
@@ -172,6 +172,7 @@ def test_a_driver_without_a_seal_is_not_used_to_look_at_a_run(theirs, marker, tm
         "runs": ("runs", path.parent),
         "watch": ("watch", path, "--once"),
         "diff": ("diff", path, "1", "1"),
+        "lessons": ("lessons", path),
     }[command]
     done = call(*arguments)
     assert done.exit_code == 0 or "outside functions a program has" in str(done.exception), (

@@ -1,4 +1,4 @@
-"""`autotts runs`, `watch` and `diff`: looking at runs of `autotts discover`."""
+"""`autotts runs`, `watch`, `diff` and `lessons`: looking at runs of `autotts discover`."""
 
 import math
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from autotts.cli import options
 from autotts.cli.screen import console, say
 from autotts.errors import RunError
 
@@ -148,6 +149,25 @@ def diff(
             f"{x.beta:5.2g} {y.accuracy:9.2f} {y.accuracy - x.accuracy:+7.2f}"
             f" {y.tokens:11,.0f} {change:+7.1%}"
         )
+
+
+@options.giving_json
+def lessons(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
+    *,
+    save: options.Save | None,
+) -> None:
+    """Print what earlier runs teach: their best programs, what was learned, and what failed."""
+    from dataclasses import asdict
+
+    from autotts.discovery.lessons import lessons_of, lessons_text
+    from autotts.discovery.run.folder import RunFolder
+
+    found = [lessons_of(RunFolder(path)) for path in runs]
+    if save is not None:
+        save({"runs": [asdict(one) for one in found]})
+    for one in found:
+        say(lessons_text(one))
 
 
 def rounds_table(state: "RunState") -> "Table":
