@@ -17,8 +17,8 @@ from autotts.programs.needs import needs_of
 from autotts.stores import Branch, Recording
 
 PROBED = {
-    "budget-forcing", "certaindex", "cmc", "dgcc", "es-cot", "ibc", "parallel-probe", "race-prune",
-    "sac", "sc-sac", "scr", "sdgv",
+    "budget-forcing", "certaindex", "cmc", "dgcc", "es-cot", "ibc", "learned-race",
+    "parallel-probe", "race-prune", "sac", "sc-sac", "scr", "sdgv",
 }  # fmt: skip
 
 
