@@ -147,3 +147,38 @@ def test_what_does_not_belong_together_is_told(message: str):
     with pytest.raises(StoreError) as caught:
         WRONG[message]()
     assert message in str(caught.value)
+
+
+def ungraded(tmp_path, *texts):
+    recordings = [
+        Recording(text, "", [Branch(["5", "4"], 150, "4"), Branch(["5"], 90, "5")])
+        for text in texts
+    ]
+    made = build(recordings, model="m", dataset="d", interval_tokens=100, ungraded=True)
+    return stores.write(made, tmp_path / "live")
+
+
+def test_true_answers_that_come_later_make_a_store_whole(tmp_path):
+    live = ungraded(tmp_path, "2+2?", "3+1?")
+    answers = tmp_path / "golds.jsonl"
+    answers.write_text(
+        '{"question": "3+1?", "answer": "4"}\n{"question": "2+2?", "answer": "5"}\n'
+        '{"question": "another?", "answer": "7"}\n'
+    )
+    done = run(app, ["data", "gold", str(live.path), str(answers)])
+    assert done.exit_code == 0, done.output
+    assert "50.0 % of branches right" in done.output
+    graded = stores.check(live.path)
+    assert graded.graded
+    assert graded.correct.tolist() == [[False, True], [True, False]]
+    assert np.array_equal(graded.pool.tokens, live.pool.tokens)
+
+
+def test_a_question_without_a_true_answer_changes_nothing(tmp_path):
+    live = ungraded(tmp_path, "2+2?", "3+1?")
+    answers = tmp_path / "golds.jsonl"
+    answers.write_text('{"question": "2+2?", "answer": "4"}\n')
+    done = run(app, ["data", "gold", str(live.path), str(answers)])
+    assert isinstance(done.exception, StoreError)
+    assert "1 question of 2, the first of text '3+1?'" in str(done.exception)
+    assert not stores.load(live.path).graded

@@ -116,6 +116,36 @@ def _columns(given: list[str]) -> dict[str, str]:
 
 
 @app.command()
+def gold(
+    folder: Annotated[Path, typer.Argument(help="A store, such as one of live traffic.")],
+    answers: Annotated[
+        str,
+        typer.Argument(
+            help="File of questions with their true answers (.jsonl, .json, .csv, .parquet), or a"
+            " preset of `autotts collect`."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for OUT/MODEL/DATASET; the store is replaced without."),
+    ] = None,
+) -> None:
+    """Give a store its true answers, which came later: by id, or by the question's text."""
+    from autotts import stores
+    from autotts.collect import read_questions
+
+    store = stores.load(folder)
+    items = read_questions(answers)
+    by_text = store.ids is None
+    graded = stores.grade(store, {(it.question if by_text else it.id): it.gold for it in items})
+    place = folder if out is None else stores.store_folder(out, store.model, store.dataset)
+    right = 100 * graded.correct[graded.pool.exists].mean()
+    written = stores.write(graded, place, overwrite=out is None)
+    say(f"{store.name}: {right:.1f} % of branches right")
+    say(f"wrote {written.path}")
+
+
+@app.command()
 def regrade(
     folders: Annotated[list[Path], typer.Argument(help="Stores, or folders with stores below.")],
     equality: Annotated[Kind, typer.Option(help="When two answers are one vote.")],

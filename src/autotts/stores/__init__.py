@@ -2,7 +2,7 @@
 
 from autotts.stores.classes import classified, spellings_of
 from autotts.stores.importing import import_recordings
-from autotts.stores.joining import join, merge, recordings_of, split
+from autotts.stores.joining import grade, join, merge, recordings_of, split
 from autotts.stores.loading import AnyStores, check, find, gather, load, read_manifest
 from autotts.stores.manifest import Manifest, PricedModel
 from autotts.stores.measures import accuracy_by_length, length_slopes, signal_auc
@@ -29,6 +29,7 @@ __all__ = [
     "disagreement",
     "find",
     "gather",
+    "grade",
     "import_recordings",
     "join",
     "length_slopes",

@@ -1,4 +1,4 @@
-"""Several stores made one, and one made two: by their recordings, question by question."""
+"""Stores made of others, question by question: several one, one two, true answers put in."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +13,7 @@ from autotts.stores.manifest import priced
 from autotts.stores.recordings import Branch, Recording, build
 from autotts.stores.regrading import regrade
 from autotts.stores.schema import Store
+from autotts.text import counted
 
 
 def recordings_of(store: Store) -> list[Recording]:
@@ -148,6 +149,29 @@ def split(store: Store, share: float, *, seed: int = 0) -> tuple[Store, Store]:
             )
         )
     return parts[0], parts[1]
+
+
+def grade(store: Store, golds: Mapping[str, str]) -> Store:
+    """The store with true answers, which were not known or are put right.
+
+    Args:
+        golds: by a question's id; by its text in a store without ids. Others do no harm.
+
+    Raises:
+        StoreError: a question has none.
+    """
+    every = recordings_of(store)
+    missing = [one for one in every if (one.id or one.question) not in golds]
+    if missing:
+        what = "text" if store.ids is None else "id"
+        first = (missing[0].id or missing[0].question)[:60]
+        raise StoreError(
+            f"{store.name}: no true answer for {counted(len(missing), 'question')} of"
+            f" {len(every)}, the first of {what} {first!r}; nothing was changed"
+        )
+    told = {n: getattr(store.manifest, n) for n in ("model", "models", "cost_scale", "price_unit")}
+    graded = [replace(one, gold=golds[one.id or one.question]) for one in every]
+    return _built([store], graded, "graded", {**told, "ungraded": False})
 
 
 def _by_question(stores: Sequence[Store]) -> dict[str, dict[int, Recording]]:

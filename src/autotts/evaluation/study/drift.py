@@ -109,7 +109,7 @@ def drift(
 
     Args:
         store: one store, collected.
-        live: one store of live episodes, a question each, as `autotts serve --record` and
+        live: one store of live episodes, a question each, as
             `autotts calibrate --record` make them.
         controller, beta: the traffic to compare; what most of it was served under by default. A
             SPEC or path is needed where that is not the name of a controller that comes along.
