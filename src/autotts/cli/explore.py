@@ -8,8 +8,6 @@ import typer
 from autotts.cli.screen import say
 from autotts.errors import SpecError
 
-_LOOK_SECONDS = 0.2
-
 Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
 
 
@@ -64,13 +62,13 @@ def try_(
 ) -> None:
     """Score programs quickly on a run's search set, through the run's own scorer."""
     from autotts.discovery.agents import scorer_client
-    from autotts.discovery.run.folder import RunFolder
+    from autotts.discovery.agents.scorer_waiting import await_scorer
 
-    if run is not None:
-        RunFolder(run).check_no_links()  # the socket of somebody else may be another program's
-    where = scorer_client.find_socket() if run is None else run / scorer_client.SOCKET
-    if run is not None and not where.exists():
-        _wait_for(where, run)
+    where = (
+        scorer_client.find_socket()
+        if run is None
+        else await_scorer(run, lambda t: say(t, err=True))
+    )
     if not where.exists():
         raise SpecError(
             f"no scorer at {where}: try works in an agent's workspace, or with --run RUN while"
@@ -79,17 +77,11 @@ def try_(
     raise typer.Exit(scorer_client.try_programs(programs, where, json, say))
 
 
-def _wait_for(socket: Path, run: Path) -> None:
-    """Wait for the scorer of a run, as long as somebody is at work on it."""
-    import time
+def mcp(run: Run) -> None:
+    """Offer a run whose explorer is `files` to any agent by MCP, on standard input and output."""
+    from autotts.discovery.interop.mcp_server import serve
 
-    from autotts.discovery.run.folder import RunFolder
-
-    folder = RunFolder(run)
-    if folder.at_work:
-        say("the run is scoring a round; waiting for its scorer", err=True)
-    while folder.at_work and not socket.exists():
-        time.sleep(_LOOK_SECONDS)
+    serve(run)
 
 
 def export_task(

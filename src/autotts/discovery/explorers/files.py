@@ -5,6 +5,7 @@ Each round the explorer writes what there is to read into `rounds/0003/explorer/
 its folder, so a resumed run finds it again.
 """
 
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -85,7 +86,7 @@ def _write_task(turn: Turn) -> None:
     try:
         if not (turn.folder / "TASK.md").exists():
             write_reading_matter(turn.folder, turn)
-            text = task(turn.rules, sweep_length(turn.history))
+            text = task(turn.rules, sweep_length(turn.history), turn.objective)
             run = turn.folder.resolve().parents[2]
             text += "\n" + prompt("files", round=turn.round, run=run)
             (turn.folder / "bin").mkdir(exist_ok=True)
@@ -141,9 +142,8 @@ def submit(run: Path, program: Path, proposal: Path | None) -> tuple[int, Path]:
         ProposalError: there is no program, or it can't be read.
         ProgramError: the program says what none may.
     """
-    folder = RunFolder(run)
-    # What is named may lie in the run, and what is written does; a run may be somebody else's.
-    folder.check_no_links()
+    # What is named may lie in the run, and a run may be somebody else's.
+    RunFolder(run).check_no_links()
     try:
         source = _text(program)
         words = "" if proposal is None else _text(proposal)
@@ -151,7 +151,22 @@ def submit(run: Path, program: Path, proposal: Path | None) -> tuple[int, Path]:
         raise ProposalError(
             f"{error}; a submission needs {program} and, in words, proposal.md"
         ) from error
-    check_source(source, str(program))
+    return hand_in(run, source, words, name=str(program))
+
+
+def hand_in(run: Path, source: str, words: str, *, name: str = "program.py") -> tuple[int, Path]:
+    """Put a program's text, and the words to it, where the next round takes it; see `submit`.
+
+    Args:
+        name: what the program is called in a message.
+
+    Raises:
+        RunError: there is no such run, it has links in it, or it can't be written.
+        ProgramError: the program says what none may.
+    """
+    folder = RunFolder(run)
+    folder.check_no_links()
+    check_source(source, name)
     following = max(folder.state.proposals, default=0) + 1
     place = folder.round(following) / "explorer" / _SUBMITTED
     entries = [int(p.name) for p in place.glob("*") if p.name.isdecimal()]
@@ -171,14 +186,18 @@ def _text(path: Path) -> str:
     return read_regular(path, most_bytes=MOST_BYTES, follow=True).decode("utf-8-sig")
 
 
-def await_verdict(run: Path, round_number: int, source: str) -> tuple[Trial, list[str]]:
+def await_verdict(
+    run: Path, round_number: int, source: str, *, at_most_seconds: float = math.inf
+) -> tuple[Trial, list[str]]:
     """Wait until what was submitted for a round is judged; what became of it, in words.
 
     Raises:
+        TimeoutError: it takes longer.
         RunError: nobody is at work on the run, or nobody any more.
         ProposalError: the round took others.
     """
     folder = RunFolder(run)
+    deadline = time.monotonic() + at_most_seconds
     while True:
         at_work = folder.at_work  # asked before the log, which it may end with
         state = folder.state
@@ -194,6 +213,8 @@ def await_verdict(run: Path, round_number: int, source: str) -> tuple[Trial, lis
             raise RunError(
                 f"{run}: nobody is at work on this run; go on with autotts discover --resume {run}"
             )
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"round {round_number} is not judged yet")
         time.sleep(_LOOK_SECONDS)
 
 
