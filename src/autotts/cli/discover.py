@@ -43,6 +43,14 @@ _STARTER = "race-beta"
 """What `init` gives to begin with."""
 
 HeldOut = Annotated[list[Path] | None, typer.Option(help="Stores that only `finalize` opens.")]
+From = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--from",
+        help="An earlier run to begin with: its best programs are judged before the first round,"
+        " and explorers read its lessons. May be given several times.",
+    ),
+]
 Out = Annotated[Path | None, typer.Option(help="Folder of the new run.")]
 Resume = Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")]
 Who = Annotated[str, typer.Option(help="Who proposes: offline, chat, agent, files, recorded.")]
@@ -150,6 +158,7 @@ def discover(
     out: Out = None,
     resume: Resume = None,
     held_out: HeldOut = None,
+    from_: From = None,
     explorer: Who = "offline",
     model: Model = "",
     base_url: BaseUrl = "",
@@ -203,6 +212,7 @@ def discover(
     settings, who = plan(
         search,
         held_out=held_out or (),
+        earlier=from_ or (),
         explorer=explorer,
         options=told,
         name=out.name if out else "dry-run",
@@ -297,7 +307,7 @@ def _end(found: "Discovered", last: bool) -> None:
         say(f"stopped: {found.stopped}", err=True)
         raise typer.Exit(STOPPED_EARLY)
     if found.why_nothing:
-        rounds = len(found.state.selections)
+        rounds = found.state.rounds
         say(
             f"nothing was proposed in {counted(rounds, 'round')}: {found.why_nothing}\n"
             f"mend that, and go on with: {_resume_command(found.path)} --rounds {2 * rounds}",
@@ -362,7 +372,7 @@ def _kept(path: Path) -> str:
     if not (path / "run.toml").is_file():
         return "nothing was written"
     state = RunFolder(path).state
-    done = len(state.selections)
+    done = state.rounds
     begun = "" if state.proposals.keys() <= state.selections.keys() else ", and what was proposed"
     verb = "is" if done == 1 and not begun else "are"
     return (

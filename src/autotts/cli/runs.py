@@ -62,7 +62,7 @@ def _run_row(path: Path) -> list[str]:
     return [
         path.name,
         run.settings.explorer.name,
-        f"{len(state.selections)}/{'any' if limits.rounds is None else limits.rounds}",
+        f"{state.rounds}/{'any' if limits.rounds is None else limits.rounds}",
         best.name if best else "-",
         f"{best.area:.2f}" if best and best.area is not None else "-",
         condition(run, state),

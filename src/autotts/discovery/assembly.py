@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from autotts import programs
 from autotts.discovery import held_out as held_out_stores
+from autotts.discovery.earlier_runs import earlier_runs
 from autotts.discovery.explorer import Explorer, Trial, Usage
 from autotts.discovery.explorers import make
 from autotts.discovery.loop import Discovery
@@ -93,7 +94,7 @@ class Discovered:
             leads = f"best is round {best.name} with area {best.area:.2f}"
         stopped = f"; stopped: {self.stopped}" if self.stopped else ""
         return (
-            f"<{self.path}: {counted(len(state.selections), 'round')},"
+            f"<{self.path}: {counted(state.rounds, 'round')},"
             f" {counted(len(state.trials), 'program')}, {leads};"
             f" {state.seconds / 60:.1f} minutes, {priced(self.usage.usd)}{stopped}>"
         )
@@ -109,6 +110,7 @@ def discover(
     out: AnyPath,
     *,
     held_out: AnyPath | Iterable[AnyPath] = (),
+    earlier: Iterable[AnyPath] = (),
     explorer: str | Explorer = "offline",
     options: Mapping[str, str] | None = None,
     rounds: int | None = 5,
@@ -122,6 +124,8 @@ def discover(
         stores: of the search: folders, folders of them, or patterns.
         out: folder of the new run.
         held_out: stores that only `finalize` opens.
+        earlier: folders of runs whose best programs are proposed before the first round, and whose
+            lessons the explorer is told.
         explorer: who proposes: a name such as "offline" or "chat", or one of your own.
         options: of an explorer by name, text by text.
         rounds: None for as many as the rest of the budget pays for.
@@ -139,7 +143,7 @@ def discover(
     for name in set(RunLimits.model_fields) & settings.keys():
         limits[name] = settings.pop(name)
     made, who = plan(
-        stores, held_out=held_out, explorer=explorer, options=options,
+        stores, held_out=held_out, earlier=earlier, explorer=explorer, options=options,
         name=path.name, limits=limits, **settings,
     )  # fmt: skip
     return begin(path, made, who, say, on)
@@ -149,6 +153,7 @@ def plan(
     stores: AnyPath | Iterable[AnyPath],
     *,
     held_out: AnyPath | Iterable[AnyPath] = (),
+    earlier: Iterable[AnyPath] = (),
     explorer: str | Explorer = "offline",
     options: Mapping[str, str] | None = None,
     **settings: Any,
@@ -169,7 +174,10 @@ def plan(
         settings=who.settings(),
         deterministic=who.deterministic,
     )
-    fields = {**settings, "stores": search, "held_out": sealed, "explorer": chosen}
+    before = earlier_runs(map(Path, earlier), sealed)
+    fields = {
+        **settings, "stores": search, "held_out": sealed, "earlier": before, "explorer": chosen,
+    }  # fmt: skip
     try:
         made = RunSettings.model_validate({**fields, "made_by": _made_by()})
     except ValidationError as error:

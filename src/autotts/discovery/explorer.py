@@ -146,6 +146,7 @@ class History:
     diagnoses: of the baselines by name, from before the first round on; none under `--no-traces`.
     matters: what matters on the search stores (`diagnosis.exploring`), in Markdown; "" under
         `--no-traces`.
+    lessons: of earlier runs (`discover --from`), in Markdown; their programs are trials of round 0.
     """
 
     baselines: Mapping[str, tuple[SweepPoint, ...]]
@@ -153,6 +154,7 @@ class History:
     best: Trial | None = None
     diagnoses: Mapping[str, Diagnosed] = field(default_factory=dict)
     matters: str = ""
+    lessons: str = ""
 
     def round(self, number: int) -> tuple[Trial, ...]:
         """The trials of one round."""

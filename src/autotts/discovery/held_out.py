@@ -60,7 +60,7 @@ def finalize(run: OpenRun, say: Callable[[str], None]) -> HeldOutResults:
             f" {opened.trial}; looking again, for another program, would be choosing by them"
         )
     if opened is None:
-        rounds = len({trial.round for trial in state.trials})
+        rounds = len({trial.round for trial in state.trials} - {0})
         run.append(Opened(best.name, source.digest, settings.held_out, rounds))
     if not best.accepted:
         say(f"round {best.name} leads, and was not accepted: its lead may be chance")

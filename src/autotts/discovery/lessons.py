@@ -87,7 +87,7 @@ def lessons_of(folder: RunFolder) -> RunLessons:
     """
     settings, state = folder.settings, folder.state
     learned = [
-        Taught(trial.name, _words(trial.proposal.idea), _words(trial.proposal.learned))
+        Taught(trial.name, bounded(trial.proposal.idea), bounded(trial.proposal.learned))
         for trial in state.trials
         if trial.proposal.learned.strip()
     ]
@@ -95,12 +95,12 @@ def lessons_of(folder: RunFolder) -> RunLessons:
     baselines = list(state.baselines)[:_MOST_ENTRIES]
     kept_learned, kept_failed = learned[-_MOST_ENTRIES:], failed[-_MOST_ENTRIES:]
     return RunLessons(
-        run=_words(settings.name),
+        run=bounded(settings.name),
         stores=tuple(
-            _words(f"{ref.model}/{ref.dataset}") for ref in settings.stores[:_MOST_ENTRIES]
+            bounded(f"{ref.model}/{ref.dataset}") for ref in settings.stores[:_MOST_ENTRIES]
         ),
         by=settings.selection,
-        baselines={_words(name): state.baselines[name].area for name in baselines},
+        baselines={bounded(name): state.baselines[name].area for name in baselines},
         best=tuple(_best(state, t, settings.selection) for t in best_trials(folder, state)),
         learned=tuple(kept_learned),
         failed=tuple(kept_failed),
@@ -115,15 +115,15 @@ def _best(state: RunState, trial: Trial, by: str) -> BestProgram:
         score=trial.score(by) or 0.0,
         area=trial.area,
         accepted=trial.accepted,
-        changed=_words(trial.proposal.idea),
-        compared=_words("; ".join(state.words(trial))),
+        changed=bounded(trial.proposal.idea),
+        compared=bounded("; ".join(state.words(trial))),
     )
 
 
 def _failed(state: RunState) -> list[Taught]:
     """Rounds without a proposal, programs that were refused, and those that were not ahead."""
     found = [
-        (number, Taught(str(number), "", _words(f"no proposal: {failure.reason}")))
+        (number, Taught(str(number), "", bounded(f"no proposal: {failure.reason}")))
         for number, failure in state.failures.items()
     ]
     for trial in state.trials:
@@ -131,13 +131,13 @@ def _failed(state: RunState) -> list[Taught]:
         if not why and not trial.accepted:
             why = "; ".join(state.words(trial))
         if why:
-            taught = Taught(trial.name, _words(trial.proposal.idea), _words(why))
+            taught = Taught(trial.name, bounded(trial.proposal.idea), bounded(why))
             found.append((trial.round, taught))
     return [taught for _, taught in sorted(found, key=lambda one: one[0])]
 
 
-def _words(text: str) -> str:
-    """Somebody's words on one line, cleaned and cut."""
+def bounded(text: str) -> str:
+    """Somebody's words on one line, cleaned and cut to 600 characters."""
     return shorten(clean(" ".join(text.split())), _MOST_CHARACTERS)
 
 

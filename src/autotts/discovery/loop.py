@@ -14,6 +14,7 @@ import numpy as np
 from autotts.discovery import rules as rule_checks
 from autotts.discovery.admission import REFUSED, Admission
 from autotts.discovery.digest import describe, describe_baseline
+from autotts.discovery.earlier_runs import taken_over
 from autotts.discovery.explorer import (
     Diagnosed,
     Explorer,
@@ -113,7 +114,7 @@ class Discovery:
             KeyboardInterrupt: with the signal's name; what is done so far is recorded.
         """
         if isinstance(self.state.last, events.Ended) and self._ledger.remaining.rounds == 0:
-            done = counted(len(self.state.selections), "round")
+            done = counted(self.state.rounds, "round")
             self._say(
                 f"this run has done {done}, as many as it was to do; --rounds says how many there"
                 " are to be in all"
@@ -137,6 +138,8 @@ class Discovery:
 
     def _rounds(self) -> None:
         self._baselines()
+        if self.settings.earlier:
+            self._take_over()
         number = 1
         while self.settings.limits.rounds is None or number <= self.settings.limits.rounds:
             self._round(number)
@@ -157,6 +160,15 @@ class Discovery:
             self._say("exploring the search stores: what tells the right answer, where to go on")
             self.run.append(events.StoresExplored(self._scorer.explore()))
         write_matters(self.run.folder, self.state)
+
+    def _take_over(self) -> None:
+        """Judge the programs of earlier runs, as round 0."""
+        if self.state.lessons is None:
+            found = self.run.append(taken_over(self.settings))
+            programs = counted(len(found.proposals), "program")
+            runs = counted(len(self.settings.earlier), "earlier run")
+            self._say(f"round 0: {programs} of {runs}")
+        self._round(0)
 
     def _figures(self, sweep: Sweep) -> tuple[tuple[SweepPoint, ...], float, dict[str, float]]:
         """Points, area and accuracy at shares of SC@64's tokens."""

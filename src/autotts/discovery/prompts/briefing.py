@@ -82,8 +82,8 @@ def history_text(history: History, *, traces: bool, max_bytes: int = HISTORY_BYT
     """What happened so far, the most useful first, in at most `max_bytes` bytes of UTF-8.
 
     The curves of the best program and of the baselines, a line for every proposal, what matters on
-    the stores, the program that leads, then the proposals in detail from the latest backwards and
-    the diagnoses of the baselines, for as long as they fit.
+    the stores, the program that leads, lessons of earlier runs, then the proposals in detail from
+    the latest backwards and the diagnoses of the baselines, for as long as they fit.
 
     Args:
         traces: whether diagnoses may be shown.
@@ -93,6 +93,8 @@ def history_text(history: History, *, traces: bool, max_bytes: int = HISTORY_BYT
         parts.append(_demoted(history.matters, 1))
     if history.best is not None:
         parts.append(_leader(history.best, traces))
+    if traces and history.lessons:
+        parts.append(f"## Lessons of earlier runs\n\n{_demoted(history.lessons, 1)}\n")
     details = [_detail(trial, traces and trial != history.best) for trial in history.trials[::-1]]
     if details:
         parts.append("## The proposals, latest first\n")

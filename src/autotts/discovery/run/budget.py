@@ -31,7 +31,7 @@ class Ledger:
         if limits.usd is not None and usage.usd is not None:
             usd = max(0.0, limits.usd - usage.usd)
         return Remaining(
-            rounds=_left(limits.rounds, len(self._state.selections)),
+            rounds=_left(limits.rounds, self._state.rounds),
             evaluations=_left(limits.evaluations, self._state.evaluations),
             model_tokens=_left(limits.model_tokens, usage.tokens),
             usd=usd,

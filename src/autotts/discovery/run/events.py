@@ -39,10 +39,10 @@ from autotts.evaluation.winner import Winner
 from autotts.files import read_regular
 from autotts.untrusted import parse_json
 
-VERSION = 4
+VERSION = 5
 """Of the lines that are written. Version 1 had no number, and an empty list of proposals in
-`failed`; versions 1 and 2 had no diagnoses of baselines, and
-1 to 3 not what matters on the stores."""
+`failed`; versions 1 and 2 had no diagnoses of baselines, 1 to 3 not what matters on the stores, and
+1 to 4 neither earlier runs nor a round 0."""
 
 _MOST_BYTES = 2**30
 _MOST_LINE_BYTES = 2**26
@@ -55,6 +55,9 @@ Bound = Annotated[
 """Of an interval; NaN, and null in a line, where nothing was there to resample."""
 
 RoundNumber = Annotated[int, Field(ge=1, le=1_000_000)]
+JudgedRound = Annotated[int, Field(ge=0, le=1_000_000)]
+"""Of proposals that are scored: round 0 has the programs of earlier runs."""
+
 Index = Annotated[int, Field(ge=0, le=10_000)]
 
 
@@ -115,6 +118,17 @@ class StoresExplored(Event):
     """The search stores were explored, by races of our own."""
 
     matters: Matters
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRead(Event):
+    """Earlier runs were read.
+
+    proposals: their best programs, which are round 0. lessons: in Markdown; "" under `--no-traces`.
+    """
+
+    proposals: tuple[Proposal, ...]
+    lessons: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +202,7 @@ class Scored(Event):
     notes: how it was run.
     """
 
-    round: RoundNumber
+    round: JudgedRound
     index: Index
     program: str
     counts: bool
@@ -211,7 +225,7 @@ class Selected(Event):
     accepted: trials of this round; `words`: how each compares with what was accepted before.
     """
 
-    round: RoundNumber
+    round: JudgedRound
     best: str | None
     beta: float | None
     score: float | None
@@ -331,6 +345,7 @@ KINDS: dict[str, type[Event]] = {
     "baseline": BaselineScored,
     "baseline-diagnosed": BaselineDiagnosed,
     "explored": StoresExplored,
+    "earlier": EarlierRead,
     "call": CallReserved,
     "reply": CallReplied,
     "call-failed": CallLost,
@@ -377,14 +392,14 @@ class EventLog:
         self._fold = fold
         self._began = time.monotonic()
         self._lock = threading.Lock()
-        content = _read(path) if os.path.lexists(path) else b""
-        for event in _parse(path, content):
+        found = content(path) if os.path.lexists(path) else b""
+        for event in _parse(path, found):
             fold(event)
-        whole = content.rfind(b"\n") + 1
+        whole = found.rfind(b"\n") + 1
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
             self._file = os.open(path, flags, 0o644)
-            if whole < len(content):
+            if whole < len(found):
                 os.ftruncate(self._file, whole)
                 os.fsync(self._file)
         except OSError as error:
@@ -440,7 +455,7 @@ def read(path: Path) -> Iterator[Event]:
     Raises:
         RunError: it can't be read, or a line before the last is damaged.
     """
-    return _parse(path, _read(path))
+    return _parse(path, content(path))
 
 
 def parse_event(line: bytes) -> Event:
@@ -518,7 +533,12 @@ def _adapter(name: str) -> TypeAdapter[Event]:
     return TypeAdapter(KINDS[name])
 
 
-def _read(path: Path) -> bytes:
+def content(path: Path) -> bytes:
+    """The bytes of a run's log.
+
+    Raises:
+        RunError: it can't be read.
+    """
     try:
         return read_regular(path, most_bytes=_MOST_BYTES)
     except OSError as error:

@@ -16,6 +16,7 @@ and nothing is written through a link in it.
 """
 
 import fcntl
+import hashlib
 import os
 from pathlib import Path
 
@@ -87,6 +88,15 @@ class RunFolder:
         """
         log = self.path / "events.jsonl"
         return RunState.of(map(self.checked, events.read(log) if os.path.lexists(log) else []))
+
+    @property
+    def log_digest(self) -> str:
+        """sha256 of the log, as it stands.
+
+        Raises:
+            RunError: it can't be read.
+        """
+        return hashlib.sha256(events.content(self.path / "events.jsonl")).hexdigest()
 
     def checked(self, event: Event) -> Event:
         """An event of this run's log.

@@ -61,6 +61,20 @@ class StoreRef(BaseModel):
     digest: str
 
 
+class EarlierRun(BaseModel):
+    """A run that another one begins with.
+
+    digest: sha256 of its log.
+    searched: digests of the stores that it searched on, and of those of the runs that it began
+        with itself.
+    """
+
+    model_config = _FIELDS
+    path: str
+    digest: str
+    searched: tuple[str, ...]
+
+
 class ExplorerRef(BaseModel):
     """Who proposes: its name, the options it was given, and what it says of itself."""
 
@@ -75,6 +89,7 @@ class RunSettings(BaseModel):
     """Everything that a run's results depend on.
 
     stores, held_out: the search set, and what only `finalize` opens.
+    earlier: runs whose best programs are proposed in round 0.
     driver: "sealed" (compiled and audited, or blind), "blind", or "in-process".
     unsafe: run programs even where no process can be sealed.
     audit: episodes of a sweep that are run again blind.
@@ -108,6 +123,7 @@ class RunSettings(BaseModel):
     explorer: ExplorerRef
     stores: tuple[StoreRef, ...]
     held_out: tuple[StoreRef, ...] = ()
+    earlier: tuple[EarlierRun, ...] = ()
     made_by: dict[str, str] = {}
 
     def experiment(self, *, draws: str | None = None) -> Experiment:

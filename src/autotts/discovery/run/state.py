@@ -61,6 +61,8 @@ class RunState:
     baselines, diagnosed: by name. proposals: by round; a round that failed or passed has none.
     failures: by round. tries: in order. scored: by round and index. selections: by round.
     matters: what matters on the search stores; None before it was looked for.
+    lessons: of earlier runs, whose programs are the proposals of round 0; None before they were
+        read.
     calls: by id, in order.
     measured_again: the best on fresh draws, after so many rounds.
     opened, finalized: the held-out stores; None before.
@@ -77,6 +79,7 @@ class RunState:
     selections: dict[int, Selected] = field(default_factory=dict)
     diagnosed: dict[str, events.BaselineDiagnosed] = field(default_factory=dict)
     matters: Matters | None = None
+    lessons: str | None = None
     calls: dict[str, Call] = field(default_factory=dict)
     measured_again: MeasuredAgain | None = None
     opened: Opened | None = None
@@ -113,6 +116,10 @@ class RunState:
                 self.diagnosed[event.name] = event
             case events.StoresExplored():
                 self.matters = event.matters
+            case events.EarlierRead():
+                self._not_scored(event, 0)
+                self.proposals[0] = event.proposals
+                self.lessons = event.lessons
             case CallReserved():
                 if settled(event.reserved, FREE) != event.reserved:
                     raise RunError(f"events.jsonl: {event.id} reserves what no call costs")
@@ -123,11 +130,11 @@ class RunState:
             case Tried():
                 self.tries.append(event)
             case events.Proposed():
-                self._not_scored(event)
+                self._not_scored(event, event.round)
                 self.proposals[event.round] = event.proposals
                 self.seconds_proposing[event.round] = event.seconds
             case NothingProposed():
-                self._not_scored(event)
+                self._not_scored(event, event.round)
                 self.proposals[event.round] = ()
                 self.seconds_proposing[event.round] = event.seconds
                 self.failures[event.round] = event
@@ -147,11 +154,11 @@ class RunState:
                 self.finalized = event
         self.last = event
 
-    def _not_scored(self, event: events.Proposed | NothingProposed) -> None:
-        if any(number == event.round for number, _ in self.scored):
+    def _not_scored(self, event: Event, of: int) -> None:
+        if any(number == of for number, _ in self.scored):
             raise RunError(
                 f"events.jsonl: {events.name_of(event)} at {event.at} speaks of round"
-                f" {event.round}, which was scored before"
+                f" {of}, which was scored before"
             )
 
     @staticmethod
@@ -224,7 +231,8 @@ class RunState:
             if event.digest
         }
         matters = matters_text(self.matters) if self.matters else ""
-        return History(baselines, self.trials, self.best, diagnoses, matters)
+        lessons = self.lessons or ""
+        return History(baselines, self.trials, self.best, diagnoses, matters, lessons)
 
     @property
     def winner(self) -> Winner | None:
@@ -242,6 +250,11 @@ class RunState:
         return sum((call.usage for call in list(self.calls.values())), FREE)
 
     @property
+    def rounds(self) -> int:
+        """Rounds of the explorer that were judged; round 0 is none."""
+        return len(self.selections.keys() - {0})
+
+    @property
     def evaluations(self) -> int:
         """Sweeps and tries so far."""
         scored = sum(scored.counts for scored in self.scored.values())
@@ -250,8 +263,8 @@ class RunState:
     @property
     def why_nothing(self) -> str:
         """Why no round brought a proposal, the last reason; "" if one did, or none was asked."""
-        proposed = any(self.proposals.values())
-        if proposed or not self.proposals:
+        asked = {number: found for number, found in self.proposals.items() if number > 0}
+        if any(asked.values()) or not asked:
             return ""
         reasons = [failure.reason for failure in self.failures.values()]
         return reasons[-1] if reasons else "the explorer passed every round"
