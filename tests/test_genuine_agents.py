@@ -1,18 +1,21 @@
 """Genuine coding agents in the jail for one round, asked by a server that plays their model."""
 
 import importlib.util
+import json
 import os
+import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import discover_toy as toy
-from agent_runs import Working
+from agent_runs import Working, propose
 from anthropic_server import ends, plays, results, uses
 from autotts.discovery.explorers.agent import PRESETS
 from autotts.sandbox.confine import jail
-from chat_server import serving
+from chat_server import Handler, Step, serving
 
 pytestmark = pytest.mark.skipif(jail.missing() is not None, reason=str(jail.missing()))
 
@@ -89,3 +92,54 @@ def test_claude_code_works_for_a_round(
     usage = run.events("reply")[0]["usage"]
     assert (usage["input_tokens"], usage["output_tokens"]) == (700, 140)
     assert 0 < usage["usd"] < 2
+
+
+def test_codex_works_for_a_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads, writes, tries and ends, by commands of its shell; what it counted is charged."""
+    if shutil.which("codex") is None:
+        pytest.skip("no codex on PATH: npm install -g @openai/codex brings it")
+    store = toy.store_folder(tmp_path / "stores")
+    held_out = toy.store_folder(tmp_path / "sealed", "held-out", seed=9)
+    monkeypatch.setenv("CODEX_API_KEY", KEY)
+    preset = PRESETS["codex"]
+    with serving(
+        commands("head -1 TASK.md", propose(toy.program(12, 5)), "autotts try program.py")
+    ) as server:
+        # Codex takes the address of its model from its settings alone.
+        command = f"{preset.command} -c 'openai_base_url=\"{server.url}\"'"
+        monkeypatch.setitem(PRESETS, "codex", replace(preset, command=command))
+        options = {"command": "", "preset": "codex", "model": "m", "minutes": "1"}
+        run = Working(tmp_path, store, held_out, "true", **options)
+        best = run.go().best
+    assert best is not None, run.transcript[-3000:]
+    assert best.proposal.source == toy.program(12, 5)
+    assert "# The task" in run.transcript
+    assert "frontier area" in run.transcript
+    assert len(run.events("tried")) == 1
+    assert KEY not in run.transcript
+    usage = run.events("reply")[0]["usage"]
+    assert (usage["input_tokens"], usage["output_tokens"]) == (400, 80)
+
+
+def commands(*script: str) -> Step:
+    """Has Codex run commands one after the other, then end, by the protocol of responses."""
+
+    def step(handler: Handler) -> None:
+        done = sum(part["type"] == "function_call_output" for part in handler.body["input"])
+        handler.begin()
+        if done < len(script):
+            arguments = json.dumps({"cmd": script[done]})
+            call = {"call_id": f"call_{done}", "name": "exec_command", "arguments": arguments}
+            item = {"type": "function_call", "id": f"fc_{done}", **call}
+        else:
+            words = [{"type": "output_text", "text": "Done."}]
+            item = {"type": "message", "id": "m", "role": "assistant", "content": words}
+        usage = {"input_tokens": 100, "output_tokens": 20, "total_tokens": 120}
+        for name, fields in (
+            ("response.created", {"response": {"id": "r"}}),
+            ("response.output_item.done", {"output_index": 0, "item": item}),
+            ("response.completed", {"response": {"id": "r", "usage": usage}}),
+        ):
+            handler.event({"type": name, **fields}, name)
+
+    return step

@@ -68,6 +68,7 @@ _CLAUDE_ENVIRONMENT = (
     *_PROXIES,
 )
 # The jail is ours: both agents' own prompts and sandboxes would only get in the way inside it.
+# A login shell sets a PATH of its own, on which there is no `autotts`.
 PRESETS = {
     "claude": Preset(
         "claude -p --verbose --output-format stream-json --dangerously-skip-permissions",
@@ -79,7 +80,7 @@ PRESETS = {
     ),
     "codex": Preset(
         "codex exec --json --ephemeral --skip-git-repo-check --sandbox danger-full-access"
-        " --cd {workspace} -",
+        " -c allow_login_shell=false --cd {workspace} -",
         model="--model {model}",
         environment=("OPENAI_API_KEY", "CODEX_API_KEY", "OPENAI_BASE_URL", *_PROXIES),
         usage=claims.codex_claim,
