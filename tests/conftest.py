@@ -4,6 +4,7 @@ import contextlib
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,32 @@ import genuine
 from autotts.engine import cache
 from autotts.programs import DEFAULT_BETA, Spec, read
 from autotts.simulation import simulate
+
+_TOGETHER = {
+    "test_genuine": "genuine",
+    "test_genuine_serve": "genuine",
+    "test_genuine_tiny": "genuine",
+    "test_play_browser": "browser",
+    "test_report_browser": "browser",
+    **{
+        name: name for name in ("test_cli_discover", "test_golden", "test_ray", "test_reports_runs")
+    },
+}
+"""Files whose fixtures take long to make: all of a group runs on one worker, so they are made once."""
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests go to whichever worker is free, but for those that belong together.
+
+    By file and not by the mark `xdist_group`, which xdist 3.8 overlooks under pytest 9.2.
+    """
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class ByFixtures(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _TOGETHER.get(Path(nodeid.partition("::")[0]).stem, nodeid)
+
+    return ByFixtures(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,7 +13,6 @@ import time
 from typing import Any
 
 import numpy as np
-import pytest
 
 import genuine
 from autotts import collect, stores
@@ -36,8 +35,6 @@ A:"""
 FULL = bool(os.environ.get("AUTOTTS_FULL"))
 BRANCHES, KILLS = (16, 5) if FULL else (4, 1)
 INTERVAL, AT_ONCE = 8, 16
-
-pytestmark = pytest.mark.xdist_group("smol")
 
 
 def test_its_intervals_are_exact_and_its_cache_is_kept(smol):

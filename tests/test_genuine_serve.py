@@ -81,11 +81,6 @@ def client(address):
         yield made
 
 
-on_tiny = pytest.mark.xdist_group("tiny")
-on_smol = pytest.mark.xdist_group("smol")
-
-
-@on_tiny
 @pytest.mark.parametrize("controller", ["race-prune", "deepconf", "sc"])
 def test_chat_by_the_openai_client(sums, controller):
     asked = {"model": f"tiny@{controller}:0.2", "messages": CHAT, "seed": 1}
@@ -109,7 +104,6 @@ def test_chat_by_the_openai_client(sums, controller):
         assert account["total_tokens"] > usage.completion_tokens
 
 
-@on_tiny
 def test_usage_is_what_the_upstreams_own_tokenizer_counts(sums, tiny):
     prompt = "<|im_start|>user\nWhat is 11 + 8?<|im_end|>\n<|im_start|>assistant\n"
     with client(sums) as asking:
@@ -129,7 +123,6 @@ def test_usage_is_what_the_upstreams_own_tokenizer_counts(sums, tiny):
         assert usage.prompt_tokens == len(given)
 
 
-@on_smol
 def test_a_language_model_by_the_openai_client(words):
     with client(words) as asking:
         asked = {"model": "smol@sc:0", "max_tokens": 16, "seed": 1}
@@ -145,7 +138,6 @@ def test_a_language_model_by_the_openai_client(words):
     assert text.usage.autotts["branches"] == 4
 
 
-@on_tiny
 @pytest.mark.skipif(not shutil.which("curl"), reason="no curl here")
 def test_curl(sums):
     def curl(**asked):
@@ -161,7 +153,6 @@ def test_curl(sums):
     assert "beta" in refused["error"]["message"]
 
 
-@on_tiny
 @pytest.mark.skipif(not HARNESS.is_dir(), reason=f"no evaluation harness (lm_eval) in {HARNESS}")
 def test_lm_eval_as_a_client(sums, tmp_path):
     """By chat, with its own prompts, requests side by side and judgement."""
@@ -208,7 +199,6 @@ def seconds_until_idle(address, upstream, *, stream):
     return time.monotonic() - left
 
 
-@on_smol
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_upstream_is_idle_within_a_second_of_a_client_that_left(words, smol, stream):
     """At the second try where the machine is loaded."""

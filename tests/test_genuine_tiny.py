@@ -21,8 +21,6 @@ SUMS = [(a, b) for a in range(5, 20, 2) for b in (2, 5, 8)]
 BRANCHES, INTERVAL, AT_ONCE, KILLS = 64, 16, 32, 5
 SAMPLING = {"temperature": 1.0, "top_p": 1.0}
 
-pytestmark = pytest.mark.xdist_group("tiny")
-
 
 @pytest.fixture(scope="module")
 def collected(tiny, tmp_path_factory):

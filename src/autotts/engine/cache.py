@@ -105,7 +105,6 @@ def _say(reason: str) -> None:
     )
 
 
-@functools.cache
 def sources_digest() -> str:
     """Digest of the environment's sources, Python, Numba and NumPy: what episodes depend on."""
     digest = hashlib.sha256()
