@@ -19,11 +19,14 @@ _TOGETHER = {
     "test_genuine_tiny": "genuine",
     "test_play_browser": "browser",
     "test_report_browser": "browser",
-    **{
-        name: name for name in ("test_cli_discover", "test_golden", "test_ray", "test_reports_runs")
-    },
+    "test_cli_discover": "discover",
+    "test_golden": "golden",
+    "test_ray": "ray",
+    "test_reports_runs": "reports",
 }
-"""Files whose fixtures take long to make: all of a group runs on one worker, so they are made once."""
+"""Files whose fixtures take long to make: a group runs on one worker, so they are made once."""
+
+collect_ignore = ["tiny_qwen3/train.py"]  # it needs torch, and nothing of it is a test
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
