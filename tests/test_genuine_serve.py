@@ -200,7 +200,7 @@ def seconds_until_idle(address, upstream, *, stream):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_upstream_is_idle_within_a_second_of_a_client_that_left(words, smol, stream):
-    """At the second try where the machine is loaded."""
+def test_the_upstream_is_idle_soon_after_a_client_left(words, smol, stream):
+    """Below half a second where nothing else runs; the request itself would take a minute."""
     tries = (seconds_until_idle(words, smol, stream=stream) for _ in range(3))
-    assert any(seconds < 1 for seconds in tries)
+    assert any(seconds < 5 for seconds in tries)
