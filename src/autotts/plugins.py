@@ -8,9 +8,11 @@ import difflib
 import importlib.metadata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from autotts.errors import SpecError
+
+T = TypeVar("T")
 
 CONTROLLERS = "autotts.controllers"
 EXPLORERS = "autotts.explorers"
@@ -75,6 +77,20 @@ class Plugin:
                 f"{self.kind} {self.name} of the package {self.package or '?'} can't be loaded:"
                 f" {type(error).__name__}: {error}; mend that package or uninstall it"
             ) from error
+
+    def load_as(self, wanted: type[T]) -> T:
+        """Import what it names, which must be one of these.
+
+        Raises:
+            SpecError: as `load`, or it is something else.
+        """
+        found = self.load()
+        if not isinstance(found, wanted):
+            raise SpecError(
+                f"{self.kind} {self.name} of the package {self.package} is none: {self.target} is a"
+                f" {type(found).__name__}, not of type {wanted.__name__}"
+            )
+        return found
 
 
 def published(group: str, name: str | None = None) -> Iterator[Plugin]:

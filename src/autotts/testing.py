@@ -157,7 +157,7 @@ def check_importer(name: str, sample: Path, *, branches: int) -> None:
     """
     plugins.one(plugins.IMPORTERS, name)
     for format in (None, name):
-        kind = formats.format_of(sample, format, {})
+        kind = formats.format_of(sample, format, {}, formats.every_format())
         seen = kind[0].name if kind else "none"
         _require(seen == name, f"{sample.name} is taken for {seen} {_HOW[format is None]}")
         found = importing.read_recordings(sample, format=format)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from autotts import plugins
-from autotts.errors import SpecError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +31,4 @@ def installed_reader(name: str) -> AnswerReader:
     Raises:
         SpecError: there is none, or it is no `AnswerReader`.
     """
-    plugin = plugins.one(plugins.READERS, name)
-    reader = plugin.load()
-    if not isinstance(reader, AnswerReader):
-        raise SpecError(
-            f"answer reader {name} of the package {plugin.package} is none: {plugin.target} is a"
-            f" {type(reader).__name__}, not an AnswerReader"
-        )
-    return reader
+    return plugins.one(plugins.READERS, name).load_as(AnswerReader)

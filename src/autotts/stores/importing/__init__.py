@@ -15,6 +15,7 @@ from autotts.files import files_below
 from autotts.stores.importing.formats import (
     SUFFIXES,
     RecordingFormat,
+    every_format,
     format_of,
     head_of,
     layouts,
@@ -132,12 +133,13 @@ def read_recordings(
         raise SpecError(f"an interval of {interval_tokens} tokens; between 1 and {MOST_TOKENS}")
     counts = counter(tokenizer, chars_per_token)
     reads = extract if reader is None else installed_reader(reader).read
+    formats = every_format()  # once, and not for each file
     found: dict[tuple[str, str], _Read] = {}
     given = Path(path)
     alone: list[str] = []
     for file in _files(given):
         with _telling(file):
-            known = format_of(file, format, columns or {})
+            known = format_of(file, format, columns or {}, formats)
             if known is None:
                 if file == given:
                     raise StoreError(_unknown(file))

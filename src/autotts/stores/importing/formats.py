@@ -1,6 +1,6 @@
 """The formats that are read, and which of them a file has, found by looking into it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,29 +132,17 @@ _OWN_LAYOUT = (
 )
 
 
-def installed() -> tuple[RecordingFormat, ...]:
-    """The formats that installed packages read, which are looked for before ours.
+def every_format() -> tuple[RecordingFormat, ...]:
+    """The formats that installed packages read, which are looked for first, and ours.
 
     Raises:
         SpecError: a package's can't be loaded, or is no `RecordingFormat`.
     """
-    return tuple(_installed(plugin) for plugin in plugins.published(plugins.IMPORTERS))
-
-
-def _installed(plugin: plugins.Plugin) -> RecordingFormat:
-    format = plugin.load()
-    if not isinstance(format, RecordingFormat):
-        raise SpecError(
-            f"importer {plugin.name} of the package {plugin.package} is no RecordingFormat:"
-            f" {plugin.target} is a {type(format).__name__}"
-        )
-    return replace(format, name=plugin.name)
-
-
-def names() -> tuple[str, ...]:
-    """The formats by name, as `--format` takes them; of installed ones nothing is imported."""
-    ours = (*(one.name for one in FORMATS), OWN)
-    return (*plugins.names(plugins.IMPORTERS), *ours)
+    installed = (
+        replace(plugin.load_as(RecordingFormat), name=plugin.name)
+        for plugin in plugins.published(plugins.IMPORTERS)
+    )
+    return (*installed, *FORMATS)
 
 
 def own(
@@ -204,7 +192,10 @@ def _json_head(path: Path) -> Head | None:
 
 
 def format_of(
-    path: Path, named: str | None, columns: Mapping[str, str]
+    path: Path,
+    named: str | None,
+    columns: Mapping[str, str],
+    formats: Sequence[RecordingFormat],
 ) -> tuple[RecordingFormat, samples.SampleColumns | None] | None:
     """The format of a file, as it was named or as it looks; None if it has none that is known.
 
@@ -212,9 +203,9 @@ def format_of(
         SpecError: there is no format of that name.
         StoreError: the file is damaged.
     """
-    if named is not None and named not in names():
-        raise SpecError(f"--format {named}: there are {', '.join(names())}")
-    formats = (*installed(), *FORMATS)
+    known = (*(one.name for one in formats), OWN)
+    if named is not None and named not in known:
+        raise SpecError(f"--format {named}: there are {', '.join(known)}")
     for one in formats:
         if one.name == named:
             return one, None
@@ -230,5 +221,5 @@ def format_of(
 
 def layouts() -> str:
     """What is read, a line for each format."""
-    known = [*((one.name, one.layout) for one in (*installed(), *FORMATS)), (OWN, _OWN_LAYOUT)]
+    known = [*((one.name, one.layout) for one in every_format()), (OWN, _OWN_LAYOUT)]
     return "\n".join(f"  {name:12} {layout}" for name, layout in known)
