@@ -123,3 +123,25 @@ def test_results_and_choices_have_seconds_and_dollars(simulated, tmp_path):
     assert found.objective == "seconds"
     assert found.settings[0].spent.estimate < found.settings[1].spent.estimate
     assert any("one question at a time" in remark for remark in found.remarks)
+
+
+def test_two_controllers_are_compared_at_equal_seconds(simulated, tmp_path):
+    """Budgets are shares of what the vote takes; all of these are seconds, or dollars."""
+    path = tmp_path / "speed.json"
+    SPEED.write(path)
+    command = ["compare", "sc", "short-mk", str(simulated), "--draws", "reference:4"]
+    command += ["--beta", "0,0.2", "--server-model", str(path), "--json", str(tmp_path / "out")]
+    found = {}
+    for objective, head in (("seconds", "equal seconds"), ("usd", "equal dollars")):
+        shown = CliRunner().invoke(app, [*command, "--objective", objective])
+        assert shown.exit_code == 0, shown.output
+        assert head in shown.output
+        found[objective] = json.loads((tmp_path / "out").read_text())
+    record = found["seconds"]
+    whole = next(row for row in record["results"] if row["controller"] == "sc:beta=1")
+    for row in record["at_tokens"]:
+        assert row["budget"] == pytest.approx(row["fraction"] * whole["seconds"])
+    assert found["usd"]["at_tokens"][0]["budget"] < 1
+    assert found["usd"]["at_tokens"][-1]["accuracy_a"] > 0
+    refused = CliRunner().invoke(app, [*command[:6], "--objective", "seconds"])
+    assert "give --server-model FILE" in str(refused.exception)

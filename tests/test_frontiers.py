@@ -113,6 +113,15 @@ def test_an_area_needs_a_range(low: float, high: float) -> None:
         frontier_area(points((1, 0.5)), low, high)
 
 
+@given(sweeps, st.floats(1.0, 1e5), st.floats(1.1, 1e3))
+def test_an_area_depends_on_no_unit(measured: Points, low: float, span: float) -> None:
+    """Seconds and dollars are often less than one."""
+    small = Points(1e-4 * measured.tokens, measured.accuracy)
+    assert frontier_area(small, 1e-4 * low, 1e-4 * low * span) == pytest.approx(
+        frontier_area(measured, low, low * span), abs=1e-9
+    )
+
+
 def test_leading_axes_are_carried_along() -> None:
     """A bootstrap of several stores at once gives what one at a time gives."""
     rng = np.random.default_rng(0)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,13 +30,7 @@ def leaderboard(
             help="SPEC of a controller to rank; all that come along by default.",
         ),
     ] = None,
-    objective: Annotated[
-        Literal["tokens", "sequential", "cost", "seconds", "usd"],
-        typer.Option(
-            help="What budgets are in; sequential tokens stand for latency, and seconds and usd"
-            " need --server-model."
-        ),
-    ] = "tokens",
+    objective: options.AnyObjective = "tokens",
     beta: Annotated[
         str, typer.Option(help="Betas to sweep.")
     ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
@@ -118,6 +118,14 @@ ServerModel = Annotated[
         "--server-model",
         help="File of `autotts doctor --server URL --speed FILE`: what is shown gets seconds and"
         " dollars on that server.",
+    ),
+]
+AnyObjective = Annotated[
+    Literal["tokens", "sequential", "cost", "seconds", "usd"],
+    typer.Option(
+        "--objective",
+        help="What budgets are in; sequential tokens stand for latency, and seconds and usd need"
+        " --server-model.",
     ),
 ]
 Save = Callable[[Mapping[str, Any]], None]

@@ -144,12 +144,17 @@ def compare(
     beta: Annotated[
         str, typer.Option(help="Betas to sweep, separated by commas.")
     ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
+    objective: options.AnyObjective = "tokens",
+    server_model: options.ServerModel = None,
     *,
     experiment: "Experiment",
     execution: "Execution",
     save: options.Save | None,
 ) -> None:
-    """Compare two controllers at equal tokens and at equal accuracy, question by question."""
+    """Compare two controllers at equal tokens and at equal accuracy, question by question.
+
+    With `--objective seconds` they are compared at equal seconds, and so on.
+    """
     from autotts.evaluation.study.comparison import compare as run
     from autotts.reports.tables import acceptance_line, comparison_table, saving_table
 
@@ -157,15 +162,18 @@ def compare(
         options.parse_program(text)
     found = run(
         a, b, options.named_stores(stores, stores_option), betas=options.parse_betas(beta) or (),
-        experiment=experiment, execution=execution,
+        objective=objective, server=options.read_server(server_model), experiment=experiment,
+        execution=execution,
     )  # fmt: skip
     if save is not None:  # before anything is shown, which may fail
         save(_record(found))
     screen = console()
     reference = _votes(found.evaluation.ran)
-    screen.print(comparison_table(found.at_tokens, a=a, b=b, reference=reference))
+    screen.print(
+        comparison_table(found.at_tokens, a=a, b=b, reference=reference, objective=objective)
+    )
     screen.print()
-    screen.print(saving_table(found.at_accuracy, a=a, b=b))
+    screen.print(saving_table(found.at_accuracy, a=a, b=b, objective=objective))
     screen.print()
     screen.print(acceptance_line(found.area))
     options.print_remarks(found.evaluation.ran)
@@ -184,6 +192,7 @@ def _record(found: "Comparison") -> dict[str, Any]:
     gap = found.area.difference
     points = {name: 100 * getattr(gap, name) for name in ("estimate", "low", "high")}
     return found.evaluation.record(
+        objective=found.objective,
         at_tokens=options.rows(found.at_tokens),
         at_accuracy=options.rows(found.at_accuracy),
         area=asdict(replace(found.area, difference=replace(gap, **points))),

@@ -340,8 +340,11 @@ class _Frontier:
     """
 
     def __init__(self, points: Points) -> None:
-        # A setting that spends nothing has no log; one token is as good as none.
-        logs = np.log(np.maximum(points.tokens, 1.0))
+        # A setting that spends nothing has no log. One token is as good as none, and so is the
+        # millionth part of the dearest, where seconds or dollars are counted.
+        dearest = points.tokens.max(axis=-1, keepdims=True)
+        least = np.clip(1e-6 * dearest, np.finfo(np.float64).tiny, 1.0)
+        logs = np.log(np.maximum(points.tokens, least))
         self.order = np.lexsort((-points.accuracy, logs), axis=-1)
         self.logs: FloatArray = np.take_along_axis(logs, self.order, axis=-1)
         accuracy = np.take_along_axis(points.accuracy, self.order, axis=-1)

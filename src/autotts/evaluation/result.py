@@ -85,9 +85,9 @@ class Evaluation:
     def _repr_html_(self) -> str:
         return self.frame()._repr_html_()
 
-    def curves(self) -> dict[str, Curve]:
+    def curves(self, objective: Objective = "tokens") -> dict[str, Curve]:
         """Each controller's sweep over beta, by its SPEC; see `curves_of`."""
-        return curves_of(self.ran)
+        return curves_of(self.ran, objective, self.server)
 
     def results(self) -> list[dict[str, Any]]:
         """A summary of each cell."""
@@ -235,24 +235,31 @@ def summary(ran: Ran, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def _amount(ran: Ran, objective: Objective) -> np.ndarray:
+def _amount(ran: Ran, objective: Objective, server: ServerSpeed | None) -> np.ndarray:
     # Whole numbers, where that is all there is: they add up exactly.
-    return ran.tokens if objective == "tokens" else spent(ran, objective)
+    return ran.tokens if objective == "tokens" else spent(ran, objective, server)
 
 
-def curves_of(ran: Iterable[Ran], objective: Objective = "tokens") -> dict[str, Curve]:
+def curves_of(
+    ran: Iterable[Ran], objective: Objective = "tokens", server: ServerSpeed | None = None
+) -> dict[str, Curve]:
     """The sweep over beta of each controller, by its SPEC, in order of first appearance.
 
     Args:
         ran: at every beta on every store, with all questions and draws.
         objective: what the tokens of the curves count.
+        server: as in `spent`.
 
     Raises:
+        SpecError: as `spent`.
         StoreError: models of one dataset have other questions.
     """
     found: dict[str, dict[tuple[StoreKey, float], tuple[np.ndarray, np.ndarray]]] = {}
     for one in ran:
         place = one.store.key, one.spec.beta
-        values = one.task.by_question(one.correct), one.task.by_question(_amount(one, objective))
+        values = (
+            one.task.by_question(one.correct),
+            one.task.by_question(_amount(one, objective, server)),
+        )
         found.setdefault(one.spec.text, {})[place] = values
     return {name: curve(name, points) for name, points in found.items()}

@@ -13,6 +13,7 @@ import numpy as np
 from autotts.errors import StoreError
 from autotts.evaluation.compare import AREA_RANGE, By, Pick, area, best
 from autotts.evaluation.frontiers import Curve
+from autotts.evaluation.objectives import SPANS, Objective
 from autotts.evaluation.result import Evaluation, curves_of
 from autotts.evaluation.run import run_cells
 from autotts.evaluation.statistics import RESAMPLES
@@ -140,6 +141,7 @@ def winner_of(
     by: By = "accuracy",
     among: Sequence[str] | None = None,
     reference: str | None = None,
+    objective: Objective = "tokens",
     driver: Driver | None = None,
 ) -> Winner | None:
     """The best of an evaluation, run again on fresh draws.
@@ -148,6 +150,7 @@ def winner_of(
         by: as in `compare.best`.
         among: SPECs it is chosen from; all by default.
         reference: SPEC, as in `compare.best`.
+        objective: what budgets are in, where areas are compared.
         driver: runs it again; this machine if not given.
 
     Returns:
@@ -158,7 +161,7 @@ def winner_of(
     if len(specs) < 2:
         return None
     try:
-        found = evaluation.curves()
+        found = evaluation.curves(objective)
     except StoreError:
         return None
 
@@ -166,7 +169,7 @@ def winner_of(
         own = [beta for text, beta in specs if text == choice.controller]
         betas = own if choice.beta is None else [choice.beta]
         again = run_afresh(evaluation, choice.controller, betas, driver=driver)
-        (curve,) = curves_of(again).values()
+        (curve,) = curves_of(again, objective, evaluation.server).values()
         return curve, again[0].how.words
 
     return winner(
@@ -175,6 +178,7 @@ def winner_of(
         rng=np.random.default_rng(evaluation.experiment.seed),
         by=by,
         reference=found[reference] if reference else None,
+        span=SPANS[objective],
     )
 
 
@@ -191,4 +195,5 @@ def run_afresh(
         list(stores), replace(spec, fixed=False), betas,
         experiment=evaluation.experiment.fresh(),
         execution=replace(evaluation.execution, traces=False), driver=driver,
+        server=evaluation.server,
     )  # fmt: skip

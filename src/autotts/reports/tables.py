@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autotts.evaluation.compare import Acceptance
-from autotts.evaluation.objectives import FORECAST
+from autotts.evaluation.objectives import FORECAST, UNITS, Objective
 
 Row = Mapping[str, Any]
 
@@ -149,29 +149,35 @@ def _mean(rows: Sequence[Row], name: str) -> float | None:
 
 
 def comparison_table(
-    frame: pl.DataFrame, *, a: str, b: str, reference: str | None = None
+    frame: pl.DataFrame,
+    *,
+    a: str,
+    b: str,
+    reference: str | None = None,
+    objective: Objective = "tokens",
 ) -> RenderableType:
-    """Two controllers at equal tokens.
+    """Two controllers at equal tokens, or at equal amounts of what an objective counts.
 
     Args:
         frame: `at_tokens` of a `Comparison`.
         a, b: their names.
         reference: the name of what budgets are shares of; b if not given.
+        objective: of the comparison.
     """
-    return Fitted(lambda width: _comparison_table(frame, a, b, reference or b, width))
+    return Fitted(lambda width: _comparison_table(frame, a, b, reference or b, objective, width))
 
 
 def _comparison_table(
-    frame: pl.DataFrame, a: str, b: str, reference: str, width: int
+    frame: pl.DataFrame, a: str, b: str, reference: str, objective: Objective, width: int
 ) -> RenderableType:
     table = plain_table(
-        "budget", "tokens", "A", "B", "A − B", "95 %", "wins", "verdict", text=(0, 7),
+        "budget", objective, "A", "B", "A − B", "95 %", "wins", "verdict", text=(0, 7),
         narrow=width < _NARROW,
     )  # fmt: skip
     for row in frame.iter_rows(named=True):
         table.add_row(
             f"{row['fraction']:.0%}",
-            _thousands(row["budget"]) if width < _NARROW else f"{row['budget']:,.0f}",
+            _amount(row["budget"], objective, narrow=width < _NARROW),
             f"{row['accuracy_a']:.2f}",
             f"{row['accuracy_b']:.2f}",
             f"{row['difference']:+.2f}",
@@ -181,7 +187,7 @@ def _comparison_table(
         )
     detectable = [value for value in frame["detectable"].to_list() if math.isfinite(value)]
     notes = [
-        f"budget: share of the most that {reference} spends, and as tokens per question"
+        f"budget: share of the most that {reference} spends, and as {UNITS[objective]} per question"
         + ("; SC@N votes over N branches" if reference.startswith("SC@") else ""),
         "A, B: accuracy in %; A − B: in points, with its 95 % interval",
         "wins: questions that A, that B gets right more often",
@@ -192,44 +198,53 @@ def _comparison_table(
     if detectable:
         notes.append(f"differences below {min(detectable):.1f} points are hard to show")
     return Group(
-        _heading("Accuracy in % at equal tokens", a, b), table, Text("\n".join(notes), style="dim")
+        _heading(f"Accuracy in % at equal {UNITS[objective]}", a, b),
+        table,
+        Text("\n".join(notes), style="dim"),
     )
 
 
-def saving_table(frame: pl.DataFrame, *, a: str, b: str) -> RenderableType:
+def saving_table(
+    frame: pl.DataFrame, *, a: str, b: str, objective: Objective = "tokens"
+) -> RenderableType:
     """Two controllers at equal accuracy.
 
     Args:
         frame: `at_accuracy` of a `Comparison`.
         a, b: their names.
+        objective: of the comparison.
     """
-    return Fitted(lambda width: _saving_table(frame, a, b, width))
+    return Fitted(lambda width: _saving_table(frame, a, b, objective, width))
 
 
-def _saving_table(frame: pl.DataFrame, a: str, b: str, width: int) -> RenderableType:
+def _saving_table(
+    frame: pl.DataFrame, a: str, b: str, objective: Objective, width: int
+) -> RenderableType:
     table = plain_table(
-        "accuracy", "tokens A", "tokens B", "A saves", "95 %", "wins", "verdict", text=(6,),
-        narrow=width < _NARROW,
+        "accuracy", f"{objective} A", f"{objective} B", "A saves", "95 %", "wins", "verdict",
+        text=(6,), narrow=width < _NARROW,
     )  # fmt: skip
     for row in frame.iter_rows(named=True):
         table.add_row(
             f"{row['accuracy']:.2f}",
-            _count(row["tokens_a"]),
-            _count(row["tokens_b"]),
+            _amount(row["tokens_a"], objective),
+            _amount(row["tokens_b"], objective),
             _percent(row["saving"]),
             f"{_percent(row['low'])} … {_percent(row['high'])}",
             _wins(row),
             _verdict(row["verdict"]),
         )
     notes = [
-        "accuracy: in %, that both must reach; tokens: per question to get there",
-        "A saves: share of B's tokens, with its 95 % interval",
+        f"accuracy: in %, that both must reach; {objective}: per question to get there",
+        f"A saves: share of B's {UNITS[objective]}, with its 95 % interval",
         "wins: questions on which A, on which B spends less",
     ]
     if not np.isfinite(frame.select("saving", "low", "high").to_numpy()).all():
         notes.append(f"{_UNKNOWN}, or one of them never gets there")
     return Group(
-        _heading("Tokens at equal accuracy", a, b), table, Text("\n".join(notes), style="dim")
+        _heading(f"{UNITS[objective].capitalize()} at equal accuracy", a, b),
+        table,
+        Text("\n".join(notes), style="dim"),
     )
 
 
@@ -287,12 +302,13 @@ def _figures(row: Row, interval: str) -> tuple[str, ...]:
     )
 
 
-def _thousands(tokens: float) -> str:
-    return f"{tokens / 1000:,.0f}k" if tokens >= 1000 else f"{tokens:.0f}"
-
-
-def _count(tokens: float) -> str:
-    return f"{tokens:,.0f}" if math.isfinite(tokens) else "never"
+def _amount(amount: float, objective: Objective, *, narrow: bool = False) -> str:
+    """What is spent; "never" for what no amount reaches."""
+    if not math.isfinite(amount):
+        return "never"
+    if objective in FORECAST:
+        return f"{amount:.4g}"
+    return f"{amount / 1000:,.0f}k" if narrow and amount >= 1000 else f"{amount:,.0f}"
 
 
 def _percent(share: float) -> str:

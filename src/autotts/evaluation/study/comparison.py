@@ -8,10 +8,12 @@ import polars as pl
 
 from autotts.evaluation import compare as curves
 from autotts.evaluation.compare import Acceptance
+from autotts.evaluation.objectives import SHOWN, SPANS, Objective
 from autotts.evaluation.result import Evaluation
 from autotts.evaluation.run import evaluate, opened
 from autotts.evaluation.settings import Execution, Experiment, explaining
 from autotts.evaluation.winner import Winner, winner_of
+from autotts.inference.speed import ServerSpeed
 from autotts.programs import AnyController, as_specs, parse
 from autotts.replay.driver import Driver, OnRan
 from autotts.stores import AnyStores
@@ -26,6 +28,7 @@ class Comparison:
     """What is known of two controllers on the same stores.
 
     a, b: their SPECs.
+    objective: what budgets are in, and what the columns called tokens count.
     at_tokens: a row per budget, with the columns of `evaluation.compare.compare`: accuracies are in
         percent, as in `Evaluation.results`, and their differences in points.
     at_accuracy: a row per accuracy, in percent, with those of `evaluation.compare.compare_tokens`.
@@ -36,6 +39,7 @@ class Comparison:
 
     a: str
     b: str
+    objective: Objective
     at_tokens: pl.DataFrame
     at_accuracy: pl.DataFrame
     area: Acceptance
@@ -60,21 +64,25 @@ def compare(
     stores: AnyStores,
     *,
     betas: Sequence[float] = BETAS,
+    objective: Objective = "tokens",
+    server: ServerSpeed | None = None,
     experiment: Experiment | None = None,
     execution: Execution | None = None,
     driver: Driver | None = None,
     on_ran: OnRan | None = None,
 ) -> Comparison:
-    """Compare two controllers at equal tokens and at equal accuracy, question by question.
+    """Compare two controllers at equal spending and at equal accuracy, question by question.
 
     Args:
         a, b: SPECs such as `"cmc"`, or paths of programs.
         stores: loaded stores, their folders, or patterns such as `"stores/*/aime24"`.
         betas: swept; the more there are, the better equal tokens can be compared.
+        objective: what budgets are in.
+        server: a server that was measured, for seconds and dollars; results have them too.
         experiment, execution, driver, on_ran: as in `evaluate`.
 
     Raises:
-        SpecError: a and b are the same.
+        SpecError: a and b are the same, or the objective needs a server model.
     """
     experiment, execution = experiment or Experiment(), execution or Execution()
     specs = as_specs([a, b])
@@ -84,11 +92,16 @@ def compare(
     with opened(driver, execution) as chosen:
         evaluation = evaluate(
             stores, specs, betas=betas, experiment=experiment, execution=execution,
-            driver=chosen, on_ran=on_ran,
+            driver=chosen, server=server, on_ran=on_ran,
         )  # fmt: skip
-        best = winner_of(evaluation, by="area", among=named, reference=REFERENCE, driver=chosen)
-    found = evaluation.curves()
+        found = evaluation.curves(objective)
+        best = winner_of(
+            evaluation, by="area", among=named, reference=REFERENCE, objective=objective,
+            driver=chosen,
+        )  # fmt: skip
     pair, base = (found[named[0]], found[named[1]]), found[REFERENCE]
+
+    shares = SHOWN[objective]
 
     def rng() -> np.random.Generator:
         return np.random.default_rng(experiment.seed)
@@ -96,13 +109,14 @@ def compare(
     return Comparison(
         a=named[0],
         b=named[1],
-        at_tokens=curves.compare(*pair, reference=base, rng=rng()).with_columns(
+        objective=objective,
+        at_tokens=curves.compare(*pair, reference=base, fractions=shares, rng=rng()).with_columns(
             pl.col("accuracy_a", "accuracy_b", "difference", "low", "high", "detectable") * 100
         ),
-        at_accuracy=curves.compare_tokens(*pair, reference=base, rng=rng()).with_columns(
-            pl.col("accuracy") * 100
-        ),
-        area=curves.clears_noise(*pair, reference=base, rng=rng()),
+        at_accuracy=curves.compare_tokens(
+            *pair, reference=base, fractions=shares, rng=rng()
+        ).with_columns(pl.col("accuracy") * 100),
+        area=curves.clears_noise(*pair, reference=base, span=SPANS[objective], rng=rng()),
         winner=best,
         evaluation=evaluation,
     )
