@@ -87,6 +87,7 @@ class ModelServer:
     reply_seconds: how long it takes for a request, whatever it is for.
     keep: whether requests are kept in `asked`.
     aborts: whether there is an abort endpoint.
+    models: names of those that it lists.
     tokens: decoded in all, whoever read them.
     stopped: how many requests were ended by closing, and how many by abort.
     """
@@ -104,6 +105,7 @@ class ModelServer:
     closed: int = 0
     aborted: list[str] = field(default_factory=list)
     port: int = 0
+    models: tuple[str, ...] = ("toy",)
     _jobs: dict[str, asyncio.Event] = field(default_factory=dict)
 
     @property
@@ -145,8 +147,8 @@ class ModelServer:
         """What the other endpoints say; None where there is none."""
         dialect = self.dialect
         if path == "/v1/models":
-            model = {"id": "toy", "object": "model", "max_model_len": 4096}
-            return {"object": "list", "data": [model]}
+            about = {"object": "model", "max_model_len": 4096}
+            return {"object": "list", "data": [{"id": name, **about} for name in self.models]}
         if path == "/get_model_info" and dialect == "sglang":
             return {"model_path": "toy", "tokenizer_path": "toy", "is_generation": True}
         if path == "/props" and dialect == "llamacpp":
@@ -336,11 +338,11 @@ def fails(status: int, **headers: str) -> Fault:
     return fault
 
 
-def sends(value: Any, kind: str = "application/json") -> Fault:
+def sends(value: Any, kind: str = "application/json", **headers: str) -> Fault:
     """Something else, with status 200."""
 
     async def fault(exchange: Exchange) -> bool:
-        await exchange.send(value, kind=kind)
+        await exchange.send(value, kind=kind, **headers)
         return True
 
     return fault

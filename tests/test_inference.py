@@ -1,6 +1,8 @@
 """Model servers: ids in and out, checked; what is asked again, what is not; what stops."""
 
 import asyncio
+import gzip
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -12,6 +14,8 @@ import model_server
 from autotts.cli.sandbox import doctor
 from autotts.errors import ServerError, SpecError
 from autotts.inference import Patience, Sampling, Server, connect, examine, joined
+from autotts.inference.replies import legacy_logprobs
+from autotts.inference.signals import signals_of
 from model_server import EOS, SUFFIX, ModelServer, serving
 
 T = TypeVar("T")
@@ -217,6 +221,67 @@ def test_what_goes_wrong_every_time_is_an_error(name):
         with pytest.raises(ServerError, match=r"http://127\.0\.0\.1.*, 4 times"):
             using(server, one_interval)
         assert server.faults == []
+
+
+SOUND = b'{"choices": [{"text": "a", "finish_reason": "stop"}], "usage": {}}'
+BOMBS = {
+    "packed by zstd": (model_server.sends(SOUND, Content_Encoding="zstd"), "compressed by zstd"),
+    "packed twice": (
+        model_server.sends(gzip.compress(gzip.compress(SOUND)), Content_Encoding="gzip, gzip"),
+        "compressed by gzip, gzip",
+    ),
+    "packed zeros": (
+        model_server.sends(gzip.compress(bytes(1 << 26)), Content_Encoding="gzip"),
+        "a reply of over",
+    ),
+    "long": (model_server.sends(b" " * (2 << 20) + SOUND), "a reply of over 1,"),
+    "many events": (
+        model_server.sends(b"data:1\n" * 100_000, "text/event-stream"),
+        "events in 700,000 bytes",
+    ),
+    "countless tokens": (
+        model_server.sends(
+            SOUND.replace(b"{}", b'{"prompt_tokens": 4611686018427387904, "completion_tokens": 1}')
+        ),
+        "a usage of 4611686018427387904",
+    ),
+}
+
+
+async def one_text(server: Server) -> Any:
+    start = await server.encode("what is it?")
+    return await server.decode(start, max_tokens=9, sampling=Sampling(), seed=3)
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_reply_that_costs_more_than_was_asked_for_is_not_read(name):
+    """A hostile server gets neither the memory nor the minutes of whoever asks it."""
+    fault, words = BOMBS[name]
+    patience = Patience(timeout_seconds=5, attempts=1)
+    with serving("text", fault) as server:
+        began = time.process_time()
+        with pytest.raises(ServerError, match=words):
+            using(server, one_text, patience=patience)
+        assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize("value", [1e4, 1e308, -1e308, -1e30, -5000.0])
+def test_signals_are_finite_whatever_log_probabilities_a_server_makes_up(value):
+    """A figure that is none would end a journal, which could not be resumed."""
+    given = {
+        "token_logprobs": [value] * 3,
+        "top_logprobs": [{"a": value, "b": -2.0}, {"a": value}] * 2,
+    }
+    given["top_logprobs"].pop()
+    signals = signals_of(legacy_logprobs(given, 3, 2))
+    assert all(map(math.isfinite, signals.values()))
+
+
+def test_the_names_of_a_server_s_models_are_told_in_short():
+    models = tuple(f"model-{k}" for k in range(5_000))
+    with serving("vllm", models=models) as server, pytest.raises(SpecError) as refused:
+        asyncio.run(connect(server.url))
+    assert len(str(refused.value)) < 600
 
 
 def test_a_refusal_is_not_asked_again():

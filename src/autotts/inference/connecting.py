@@ -15,6 +15,7 @@ from autotts.inference.server import Capabilities, Context, Decoded, Sampling, S
 from autotts.inference.sglang import SglangServer
 from autotts.inference.text import TextServer
 from autotts.inference.vllm import VllmServer
+from autotts.text import shorten
 
 _TEXT = "The quick brown fox"
 _PROMPT = ids_of(range(100, 108))
@@ -24,6 +25,8 @@ _SAMPLING = Sampling(temperature=1.0)
 _NOBODY = "autotts-a-request-that-nobody-sent-00000000"
 _TOP = 20
 _LOGPROBS = (_TOP, 5, 0)
+_LISTED = 400
+"""Characters of the names of a server's models, in an error."""
 _ANSWERS: frozenset[Trouble] = frozenset({"unsound", "broken"})
 """While trying these say that something doesn't work; later they may be bad luck."""
 
@@ -115,9 +118,13 @@ async def _model(client: Client, wanted: str) -> tuple[str, int | None]:
     if not wanted and len(found) == 1:
         wanted = next(iter(found))
     if not wanted:
-        raise SpecError(f"{client.root} has {len(found)} models; name one: {', '.join(found)}")
+        raise SpecError(
+            f"{client.root} has {len(found)} models; name one: {shorten(', '.join(found), _LISTED)}"
+        )
     if found and wanted not in found:
-        raise ServerError(f"{client.root} has no model {wanted!r}; it has {', '.join(found)}")
+        raise ServerError(
+            f"{client.root} has no model {wanted!r}; it has {shorten(', '.join(found), _LISTED)}"
+        )
     about: Mapping[str, Any] = found.get(wanted, {})
     meta = about.get("meta")
     context = about.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else None)

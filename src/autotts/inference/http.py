@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import json
 import logging
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from autotts.errors import ServerError, SpecError
 from autotts.inference.address import proxy_of, redact, retry_after
+from autotts.inference.compression import ASKED_FOR, refused
 from autotts.inference.limit import Limit
 from autotts.inference.server import Tally
 from autotts.text import clean, head
@@ -27,6 +29,13 @@ T = TypeVar("T")
 _CONNECT_SECONDS = 30.0
 _SHORT_SECONDS = 10.0
 _MOST_BYTES = 64 << 20
+_USUAL_BYTES = 1 << 20
+_BYTES_PER_TOKEN = 8 << 10
+"""Of a reply, where each token comes as an event of its own with its likeliest alternatives."""
+_BYTES_PER_BYTE = 16
+"""Of a list of token ids, for each byte of the text."""
+_FEW_EVENTS, _BYTES_PER_EVENT = 1_000, 64
+"""More events than a few have at least so many bytes each; smaller ones only take time."""
 _CONNECTIONS_PER_POOL = 4
 _DETAIL_BYTES = 400
 _BUSY = frozenset({429, 503, 529})
@@ -89,7 +98,7 @@ class Client:
         self.limit = Limit(at_once)
         self.tally = Tally()
         self._secrets = {"OPENAI_API_KEY": key}
-        self._headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._headers = {**ASKED_FOR, **({"authorization": f"Bearer {key}"} if key else {})}
         # A pool asks the system about each of its connections for every request: with 64 of them
         # that is most of the time that a request takes.
         self._pools: list[httpx2.AsyncClient] = []
@@ -186,12 +195,13 @@ class Client:
         """Status, headers by name in lower case, and body of a reply that came whole."""
         import httpx2
 
-        content = None if payload is None else json.dumps(payload).encode()
+        content = b"" if payload is None else json.dumps(payload).encode()
+        most = _most_bytes(payload, len(content))
         self.tally.requests += 1
         number = self._free.pop() if self._free else self._another()
         try:
             async with asyncio.timeout(seconds):
-                return await self._read(number, method, path, content)
+                return await self._read(number, method, path, content, most)
         except (TimeoutError, httpx2.TimeoutException) as error:
             raise self._lost(f"no whole reply within {seconds:g} s") from error
         except httpx2.DecodingError as error:
@@ -202,18 +212,20 @@ class Client:
             self._free.append(number)
 
     async def _read(
-        self, number: int, method: str, path: str, content: bytes | None
+        self, number: int, method: str, path: str, content: bytes, most_bytes: int
     ) -> tuple[int, Mapping[str, str], bytes]:
         headers = {**self._headers, "content-type": "application/json"}
         client = self._pools[number // _CONNECTIONS_PER_POOL]
         body = bytearray()
         async with client.stream(
-            method, self.root + path, content=content, headers=headers
+            method, self.root + path, content=content or None, headers=headers
         ) as response:
+            if packed := refused(response.headers):
+                raise self._error("unsound", f"a reply compressed by {packed}, which isn't read")
             async for piece in response.aiter_bytes():
                 body += piece
-                if len(body) > _MOST_BYTES:
-                    raise self._error("unsound", f"a reply of over {_MOST_BYTES:,} bytes")
+                if len(body) > most_bytes:
+                    raise self._error("unsound", f"a reply of over {most_bytes:,} bytes")
             said = {str(name).lower(): str(value) for name, value in response.headers.items()}
             return response.status_code, said, bytes(body)
 
@@ -273,17 +285,31 @@ class Client:
         return head(clean(redact(words, self._secrets)), _DETAIL_BYTES)
 
 
+def _most_bytes(payload: Json | None, sent: int) -> int:
+    """Bytes that a reply may have, by what was asked for.
+
+    A server that sends more than it was asked for would cost minutes, and gigabytes, to read.
+    """
+    tokens = payload.get("max_tokens", 0) if payload else 0
+    return min(_MOST_BYTES, _USUAL_BYTES + _BYTES_PER_TOKEN * tokens + _BYTES_PER_BYTE * sent)
+
+
+_EVENT = re.compile(rb"(?:\A|[\r\n])(?:data|error):([^\r\n]*)")
+
+
 def _events(body: bytes) -> list[Any]:
     """The JSON of each event of a stream, up to the first that is an error.
 
     Raises:
-        ValueError: one is no JSON.
+        ValueError: one is no JSON, or there are more than any server sends.
     """
     events: list[Any] = []
-    for line in body.splitlines():
-        name, _, data = line.partition(b":")
-        data = data.strip()
-        if name in (b"data", b"error") and data != b"[DONE]":
+    most = _FEW_EVENTS + len(body) // _BYTES_PER_EVENT
+    for found in _EVENT.finditer(body):
+        if len(events) == most:
+            raise ValueError(f"over {most:,} events in {len(body):,} bytes")
+        data = found[1].strip()
+        if data != b"[DONE]":
             events.append(parse_json(data))
             if isinstance(events[-1], dict) and events[-1].get("error"):
                 break

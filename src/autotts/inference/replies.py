@@ -9,7 +9,10 @@ from autotts.inference.http import AskAgain
 from autotts.inference.server import Logprobs
 
 ENDS = frozenset({"stop", "eos", "eos_token", "stop_sequence"})
-_LARGEST_ID = 2**31 - 1
+_MOST_TOKENS = 2**31
+"""Of a prompt or a reply, or of a vocabulary: more than there are, and few enough to add up."""
+_LEAST_LOGPROB, _ROUNDING = -1e30, 1e-2
+"""What log-probabilities lie between, 0 but for rounding; beyond, signals would overflow."""
 
 
 def unsound(words: str) -> AskAgain:
@@ -102,7 +105,7 @@ def checked_ids(values: Any, made: int) -> list[int]:
     Raises:
         AskAgain: they are none, or others.
     """
-    if not isinstance(values, list) or not all(_is_count(v) and v <= _LARGEST_ID for v in values):
+    if not isinstance(values, list) or not all(map(_is_count, values)):
         raise unsound("a reply without token ids")
     if len(values) != made:
         raise unsound(f"{len(values)} token ids for {made} tokens counted")
@@ -140,15 +143,18 @@ def listed_logprobs(given: Any, ids: Sequence[int], k: int) -> Logprobs | None:
 def _logprobs(
     chosen: Sequence[Any], tops: Sequence[Sequence[Any]], tokens: int, k: int
 ) -> Logprobs | None:
-    numbers = all(isinstance(v, float | int) for v in (*chosen, *(v for t in tops for v in t)))
-    if len(chosen) != tokens or len(tops) != tokens or not numbers:
+    sound = all(
+        isinstance(v, float | int) and v <= _ROUNDING
+        for v in (*chosen, *(v for t in tops for v in t))
+    )
+    if len(chosen) != tokens or len(tops) != tokens or not sound:
         return None
     top = np.full((tokens, k), -np.inf, np.float32)
     for row, values in zip(top, tops, strict=True):
         kept = sorted(values, reverse=True)[:k]
-        row[: len(kept)] = kept
-    return Logprobs(np.array(chosen, np.float32), top)
+        row[: len(kept)] = np.maximum(kept, _LEAST_LOGPROB)
+    return Logprobs(np.maximum(chosen, _LEAST_LOGPROB).astype(np.float32), top)
 
 
 def _is_count(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_TOKENS

@@ -23,7 +23,8 @@ def signals_of(logprobs: Logprobs | None) -> dict[str, float]:
     there = np.isfinite(top)
     count = there.sum(axis=1)
     confidence = -np.where(there, top, 0.0).sum(axis=1) / count
-    shares = np.exp(np.where(there, top, -np.inf))
+    # Beside the likeliest, which has not to be likely at all.
+    shares = np.exp(np.where(there, top - top.max(axis=1, keepdims=True), -np.inf))
     shares /= shares.sum(axis=1, keepdims=True)
     logs = np.log(shares, where=shares > 0, out=np.zeros_like(shares))
     return {

@@ -54,6 +54,7 @@ class Wish:
 
     branch_tokens: most tokens of a branch.
     total_tokens, cost, seconds: most of all branches; None for no limit.
+    prompts: how many share what all branches may have.
     traced: whether progress has steps.
     """
 
@@ -65,6 +66,7 @@ class Wish:
     seconds: float | None
     answers: Format | AnswerReader
     seed: int
+    prompts: int = 1
     traced: bool = False
 
 
@@ -379,7 +381,7 @@ def _unheard(progress: Progress) -> None:
 
 
 def _budget(wish: Wish, deployment: Deployment) -> int | None:
-    """Tokens that all branches may have together."""
+    """Tokens that all branches of a prompt may have together."""
     most = [limit for limit in (wish.total_tokens, deployment.limits.total_tokens) if limit]
     if wish.cost is not None:
         if deployment.prices.decoded <= 0:
@@ -388,7 +390,7 @@ def _budget(wish: Wish, deployment: Deployment) -> int | None:
                 "max_cost",
             )
         most.append(int(min(1e6 * wish.cost / deployment.prices.decoded, _MOST_TOKENS)))
-    return min((*most, _MOST_TOKENS)) if most else None
+    return min((*most, _MOST_TOKENS)) // wish.prompts if most else None
 
 
 def _answer_of(

@@ -15,8 +15,9 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Any, Literal
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -88,13 +89,13 @@ class Service:
         self._page = page
         routes = [
             *([Route("/", self._show_page)] if page else []),
-            Route("/v1/chat/completions", self._endpoint(self._chat), methods=["POST"]),
-            Route("/v1/completions", self._endpoint(self._complete), methods=["POST"]),
-            Route("/v1/responses", self._endpoint(self._respond), methods=["POST"]),
-            Route("/v1/models", self._endpoint(self._models)),
-            Route("/v1/models/{model:path}", self._endpoint(self._model)),
+            self._route("/v1/chat/completions", self._chat, "POST"),
+            self._route("/v1/completions", self._complete, "POST"),
+            self._route("/v1/responses", self._respond, "POST"),
+            self._route("/v1/models", self._models),
+            self._route("/v1/models/{model:path}", self._model),
             Route("/health", self._health),
-            Route("/metrics", self._endpoint(self._show_metrics)),
+            self._route("/metrics", self._show_metrics),
             Route("/openapi.json", self._openapi),
         ]
         handlers: Mapping[Any, Any] = {HTTPException: _refused}
@@ -112,9 +113,12 @@ class Service:
     def deployment(self) -> Deployment:
         return self._answering.deployment
 
-    def _endpoint(
-        self, answer: Callable[[Request, str], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response]]:
+    def _route(
+        self,
+        path: str,
+        answer: Callable[[Request, str], Awaitable[Response]],
+        method: Literal["GET", "POST"] = "GET",
+    ) -> Route:
         """A route whose errors are OpenAI's, for those who have a key."""
 
         async def endpoint(request: Request) -> Response:
@@ -124,10 +128,12 @@ class Service:
                 response = Response(status_code=499)
             except Exception as error:
                 response = _error_response(error)
-            self._metrics.ended(request.url.path[:40], response.status_code)
+            # By the route: what stands in a path is the client's, who need have no key, and every
+            # other text would be kept for ever.
+            self._metrics.ended(path, response.status_code)
             return response
 
-        return endpoint
+        return Route(path, endpoint, methods=[method])
 
     def _client(self, request: Request) -> str:
         """Who asks: its key, or its address.
@@ -151,7 +157,7 @@ class Service:
     async def _chat(self, request: Request, client: str) -> Response:
         said = await self._body(request)
         if self._passes(said):
-            return await self._pass_on("/v1/chat/completions", said)
+            return await self._pass_on(request, client, said)
         body = parse(ChatBody, said)
         messages = [turn.said(f"messages[{k}].content") for k, turn in enumerate(body.messages)]
 
@@ -165,7 +171,7 @@ class Service:
     async def _respond(self, request: Request, client: str) -> Response:
         said = await self._body(request)
         if self._passes(said):
-            return await self._pass_on("/v1/responses", said)
+            return await self._pass_on(request, client, said)
         body = parse(ResponsesBody, said)
         messages = body.messages()
 
@@ -178,7 +184,7 @@ class Service:
     async def _complete(self, request: Request, client: str) -> Response:
         said = await self._body(request)
         if self._passes(said):
-            return await self._pass_on("/v1/completions", said)
+            return await self._pass_on(request, client, said)
         body = parse(CompletionBody, said)
         given = _as_list(body.prompt)
 
@@ -194,17 +200,28 @@ class Service:
             return made
 
         shape = CompletionShape(False, body.model or self.deployment.name)
-        return await self._reply(request, client, body, body.max_tokens, shape, prompts)
+        most = body.max_tokens
+        return await self._reply(request, client, body, most, shape, prompts, len(given))
 
     def _passes(self, said: Mapping[str, Any]) -> bool:
         """Whether a body asks for what is not served, and such ones are passed on."""
         return self._passed_on is not None and unserved(said) is not None
 
-    async def _pass_on(self, path: str, said: Mapping[str, Any]) -> Response:
-        upstream = self._answering.least_busy()
-        own_name = {**said, "model": self.deployment.upstreams[upstream].model}
+    async def _pass_on(self, request: Request, client: str, said: Mapping[str, Any]) -> Response:
+        """What an upstream replies to a request as it is; it waits its turn like any other."""
         assert self._passed_on is not None
-        return await self._passed_on[upstream].reply(path, own_name)
+        passed_on = self._passed_on
+
+        async def passed() -> Response:
+            async with AsyncExitStack() as held:
+                await held.enter_async_context(self._turns.turn(client))
+                upstream = self._answering.least_busy()
+                own_name = {**said, "model": self.deployment.upstreams[upstream].model}
+                return await passed_on[upstream].reply(request.url.path, own_name, held)
+
+        task = asyncio.create_task(passed())
+        await self._until_done_or_gone(request, task)
+        return await task
 
     async def _reply(
         self,
@@ -214,8 +231,9 @@ class Service:
         most: int | None,
         shape: Shape,
         prompts: Callable[[Server], Awaitable[list[Context]]],
+        n_prompts: int = 1,
     ) -> Response:
-        wish = self._wish(request, body, most)
+        wish = replace(self._wish(request, body, most), prompts=n_prompts)
 
         async def run(on_progress: Callable[[Progress], None]) -> list[Answer]:
             async def by(upstream: int) -> list[Answer]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from autotts.errors import SpecError
 from autotts.inference.address import proxy_of
+from autotts.inference.compression import ASKED_FOR, refused
 
 if TYPE_CHECKING:
     import httpx2
@@ -76,7 +77,7 @@ class Transport:
         """
         url = self._url + path
         content = json.dumps(payload).encode()
-        headers = {**headers, "content-type": "application/json"}
+        headers = {**ASKED_FOR, **headers, "content-type": "application/json"}
         limit = self._timeout if seconds is None else max(0.001, min(seconds, self._timeout))
         for _ in range(_REDIRECTS):
             response = self._once(url, headers, content, limit, most_bytes)
@@ -103,6 +104,8 @@ class Transport:
             ) as response:
                 status, said = response.status_code, _headers(response.headers)
                 began = time.monotonic()
+                if packed := refused(said):
+                    raise httpx2.DecodingError(f"{packed} is not read")
                 for piece in response.iter_bytes():
                     body += piece
                     if len(body) > most_bytes:

@@ -1,0 +1,137 @@
+"""Clients that want more of a service than they are given: one property a test."""
+
+import asyncio
+import socket
+import threading
+
+import httpx2
+import pytest
+
+from autotts.serve.deployment import ServiceLimits
+from autotts.serve.passing import PassedOn
+from scripted_branches import ScriptedBranches
+from test_serve import QUESTION, post, serving
+
+PASSED = {"model": "toy", "messages": QUESTION, "n": 2}
+"""What is passed on to the upstream."""
+
+
+def test_paths_that_clients_make_up_are_not_kept():
+    """Each would be a counter more, for ever, of clients that need not even have a key."""
+    with serving(ScriptedBranches(), keys=["secret"]) as address:
+        for k in range(30):
+            httpx2.get(f"{address}/v1/models/{k}x")
+        text = httpx2.get(f"{address}/metrics", headers={"authorization": "Bearer secret"}).text
+    counters = [line for line in text.splitlines() if "requests_total{" in line]
+    assert counters == [
+        'autotts_requests_total{endpoint="/v1/models/{model:path}",status="401"} 30.0'
+    ]
+
+
+@pytest.mark.parametrize("limited", ["by the client", "by the operator", "by its cost"])
+def test_many_prompts_in_one_request_share_its_budget(limited):
+    """What a request may spend is no less a limit for being asked many times in one body."""
+    limits = ServiceLimits(branch_tokens=400, total_tokens=600 * (limited == "by the operator"))
+    asked = {
+        "by the client": {"max_total_tokens": 600},
+        "by the operator": {},
+        "by its cost": {"max_cost": 600 * 10 / 1e6},
+    }[limited]
+    with serving(ScriptedBranches(), limits=limits) as address:
+        reply = post(address, "/v1/completions", prompt=["6*7"] * 8, beta=1, **asked)
+    accounts = reply.json()["usage"]["autotts"]
+    assert len(accounts) == 8
+    assert 0 < sum(one["total_tokens"] for one in accounts) <= 600
+
+
+class Upstream:
+    """An address where requests are read, and answered with some bytes when `go` is set."""
+
+    def __init__(self, reply: bytes) -> None:
+        self.reply, self.go, self.asked = reply, threading.Event(), 0
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                one, _ = self._listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(one,), daemon=True).start()
+
+    def _serve(self, one: socket.socket) -> None:
+        with one:
+            self.content = one.recv(1 << 16)
+            self.asked += 1
+            self.go.wait(20)
+            one.sendall(self.reply)
+
+    def __enter__(self) -> "Upstream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.go.set()
+        self._listening.close()
+
+
+def replying(body: bytes, *headers: str) -> bytes:
+    head = ["HTTP/1.1 200 OK", f"content-length: {len(body)}", "connection: close", *headers]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+def test_what_is_passed_on_waits_its_turn_too():
+    """Else any number of requests would reach the upstream at once, past every limit."""
+    limits = ServiceLimits(branch_tokens=400, requests=2, waiting=1)
+    with (
+        Upstream(replying(b"{}", "content-type: application/json")) as upstream,
+        serving(ScriptedBranches(), limits=limits, passed_on=[PassedOn(upstream.address, "")]) as a,
+    ):
+
+        async def many():
+            async with httpx2.AsyncClient(timeout=30) as client:
+                tasks = [
+                    asyncio.create_task(client.post(f"{a}/v1/chat/completions", json=PASSED))
+                    for _ in range(6)
+                ]
+                while sum(task.done() for task in tasks) < 3 or upstream.asked < 2:
+                    await asyncio.sleep(0.01)
+                most = upstream.asked
+                upstream.go.set()
+                return most, [reply.status_code for reply in await asyncio.gather(*tasks)]
+
+        most, statuses = asyncio.run(many())
+        # Every turn is given back.
+        again = [post(a, n=2).status_code for _ in range(3)]
+    assert most == 2
+    assert sorted(statuses) == [200] * 3 + [429] * 3
+    assert again == [200] * 3
+
+
+def test_who_leaves_gives_back_the_turn_of_what_is_passed_on():
+    limits = ServiceLimits(branch_tokens=400, requests=1, waiting=0)
+    with (
+        Upstream(replying(b"{}", "content-type: application/json")) as upstream,
+        serving(ScriptedBranches(), limits=limits, passed_on=[PassedOn(upstream.address, "")]) as a,
+    ):
+        with pytest.raises(httpx2.TimeoutException):
+            httpx2.post(f"{a}/v1/chat/completions", json=PASSED, timeout=0.3)
+        upstream.go.set()
+        statuses = {post(a, n=2).status_code for _ in range(20)}
+    assert 200 in statuses
+
+
+def test_a_packed_reply_is_passed_on_packed():
+    """Unpacked here it may be gigabytes; whoever asked may decide."""
+    packed = replying(b"\x1f\x8bnot really", "content-encoding: gzip")
+    with (
+        Upstream(packed) as upstream,
+        serving(ScriptedBranches(), passed_on=[PassedOn(upstream.address, "key")]) as address,
+    ):
+        upstream.go.set()
+        with httpx2.stream("POST", f"{address}/v1/chat/completions", json=PASSED) as reply:
+            content = b"".join(reply.iter_raw())
+            assert reply.headers["content-encoding"] == "gzip"
+        assert b"accept-encoding: identity" in upstream.content.lower()
+    assert content == b"\x1f\x8bnot really"
