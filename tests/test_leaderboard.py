@@ -11,7 +11,8 @@ from autotts import stores
 from autotts.cli import app
 from autotts.errors import SpecError
 from autotts.evaluation import Experiment, compare, evaluate
-from autotts.evaluation.study.leaderboard import family_of, leaderboard
+from autotts.evaluation.families import family_of
+from autotts.evaluation.study.leaderboard import leaderboard
 from autotts.reports import leaderboard_page
 from autotts.reports.leaderboard import conclusion, left_out, markdown
 from autotts.simulation import SimulatedModel, simulate

@@ -34,8 +34,8 @@ _SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 
 _LIMITS = ("rounds", "evaluations", "model_tokens", "usd", "seconds")
 _SETTINGS = (
-    "seed", "proposals", "selection", "objective", "accept", "driver", "unsafe", "audit", "draws",
-    "failed", "probe_tokens",
+    "seed", "proposals", "selection", "judge", "family_weight", "objective", "accept", "driver",
+    "unsafe", "audit", "draws", "failed", "probe_tokens",
 )  # fmt: skip
 """Options that a run's settings take by their own names."""
 
@@ -85,6 +85,21 @@ Selection = Annotated[
     str,
     typer.Option(
         help="What the best is chosen by: area of the frontier, or accuracy, the paper's rule."
+    ),
+]
+Judge = Annotated[
+    str,
+    typer.Option(
+        help="What programs are judged by over families of models: their mean area, the area in"
+        " the worst family, or regret: the mean less the most by which a family is behind its best"
+        " baseline."
+    ),
+]
+FamilyWeight = Annotated[
+    str,
+    typer.Option(
+        help="What counts once in the mean: stores, or equal for families (the stores of a family"
+        " are averaged first)."
     ),
 ]
 Objective = Annotated[
@@ -170,6 +185,8 @@ def discover(
     usd: Usd = None,
     seconds: Seconds = None,
     selection: Selection = "area",
+    judge: Judge = "mean",
+    family_weight: FamilyWeight = "stores",
     objective: Objective = "tokens",
     accept: Accept = 0.8,
     no_beta: NoBeta = False,
@@ -430,6 +447,7 @@ def _show_final(run: Path, final: "HeldOutResults") -> None:
         interval = span(found.area_low, found.area_high)
         table.add_row(name, f"{found.area:.2f}", interval, *at)
     console().print(table)
+    _show_families(final)
     from autotts.discovery.run.folder import RunFolder
     from autotts.evaluation.objectives import UNITS
 
@@ -442,6 +460,19 @@ def _show_final(run: Path, final: "HeldOutResults") -> None:
     figure = figures.curves(curves(final), title="Held out")
     for path in figures.save(figure, run / "finalize" / "frontier", ("png",)):
         say(f"wrote {path}")
+
+
+def _show_families(final: "HeldOutResults") -> None:
+    """Print the areas by family of models, where there are several."""
+    from autotts.reports.tables import plain_table
+
+    families = list(next(iter(final.controllers.values())).families)
+    if len(families) < 2:
+        return
+    table = plain_table("area by family", *families)
+    for name, found in final.controllers.items():
+        table.add_row(name, *(f"{found.families[family]:.2f}" for family in families))
+    console().print(table)
 
 
 def init(

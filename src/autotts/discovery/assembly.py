@@ -187,7 +187,25 @@ def plan(
     if "baselines" in settings:
         require_served(loaded, list(specs.values()))
     served = [name for name, spec in specs.items() if not any(lacks(s, spec) for s in loaded)]
-    return made.model_copy(update={"baselines": tuple(served)}), who
+    made = made.model_copy(update={"baselines": tuple(served)})
+    _check_judgement(made)
+    return made, who
+
+
+def _check_judgement(settings: RunSettings) -> None:
+    """Refuse a judgement that would say nothing.
+
+    Raises:
+        SpecError: it makes a figure of areas where none is chosen by, or regret has no rivals.
+    """
+    by_stores = settings.judge == "mean" and settings.family_weight == "stores"
+    if settings.selection == "accuracy" and not by_stores:
+        raise SpecError(
+            "--selection accuracy is the paper's rule and knows no families: leave out --judge and"
+            " --family-weight, or choose by area"
+        )
+    if settings.judge == "regret" and not settings.baselines:
+        raise SpecError("--judge regret needs a baseline to be behind, and the run has none")
 
 
 def begin(

@@ -9,7 +9,7 @@ from autotts.discovery.explorer import Feedback
 from autotts.discovery.rules import Breach
 from autotts.discovery.scoring import Reference, Sweep
 from autotts.discovery.selection import Candidate, lead
-from autotts.evaluation.frontiers import Curve, frontier_area, mixture_at
+from autotts.evaluation.frontiers import Curve, mixture_at
 from autotts.evaluation.statistics import FloatArray
 
 _BUDGETS = 33
@@ -53,8 +53,7 @@ def feedback(
 
 def _store_areas(curve: Curve, reference: Reference) -> dict[str, float]:
     """Frontier area in percent by store."""
-    low, high = (share * reference.tokens for share in reference.span)
-    areas = 100 * frontier_area(curve.points(), low, high)
+    areas = reference.store_areas(curve)
     return {"/".join(key): float(area) for key, area in zip(curve.stores, areas, strict=True)}
 
 

@@ -122,6 +122,7 @@ def _figures(sweep: Sweep, reference: Reference, settings: RunSettings) -> HeldO
         rng=np.random.default_rng(settings.seed),
         reference=reference.curve,
         span=reference.span,
+        score=reference.score,
     )
     return HeldOutFigures(
         area=100 * interval.estimate,
@@ -131,6 +132,7 @@ def _figures(sweep: Sweep, reference: Reference, settings: RunSettings) -> HeldO
         points=reference.points(sweep),
         notes=sweep.notes,
         bands=_bands(sweep, settings),
+        families=reference.by_family(sweep.curve),
     )
 
 

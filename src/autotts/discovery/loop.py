@@ -151,8 +151,11 @@ class Discovery:
         for name in self.settings.baselines:
             if name not in self.state.baselines:
                 self._say(f"replaying {name} to compare with")
-                points, area, fractions = self._figures(self._scorer.baseline(name))
-                self.run.append(events.BaselineScored(name, points, area, fractions))
+                sweep = self._scorer.baseline(name)
+                families = self.reference.by_family(sweep.curve)
+                self.run.append(
+                    events.BaselineScored(name, *self._figures(sweep), families=families)
+                )
             if self.settings.traces and name not in self.state.diagnosed:
                 told = describe_baseline(name, self._scorer)
                 self.run.append(events.BaselineDiagnosed(name, told.digest, told.traces))
@@ -289,6 +292,7 @@ class Discovery:
         points: tuple[SweepPoint, ...] = ()
         area: float | None = None
         fractions: dict[str, float] = {}
+        families: dict[str, float] = {}
         said = Diagnosed("", "")
         notes: Record = {}
         admitted = self._admission.admit(proposal.source)
@@ -302,6 +306,7 @@ class Discovery:
                 errors = [str(error)]
             else:
                 points, area, fractions = self._figures(sweep)
+                families = self.reference.by_family(sweep.curve)
                 breaches += self._breaches(source, points)
                 errors = [b.reason for b in breaches if b.fatal]
                 notes = sweep.notes
@@ -320,6 +325,7 @@ class Discovery:
                 points=points,
                 area=area,
                 fractions=fractions,
+                families=families,
             )
         )
         outcome = f"is refused: {errors[0]}" if errors else f"has area {area:.2f}"
@@ -400,6 +406,7 @@ class Discovery:
                 by=self.settings.selection,
                 reference=self.reference.curve,
                 span=self.reference.span,
+                score=self.reference.score,
             )
         except REFUSED as error:
             self.run.append(events.MeasuredAgain(rounds, None, str(error)))

@@ -25,6 +25,8 @@ from autotts.discovery.run import kept
 from autotts.discovery.run.settings import RunSettings
 from autotts.errors import SandboxError
 from autotts.evaluation import Execution, Experiment, Local
+from autotts.evaluation.compare import AreaScore, mean_of_stores
+from autotts.evaluation.families import FamilyJudgement, family_of
 from autotts.evaluation.frontiers import (
     Curve,
     accuracy_at_fractions,
@@ -34,6 +36,7 @@ from autotts.evaluation.objectives import SHOWN, SPANS, Objective
 from autotts.evaluation.result import curves_of
 from autotts.evaluation.run import at_betas, opened
 from autotts.evaluation.settings import LOCAL
+from autotts.evaluation.statistics import FloatArray
 from autotts.programs import Source, Spec
 from autotts.replay.driver import Driver, How, Ran
 from autotts.replay.episodes import Episodes
@@ -95,11 +98,13 @@ class Reference:
 
     curve: of one beta, 1; its tokens are what the objective counts.
     whole_tokens: `[S]` its tokens per question, where the objective is another.
+    judgement: makes one figure of the areas by store; their mean if not given.
     """
 
     curve: Curve
     objective: Objective = "tokens"
     whole_tokens: np.ndarray | None = None
+    judgement: FamilyJudgement | None = None
 
     @property
     def tokens(self) -> np.ndarray:
@@ -111,10 +116,25 @@ class Reference:
         """Shares of that between which frontiers are compared."""
         return SPANS[self.objective]
 
-    def area(self, curve: Curve) -> float:
-        """Mean accuracy in percent of a curve's frontier over the budgets that count."""
+    @property
+    def score(self) -> AreaScore:
+        """What one figure is made by of the areas by store."""
+        return mean_of_stores if self.judgement is None else self.judgement
+
+    def store_areas(self, curve: Curve) -> FloatArray:
+        """`[S]` mean accuracy in percent of a curve's frontier over the budgets that count."""
         low, high = (share * self.tokens for share in self.span)
-        return float(100 * frontier_area(curve.points(), low, high).mean())
+        return 100 * frontier_area(curve.points(), low, high)
+
+    def area(self, curve: Curve) -> float:
+        """What a curve is judged by, in percent: by default the mean of its areas by store."""
+        return float(self.score(curve, self.store_areas))
+
+    def by_family(self, curve: Curve) -> dict[str, float]:
+        """Area in percent by family of models."""
+        if self.judgement is None:
+            return {}
+        return self.judgement.by_family(curve, self.store_areas(curve))
 
     def at_fractions(self, curve: Curve) -> dict[str, float]:
         """Accuracy in percent at the shares that are shown for the objective."""
@@ -300,7 +320,15 @@ class Scorer:
         """SC@64 on these stores."""
         sweep = self.baseline("sc", betas=(1.0,))
         whole = sweep.by_tokens.dearest_tokens()
-        return Reference(sweep.curve, self._settings.objective, whole)
+        settings = self._settings
+        regret = settings.judge == "regret"
+        judgement = FamilyJudgement(
+            {store.key: family_of(store) for store in self.stores},
+            settings.judge,
+            settings.family_weight,
+            tuple(self.baseline(name).curve for name in settings.baselines) if regret else (),
+        )
+        return Reference(sweep.curve, settings.objective, whole, judgement)
 
     def baseline(self, name: str, betas: Sequence[float] | None = None) -> Sweep:
         """The sweep of a controller by its SPEC, run where its trust allows."""

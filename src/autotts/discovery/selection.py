@@ -92,6 +92,7 @@ def lead(candidate: Candidate, other: Candidate, reference: Reference, *, seed: 
         rng=np.random.default_rng(seed),
         reference=reference.curve,
         span=reference.span,
+        score=reference.score,
     ).difference
     difference, low, high = (100 * x for x in (found.estimate, found.low, found.high))
     return Lead(other.name, difference, low, high, found.probability)

@@ -5,7 +5,7 @@ apply to every store of a dataset, every setting, both controllers and the refer
 frontiers are then drawn anew. A budget is a share of what the reference spends on the same
 questions, SC@64 by custom, so each model has its own budget in tokens and stores count equally."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +27,19 @@ from autotts.evaluation.statistics import LEVEL, RESAMPLES, Best, Difference, Fl
 
 By = Literal["area", "accuracy"]
 """The figure by which the best is chosen."""
+
+AreasOf = Callable[[Curve], FloatArray]
+"""The areas of a curve by store under the resamples at hand: `[R, S]`."""
+
+AreaScore = Callable[[Curve, AreasOf], FloatArray]
+"""What a curve is judged by, `[R]`; see `families.FamilyJudgement`."""
+
+
+def mean_of_stores(curve: Curve, areas_of: AreasOf) -> FloatArray:
+    """The mean area, each store counting once."""
+    means: FloatArray = areas_of(curve).mean(axis=-1)
+    return means
+
 
 AREA_RANGE = (min(BUDGET_FRACTIONS), max(BUDGET_FRACTIONS))
 _AREA_GRID = 33  # budgets at which a question's share in an area is read
@@ -104,6 +117,7 @@ def area(
     rng: np.random.Generator,
     reference: Curve | None = None,
     span: tuple[float, float] = AREA_RANGE,
+    score: AreaScore = mean_of_stores,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
 ) -> Interval:
@@ -112,9 +126,10 @@ def area(
     Args:
         reference: whose dearest setting is the whole budget; the curve itself if not given.
         span: from which to which share of it.
+        score: makes one figure of the areas by store.
     """
     weights = _weights(curve, rng=rng, resamples=resamples)
-    areas = _areas(curve, _reference(curve, reference), weights, span)
+    areas = _areas(curve, _reference(curve, reference), weights, span, score)
     low, high = statistics.bounds(areas[1:], questions=_smallest(curve), level=level)
     return Interval(float(areas[0]), float(low), float(high), level)
 
@@ -253,6 +268,7 @@ def clears_noise(
     rng: np.random.Generator,
     reference: Curve | None = None,
     span: tuple[float, float] = AREA_RANGE,
+    score: AreaScore = mean_of_stores,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
 ) -> Acceptance:
@@ -265,11 +281,12 @@ def clears_noise(
     Args:
         reference: whose dearest setting is the whole budget; the incumbent if not given.
         span: from which to which share of it the area is taken.
+        score: as in `area`.
     """
     reference = _reference(incumbent, reference)
     weights = _paired_weights(candidate, incumbent, reference, rng=rng, resamples=resamples)
     pair = (candidate, incumbent)
-    gap = np.subtract(*(_areas(c, reference, weights, span) for c in pair))
+    gap = np.subtract(*(_areas(c, reference, weights, span, score) for c in pair))
     budgets = reference.dearest_tokens()[:, None] * np.geomspace(*span, _AREA_GRID)
     settings = [mixture_at(c.points(), budgets).mean(axis=1, keepdims=True) for c in pair]
     signs = _signs(candidate, incumbent, *settings, level=level)[0]
@@ -310,6 +327,7 @@ def best(
     by: By = "area",
     reference: Curve | None = None,
     span: tuple[float, float] = AREA_RANGE,
+    score: AreaScore = mean_of_stores,
     resamples: int = RESAMPLES,
 ) -> Pick:
     """The best of many curves (or of all their settings), less what choosing it adds by luck.
@@ -318,6 +336,7 @@ def best(
         by: "area" ranks curves by frontier area; "accuracy", the paper's rule, ranks every beta of
             every curve by accuracy alone.
         reference: for the area; the first curve if not given.
+        span, score: of the area, as in `area`.
     """
     if not curves:
         raise ValueError("the best of no curves: give at least one")
@@ -328,7 +347,7 @@ def best(
     names: list[tuple[str, float | None]]
     if by == "area":
         names = [(c.controller, None) for c in curves]
-        scores = np.stack([_areas(c, reference, weights, span) for c in curves], axis=1)
+        scores = np.stack([_areas(c, reference, weights, span, score) for c in curves], axis=1)
     else:
         names = [(c.controller, float(beta)) for c in curves for beta in c.betas]
         means = [c.points(weights).accuracy.mean(axis=1) for c in curves]
@@ -412,12 +431,12 @@ def _areas(
     reference: Curve,
     weights: Mapping[str, FloatArray],
     span: tuple[float, float],
+    score: AreaScore,
 ) -> FloatArray:
-    """Frontier area in each resample, mean of the stores: `[R]`."""
+    """What a curve is judged by in each resample: `[R]`."""
     budget = reference.dearest_tokens(weights)
-    areas = frontier_area(curve.points(weights), budget * span[0], budget * span[1])
-    means: FloatArray = areas.mean(axis=-1)
-    return means
+    low, high = (share * budget for share in span)
+    return score(curve, lambda one: frontier_area(one.points(weights), low, high))
 
 
 def _signs(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autotts.errors import StoreError
-from autotts.evaluation.compare import AREA_RANGE, By, Pick, area, best
+from autotts.evaluation.compare import AREA_RANGE, AreaScore, By, Pick, area, best, mean_of_stores
 from autotts.evaluation.frontiers import Curve
 from autotts.evaluation.objectives import SPANS, Objective
 from autotts.evaluation.result import Evaluation, curves_of
@@ -92,6 +92,7 @@ def winner(
     by: By = "accuracy",
     reference: Curve | None = None,
     span: tuple[float, float] = AREA_RANGE,
+    score: AreaScore = mean_of_stores,
     resamples: int = RESAMPLES,
 ) -> Winner:
     """The best of many curves, or of all their settings, measured again on fresh draws.
@@ -100,14 +101,18 @@ def winner(
         curves: of different names.
         rerun: what was chosen, at its beta or at all of them, on draws that had no part in it.
         rng: consumed.
-        by, reference, span: as in `compare.best`.
+        by, reference, span, score: as in `compare.best`.
     """
     reference = reference or curves[0]
-    choice = best(curves, rng=rng, by=by, reference=reference, span=span, resamples=resamples)
+    choice = best(
+        curves, rng=rng, by=by, reference=reference, span=span, score=score, resamples=resamples
+    )
     again, audit = rerun(choice)
     if by == "area":
         # The budgets stay those of the choice, so that only the draws are others.
-        fresh = area(again, reference=reference, span=span, rng=rng, resamples=1).estimate
+        fresh = area(
+            again, reference=reference, span=span, score=score, rng=rng, resamples=1
+        ).estimate
         name, kind = choice.controller, "controller"
     else:
         fresh = float(again.points().accuracy[:, again.betas == choice.beta].mean())

@@ -39,10 +39,10 @@ from autotts.evaluation.winner import Winner
 from autotts.files import read_regular
 from autotts.untrusted import parse_json
 
-VERSION = 5
+VERSION = 6
 """Of the lines that are written. Version 1 had no number, and an empty list of proposals in
 `failed`; versions 1 and 2 had no diagnoses of baselines, 1 to 3 not what matters on the stores, and
-1 to 4 neither earlier runs nor a round 0."""
+1 to 4 neither earlier runs nor a round 0, and 1 to 5 no areas by family."""
 
 _MOST_BYTES = 2**30
 _MOST_LINE_BYTES = 2**26
@@ -96,12 +96,14 @@ class BaselineScored(Event):
     """A baseline was replayed.
 
     area: of its frontier; `fractions`: accuracy in percent by share of SC@64's tokens.
+    families: area by family of models; none before version 6.
     """
 
     name: str
     points: tuple[SweepPoint, ...]
     area: float
     fractions: dict[str, float]
+    families: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,7 @@ class Scored(Event):
     program: digest of its text; `counts`: whether it was an evaluation of the budget.
     errors, remarks, digest, traces, points, area: as in `Trial`.
     notes: how it was run.
+    families: as in `BaselineScored`.
     """
 
     round: JudgedRound
@@ -215,6 +218,7 @@ class Scored(Event):
     points: tuple[SweepPoint, ...]
     area: float | None
     fractions: dict[str, float]
+    families: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +285,7 @@ class HeldOutFigures:
     area_low, area_high: at 95 %. fractions, points: as in `BaselineScored`.
     notes: how it was run.
     bands: (low, high) of each point's accuracy at 95 %; none in version 1.
+    families: as in `BaselineScored`.
     """
 
     area: float
@@ -290,6 +295,7 @@ class HeldOutFigures:
     points: tuple[SweepPoint, ...]
     notes: dict[str, JsonValue]
     bands: tuple[tuple[Bound, Bound], ...] = ()
+    families: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from autotts.discovery.explorer import ProgramRules
 from autotts.errors import RunError
 from autotts.evaluation import Experiment
+from autotts.evaluation.families import FamilyWeight, Judge
 from autotts.evaluation.objectives import Recorded
 from autotts.untrusted import parse_toml
 
@@ -95,6 +96,7 @@ class RunSettings(BaseModel):
     audit: episodes of a sweep that are run again blind.
     selection: "area" or "accuracy", the paper's rule.
     objective: what budgets count, see `evaluation.objectives`.
+    judge, family_weight: what figure is made of the areas by store, see `evaluation.families`.
     accept: share of resamples in which a program must be ahead of what was accepted before.
     one_knob: False under `--no-beta`; traces: False under `--no-traces`.
     try_draws: draws of a quick try.
@@ -107,6 +109,8 @@ class RunSettings(BaseModel):
     proposals: int = Field(default=1, ge=1, le=1000)
     selection: Literal["area", "accuracy"] = "area"
     objective: Recorded = "tokens"
+    judge: Judge = "mean"
+    family_weight: FamilyWeight = "stores"
     accept: float = Field(default=0.8, ge=0.5, lt=1)
     traces: bool = True
     driver: Literal["sealed", "blind", "in-process"] = "sealed"

@@ -9,7 +9,6 @@ set of stores that some controller is confined to there is a board of its own, w
 that all of these stores serve; the first has most stores.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 from autotts import programs
 from autotts.errors import SpecError
 from autotts.evaluation import statistics
+from autotts.evaluation.families import family_of
 from autotts.evaluation.frontiers import Points, frontier_area
 from autotts.evaluation.objectives import SPANS, Objective, spent
 from autotts.evaluation.result import made_by
@@ -32,9 +32,6 @@ from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver, How, Ran
 from autotts.replay.task import cells_of
 from autotts.stores import AnyStores, Store, StoreKey, gather, length_slopes
-
-_MAKERS = ("nvidia", "meta", "google", "microsoft", "openai", "ibm")
-_WORDS = re.compile(r"[^A-Za-z0-9.]+")
 
 Progress = Callable[[str], None]
 
@@ -139,18 +136,6 @@ class Leaderboard:
     def record(self) -> dict[str, Any]:
         """All of it, for JSON."""
         return asdict(self)
-
-
-def family_of(store: Store) -> str:
-    """The family of a store's model: as its manifest says, else the first word of the name.
-
-    "Qwen3-4B" is of "qwen3", "NVIDIA-Nemotron-Nano-9B-v2" of "nemotron".
-    """
-    if store.manifest.family:
-        return store.manifest.family
-    words = [word.lower() for word in _WORDS.split(store.model.rpartition("/")[2]) if word]
-    named = [word for word in words if word not in _MAKERS]
-    return (named or words or [store.model])[0]
 
 
 def leaderboard(

@@ -1,0 +1,77 @@
+"""Families of models, and how areas by store become the one figure that programs are judged by."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from autotts.evaluation.compare import AreasOf
+from autotts.evaluation.frontiers import Curve
+from autotts.evaluation.statistics import FloatArray
+from autotts.stores import Store, StoreKey
+
+Judge = Literal["mean", "worst", "regret"]
+"""The mean, the area in the worst family, or the mean less the worst regret."""
+
+FamilyWeight = Literal["stores", "equal"]
+"""Whether every store counts once in a mean, or every family."""
+
+_MAKERS = ("nvidia", "meta", "google", "microsoft", "openai", "ibm")
+_WORDS = re.compile(r"[^A-Za-z0-9.]+")
+
+
+def family_of(store: Store) -> str:
+    """The family of a store's model: as its manifest says, else the first word of the name.
+
+    "Qwen3-4B" is of "qwen3", "NVIDIA-Nemotron-Nano-9B-v2" of "nemotron".
+    """
+    if store.manifest.family:
+        return store.manifest.family
+    words = [word.lower() for word in _WORDS.split(store.model.rpartition("/")[2]) if word]
+    named = [word for word in words if word not in _MAKERS]
+    return (named or words or [store.model])[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FamilyJudgement:
+    """One figure from areas by store. An `AreaScore`.
+
+    families: of each store. A family's area is the mean of its stores.
+    rivals: whose best is what regret is behind: in each family, the area of the best of them or of
+        the judged one itself.
+    """
+
+    families: Mapping[StoreKey, str]
+    judge: Judge = "mean"
+    weight: FamilyWeight = "stores"
+    rivals: tuple[Curve, ...] = ()
+
+    def __call__(self, curve: Curve, areas_of: AreasOf) -> FloatArray:
+        """The figure in each resample, `[R]`."""
+        areas = areas_of(curve)
+        by_family = self._by_family(curve, areas)
+        if self.judge == "worst":
+            worst: FloatArray = by_family.min(axis=-1)
+            return worst
+        mean: FloatArray = (areas if self.weight == "stores" else by_family).mean(axis=-1)
+        if self.judge == "mean":
+            return mean
+        top = by_family
+        for rival in self.rivals:
+            top = np.maximum(top, self._by_family(rival, areas_of(rival)))
+        regret: FloatArray = (top - by_family).max(axis=-1)
+        return mean - regret
+
+    def by_family(self, curve: Curve, areas: FloatArray) -> dict[str, float]:
+        """Areas by family, from those by store, `[S]`."""
+        names = dict.fromkeys(self.families[key] for key in curve.stores)
+        return dict(zip(names, self._by_family(curve, areas).tolist(), strict=True))
+
+    def _by_family(self, curve: Curve, areas: FloatArray) -> FloatArray:
+        """`[..., F]` in order of first appearance, from `[..., S]`."""
+        members: dict[str, list[int]] = {}
+        for s, key in enumerate(curve.stores):
+            members.setdefault(self.families[key], []).append(s)
+        return np.stack([areas[..., own].mean(axis=-1) for own in members.values()], axis=-1)
