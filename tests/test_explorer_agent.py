@@ -336,6 +336,25 @@ def test_claude_code_is_started_as_it_wants(
     assert run.events("reply")[0]["usage"]["usd"] == 0.5
 
 
+def test_codex_is_told_address_and_key_as_it_takes_them(
+    tmp_path: Path, store: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads neither OPENAI_BASE_URL nor OPENAI_API_KEY."""
+    (tmp_path / "path").mkdir()
+    codex = tmp_path / "path/codex"
+    codex.write_text(f'#!/bin/sh\necho "$@"; env\n{propose(toy.program(10, 3))}')
+    codex.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:{os.environ['PATH']}")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.delenv("CODEX_API_KEY", raising=False)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:8000/v1")
+    run = Working(tmp_path, store, held_out, "true", command="", preset="codex")
+    run.go()
+    assert '-c openai_base_url="http://127.0.0.1:8000/v1"' in run.transcript
+    assert "CODEX_API_KEY=[" in run.transcript
+    assert KEY not in run.transcript
+
+
 def test_an_agent_that_says_no_cost_is_charged_its_limit(
     tmp_path: Path, store: Path, held_out: Path
 ) -> None:

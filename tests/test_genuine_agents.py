@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,14 +99,12 @@ def test_codex_works_for_a_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         pytest.skip("no codex on PATH: npm install -g @openai/codex brings it")
     store = toy.store_folder(tmp_path / "stores")
     held_out = toy.store_folder(tmp_path / "sealed", "held-out", seed=9)
-    monkeypatch.setenv("CODEX_API_KEY", KEY)
-    preset = PRESETS["codex"]
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.delenv("CODEX_API_KEY", raising=False)
     with serving(
         commands("head -1 TASK.md", propose(toy.program(12, 5)), "autotts try program.py")
     ) as server:
-        # Codex takes the address of its model from its settings alone.
-        command = f"{preset.command} -c 'openai_base_url=\"{server.url}\"'"
-        monkeypatch.setitem(PRESETS, "codex", replace(preset, command=command))
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         options = {"command": "", "preset": "codex", "model": "m", "minutes": "1"}
         run = Working(tmp_path, store, held_out, "true", **options)
         best = run.go().best
@@ -117,6 +114,8 @@ def test_codex_works_for_a_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "frontier area" in run.transcript
     assert len(run.events("tried")) == 1
     assert KEY not in run.transcript
+    headers = {name.lower(): value for name, value in server.requests[0][0].items()}
+    assert headers["authorization"] == f"Bearer {KEY}"
     usage = run.events("reply")[0]["usage"]
     assert (usage["input_tokens"], usage["output_tokens"]) == (400, 80)
 

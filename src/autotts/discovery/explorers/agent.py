@@ -47,6 +47,9 @@ class Preset:
     command: with the blanks of `_BLANKS`; the task comes on its standard input.
     model, usd: arguments added where these options are given.
     environment: names passed on to it, keys too: it is the agent that calls the model.
+    arguments: by name of ours, arguments that hand on its value (`{value}`, a quoted string) to an
+        agent that does not read the name; `renamed`: by name of the agent's, the name of ours that
+        it stands for where it is not set itself.
     network: whether it needs the network, to reach its model.
     usage: reads what it says that it cost from what it printed; None where it does not say.
     """
@@ -56,6 +59,8 @@ class Preset:
     usd: str = ""
     environment: tuple[str, ...] = ()
     fixed: Mapping[str, str] = field(default_factory=dict)
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
     network: bool = True
     usage: Callable[[str], Usage | None] = claims.no_claim
 
@@ -82,7 +87,10 @@ PRESETS = {
         "codex exec --json --ephemeral --skip-git-repo-check --sandbox danger-full-access"
         " -c allow_login_shell=false --cd {workspace} -",
         model="--model {model}",
-        environment=("OPENAI_API_KEY", "CODEX_API_KEY", "OPENAI_BASE_URL", *_PROXIES),
+        environment=("OPENAI_API_KEY", "CODEX_API_KEY", *_PROXIES),
+        # Since 0.171 it reads neither name of OpenAI's in `exec`, but takes them so.
+        arguments={"OPENAI_BASE_URL": "-c openai_base_url={value}"},
+        renamed={"CODEX_API_KEY": "OPENAI_API_KEY"},
         usage=claims.codex_claim,
     ),
     "claude-sdk": Preset(
@@ -207,12 +215,11 @@ class Agent:
         )
         if opened is not None:
             opened = replace(opened, write=(*opened.write, str(workspace.folder)))
-        blanks = {**_BLANKS, "workspace": str(workspace.folder)}
         allowance = TryAllowance(terms.tries, terms.pause)
         with ScorerSocket(workspace.socket, turn.try_program, allowance) as scorer:
             try:
                 ended = run_agent(
-                    [part.format_map(blanks) for part in self._argv],
+                    self._command(workspace.folder),
                     folder=workspace.folder,
                     stdin=workspace.folder / "TASK.md",
                     environment=environment | _of_workspace(workspace),
@@ -244,7 +251,20 @@ class Agent:
     def _environment(self) -> dict[str, str]:
         names = (*_PASSED, *self._preset.environment, *self._terms.environment)
         passed = {name: os.environ[name] for name in names if name in os.environ}
+        for name, ours in self._preset.renamed.items():
+            if name not in passed and ours in os.environ:
+                passed[name] = os.environ[ours]
         return passed | dict(self._preset.fixed)
+
+    def _command(self, folder: Path) -> list[str]:
+        """The command with its blanks filled in, and what the environment adds to it."""
+        blanks = {**_BLANKS, "workspace": str(folder)}
+        argv = [part.format_map(blanks) for part in self._argv]
+        for name, arguments in self._preset.arguments.items():
+            if name in os.environ:
+                value = json.dumps(os.environ[name])  # TOML reads such strings as JSON does
+                argv += [part.replace("{value}", value) for part in shlex.split(arguments)]
+        return argv
 
     def _jail(self) -> jail.Jail:
         """What the agent may open beside its workspace: the system, and its own program."""
