@@ -1,5 +1,6 @@
 """Leaderboards: who is ahead, on stores small enough to count again."""
 
+import gc
 import json
 from dataclasses import replace
 
@@ -12,7 +13,8 @@ from autotts.cli import app
 from autotts.errors import SpecError
 from autotts.evaluation import Experiment, compare, evaluate
 from autotts.evaluation.families import family_of
-from autotts.evaluation.study.leaderboard import leaderboard
+from autotts.evaluation.statistics import question_weights
+from autotts.evaluation.study.leaderboard import _Weights, leaderboard
 from autotts.reports import leaderboard_page
 from autotts.reports.leaderboard import conclusion, left_out, markdown
 from autotts.simulation import SimulatedModel, simulate
@@ -80,6 +82,29 @@ def test_a_family_counts_once(loaded, found):
         qwen3 = (areas["Qwen3-1B/sim"] + areas["Qwen3-8B/sim"]) / 2
         assert entry.by_family == pytest.approx({"phi": areas["Phi-4/sim"], "qwen3": qwen3})
         assert entry.area == pytest.approx((areas["Phi-4/sim"] + qwen3) / 2)
+
+
+def test_it_is_the_same_from_the_disk_where_one_store_is_held_at_a_time(folder, found):
+    def held():
+        return sum(type(thing) is stores.Store for thing in gc.get_objects())
+
+    gc.collect()
+    before, most = held(), []
+    again = ranked(folder, on_part=lambda part: most.append(held() - before))
+    assert again.record() == found.record()
+    assert max(most) == 1
+
+
+def test_questions_are_drawn_alike_wherever_a_dataset_comes(loaded):
+    """The models of a dataset share what is drawn, with other datasets between them."""
+    drawn = _Weights(np.random.default_rng(5))
+    named = loaded[1].manifest.model_copy(update={"dataset": "other"})
+    other = replace(loaded[1], manifest=named)
+    first, second, again = (drawn.of(store) for store in (loaded[0], other, loaded[0]))
+    assert np.array_equal(first, again)
+    rng = np.random.default_rng(5)
+    for weights in (first, second):
+        assert np.array_equal(weights, question_weights(weights.shape[1], rng=rng))
 
 
 def test_standings_follow_from_areas(found):

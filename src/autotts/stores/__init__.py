@@ -3,7 +3,7 @@
 from autotts.stores.classes import classified, spellings_of
 from autotts.stores.importing import import_recordings
 from autotts.stores.joining import grade, join, merge, recordings_of, split
-from autotts.stores.loading import AnyStores, check, find, gather, load, read_manifest
+from autotts.stores.loading import AnyStores, check, find, gather, load, named, read_manifest
 from autotts.stores.manifest import Manifest, PricedModel
 from autotts.stores.measures import accuracy_by_length, length_slopes, signal_auc
 from autotts.stores.pool import Pool
@@ -35,6 +35,7 @@ __all__ = [
     "length_slopes",
     "load",
     "merge",
+    "named",
     "read_manifest",
     "recordings_of",
     "regrade",

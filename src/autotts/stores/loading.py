@@ -131,17 +131,25 @@ def gather(given: AnyStores) -> list[Store]:
     Raises:
         StoreError: as `find` and `load`; or what is given is none of these.
     """
+    return [one if isinstance(one, Store) else load(one) for one in named(given)]
+
+
+def named(given: AnyStores) -> list[Store | Path]:
+    """What `gather` would give, but for stores that are on the disk alone: of them, the folder.
+
+    Raises:
+        StoreError: as `find`; or what is given is none of these.
+    """
     several = [given] if isinstance(given, Store | str | os.PathLike) else given
     if not isinstance(several, Iterable):
         raise StoreError(f"stores are named by folder or are loaded ones, got {_short(given)}")
-    found: dict[object, Store] = {}
+    found: dict[object, Store | Path] = {}
     for one in several:
         if isinstance(one, Store):
             found.setdefault(id(one), one)
         elif isinstance(one, str | os.PathLike):
             for folder in find(one):
-                key = folder.resolve()
-                found[key] = found.get(key) or load(folder)
+                found.setdefault(folder.resolve(), folder)
         else:
             raise StoreError(
                 f"a store is a loaded one or is named by its folder, got {_short(one)}"

@@ -7,10 +7,15 @@ equal weights: ten stores of one family say what one of another says.
 Not every store serves every controller, and means over other stores can't be compared. So for each
 set of stores that some controller is confined to there is a board of its own, with every controller
 that all of these stores serve; the first has most stores.
+
+Stores are gone through one after the other: of each, a line of facts is kept, and what its family's
+stores come to is added up. So a leaderboard over a thousand stores holds one of them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +26,7 @@ from autotts.evaluation import statistics
 from autotts.evaluation.families import family_of
 from autotts.evaluation.frontiers import Points, frontier_area
 from autotts.evaluation.objectives import SPANS, Objective, spent
-from autotts.evaluation.result import made_by
+from autotts.evaluation.result import made_by, store_record
 from autotts.evaluation.run import at_betas, opened
 from autotts.evaluation.serving import doubts, lacks
 from autotts.evaluation.settings import Execution, Experiment
@@ -30,8 +35,8 @@ from autotts.evaluation.study.comparison import BETAS, REFERENCE
 from autotts.inference.speed import ServerSpeed
 from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver, How, Ran
-from autotts.replay.task import cells_of
-from autotts.stores import AnyStores, Store, StoreKey, gather, length_slopes
+from autotts.replay.task import Task, cells_of
+from autotts.stores import AnyStores, Store, length_slopes, load, named, read_manifest
 
 Progress = Callable[[str], None]
 
@@ -88,16 +93,32 @@ class Standing:
     accuracy: float
 
 
-@dataclass(frozen=True, slots=True)
-class _OnStore:
-    """A controller on one store.
+@dataclass(slots=True)
+class _Alike:
+    """The stores of one family that serve the same controllers, added up.
 
-    areas: `[1 + R]` in percent; the sample itself first.
-    ends: `[3]` cheapest and dearest setting in percent of SC@64, and the accuracy of the best.
+    stores: their places in the order of all. questions: of the one with fewest.
+    areas: by controller, `[1 + R]` in percent; the sample itself first.
+    ends: by controller, `[3]` cheapest and dearest setting in percent of SC@64, and the accuracy of
+        the best.
     """
 
-    areas: FloatArray
-    ends: FloatArray
+    family: str
+    stores: list[int] = field(default_factory=list)
+    questions: int = 0
+    areas: dict[str, FloatArray] = field(default_factory=dict)
+    ends: dict[str, FloatArray] = field(default_factory=dict)
+
+    def add(
+        self, controller: str, points: Points, budget: FloatArray, objective: Objective
+    ) -> None:
+        """Add a controller on one store, where SC@64 spends `budget` `[1 + R]`."""
+        low, high = SPANS[objective]
+        areas = 100 * frontier_area(points, budget * low, budget * high)
+        shares = 100 * points.tokens[0] / budget[0]
+        ends = np.array([shares.min(), shares.max(), 100 * points.accuracy[0].max()])
+        self.areas[controller] = self.areas.get(controller, 0.0) + areas
+        self.ends[controller] = self.ends.get(controller, 0.0) + ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,62 +189,126 @@ def leaderboard(
     if objective not in SPANS:
         raise SpecError(f"objective {objective!r}: need one of {', '.join(SPANS)}")
     experiment, execution = experiment or Experiment(), execution or Execution()
-    loaded = gather(stores)
-    names = [store.name for store in loaded]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SpecError(f"{twice[0]}: two stores are called so; a leaderboard tells them apart")
+    places = named(stores)
+    _require_names(places)
     specs = programs.as_specs(list(controllers or programs.built_in()))
-    weights = _weights(loaded, np.random.default_rng(experiment.seed))
-    budgets: dict[StoreKey, FloatArray] = {}
-    found: dict[str, dict[StoreKey, _OnStore]] = {}
-    left_out: list[LeftOut] = []
-    hows: list[How] = []
+    weights = _Weights(np.random.default_rng(experiment.seed))
+    tally = _Tally(specs)
     with opened(driver, execution) as chosen:
+        for one in places:
+            store = one if isinstance(one, Store) else load(one)
+            task, drawn = experiment.task(store), weights.of(store)
 
-        def points(spec: Spec, store: Store) -> Points:
-            on_part(f"{spec.text} on {store.name}")
-            cells = cells_of([experiment.task(store)], at_betas(spec, betas))
-            ran = chosen.run(cells, audit=execution.audit, keep_log=server is not None)
-            hows.extend(one.how for one in ran)
-            spends = [spent(one, objective, server) for one in ran]
-            return _points(ran, spends, weights[store.key])
+            def points(spec: Spec, task: Task = task, drawn: FloatArray = drawn) -> Points:
+                on_part(f"{spec.text} on {task.store.name}")
+                cells = cells_of([task], at_betas(spec, betas))
+                ran = chosen.run(cells, audit=execution.audit, keep_log=server is not None)
+                tally.hows.update(one.how for one in ran)
+                return _points(ran, [spent(one, objective, server) for one in ran], drawn)
 
-        for store in loaded:
-            budgets[store.key] = points(programs.parse(REFERENCE), store).tokens[:, -1]
-        for spec in specs:
-            own = found.setdefault(spec.text, {})
-            refused: dict[str, list[str]] = {}
-            for store in loaded:
-                reason = lacks(store, spec) or doubts(store, spec)
-                if reason:
-                    refused.setdefault(reason, []).append(store.name)
-                    continue
-                own[store.key] = _on_store(
-                    points(spec, store), budgets[store.key], SPANS[objective]
-                )
-            left_out += [LeftOut(spec.text, tuple(n), why) for why, n in refused.items()]
+            budget = points(programs.parse(REFERENCE)).tokens[:, -1]
+            served, alike = tally.begin(store)
+            for spec in served:
+                alike.add(spec.text, points(spec), budget, objective)
+            tally.facts.append(_facts(store, float(budget[0]), experiment.seed))
+    made = made_by([], [spec.source for spec in specs], [*tally.hows], experiment, execution)
+    billing = sorted({record["billing"] for record in tally.records})
     return Leaderboard(
         objective,
         SPANS[objective],
-        tuple(_boards(found, loaded)),
-        tuple(_facts(store, float(budgets[store.key][0]), experiment.seed) for store in loaded),
-        tuple(left_out),
-        made_by(loaded, [spec.source for spec in specs], hows, experiment, execution),
+        tuple(tally.boards()),
+        tuple(tally.facts),
+        tuple(tally.left_out()),
+        {**made, "stores": tally.records, "billing": billing},
     )
 
 
-def _weights(stores: Sequence[Store], rng: np.random.Generator) -> dict[StoreKey, FloatArray]:
-    """By store, `[1 + R, Q]` weights of its questions; the models of a dataset share them.
+def _require_names(places: Sequence[Store | Path]) -> None:
+    found = [one.manifest if isinstance(one, Store) else read_manifest(one) for one in places]
+    names = [f"{manifest.model}/{manifest.dataset}" for manifest in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SpecError(f"{twice[0]}: two stores are called so; a leaderboard tells them apart")
 
-    Only where they have the same questions: a recording may lack some.
+
+class _Tally:
+    """What is kept of the stores gone through.
+
+    records: of each, what it is known by in results.
     """
-    known: dict[tuple[str, tuple[str, ...]], FloatArray] = {}
-    for store in stores:
-        asked = store.dataset, store.texts
-        if asked not in known:
-            known[asked] = statistics.question_weights(len(store.texts), rng=rng)
-    return {store.key: known[store.dataset, store.texts] for store in stores}
+
+    def __init__(self, specs: Sequence[Spec]) -> None:
+        self._specs = specs
+        self._refused: dict[str, dict[str, list[str]]] = {spec.text: {} for spec in specs}
+        self._alike: dict[tuple[str, frozenset[str]], _Alike] = {}
+        self.facts: list[StoreFacts] = []
+        self.records: list[dict[str, Any]] = []
+        self.hows: set[How] = set()
+
+    def begin(self, store: Store) -> tuple[list[Spec], _Alike]:
+        """The controllers that the next store serves, and what their figures are added to."""
+        served = []
+        for spec in self._specs:
+            if reason := lacks(store, spec) or doubts(store, spec):
+                self._refused[spec.text].setdefault(reason, []).append(store.name)
+            else:
+                served.append(spec)
+        family = family_of(store)
+        kind = family, frozenset(spec.text for spec in served)
+        alike = self._alike.setdefault(kind, _Alike(family))
+        alike.questions = min(alike.questions or len(store.texts), len(store.texts))
+        alike.stores.append(len(self.records))
+        self.records.append(store_record(store))
+        return served, alike
+
+    def left_out(self) -> Iterator[LeftOut]:
+        for text, reasons in self._refused.items():
+            for why, names in reasons.items():
+                yield LeftOut(text, tuple(names), why)
+
+    def boards(self) -> list[Ranking]:
+        """A board for each set of stores that some controller is confined to."""
+        groups = list(self._alike.values())
+        served = {
+            text: frozenset(k for k, own in enumerate(groups) if text in own.areas)
+            for text in self._refused
+        }
+        boards = []
+        for among in set(served.values()) - {frozenset()}:
+            members = [groups[k] for k in sorted(among)]
+            places = sorted(place for own in members for place in own.stores)
+            ranked = [text for text, own in served.items() if among <= own]
+            stores = tuple(self.facts[place].name for place in places)
+            boards.append(_board(ranked, members, stores))
+        return sorted(boards, key=lambda board: (-len(board.stores), sorted(board.stores)))
+
+
+class _Weights:
+    """Weights of the questions of a store in each resample; the models of a dataset share them.
+
+    Only where they have the same questions: a recording may lack some. Those of the last store are
+    kept, and what is needed to draw the others again.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._begun: dict[tuple[str, bytes], Any] = {}
+        self._last: tuple[tuple[str, bytes], FloatArray] | None = None
+
+    def of(self, store: Store) -> FloatArray:
+        """`[1 + R, Q]`."""
+        asked = store.dataset, hashlib.sha256(repr(store.texts).encode()).digest()
+        if self._last is not None and self._last[0] == asked:
+            return self._last[1]
+        rng = self._rng
+        if asked in self._begun:
+            rng = np.random.default_rng()
+            rng.bit_generator.state = self._begun[asked]
+        else:
+            self._begun[asked] = rng.bit_generator.state
+        weights = statistics.question_weights(len(store.texts), rng=rng)
+        self._last = asked, weights
+        return weights
 
 
 def _points(ran: Sequence[Ran], spends: Sequence[FloatArray], weights: FloatArray) -> Points:
@@ -240,44 +325,19 @@ def _points(ran: Sequence[Ran], spends: Sequence[FloatArray], weights: FloatArra
     return Points(means(spends), means([one.correct for one in ran]))
 
 
-def _on_store(points: Points, budget: FloatArray, span: tuple[float, float]) -> _OnStore:
-    shares = 100 * points.tokens[0] / budget[0]
-    return _OnStore(
-        100 * frontier_area(points, budget * span[0], budget * span[1]),
-        np.array([shares.min(), shares.max(), 100 * points.accuracy[0].max()]),
-    )
-
-
-def _boards(
-    found: Mapping[str, Mapping[StoreKey, _OnStore]], stores: Sequence[Store]
-) -> list[Ranking]:
-    """A board for each set of stores that some controller is confined to."""
-    confined = {frozenset(own) for own in found.values() if own}
-    sets = sorted(confined, key=lambda keys: (-len(keys), sorted(keys)))
-    return [
-        _board(
-            {name: own for name, own in found.items() if served <= own.keys()},
-            [store for store in stores if store.key in served],
-        )
-        for served in sets
-    ]
-
-
-def _board(found: Mapping[str, Mapping[StoreKey, _OnStore]], stores: Sequence[Store]) -> Ranking:
+def _board(names: Sequence[str], alike: Sequence[_Alike], stores: tuple[str, ...]) -> Ranking:
     """Rank controllers by the mean of the families."""
-    members: dict[str, list[StoreKey]] = {}
-    for store in stores:
-        members.setdefault(family_of(store), []).append(store.key)
-    families, names = tuple(sorted(members)), tuple(found)
+    families = tuple(sorted({own.family for own in alike}))
 
-    def families_of(values: Callable[[_OnStore], FloatArray]) -> FloatArray:
+    def families_of(values: Callable[[_Alike], dict[str, FloatArray]]) -> FloatArray:
         """`[C, F, ...]` the mean of each family's stores."""
-        return np.array(
-            [
-                [np.mean([values(own[key]) for key in members[f]], axis=0) for f in families]
-                for own in found.values()
-            ]
-        )
+        means = []
+        for name in names:
+            for family in families:
+                members = [own for own in alike if own.family == family]
+                count = sum(len(own.stores) for own in members)
+                means.append(np.sum([values(own)[name] for own in members], axis=0) / count)
+        return np.array(means).reshape(len(names), len(families), -1)
 
     by_family = families_of(lambda one: one.areas)
     ends = families_of(lambda one: one.ends).mean(axis=1)
@@ -286,7 +346,7 @@ def _board(found: Mapping[str, Mapping[StoreKey, _OnStore]], stores: Sequence[St
     first = overall == overall.max(axis=0)
     probability = (first / first.sum(axis=0))[:, 1:].mean(axis=1)
     regret = by_family[:, :, 0].max(axis=0) - by_family[:, :, 0]
-    questions = min(len(store.texts) for store in stores)
+    questions = min(own.questions for own in alike)
 
     def bounds(replicates: FloatArray) -> tuple[float, float]:
         low, high = statistics.bounds(replicates[1:], questions=questions)
@@ -306,7 +366,7 @@ def _board(found: Mapping[str, Mapping[StoreKey, _OnStore]], stores: Sequence[St
                 float(regret[c, worst]), families[worst], *ends[c].tolist(),
             )
         )  # fmt: skip
-    return Ranking(tuple(store.name for store in stores), families, tuple(entries))
+    return Ranking(stores, families, tuple(entries))
 
 
 def _facts(store: Store, reference_tokens: float, seed: int) -> StoreFacts:
