@@ -207,16 +207,28 @@ def test_more_draws_help_only_against_the_noise_of_draws() -> None:
         detectable_difference(a[:, :1], b[:, :1], draws=4)
 
 
-def test_resamples_of_many_questions_are_those_of_all_at_once(monkeypatch):
-    """A few at a time they are the same draws: figures differ by rounding alone."""
+def test_resamples_of_many_questions_are_spread_like_those_of_few(monkeypatch):
+    """Drawn one question at a time: the same mean and the same spread, without weights."""
     values = np.random.default_rng(0).random(50)
-    once = statistics.resampled_means(values, rng=np.random.default_rng(1))
-    weights = statistics.question_weights(50, rng=np.random.default_rng(1))
-    assert np.array_equal(once, weights @ values)
+    few = statistics.resampled_means(values, rng=np.random.default_rng(1), resamples=20_000)
+    weights = question_weights(50, rng=np.random.default_rng(1), resamples=20_000)
+    assert np.array_equal(few, weights @ values)
+    monkeypatch.setattr(statistics, "_MOST_WEIGHTS", 50 * 7_000)
+    many = statistics.resampled_means(values, rng=np.random.default_rng(1), resamples=20_000)
+    assert many[0] == pytest.approx(few[0], rel=1e-14)
+    assert len(many) == len(few)
+    error = values.std() / np.sqrt(50)
+    for means in (few, many):
+        assert means[1:].mean() == pytest.approx(values.mean(), abs=4 * error / np.sqrt(20_000))
+        assert means[1:].std() == pytest.approx(error, rel=0.02)
+        high = np.quantile(means[1:], 0.975)
+        assert high == pytest.approx(values.mean() + 1.96 * error, rel=0.01)
+
+
+def test_weights_of_many_questions_are_those_of_all_at_once(monkeypatch):
+    once = question_weights(50, rng=np.random.default_rng(1))
     monkeypatch.setattr(statistics, "_MOST_WEIGHTS", 50 * 7)
-    assert np.allclose(
-        once, statistics.resampled_means(values, rng=np.random.default_rng(1)), rtol=1e-14, atol=0
-    )
+    assert np.array_equal(once, question_weights(50, rng=np.random.default_rng(1)))
 
 
 def test_the_interval_of_the_best_is_corrected_for_choosing_it():
