@@ -45,13 +45,25 @@ def test_a_single_branch_has_no_slope():
 
 def test_an_area_under_the_curve_by_hand():
     """Pairs of one question only: 1 of 1 in the first, 1/2 + 1 of 2 in the second."""
-    questions = [
-        (np.array([0.1, 0.2]), np.array([False, True])),
-        (np.array([5.0, 5.0, -np.inf]), np.array([True, False, False])),
-        (np.array([9.0]), np.array([True])),
+    values = np.array([0.1, 5.0, 9.0, 5.0, 0.2, -np.inf])
+    right = np.array([False, True, True, False, True, False])
+    question = np.array([0, 1, 2, 1, 0, 1])
+    assert auc(values, right, question) == pytest.approx(2.5 / 3)
+    alone = question == 2
+    assert np.isnan(auc(values[alone], right[alone], question[alone]))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.integers(0, 3)), min_size=1))
+def test_an_area_is_the_share_of_pairs_told_apart(rows):
+    question, right, values = (np.array(column) for column in zip(*rows, strict=True))
+    pairs = [
+        np.sign(values[i] - values[j]) / 2 + 0.5
+        for i in np.flatnonzero(right)
+        for j in np.flatnonzero(~right)
+        if question[i] == question[j]
     ]
-    assert auc(questions) == pytest.approx(2.5 / 3)
-    assert np.isnan(auc(questions[2:]))
+    found = auc(values, right, question)
+    assert found == pytest.approx(np.mean(pairs)) if pairs else np.isnan(found)
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=12))

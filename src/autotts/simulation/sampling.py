@@ -249,11 +249,9 @@ def _signal(
         fresh = np.sqrt(1 - signal.memory**2) * noise[:, k]
         noise[:, k] = signal.memory * noise[:, k - 1] + fresh
     last = noise[np.arange(len(lengths)), lengths - 1]
-    mine = [np.flatnonzero(question == q) for q in np.unique(question)]
 
     def found(lift: float) -> float:
-        value = last + lift * right
-        return auc((value[rows], right[rows]) for rows in mine)
+        return auc(last + lift * right, right, question)
 
     lift = 0.0 if np.isnan(found(0.0)) else solve(found, signal.auc, _MOST_LIFT)
     share = np.minimum(np.arange(1, noise.shape[1] + 1) / lengths[:, None], 1)

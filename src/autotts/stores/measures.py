@@ -5,8 +5,6 @@ length, and everything that weighs or cuts branches by a signal on how well it t
 wrong. Both differ from one family of models to the next.
 """
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from autotts.errors import StoreError
@@ -47,8 +45,8 @@ def signal_auc(store: Store, name: str) -> float:
         )
     last = np.maximum(pool.lengths, 1).astype(np.int64)[:, :, None] - 1
     values = np.take_along_axis(pool.signals[name], last, axis=2)[:, :, 0]
-    pairs = zip(values, store.correct, pool.n_branches, strict=True)
-    return auc((value[:n], right[:n]) for value, right, n in pairs)
+    there = pool.exists
+    return auc(values[there], store.correct[there], np.nonzero(there)[0])
 
 
 def slope(lengths: Values, right: Values) -> float:
@@ -62,14 +60,30 @@ def slope(lengths: Values, right: Values) -> float:
     return float((places * right).mean() / spread)
 
 
-def auc(questions: Iterable[tuple[Values, Values]]) -> float:
-    """The share of pairs told apart, of questions with values `[n]` and whether each is right."""
-    won = pairs = 0.0
-    for values, right in questions:
-        n = int(right.sum())
-        pairs += n * (len(right) - n)
-        won += float(mean_ranks(values)[right].sum()) - n * (n - 1) / 2
-    return won / pairs if pairs else float("nan")
+def auc(values: Values, right: Values, question: Values) -> float:
+    """The share of pairs of a right and a wrong branch of one question that are told apart.
+
+    Args:
+        values, right, question: `[R]` of each branch.
+    """
+    order = np.lexsort((values, question))
+    values, right, question = values[order], right[order], question[order]
+    other = question[1:] != question[:-1]
+    first = _starts(other)[np.cumsum(np.append(False, other))]
+    apart = other | (values[1:] != values[:-1])
+    begins = _starts(apart)
+    ends = np.append(begins[1:], len(values))
+    rank = ((begins + ends - 1) / 2)[np.cumsum(np.append(False, apart))] - first
+    _, number = np.unique(question, return_inverse=True)
+    n, branches = np.bincount(number, right), np.bincount(number)
+    pairs = (n * (branches - n)).sum()
+    won = rank[right].sum() - (n * (n - 1) / 2).sum()
+    return float(won / pairs) if pairs else float("nan")
+
+
+def _starts(apart: Values) -> np.ndarray:
+    """Where runs begin, of rows that are `apart` from the row before or not."""
+    return np.append(0, np.flatnonzero(apart) + 1)
 
 
 def mean_ranks(values: Values) -> np.ndarray:
