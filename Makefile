@@ -12,6 +12,9 @@ PYTEST := $(PY) -m pytest
 # Two workers on two cores: threads of BLAS would wait for each other.
 export OPENBLAS_NUM_THREADS ?= 1
 
+# The tests start hundreds of processes. Where Python keeps no bytecode, each reads all sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo live test check format bench bench-once golden lock
 
@@ -62,6 +65,6 @@ $(READY):
 	else $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $(PY) install -q pip; fi
 	$(PY) -m pip install -q --no-compile -c constraints.txt -e '.[dev]'
 	@# Compiling all takes as long as installing it; compiling what a command imports takes seconds,
-	@# and spares each start half a second where the environment lets Python keep no bytecode.
-	@env -u PYTHONDONTWRITEBYTECODE $(PY) -c 'import autotts.cli.evaluate, autotts.evaluation.winner, autotts.reports.tables, autotts.sandbox, autotts.diagnosis, polars'
+	@# and spares the starts of those who let Python keep no bytecode half a second each.
+	@$(PY) -c 'import autotts.cli.evaluate, autotts.evaluation.winner, autotts.reports.tables, autotts.sandbox, autotts.diagnosis, polars'
 	@rm -f $(VENV)/ready-* && touch $@
