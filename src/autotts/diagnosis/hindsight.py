@@ -86,117 +86,192 @@ def look_back(ran: Ran, *, vote_rule: str = "finished") -> Hindsight:
     return Hindsight(ran, votes, stops, held, streaks)
 
 
+# An episode's memory: a record for each branch, one for each answer, and one of counts. As arrays
+# by themselves they would be fifteen arguments; as a tuple of arrays, three times as slow.
+_SEEN_BRANCH = np.dtype(
+    [
+        ("state", np.int64),  # `_ACTIVE`, `_FINISHED` or `_PRUNED`
+        ("depth", np.int64),  # intervals decoded
+        ("row", np.int64),  # where the pool has it
+        ("answer", np.int64),  # code that the program read last, -1 for none
+        ("streak", np.int64),  # times in a row that it read this one
+        ("first", np.int64),  # code of the first answer shown, read or not; -1 for none
+        ("last", np.int64),  # and of the latest
+        ("weight", np.float64),  # of its vote
+        ("ended", np.int64),  # not of this branch: the k-th of those that finished, in that order
+        ("voter", np.int64),  # and the k-th of those that vote
+    ]
+)
+_SEEN_ANSWER = np.dtype(
+    [
+        ("rank", np.int64),  # -1 until it is shown
+        ("ranked", np.int64),  # not of this answer: the code of rank k
+        ("votes", np.float64),
+    ]
+)
+_COUNTS = np.dtype(
+    [
+        ("branches", np.int64),
+        ("ended", np.int64),
+        ("answers", np.int64),
+        ("spent", np.int64),  # tokens
+        ("changed", np.int64),  # whether the vote may be another since it was last looked at
+    ]
+)
+
+
 @register_jitable
-def _elect(who: Any, m: int, answer: Any, weight: Any, sums: Any) -> int:
-    """The answer of most weight among branches `who[:m]`; among equals, of the earliest of them."""
-    for j in range(m):
-        if answer[who[j]] >= 0:
-            sums[answer[who[j]]] = 0.0
-    for j in range(m):
-        if answer[who[j]] >= 0:
-            sums[answer[who[j]]] += weight[who[j]]
+def _begin(branches: Any, answers: Any, has: Any, count: Any, order: Any) -> None:
+    """Forget the episode before; this one gets its branches in `order`."""
+    has[: count.branches, : count.answers] = False
+    for i in range(len(branches)):
+        b = branches[i]
+        b.state, b.depth, b.streak, b.row, b.weight = _ACTIVE, 0, 0, order[i], 1.0
+        b.answer = b.first = b.last = -1
+    for code in range(len(answers)):
+        answers[code].rank = -1
+    count.branches = count.ended = count.answers = count.spent = count.changed = 0
+
+
+@register_jitable
+def _elect(branches: Any, answers: Any, who: Any) -> int:
+    """The answer of most weight among the branches `who`; among equals, of the earliest of them."""
+    for i in who:
+        if branches[i].answer >= 0:
+            answers[branches[i].answer].votes = 0.0
+    for i in who:
+        if branches[i].answer >= 0:
+            answers[branches[i].answer].votes += branches[i].weight
     best = -1
-    for j in range(m):
-        code = answer[who[j]]
-        if code >= 0 and (best < 0 or sums[code] > sums[best] + 1e-12):
+    for i in who:
+        code = branches[i].answer
+        if code >= 0 and (best < 0 or answers[code].votes > answers[best].votes + 1e-12):
             best = code
     return int(best)
 
 
 @register_jitable
-def _electorate(
-    rule: int, n: int, state: Any, answer: Any, ended: Any, n_ended: int, who: Any
-) -> int:
-    """Who votes, in the order that settles ties, into `who`; how many they are."""
-    m = 0
+def _electorate(branches: Any, count: Any, rule: int) -> Any:
+    """The branches that vote, in the order that settles ties."""
+    size = 0
     if rule == 0:
-        for j in range(n_ended):
-            if answer[ended[j]] >= 0:
-                who[m] = ended[j]
-                m += 1
-    if m == 0:
-        for i in range(n):
-            if state[i] != _PRUNED:
-                who[m] = i
-                m += 1
-    return m
+        for j in range(count.ended):
+            if branches[branches[j].ended].answer >= 0:
+                branches[size].voter = branches[j].ended
+                size += 1
+    if size == 0:
+        for i in range(count.branches):
+            if branches[i].state != _PRUNED:
+                branches[size].voter = i
+                size += 1
+    return branches[:size].voter
 
 
 @register_jitable
-def _show(
-    i: int, code: int, last: Any, first: Any, has: Any, rank: Any, ranked: Any, n: int
-) -> int:
-    """Branch i shows an answer; how many answers the episode has shown, of n before."""
-    if rank[code] < 0:
-        rank[code] = n
-        ranked[n] = code
-        n += 1
-    has[i, rank[code]] = True
-    last[i] = code
-    if first[i] < 0:
-        first[i] = code
-    return n
+def _show(b: Any, has: Any, answers: Any, count: Any, code: int) -> None:
+    """A branch, `has[r]` of which is whether it showed the answer of rank r, shows an answer."""
+    if answers[code].rank < 0:
+        answers[code].rank = count.answers
+        answers[count.answers].ranked = code
+        count.answers += 1
+    has[answers[code].rank] = True
+    b.last = code
+    if b.first < 0:
+        b.first = code
 
 
 @register_jitable
-def _count_streak(
-    streak: int, code: int, right: int, final: int, answer: Any, ended: Any, n_ended: int, out: Any
-) -> None:
-    """Count a probe that is the `streak`-th in a row to show `code`."""
+def _count_streak(b: Any, branches: Any, count: Any, right: int, final: int, out: Any) -> None:
+    """Count a probe that was read of a branch, the `streak`-th in a row to show its answer."""
     band = 0
-    while band + 1 < len(STREAKS) and streak >= STREAKS[band + 1]:
+    while band + 1 < len(STREAKS) and b.streak >= STREAKS[band + 1]:
         band += 1
     agrees = 0
-    for j in range(n_ended):
-        if answer[ended[j]] == code:
+    for j in range(count.ended):
+        if branches[branches[j].ended].answer == b.answer:
             agrees = 1
             break
         agrees = 2
     out[band, agrees, 0] += 1
-    out[band, agrees, 1] += code == right
-    out[band, agrees, 2] += code == final
+    out[band, agrees, 1] += b.answer == right
+    out[band, agrees, 2] += b.answer == final
 
 
 @register_jitable
-def _count_held(
-    n: int, n_ranked: int, right: int, last: Any, has: Any, ranked: Any, held: Any
-) -> None:
-    for i in range(n):
-        for r in range(n_ranked):
+def _count_held(branches: Any, answers: Any, has: Any, count: Any, right: int, held: Any) -> None:
+    for i in range(count.branches):
+        last = branches[i].last
+        for r in range(count.answers):
             if has[i, r]:
-                row = held[min(r, RANKS - 1), int(ranked[r] == right)]
+                code = answers[r].ranked
+                row = held[min(r, RANKS - 1), int(code == right)]
                 row[0] += 1
-                row[1] += last[i] == ranked[r]
-                row[2] += last[i] != ranked[r] and last[i] == right
-                row[3] += last[i] != ranked[r] and last[i] != right
+                row[1] += last == code
+                row[2] += last != code and last == right
+                row[3] += last != code and last != right
 
 
 @register_jitable
 def _vote_again(
-    who: Any, m: int, answer: Any, depth: Any, first: Any, order: Any, probes: Any, unread: int,
-    ended: Any, n_ended: int, weight: Any, sums: Any, out: Any,
-) -> None:  # fmt: skip
+    branches: Any, answers: Any, count: Any, who: Any, probes: Any, unread: int, out: Any
+) -> None:
     """The votes of one episode under all `WEIGHTS`."""
-    weight[:] = 1.0
-    out[0] = _elect(who, m, answer, weight, sums)
+    out[0] = _elect(branches, answers, who)
     for k in range(len(FIRST)):
-        some = min(FIRST[k], n_ended)
-        out[1 + k] = _elect(ended, some, answer, weight, sums) if some else out[0]
-    for j in range(m):
-        weight[who[j]] = 1.0 / max(depth[who[j]], 1)
-    out[_LENGTH] = _elect(who, m, answer, weight, sums)
-    for j in range(m):
-        i = who[j]
+        some = branches[: min(FIRST[k], count.ended)].ended
+        out[1 + k] = _elect(branches, answers, some) if len(some) else out[0]
+    for i in who:
+        branches[i].weight = 1.0 / max(branches[i].depth, 1)
+    out[_LENGTH] = _elect(branches, answers, who)
+    for i in who:
+        b = branches[i]
         shown = same = 0
-        for d in range(depth[i]):
-            code = probes[order[i], d]
+        for d in range(b.depth):
+            code = probes[b.row, d]
             shown += code >= 0 and code != unread
-            same += code >= 0 and code != unread and code == answer[i]
-        weight[i] = same / shown if shown else 1.0
-    out[_KEPT] = _elect(who, m, answer, weight, sums)
-    for j in range(m):
-        weight[who[j]] = 0.5 if first[who[j]] == answer[who[j]] else 1.0
-    out[_HALVED] = _elect(who, m, answer, weight, sums)
+            same += code >= 0 and code != unread and code == b.answer
+        b.weight = same / shown if shown else 1.0
+    out[_KEPT] = _elect(branches, answers, who)
+    for i in who:
+        branches[i].weight = 0.5 if branches[i].first == branches[i].answer else 1.0
+    out[_HALVED] = _elect(branches, answers, who)
+
+
+@register_jitable
+def _take(
+    step: Any, read: bool, branches: Any, answers: Any, has: Any, count: Any, probes: Any,
+    unread: int, right: int, final: int, streaks: Any,
+) -> None:  # fmt: skip
+    """Take a step of a branch; `probes` and `final` are what the pool has of it.
+
+    read: whether the program looked at its answer.
+    """
+    kind, i, code = step[_KIND], step[_BRANCH], step[_CODE]
+    b = branches[i]
+    count.branches = max(count.branches, i + 1)
+    count.spent += step[_TOKENS]
+    for d in range(b.depth, step[_DEPTH]):
+        if probes[d] >= 0 and probes[d] != unread:
+            _show(b, has[i], answers, count, probes[d])
+    b.depth = step[_DEPTH]
+    before = b.answer
+    if kind == control.PRUNE:
+        b.state = _PRUNED
+        count.changed = 1
+    elif kind == control.FINISH:
+        b.state, b.answer = _FINISHED, code
+        branches[count.ended].ended = i
+        count.ended += 1
+        count.changed = 1
+        if code >= 0 and code != unread:
+            _show(b, has[i], answers, count, code)
+    elif read:
+        b.answer = code
+        if code >= 0:
+            b.streak = b.streak + 1 if code == before else 1
+            _count_streak(b, branches, count, right, final, streaks)
+    if b.answer != before:
+        count.changed = 1
 
 
 def _walk(
@@ -214,83 +289,39 @@ def _walk(
     """
     s, pool = jit.state_at(played), jit.pool_at(pool_header)
     width, rule, most = orders.shape[2], settings[0], settings[1]
-    state, answer = np.zeros(width, np.int64), np.zeros(width, np.int64)
-    depth, streak = np.zeros(width, np.int64), np.zeros(width, np.int64)
-    first, last = np.zeros(width, np.int64), np.zeros(width, np.int64)
-    ended, who = np.zeros(width, np.int64), np.zeros(width, np.int64)
-    order = np.zeros(width, np.int64)
-    weight, sums = np.ones(width, np.float64), np.zeros(most, np.float64)
-    rank, ranked = np.zeros(most, np.int64), np.zeros(most, np.int64)
-    has = np.zeros((width, most), np.bool_)
+    branches, answers = np.zeros(width, _SEEN_BRANCH), np.zeros(most, _SEEN_ANSWER)
+    has, count = np.zeros((width, most), np.bool_), np.zeros(1, _COUNTS)[0]
     at = 0
     for e in range(len(pairs)):
         q, draw = pairs[e]
-        order[:] = orders[q, draw]
         right, unread = gold[q], unreadable[q]
         compiled.aim(s, pool, q, draw)
-        state[:] = _ACTIVE
-        depth[:] = 0
-        streak[:] = 0
-        answer[:] = -1
-        first[:] = -1
-        last[:] = -1
-        rank[:] = -1
-        weight[:] = 1.0
-        n = n_ended = n_ranked = spent = 0
-        changed = False
+        _begin(branches, answers, has, count, orders[q, draw])
         while at >= 0 and at < ends[e]:
             s.steps_at = 0
             rounds = s.rounds
             at, kind, flag = ask_again(s, at, ends[e])
             # What is pruned after a round belongs to it, so a round is over when another begins.
-            if changed and stops[e] < 0 and s.rounds > rounds:
-                size = _electorate(rule, n, state, answer, ended, n_ended, who)
-                if _elect(who, size, answer, weight, sums) == right:
-                    stops[e] = spent
-                changed = False
+            if count.changed and stops[e] < 0 and s.rounds > rounds:
+                if _elect(branches, answers, _electorate(branches, count, rule)) == right:
+                    stops[e] = count.spent
+                count.changed = 0
             for k in range(s.steps_at):
                 step = step_at(s, k)
                 if step[_KIND] == control.NOTE:
                     continue
-                i, code = step[_BRANCH], step[_CODE]
+                b = branches[step[_BRANCH]]
                 if s.n_models > 1:
-                    order[i] = s.rows[i]
-                b = order[i]
-                n = max(n, i + 1)
-                spent += step[_TOKENS]
-                for d in range(depth[i], step[_DEPTH]):
-                    shown = probes[q, b, d]
-                    if shown >= 0 and shown != unread:
-                        n_ranked = _show(i, shown, last, first, has, rank, ranked, n_ranked)
-                depth[i] = step[_DEPTH]
-                before = answer[i]
-                if step[_KIND] == control.PRUNE:
-                    state[i] = _PRUNED
-                    changed = True
-                elif step[_KIND] == control.FINISH:
-                    state[i], answer[i] = _FINISHED, code
-                    ended[n_ended] = i
-                    n_ended += 1
-                    changed = True
-                    if code >= 0 and code != unread:
-                        n_ranked = _show(i, code, last, first, has, rank, ranked, n_ranked)
-                elif reads(kind, flag):
-                    answer[i] = code
-                    if code >= 0:
-                        streak[i] = streak[i] + 1 if code == before else 1
-                        _count_streak(
-                            streak[i], code, right, finals[q, b], answer, ended, n_ended, streaks
-                        )
-                changed = changed or answer[i] != before
-        size = _electorate(rule, n, state, answer, ended, n_ended, who)
-        if changed and stops[e] < 0 and _elect(who, size, answer, weight, sums) == right:
-            stops[e] = spent
-        _count_held(n, n_ranked, right, last, has, ranked, held)
-        _vote_again(
-            who, size, answer, depth, first, order, probes[q], unread, ended, n_ended, weight,
-            sums, votes[e],
-        )  # fmt: skip
-        has[:n, :n_ranked] = False
+                    b.row = s.rows[step[_BRANCH]]
+                _take(
+                    step, reads(kind, flag), branches, answers, has, count, probes[q, b.row],
+                    unread, right, finals[q, b.row], streaks,
+                )  # fmt: skip
+        who = _electorate(branches, count, rule)
+        if count.changed and stops[e] < 0 and _elect(branches, answers, who) == right:
+            stops[e] = count.spent
+        _count_held(branches, answers, has, count, right, held)
+        _vote_again(branches, answers, count, who, probes[q], unread, votes[e])
         control.reset(s)
         at = ends[e]
 
