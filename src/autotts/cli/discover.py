@@ -34,8 +34,8 @@ _SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 
 _LIMITS = ("rounds", "evaluations", "model_tokens", "usd", "seconds")
 _SETTINGS = (
-    "seed", "proposals", "selection", "judge", "family_weight", "objective", "accept", "driver",
-    "unsafe", "audit", "draws", "failed", "probe_tokens",
+    "seed", "proposals", "selection", "judge", "family_weight", "race", "objective", "accept",
+    "driver", "unsafe", "audit", "draws", "failed", "probe_tokens",
 )  # fmt: skip
 """Options that a run's settings take by their own names."""
 
@@ -100,6 +100,15 @@ FamilyWeight = Annotated[
     typer.Option(
         help="What counts once in the mean: stores, or equal for families (the stores of a family"
         " are averaged first)."
+    ),
+]
+Race = Annotated[
+    bool,
+    typer.Option(
+        "--race",
+        help="Judge more than three proposals of a round by a race: all of them are played on"
+        " growing samples, those that are surely behind are dropped early, and the whole costs at"
+        " most three full sweeps.",
     ),
 ]
 Objective = Annotated[
@@ -187,6 +196,7 @@ def discover(
     selection: Selection = "area",
     judge: Judge = "mean",
     family_weight: FamilyWeight = "stores",
+    race: Race = False,
     objective: Objective = "tokens",
     accept: Accept = 0.8,
     no_beta: NoBeta = False,

@@ -204,6 +204,11 @@ def _check_judgement(settings: RunSettings) -> None:
             "--selection accuracy is the paper's rule and knows no families: leave out --judge and"
             " --family-weight, or choose by area"
         )
+    if settings.race and not (by_stores and settings.selection == "area"):
+        raise SpecError(
+            "--race compares mean areas of stores: leave out --race, or --selection, --judge and"
+            " --family-weight"
+        )
     if settings.judge == "regret" and not settings.baselines:
         raise SpecError("--judge regret needs a baseline to be behind, and the run has none")
 

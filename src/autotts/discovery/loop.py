@@ -4,6 +4,7 @@ Every step ends with an event in the log, and begins by looking whether its even
 So a run that died is resumed by running it again: what is in the log is not done twice.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from autotts.discovery.explorer import (
     Usage,
 )
 from autotts.discovery.feedback import feedback
+from autotts.discovery.race import SWEEPS, race
 from autotts.discovery.rules import Breach, Earlier
 from autotts.discovery.run import events
 from autotts.discovery.run.budget import Ledger
@@ -184,6 +186,8 @@ class Discovery:
             return
         if number not in self.state.proposals:
             self._propose(number)
+        if self.settings.race and number not in self.state.races:
+            self._race(number)
         for index, proposal in enumerate(self.state.proposals[number]):
             if (number, index) not in self.state.scored:
                 self._score(number, index, proposal)
@@ -284,6 +288,37 @@ class Discovery:
 
     # Score.
 
+    def _race(self, number: int) -> None:
+        """Find out on growing samples which of many proposals are worth a sweep."""
+        sources = {
+            index: self._source(proposal.source, number, index)
+            for index, proposal in enumerate(self.state.proposals[number])
+            if not self._admission.admit(proposal.source).errors
+        }
+        if len(sources) <= SWEEPS or any(of == number for of, _ in self.state.scored):
+            return
+        self._ledger.check_evaluation()
+        began = time.monotonic()
+        indices = list(sources)
+        found = race(
+            len(indices),
+            lambda c, picks: self._scorer.sample(sources[indices[c]], picks),
+            self._scorer.episodes,
+            self.reference,
+            seed=self.settings.seed + number,
+        )
+        standings = dict(zip(indices, found.standings, strict=True))
+        self.run.append(
+            events.Raced(
+                number, standings, found.sweeps, math.ceil(found.sweeps - 1e-9), _since(began)
+            )
+        )
+        kept = [f"{index + 1}" for index, standing in standings.items() if not standing.dropped]
+        self._say(
+            f"round {number}: a race of {len(indices)} proposals, for the episodes of"
+            f" {found.sweeps:.2f} sweeps; to be swept whole: {', '.join(kept) or 'none'}"
+        )
+
     def _score(self, number: int, index: int, proposal: Proposal) -> None:
         source = self._source(proposal.source, number, index)
         self._say(f"round {number}: replaying {source.name}")
@@ -297,6 +332,9 @@ class Discovery:
         notes: Record = {}
         admitted = self._admission.admit(proposal.source)
         errors, breaches = list(admitted.errors), list(admitted.breaches)
+        if number in self.state.races and index in self.state.races[number].standings:
+            dropped = self.state.races[number].standings[index].dropped
+            errors += [dropped] if dropped else []
         if not errors:
             try:
                 sweep = self._scorer.sweep(source)

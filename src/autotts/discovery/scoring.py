@@ -32,7 +32,7 @@ from autotts.evaluation.frontiers import (
     accuracy_at_fractions,
     frontier_area,
 )
-from autotts.evaluation.objectives import SHOWN, SPANS, Objective
+from autotts.evaluation.objectives import SHOWN, SPANS, Objective, spent
 from autotts.evaluation.result import curves_of
 from autotts.evaluation.run import at_betas, opened
 from autotts.evaluation.settings import LOCAL
@@ -90,6 +90,14 @@ class Sweep:
             )
             for store in self.curve.stores
         }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampledEpisodes:
+    """Some episodes of a program: per store, `[B, n]` whether each was right, and what it spent."""
+
+    correct: tuple[FloatArray, ...]
+    spent: tuple[FloatArray, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -284,6 +292,40 @@ class Scorer:
         if self._cache is not None and self._keep:
             _write(self._cache, key, sweep)
         return sweep
+
+    def sample(self, source: Source, picks: Sequence[np.ndarray]) -> SampledEpisodes:
+        """Some episodes of a program at all betas; nothing is audited, and nothing kept.
+
+        Args:
+            picks: per store in the order of the reference's curve, indices below `episodes`.
+
+        Raises:
+            ProgramError, ControllerError, SandboxError: as `sweep`.
+        """
+        experiment = self._settings.experiment()
+        tasks = []
+        for store, chosen in zip(self._by_key, picks, strict=True):
+            whole = experiment.task(store)
+            tasks.append(whole.some(whole.pairs[chosen]))
+        ran = self._driver.run(cells_of(tasks, self._specs(source, self._settings.betas)), audit=0)
+        count = len(tasks)
+        return SampledEpisodes(
+            tuple(np.stack([one.correct for one in ran[s::count]]) for s in range(count)),
+            tuple(
+                np.stack([spent(one, self._settings.objective) for one in ran[s::count]])
+                for s in range(count)
+            ),
+        )
+
+    @property
+    def episodes(self) -> list[int]:
+        """Per store in the order of the reference's curve, those of a sweep at one beta."""
+        experiment = self._settings.experiment()
+        return [len(experiment.task(store).pairs) for store in self._by_key]
+
+    @property
+    def _by_key(self) -> list[Store]:
+        return sorted(self.stores, key=lambda store: store.key)
 
     def smoke(self, source: Source) -> tuple[dict[str, float], ...]:
         """Run one episode at every beta, blind; returns the parameters by beta.

@@ -42,7 +42,7 @@ from autotts.untrusted import parse_json
 VERSION = 6
 """Of the lines that are written. Version 1 had no number, and an empty list of proposals in
 `failed`; versions 1 and 2 had no diagnoses of baselines, 1 to 3 not what matters on the stores, and
-1 to 4 neither earlier runs nor a round 0, and 1 to 5 no areas by family."""
+1 to 4 neither earlier runs nor a round 0, and 1 to 5 neither areas by family nor races."""
 
 _MOST_BYTES = 2**30
 _MOST_LINE_BYTES = 2**26
@@ -192,6 +192,40 @@ class NothingProposed(Event):
 
     round: RoundNumber
     reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RaceStanding:
+    """How a candidate left a race of proposals, see `discovery.race`.
+
+    area: in percent, of what it played; None if it failed.
+    behind: points of area behind the leader of the stage in which it was dropped, `low` to `high`
+        by the confidence sequence; zeros for the leader.
+    share: of a full sweep that it played.
+    dropped: why it is not swept whole, in words; "" if it is.
+    """
+
+    area: float | None
+    behind: float
+    low: Bound
+    high: Bound
+    share: float
+    dropped: str
+
+
+@dataclass(frozen=True, slots=True)
+class Raced(Event):
+    """The proposals of a round were judged on growing samples.
+
+    standings: of those that were admitted, by index.
+    sweeps: full sweeps that the samples cost; `counts`: evaluations of the budget, that rounded up.
+    """
+
+    round: JudgedRound
+    standings: dict[Index, RaceStanding]
+    sweeps: float
+    counts: int
     seconds: float
 
 
@@ -358,6 +392,7 @@ KINDS: dict[str, type[Event]] = {
     "tried": Tried,
     "proposed": Proposed,
     "failed": NothingProposed,
+    "raced": Raced,
     "scored": Scored,
     "selected": Selected,
     "winner": MeasuredAgain,

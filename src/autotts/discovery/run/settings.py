@@ -97,6 +97,8 @@ class RunSettings(BaseModel):
     selection: "area" or "accuracy", the paper's rule.
     objective: what budgets count, see `evaluation.objectives`.
     judge, family_weight: what figure is made of the areas by store, see `evaluation.families`.
+    race: whether of more than three proposals a round only those are swept whole that a race on
+        growing samples leaves.
     accept: share of resamples in which a program must be ahead of what was accepted before.
     one_knob: False under `--no-beta`; traces: False under `--no-traces`.
     try_draws: draws of a quick try.
@@ -111,6 +113,7 @@ class RunSettings(BaseModel):
     objective: Recorded = "tokens"
     judge: Judge = "mean"
     family_weight: FamilyWeight = "stores"
+    race: bool = False
     accept: float = Field(default=0.8, ge=0.5, lt=1)
     traces: bool = True
     driver: Literal["sealed", "blind", "in-process"] = "sealed"

@@ -60,6 +60,7 @@ class RunState:
     limits: of the latest session; None before there was one.
     baselines, diagnosed: by name. proposals: by round; a round that failed or passed has none.
     failures: by round. tries: in order. scored: by round and index. selections: by round.
+    races: by round.
     matters: what matters on the search stores; None before it was looked for.
     lessons: of earlier runs, whose programs are the proposals of round 0; None before they were
         read.
@@ -77,6 +78,7 @@ class RunState:
     tries: list[Tried] = field(default_factory=list)
     scored: dict[tuple[int, int], Scored] = field(default_factory=dict)
     selections: dict[int, Selected] = field(default_factory=dict)
+    races: dict[int, events.Raced] = field(default_factory=dict)
     diagnosed: dict[str, events.BaselineDiagnosed] = field(default_factory=dict)
     matters: Matters | None = None
     lessons: str | None = None
@@ -138,6 +140,11 @@ class RunState:
                 self.proposals[event.round] = ()
                 self.seconds_proposing[event.round] = event.seconds
                 self.failures[event.round] = event
+            case events.Raced():
+                count = len(self.proposals.get(event.round, ()))
+                last = max(event.standings, default=-1)
+                self._known(last < count, event, f"proposal {last + 1} of round {event.round}")
+                self.races[event.round] = event
             case Scored():
                 there = event.index < len(self.proposals.get(event.round, ()))
                 self._known(there, event, f"proposal {event.index + 1} of round {event.round}")
@@ -256,8 +263,9 @@ class RunState:
 
     @property
     def evaluations(self) -> int:
-        """Sweeps and tries so far."""
+        """Sweeps and tries so far, and what races cost in sweeps."""
         scored = sum(scored.counts for scored in self.scored.values())
+        scored += sum(raced.counts for raced in self.races.values())
         return scored + sum(tried.counts for tried in self.tries)
 
     @property
@@ -278,6 +286,7 @@ class RunState:
         """What a round has cost."""
         calls = (c.usage for c in list(self.calls.values()) if c.reserved.round == number)
         scoring = sum(s.seconds for (of, _), s in self.scored.items() if of == number)
+        scoring += self.races[number].seconds if number in self.races else 0.0
         return RoundCost(self.seconds_proposing.get(number, 0.0), scoring, sum(calls, FREE))
 
     def words(self, trial: Trial) -> list[str]:
