@@ -16,10 +16,12 @@ export OPENBLAS_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo live test check format bench bench-once golden lock
+.PHONY: help ready demo live test check format bench bench-once golden lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' Makefile
+
+ready: $(READY) ## set up the environment, as every other target does by itself
 
 demo: $(READY) ## discover a controller on simulated stores, with no model and no key
 	$(PY) -m autotts demo
