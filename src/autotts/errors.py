@@ -42,7 +42,7 @@ class ClusterError(AutottsError):
 
 
 class ProposalError(AutottsError):
-    """A proposal of an explorer that breaks the rules of the search."""
+    """An explorer brought no program: none came, or none could be read or sent."""
 
 
 class RunError(AutottsError):

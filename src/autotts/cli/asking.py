@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 Probe = Annotated[
     str | None,
     typer.Option(
-        help="What is added to a branch to ask for its answer so far, or a file that holds this; by"
-        " default the text of Dynasor, inside the thinking."
+        help="Text that is added to a branch to ask for its answer so far, or a file that holds it."
+        " The default is Dynasor's text, inside the thinking."
     ),
 ]
-ProbeTokens = Annotated[int, typer.Option(min=1, help="Most tokens of a probe.")]
+ProbeTokens = Annotated[int, typer.Option(min=1, help="Most tokens of the reply to a probe.")]
 ProbeStop = Annotated[
-    list[str] | None, typer.Option(help="A text that ends a probe; may be given again.")
+    list[str] | None,
+    typer.Option(
+        help="Text that ends the reply to a probe; give it several times for several texts."
+    ),
 ]
 
 
@@ -110,19 +113,27 @@ def questioning(command: options.Command) -> options.Command:
 def _asked(
     server: Annotated[
         list[str] | None,
-        typer.Option(help="Model server, such as http://localhost:8000; several share the work."),
+        typer.Option(
+            help="Address of a model server, such as http://localhost:8000. Give the option"
+            " several times to share the work among servers."
+        ),
     ] = None,
     at_once: Annotated[
-        int, typer.Option(min=1, help="Branches that a server goes on with side by side.")
+        int, typer.Option(min=1, help="Most branches that one server decodes at the same time.")
     ] = 64,
     timeout: Annotated[
-        float, typer.Option(min=1.0, help="Seconds until an interval is given up and asked again.")
+        float,
+        typer.Option(min=1.0, help="Seconds to wait for an interval before it is asked for again."),
     ] = 900.0,
-    price_in: Annotated[float, typer.Option(help="Dollars per million tokens read.")] = 0.0,
+    price_in: Annotated[float, typer.Option(help="Dollars per million prompt tokens.")] = 0.0,
     price_cached: Annotated[
-        float | None, typer.Option(help="The same, read from the cache; by default --price-in.")
+        float | None,
+        typer.Option(
+            help="Dollars per million prompt tokens that the server reads from its cache; by"
+            " default --price-in."
+        ),
     ] = None,
-    price_out: Annotated[float, typer.Option(help="Dollars per million tokens decoded.")] = 0.0,
+    price_out: Annotated[float, typer.Option(help="Dollars per million decoded tokens.")] = 0.0,
 ) -> Iterator[dict[str, Any]]:
     from autotts.collect import TokenPrices
 
@@ -133,10 +144,29 @@ def _asked(
 
 @contextlib.contextmanager
 def _sampling(
-    temperature: Annotated[float, typer.Option(min=0.0, help="Temperature of branches.")] = 0.6,
-    top_p: Annotated[float, typer.Option(help="Nucleus of sampling, above 0 and up to 1.")] = 0.95,
-    top_k: Annotated[int, typer.Option(min=0, help="Likeliest tokens to draw; 0 for all.")] = 0,
-    min_p: Annotated[float, typer.Option(help="Least share of the likeliest's probability.")] = 0.0,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="Temperature that branches are sampled at.")
+    ] = 0.6,
+    top_p: Annotated[
+        float,
+        typer.Option(
+            help="Sample from the likeliest tokens that together have this probability (nucleus"
+            " sampling); above 0, up to 1."
+        ),
+    ] = 0.95,
+    top_k: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Sample from this many of the likeliest tokens; 0 samples from all."
+        ),
+    ] = 0,
+    min_p: Annotated[
+        float,
+        typer.Option(
+            help="Leave out tokens less probable than this share of the likeliest token's"
+            " probability."
+        ),
+    ] = 0.0,
 ) -> Iterator[dict[str, Any]]:
     from autotts.inference import Sampling
 
@@ -155,13 +185,17 @@ def _questions(
             " hmmt25, gpqa-diamond, math500."
         ),
     ] = "",
-    question_column: Annotated[str, typer.Option(help="Column of the question.")] = "",
-    gold_column: Annotated[str, typer.Option(help="Column of the true answer.")] = "",
-    id_column: Annotated[str, typer.Option(help="Column of a question's own name.")] = "",
-    preset: Annotated[
-        str, typer.Option(help="Read a file of questions as this preset is read.")
+    question_column: Annotated[str, typer.Option(help="Column that holds the question.")] = "",
+    gold_column: Annotated[str, typer.Option(help="Column that holds the true answer.")] = "",
+    id_column: Annotated[
+        str, typer.Option(help="Column that holds a name for each question.")
     ] = "",
-    first: Annotated[int | None, typer.Option(min=1, help="Only so many questions.")] = None,
+    preset: Annotated[
+        str, typer.Option(help="Read the file of questions with the columns of this preset.")
+    ] = "",
+    first: Annotated[
+        int | None, typer.Option(min=1, help="Use only this many questions, from the first.")
+    ] = None,
 ) -> Iterator[dict[str, Any]]:
     from autotts import collect
 

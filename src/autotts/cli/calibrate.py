@@ -18,30 +18,36 @@ if TYPE_CHECKING:
 
 @options.giving_json
 def calibrate(
-    store: Annotated[Path, typer.Argument(help="A store that was collected from this model.")],
-    upstream: Annotated[str, typer.Option(help="Address of a server that has the model.")],
+    store: Annotated[Path, typer.Argument(help="Store that was collected from the same model.")],
+    upstream: Annotated[str, typer.Option(help="Address of the model server to play on.")],
     controller: options.Controllers,
     save: options.Save | None,
-    beta: Annotated[float, typer.Option(min=0, max=1, help="At which to play.")] = 0.5,
-    repetitions: Annotated[
-        int, typer.Option(min=1, help="Times that each question is played.")
-    ] = 2,
-    at_once: Annotated[int, typer.Option(min=1, help="Episodes side by side.")] = 8,
+    beta: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="The controller's beta, from 0 (spends least) to 1 (spends most)."
+        ),
+    ] = 0.5,
+    repetitions: Annotated[int, typer.Option(min=1, help="How often to play each question.")] = 2,
+    at_once: Annotated[
+        int, typer.Option(min=1, help="Most episodes to play at the same time.")
+    ] = 8,
     max_branches: options.MaxBranches = 64,
     failed: options.Failed = "vote",
     seed: options.Seed = 0,
     record: Annotated[
         Path | None,
         typer.Option(
-            help="Write the live episodes as a store below this folder; trace and diagnose"
-            " it with --draws recorded."
+            help="Write the live episodes to a store below this folder. `trace` and `diagnose`"
+            " read that store with --draws recorded."
         ),
     ] = None,
     unsafe: options.Unsafe = False,
 ) -> None:
-    """Play a store's questions live, and compare with what the store forecasts.
+    """Play the questions of a store live, and compare the results with the store's forecast.
 
-    Accuracy, tokens and rounds should lie where 95 % of the worlds do that the store stands for.
+    The forecast is a 95 % interval for accuracy, tokens and rounds. Live figures outside of it mean
+    that the store does not stand for what the server does now.
     """
     from autotts import programs
     from autotts.evaluation import Experiment

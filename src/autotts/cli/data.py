@@ -32,62 +32,78 @@ class Kind(StrEnum):
 Unreadable = Annotated[
     list[str] | None,
     typer.Option(
-        help="An answer that stands for none, in upper or lower case; give it several times for"
-        " several. Default: empty, ERR, None, null, nan, [invalid]."
+        help="Answer to treat as missing, whatever its case. Give the option several times"
+        " for several answers. Default: empty, ERR, None, null, nan, [invalid]."
     ),
 ]
 
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="A file of recordings, or a folder of them.")],
-    out: Annotated[Path, typer.Option(help="Folder for OUT/MODEL/DATASET stores.")],
+    path: Annotated[
+        Path, typer.Argument(help="File of recordings, or a folder that holds such files.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder to write to; each store becomes OUT/MODEL/DATASET.")
+    ],
     format: Annotated[
-        str | None, typer.Option(help="Layout of the files; found by looking into them without.")
+        str | None,
+        typer.Option(help="Layout of the files. By default it is recognised from their content."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Model, where neither the file nor its path names it well.")
+        str | None,
+        typer.Option(help="Name of the model, if neither the file nor its path gives a good one."),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Dataset, where neither the file nor its path names it well.")
+        str | None,
+        typer.Option(
+            help="Name of the dataset, if neither the file nor its path gives a good one."
+        ),
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(help="A column of your own samples, such as gold=target; may be repeated."),
+        typer.Option(
+            help="Which column of your samples holds what, such as gold=target. Give the option"
+            " several times for several columns."
+        ),
     ] = None,
     equality: Annotated[
         Kind | None,
         typer.Option(
-            help="When two answers are one vote. Default: choice or math, by a look at the answers;"
-            " exact for released recordings."
+            help="Rule by which two answers count as the same vote. The default is choice or"
+            " math, depending on the answers, and exact for released recordings."
         ),
     ] = None,
     unreadable: Unreadable = None,
     reader: Annotated[
         str | None,
         typer.Option(
-            help="Who reads answers in responses: an answer reader that `autotts plugins` lists."
+            help="Answer reader that finds the answers in responses; `autotts plugins` lists them."
         ),
     ] = None,
     tokenizer: Annotated[
         Path | None,
-        typer.Option(help="A tokenizer.json, to count tokens where the recording has no counts."),
+        typer.Option(
+            help="Count tokens with this tokenizer.json where the recording has no counts."
+        ),
     ] = None,
     chars_per_token: Annotated[
         float | None,
-        typer.Option(help="Characters a token, to estimate tokens where there are no counts."),
+        typer.Option(
+            help="Estimate tokens where there are no counts, by so many characters a token."
+        ),
     ] = None,
     interval: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Tokens of an interval, where the recording has none. Default: 500, or fewer for"
-            " short branches.",
+            help="Tokens in an interval, if the recording has no intervals. Default: 500, or"
+            " fewer for short branches.",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace stores that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace stores that exist already.")] = False,
 ) -> None:
-    """Import recorded branches, in the layouts that docs/import.md describes."""
+    """Write replay stores from recorded branches; docs/import.md describes the layouts it reads."""
     from autotts.stores import importing
 
     understood = importing.read_recordings(
@@ -223,12 +239,14 @@ def join(
     price: Annotated[
         str, typer.Option(help="Price of a token of each model, in their order: 0.6,1.7,4,8.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for OUT/MODEL/DATASET.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder to write to; the store becomes OUT/MODEL/DATASET.")
+    ],
     model: Annotated[
         str, typer.Option(help='Name of the models together; default their names with "+".')
     ] = "",
     unit: Annotated[str, typer.Option(help="What prices are in, for people.")] = "",
-    overwrite: Annotated[bool, typer.Option(help="Replace a store that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace a store that exists already.")] = False,
 ) -> None:
     """Join stores of several models on one dataset, so that programs can choose a model."""
     from autotts import stores
@@ -244,8 +262,10 @@ def join(
 @app.command()
 def merge(
     folders: Annotated[list[Path], typer.Argument(help="Stores of one model and dataset.")],
-    out: Annotated[Path, typer.Option(help="Folder for OUT/MODEL/DATASET.")],
-    overwrite: Annotated[bool, typer.Option(help="Replace a store that is there.")] = False,
+    out: Annotated[
+        Path, typer.Option(help="Folder to write to; the store becomes OUT/MODEL/DATASET.")
+    ],
+    overwrite: Annotated[bool, typer.Option(help="Replace a store that exists already.")] = False,
 ) -> None:
     """Merge stores of one model on one dataset: more branches, more questions, or both."""
     from autotts import stores
@@ -258,8 +278,10 @@ def map_(
     folders: Annotated[
         list[Path], typer.Argument(help="Stores with questions of one model and dataset.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for OUT/MODEL/DATASET.")],
-    overwrite: Annotated[bool, typer.Option(help="Replace a store that is there.")] = False,
+    out: Annotated[
+        Path, typer.Option(help="Folder to write to; the store becomes OUT/MODEL/DATASET.")
+    ],
+    overwrite: Annotated[bool, typer.Option(help="Replace a store that exists already.")] = False,
 ) -> None:
     """Put stores together as one that is read from the disk as needed: larger than memory."""
     from autotts import stores
@@ -279,7 +301,7 @@ def split(
         float, typer.Option(min=0, max=1, help="Share of the questions that the first part gets.")
     ] = 0.5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
-    overwrite: Annotated[bool, typer.Option(help="Replace stores that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace stores that exist already.")] = False,
 ) -> None:
     """Split a store by question, at random, into one to search on and one to hold out."""
     from autotts import stores
@@ -395,7 +417,9 @@ def list_(
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option(help="Folder for OUT/MODEL/DATASET.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder to write to; the store becomes OUT/MODEL/DATASET.")
+    ],
     like: Annotated[
         Path | None, typer.Option(help="Store that the new one is to resemble.")
     ] = None,
@@ -433,7 +457,7 @@ def simulate(
         bool, typer.Option(help="Whether answers are known at each interval, or at the end only.")
     ] = True,
     family: Annotated[str, typer.Option(help="Family of the model, for leaderboards.")] = "",
-    overwrite: Annotated[bool, typer.Option(help="Replace a store that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace a store that exists already.")] = False,
 ) -> None:
     """Write a synthetic store from a seeded generative model of recorded branches."""
     from autotts import simulation, stores

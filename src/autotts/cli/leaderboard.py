@@ -27,17 +27,19 @@ def leaderboard(
         typer.Option(
             "--controller",
             "-c",
-            help="SPEC of a controller to rank; all that come along by default.",
+            help="SPEC of a controller to rank. By default all controllers that come with autotts"
+            " are ranked.",
         ),
     ] = None,
     objective: options.AnyObjective = "tokens",
     beta: Annotated[
-        str, typer.Option(help="Betas to sweep.")
+        str, typer.Option(help="Betas to run every controller at, separated by commas.")
     ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
     out: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Write it to FILE.html, FILE.md or FILE.json; may be given several times."
+            help="Write the leaderboard to FILE.html, FILE.md or FILE.json. Give the option"
+            " several times for several files."
         ),
     ] = None,
     server_model: options.ServerModel = None,

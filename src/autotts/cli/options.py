@@ -55,8 +55,8 @@ Budget = Annotated[
 CostBudget = Annotated[
     float | None,
     typer.Option(
-        help="Most that an episode may cost: tokens times the price of their model, as the store"
-        " has it; tokens on a store with one model. No limit by default.",
+        help="Most that an episode may cost: tokens times the price of their model in the"
+        " store, or plain tokens where a store has one model. No limit by default.",
     ),
 ]
 ProbeTokens = Annotated[int, typer.Option(min=0, help="Tokens that each probe is charged.")]
@@ -73,7 +73,10 @@ Seed = Annotated[
 ]
 Unsafe = Annotated[
     bool,
-    typer.Option("--unsafe-no-sandbox", help="Run a program even where no process can be sealed."),
+    typer.Option(
+        "--unsafe-no-sandbox",
+        help="Run programs by path unprotected if this machine can't seal a process.",
+    ),
 ]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Threads to use; all cores by default.")]
 Timeout = Annotated[
@@ -116,16 +119,16 @@ ServerModel = Annotated[
     Path | None,
     typer.Option(
         "--server-model",
-        help="File of `autotts doctor --server URL --speed FILE`: what is shown gets seconds and"
-        " dollars on that server.",
+        help="Show seconds and dollars for the server that was measured in this file;"
+        " `autotts doctor --server URL --speed FILE` makes it.",
     ),
 ]
 AnyObjective = Annotated[
     Literal["tokens", "sequential", "cost", "seconds", "usd"],
     typer.Option(
         "--objective",
-        help="What budgets are in; sequential tokens stand for latency, and seconds and usd need"
-        " --server-model.",
+        help="Unit that budgets are counted in. Sequential tokens stand for latency; seconds"
+        " and usd need --server-model.",
     ),
 ]
 Save = Callable[[Mapping[str, Any]], None]

@@ -38,77 +38,127 @@ _PLAIN: "dict[str, Kind]" = {
 def serve(
     upstream: Annotated[
         list[str],
-        typer.Option(help="Address of a server that has the model; several share the requests."),
+        typer.Option(
+            help="Address of a model server to send requests to. Give the option several times to"
+            " share requests among servers."
+        ),
     ],
     controller: options.Controllers,
     sampling: "Sampling",
     model: Annotated[
-        str, typer.Option(help="The model, as the upstreams call it; needed where they have more.")
+        str,
+        typer.Option(
+            help="Name of the model on the upstream servers. You need it where they serve more"
+            " than one."
+        ),
     ] = "",
     beta: Annotated[
         float,
-        typer.Option(min=0, max=1, help="The knob, where a request doesn't say; 1 spends most."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="How much to spend on requests that set no beta of their own, from 0 (least) to"
+            " 1 (most).",
+        ),
     ] = 0.5,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address that the server listens on.")] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(min=0, max=65535, help="Port that the server listens on; 0 picks a free one."),
+    ] = 8080,
     interval: Annotated[
         int,
-        typer.Option(min=1, help="Tokens between two decisions, as in the store it was found on."),
+        typer.Option(
+            min=1,
+            help="Tokens that each branch decodes between two decisions of the controller. Use"
+            " the interval of the store that the controller was found on.",
+        ),
     ] = 500,
-    branches: Annotated[int, typer.Option(min=1, help="Most branches of a request.")] = 64,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a branch.")] = 32_768,
+    branches: Annotated[
+        int, typer.Option(min=1, help="Most branches that one request may open.")
+    ] = 64,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, help="Most tokens that one branch may decode.")
+    ] = 32_768,
     max_total_tokens: Annotated[
-        int, typer.Option(min=0, help="Most tokens of all branches of a request; 0 for no limit.")
+        int,
+        typer.Option(
+            min=0,
+            help="Most tokens that all branches of one request may decode together; 0 sets no"
+            " limit.",
+        ),
     ] = 0,
     deadline: Annotated[
-        float, typer.Option(min=0, help="Most seconds of a request; 0 for no limit.")
+        float,
+        typer.Option(
+            min=0,
+            help="Seconds after which a request is answered with the best vote so far; 0 sets no"
+            " limit.",
+        ),
     ] = 0.0,
-    requests: Annotated[int, typer.Option(min=1, help="Requests answered at once.")] = 64,
+    requests: Annotated[
+        int, typer.Option(min=1, help="Most requests that are answered at the same time.")
+    ] = 64,
     waiting: Annotated[
         int,
-        typer.Option(min=0, help="Further requests that may wait; others are told when to retry."),
+        typer.Option(
+            min=0,
+            help="Most further requests that wait in line. Clients beyond them are told when to"
+            " retry.",
+        ),
     ] = 256,
     answers: Annotated[
         str,
         typer.Option(
-            help="How answers are read: math, choice, json:FIELD, regex:PATTERN, last_line or text."
+            help="How to find the answer in a branch's text: math, choice, json:FIELD,"
+            " regex:PATTERN, last_line or text."
         ),
     ] = "math",
     probes: Annotated[
-        bool, typer.Option(help="Ask branches for their answer where the controller wants it.")
+        bool,
+        typer.Option(
+            help="Ask branches for their answer so far whenever the controller wants to know it."
+        ),
     ] = True,
     price_read: Annotated[
-        float, typer.Option(min=0, help="Money for a million tokens that are read.")
+        float,
+        typer.Option(
+            min=0,
+            help="Price of a million prompt tokens, in any currency; replies and metrics tell"
+            " costs in it.",
+        ),
     ] = 0.0,
     price_written: Annotated[
-        float, typer.Option(min=0, help="Money for a million tokens that are written.")
+        float, typer.Option(min=0, help="Price of a million decoded tokens, in the same currency.")
     ] = 0.0,
     pass_through: Annotated[
         bool,
         typer.Option(
             "--pass-through",
-            help="Pass requests for tools, images, several choices or schemas on to the upstream,"
+            help="Pass requests for tools, images, several choices or schemas on to the upstream"
             " untouched, instead of refusing them.",
         ),
     ] = False,
     traces: Annotated[
         Path | None,
         typer.Option(
-            help="Folder to keep the trace of each request in: what its branches answered and when,"
-            " no prompt and no text. autotts view shows them."
+            help="Write a trace of each request to this folder: what its branches answered and"
+            " when, but no prompt and no text. `autotts view` shows the traces."
         ),
     ] = None,
     playground: Annotated[
         bool,
-        typer.Option(help="Show a page at / on which to ask, move beta and watch the branches."),
+        typer.Option(
+            help="Serve a page at / where you can ask questions, move beta and watch the branches."
+        ),
     ] = True,
     unsafe: options.Unsafe = False,
 ) -> None:
     """Serve a model under a controller, behind an OpenAI-compatible endpoint.
 
-    Clients choose a budget by `beta`, by the header X-AutoTTS-Beta, or by the model's name
-    (NAME@CONTROLLER:BETA). Keys that clients must show are read from AUTOTTS_KEYS, one a line; the
-    key for the upstreams from OPENAI_API_KEY. docs/serve.md has more.
+    Clients choose how much to spend with the field `beta`, the header X-AutoTTS-Beta, or the model
+    name (NAME@CONTROLLER:BETA). If AUTOTTS_KEYS holds keys, one a line, clients must send one of
+    them. OPENAI_API_KEY is sent to the upstream servers. docs/serve.md describes the rest.
     """
     from autotts.collect import TokenPrices
     from autotts.inference import connected
