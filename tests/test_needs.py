@@ -8,7 +8,9 @@ import pytest
 
 import autotts
 from autotts import programs, simulation, stores
+from autotts.discovery.admission import Admission
 from autotts.discovery.assembly import plan
+from autotts.discovery.explorer import ProgramRules
 from autotts.discovery.run.settings import RunSettings
 from autotts.errors import SpecError
 from autotts.evaluation.serving import doubts, lacks
@@ -102,3 +104,26 @@ def test_a_run_begins_with_the_baselines_that_its_stores_can_serve(tmp_path):
     assert plan(folder, name="run")[0].baselines == ("asc", "short-mk")
     with pytest.raises(SpecError, match=r"cmc needs the answers of running branches"):
         plan(folder, name="run", baselines=("cmc",))
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return env.history(0)[0]", r"the answers of running branches, .* not recorded in m/d"),
+        ("return int(env.signal('x', 0)[0])", r"the signal x in .*; signals recorded there: none"),
+    ],
+)
+def test_a_proposal_that_reads_what_a_store_has_not_is_refused_before_it_runs(
+    body, said, final_answers_alone
+):
+    """Whichever of the stores of a run lacks it, in one sentence; no episode is played."""
+    probed, bare = final_answers_alone
+    named = bare.manifest.model_copy(update={"model": "m", "dataset": "d"})
+
+    def smoke(source):
+        raise AssertionError("it ran")
+
+    admission = Admission(ProgramRules(), (0.5,), (probed, replace(bare, manifest=named)), smoke)
+    text = f"def schedule(beta):\n    return {{}}\n\n\n{source(body).text}"
+    (error,) = admission.admit(text).errors
+    assert re.fullmatch(rf"the program needs {said}", error)

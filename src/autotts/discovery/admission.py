@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from autotts.discovery.explorer import ProgramRules
 from autotts.discovery.rules import Breach, check_schedule
 from autotts.errors import ControllerError, ProgramError, SandboxError
+from autotts.evaluation.serving import unserved
 from autotts.programs import Source
 from autotts.programs.checker import problems
+from autotts.stores import Store
 
 REFUSED = (ProgramError, ControllerError, SandboxError)
 """What a bad program ends in: a result, not an error of the run."""
@@ -32,14 +34,21 @@ class Admitted:
 class Admission:
     """Admits the programs of one session, each once by its text."""
 
-    def __init__(self, rules: ProgramRules, betas: Sequence[float], smoke: Smoke) -> None:
+    def __init__(
+        self, rules: ProgramRules, betas: Sequence[float], stores: Sequence[Store], smoke: Smoke
+    ) -> None:
         self._rules = rules
+        self._stores = stores
         self._betas = betas
         self._smoke = smoke
         self._known: dict[str, Admitted] = {}
 
     def admit(self, text: str) -> Admitted:
-        """Whether a program may be evaluated: source check, one episode at every beta, schedule."""
+        """Whether a program may be evaluated.
+
+        Looked at in this order: its source, whether the stores hold what it reads, one episode at
+        every beta, its schedule.
+        """
         source = Source(name="program", path="program.py", text=text, trusted=False)
         if source.digest not in self._known:
             self._known[source.digest] = self._look(source)
@@ -52,6 +61,8 @@ class Admission:
         found = problems(source.text)
         if found:
             return Admitted(tuple(f"line {p.line}: {p.message}" for p in found))
+        if lacking := unserved(self._stores, source):
+            return Admitted((lacking,))
         try:
             parameters = self._smoke(source)
         except REFUSED as error:

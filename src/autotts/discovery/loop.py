@@ -97,7 +97,9 @@ class Discovery:
         self._stores = open_stores(self.settings.stores)
         kept = run.folder.path / "evaluations"
         self._scorer = Scorer(self._stores, self.settings, kept, on=on)
-        self._admission = Admission(settings.rules, settings.betas, self._scorer.smoke)
+        self._admission = Admission(
+            settings.rules, settings.betas, self._stores, self._scorer.smoke
+        )
         self._reference: Reference | None = None
 
     def _seconds(self) -> float:
