@@ -30,7 +30,13 @@ _LETTER = re.compile(
 _LONGEST_CHOICE = 1_000
 
 
-def classify(strings: Sequence[str], counts: Sequence[int], *, equality: Equality) -> list[int]:
+def classify(
+    strings: Sequence[str],
+    counts: Sequence[int],
+    *,
+    equality: Equality,
+    before_each: Callable[[], None] = lambda: None,
+) -> list[int]:
     """Which answers to one question are one vote.
 
     With `math` every string is compared with what stands for a class, the most frequent first, and
@@ -40,12 +46,17 @@ def classify(strings: Sequence[str], counts: Sequence[int], *, equality: Equalit
     Args:
         strings: different, in order of appearance.
         counts: how often each was given.
+        before_each: called before two answers are compared, which may take seconds; what it raises
+            ends the work.
 
     Returns:
         The number of the string that stands for the class of each: the most frequent one.
     """
     order = sorted(range(len(strings)), key=lambda i: (-counts[i], i))
-    same = _mathematical(strings, order) if equality == "math" else _keyed(strings, order, equality)
+    if equality == "math":
+        same = _mathematical(strings, order, before_each)
+    else:
+        same = _keyed(strings, order, equality)
     return [same[i] for i in range(len(strings))]
 
 
@@ -78,8 +89,15 @@ def _keyed(strings: Sequence[str], order: Sequence[int], equality: Equality) -> 
     return {i: first.setdefault(key(strings[i]), i) for i in order}
 
 
-def _mathematical(strings: Sequence[str], order: Sequence[int]) -> dict[int, int]:
+def _mathematical(
+    strings: Sequence[str], order: Sequence[int], before_each: Callable[[], None]
+) -> dict[int, int]:
     """Of each string the one that stands for its class."""
+
+    def same_answer(i: int, j: int) -> bool:
+        before_each()
+        return equal(strings[i], strings[j])
+
     rank = {i: at for at, i in enumerate(order)}
     heads: dict[int, int] = {}
     by_form: dict[str, int] = {}
@@ -95,7 +113,7 @@ def _mathematical(strings: Sequence[str], order: Sequence[int]) -> dict[int, int
                 rivals = [*others.get(group, ())[:_MOST_COMPARED]]
                 rivals += [] if plain else numbers.get(group, ())[:_MOST_COMPARED]
                 rivals = sorted(rivals, key=rank.__getitem__)[:_MOST_COMPARED]
-                same = next((j for j in rivals if equal(strings[i], strings[j])), None)
+                same = next((j for j in rivals if same_answer(i, j)), None)
                 if same is None:
                     (numbers if plain else others).setdefault(group, []).append(i)
                 else:

@@ -1,11 +1,14 @@
 """`autotts data`: import, regrade, check, upgrade, join and simulate replay stores."""
 
+import contextlib
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from autotts.cli import options
 from autotts.cli.screen import console, say
 from autotts.errors import SpecError, StoreError
 from autotts.text import counted
@@ -13,6 +16,7 @@ from autotts.text import counted
 if TYPE_CHECKING:
     from autotts.simulation import SimulatedModel
     from autotts.stores import Store
+    from autotts.stores.regrading import OnGraded
 
 app = typer.Typer(
     help="Import, regrade, check, join, split, add to, copy and simulate replay stores.",
@@ -36,6 +40,22 @@ Unreadable = Annotated[
         " for several answers. Default: empty, ERR, None, null, nan, [invalid]."
     ),
 ]
+
+
+@contextlib.contextmanager
+def _grading() -> "Iterator[OnGraded]":
+    """A bar for comparing answers, which takes minutes where formulas are new."""
+    with options.progress("comparing answers", None) as show:
+
+        def on_graded(name: str, done: int, of: int) -> None:
+            show(description=f"comparing answers of {name}", completed=done, total=of)
+
+        try:
+            yield on_graded
+        except KeyboardInterrupt:
+            say("stopped, and no store was written. Formulas that were compared are kept: the same"
+                " command goes on from there.", err=True)  # fmt: skip
+            raise
 
 
 @app.command("import")
@@ -106,13 +126,15 @@ def import_(
     """Write replay stores from recorded branches; docs/import.md describes the layouts it reads."""
     from autotts.stores import importing
 
-    understood = importing.read_recordings(
-        path, format=format, model=model, dataset=dataset, columns=_columns(column or []),
-        equality=equality.value if equality else None,
-        unreadable=importing.UNREADABLE if unreadable is None else unreadable,
-        reader=reader,
-        tokenizer=tokenizer, chars_per_token=chars_per_token, interval_tokens=interval,
-    )  # fmt: skip
+    with _grading() as on_graded:
+        understood = importing.read_recordings(
+            path, format=format, model=model, dataset=dataset, columns=_columns(column or []),
+            equality=equality.value if equality else None,
+            unreadable=importing.UNREADABLE if unreadable is None else unreadable,
+            reader=reader,
+            tokenizer=tokenizer, chars_per_token=chars_per_token, interval_tokens=interval,
+            on_graded=on_graded,
+        )  # fmt: skip
     for one in understood:
         for line in one.told:
             say(line)
@@ -177,7 +199,10 @@ def regrade(
     places = []
     for folder in stores.find(folders):
         store = stores.load(folder)
-        graded = stores.regrade(store, equality=equality.value, unreadable=unreadable)
+        with _grading() as on_graded:
+            graded = stores.regrade(
+                store, equality=equality.value, unreadable=unreadable, on_graded=on_graded
+            )
         place = folder if out is None else stores.store_folder(out, store.model, store.dataset)
         places.append((graded, place))
         was, now = (100 * each.correct[each.pool.exists].mean() for each in (store, graded))
@@ -211,7 +236,9 @@ def check(
         size = f"{counted(questions, 'question')} x {least}{counted(branches, 'branch')}"
         say(f"sound   {folder}: {size}, {store.digest[:12]}")
         if equality is not None:
-            say(f"        {stores.disagreement(store, equality.value)}")
+            with _grading() as on_graded:
+                found = stores.disagreement(store, equality.value, on_graded)
+            say(f"        {found}")
     if damaged:
         raise typer.Exit(1)
 

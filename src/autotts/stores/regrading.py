@@ -1,9 +1,10 @@
 """Votes and true answers of a store by another equality, without sampling again."""
 
 import os
-from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Hashable, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 
 import numpy as np
 
@@ -15,9 +16,16 @@ from autotts.text import counted
 _CHOICES = "ABCDEFGHIJ"
 _SHARE_OF_CHOICES = 0.9
 
+OnGraded = Callable[[str, int, int], None]
+"""Told as a store is graded: its name, and how many questions are done of how many."""
+
 
 def regrade(
-    store: Store, *, equality: Equality, unreadable: Collection[str] | None = None
+    store: Store,
+    *,
+    equality: Equality,
+    unreadable: Collection[str] | None = None,
+    on_graded: OnGraded = lambda name, done, of: None,
 ) -> Store:
     """The store with answers that are equal as one vote; what was recorded is kept with it.
 
@@ -26,6 +34,8 @@ def regrade(
     Args:
         unreadable: answers that stand for none, in upper or lower case; those of the store
             without. One that is a true answer stands for itself.
+        on_graded: for progress. What it raises, or Ctrl-C, ends the work after the comparisons
+            that are under way; verdicts are kept, so the next time begins with them.
     """
     if unreadable is None:
         unreadable = store.manifest.unreadable or UNREADABLE
@@ -37,17 +47,37 @@ def regrade(
     }
     marks = {mark.strip().casefold() for mark in unreadable} - golds
     lost = {t for strings in spelled.answers for t in strings if t.strip().casefold() in marks}
-
-    def labels(q: int) -> list[int]:
-        counts = _counts(spelled, q)
-        return classify(spelled.answers[q], counts, equality=equality)
-
-    # Formulas are compared by other processes, which threads wait for.
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
-        found = list(threads.map(labels, range(len(spelled.answers))))
+    found = _labels(spelled, equality, lambda done, of: on_graded(store.name, done, of))
     return classified(
         store, found, equality=equality, judge=judged_by(equality), unreadable=sorted(lost)
     )
+
+
+def _labels(
+    spelled: Spellings, equality: Equality, on_question: Callable[[int, int], None]
+) -> Sequence[Sequence[Hashable]]:
+    """Per question, the class of each string."""
+    ended = Event()
+
+    def go_on() -> None:
+        if ended.is_set():
+            raise CancelledError
+
+    def labels(q: int) -> list[int]:
+        counts = _counts(spelled, q)
+        return classify(spelled.answers[q], counts, equality=equality, before_each=go_on)
+
+    questions = len(spelled.answers)
+    found: list[list[int]] = []
+    # Formulas are compared by other processes, which threads wait for.
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
+        try:
+            for one in threads.map(labels, range(questions)):
+                found.append(one)
+                on_question(len(found), questions)
+        finally:
+            ended.set()
+    return found
 
 
 def equality_for(store: Store, unreadable: Collection[str]) -> Equality:
@@ -93,9 +123,11 @@ class Disagreement:
         )
 
 
-def disagreement(store: Store, equality: Equality) -> Disagreement:
+def disagreement(
+    store: Store, equality: Equality, on_graded: OnGraded = lambda name, done, of: None
+) -> Disagreement:
     """What a store's votes and true answers would be by another equality."""
-    other = regrade(store, equality=equality)
+    other = regrade(store, equality=equality, on_graded=on_graded)
     changed = [
         q
         for q, (a, b) in enumerate(zip(store.pool.finals, other.pool.finals, strict=True))

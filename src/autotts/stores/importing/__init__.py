@@ -26,7 +26,7 @@ from autotts.stores.importing.telling import named, notes_on
 from autotts.stores.importing.tokens import counter
 from autotts.stores.limits import MOST_TOKENS
 from autotts.stores.recordings import build
-from autotts.stores.regrading import equality_for, regrade
+from autotts.stores.regrading import OnGraded, equality_for, regrade
 from autotts.stores.schema import Store
 from autotts.stores.writing import store_folder, telling_of, write_all
 from autotts.text import counted, shorten
@@ -106,6 +106,7 @@ def read_recordings(
     tokenizer: AnyPath | None = None,
     chars_per_token: float | None = None,
     interval_tokens: int | None = None,
+    on_graded: OnGraded = lambda name, done, of: None,
 ) -> list[Understood]:
     """Read recordings in any of the formats that `docs/import.md` describes.
 
@@ -124,6 +125,7 @@ def read_recordings(
         chars_per_token: characters a token, to estimate them there.
         interval_tokens: tokens of an interval, where a recording has none; 500 without, or fewer so
             that the median branch has ten.
+        on_graded: as in `regrade`.
 
     Raises:
         StoreError: names the file, the place in it, and what is wrong.
@@ -161,7 +163,10 @@ def read_recordings(
     if not found:
         raise StoreError(f"{path}: no recordings that are known; these are read:\n{layouts()}")
     _rename(found, model, dataset)
-    made = [_understood(read, equality, unreadable, interval_tokens) for read in found.values()]
+    made = [
+        _understood(read, equality, unreadable, interval_tokens, on_graded)
+        for read in found.values()
+    ]
     if alone:
         told = f"  left alone: {counted(len(alone), 'file')} that are no recordings: {named(alone)}"
         made[-1] = replace(made[-1], told=(*made[-1].told, told))
@@ -235,6 +240,7 @@ def _understood(
     equality: Equality | None,
     unreadable: Collection[str],
     interval_tokens: int | None,
+    on_graded: OnGraded,
 ) -> Understood:
     gathered = read.gathered
     name = f"{gathered.model}/{gathered.dataset}"
@@ -258,7 +264,7 @@ def _understood(
         wanted = equality or read.format.equality or equality_for(store, unreadable)
         graded = store
         if wanted != "exact" or read.format.equality != "exact":
-            graded = regrade(store, equality=wanted, unreadable=unreadable)
+            graded = regrade(store, equality=wanted, unreadable=unreadable, on_graded=on_graded)
     except StoreError as error:
         raise StoreError(f"{name}, from {next(iter(read.files))}: {error}") from error
     told = notes_on(graded, store, gathered, read.format.name, read.columns, len(read.files))
