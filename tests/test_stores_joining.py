@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from typer.testing import CliRunner
 
+import autotts
 from any_stores import any_stores, same
 from autotts import stores
 from autotts.cli.app import app
@@ -75,6 +76,61 @@ def test_models_are_joined_question_by_question(tmp_path: Path):
     assert stores.check(tmp_path / "joined" / "small+big" / "d").digest == joined.digest
 
 
+def uneven_store(model: str, interval: int, billing: str, tokens: int, probes: int) -> Store:
+    branch = Branch(["5"] * (probes - 1) + ["4"], tokens, "4")
+    return build(
+        [Recording("Q?", "4", [branch, branch])], model=model, dataset="d",
+        interval_tokens=interval, billing=billing,
+    )  # fmt: skip
+
+
+READ_ONE = """
+def schedule(beta):
+    return {{}}
+
+def solve(env, p):
+    env.branch(1, model={model})
+    while len(env.active()) > 0:
+        env.advance(env.active())
+    return env.vote()
+"""
+
+
+def test_models_of_other_intervals_and_billing_keep_their_own(tmp_path: Path):
+    """A branch costs what it has, an interval what was recorded in it, in one round each."""
+    fine = uneven_store("fine", 100, "exact", 250, 3)
+    coarse = uneven_store("coarse", 500, "reference", 1_130, 2)
+    joined = stores.join([fine, coarse], ["1", "3"])
+    assert (joined.pool.interval, joined.pool.billing) == (500, "exact")
+    assert joined.pool.ends[0].tolist() == [[100, 200, 250]] * 2 + [[500, 1_130, 0]] * 2
+    assert joined.pool.probes[0].tolist() == [[0, 0, 1]] * 2 + [[0, 1, -1]] * 2
+    for model, tokens, rounds in ((0, 250, 3), (1, 1_130, 2)):
+        program = tmp_path / f"read{model}.py"
+        program.write_text(READ_ONE.format(model=model))
+        (row,) = autotts.evaluate(
+            joined, str(program), experiment=autotts.Experiment(draws="subsets:2"),
+            execution=autotts.Execution(audit=2),
+        ).results()  # fmt: skip
+        assert (row["tokens"], row["rounds"], row["accuracy"]) == (tokens, rounds, 100)
+        assert row["cost"] == tokens * (1, 3)[model]
+    folder = stores.write(joined, tmp_path / "joined").path
+    assert stores.check(folder).digest == joined.digest
+
+
+def test_branches_without_probes_are_joined_by_their_own_intervals():
+    """What a branch has is not lost where its tokens alone say how many intervals it has."""
+    parts = [
+        build(
+            [Recording("Q?", "4", [Branch(None, 250, "4")])], model=model, dataset="d",
+            interval_tokens=interval, billing="exact",
+        )
+        for model, interval in (("fine", 100), ("coarse", 500))
+    ]  # fmt: skip
+    joined = stores.join(parts, ["1", "1"])
+    assert joined.pool.lengths.tolist() == [[3, 1]]
+    assert joined.pool.ends.tolist() == [[[100, 200, 250], [250, 0, 0]]]
+
+
 def test_joining_and_merging_count_equal_answers_together():
     """Spelled apart in two stores, they are one vote in the one store."""
     recordings = [[Recording("Half?", "0.5", [Branch(None, 9, a)])] for a in ("0.5", "1/2")]
@@ -137,6 +193,9 @@ WRONG = {
     "two stores have the same content": lambda: stores.merge([make("a", "4")] * 2),
     "the stores differ in model: a in a/d, b in b/d": lambda: stores.merge(
         [make("a", "4"), make("b", "4")]
+    ),
+    "the stores differ in interval_tokens: 100 in m/d, 500 in m/d": lambda: stores.merge(
+        [uneven_store("m", size, "exact", 600, 599 // size + 1) for size in (100, 500)]
     ),
     "each part needs at least one": lambda: stores.split(make("a", "4"), 0.5),
 }

@@ -56,6 +56,10 @@ def join(
 ) -> Store:
     """The branches of several models on one dataset as one store, whose programs choose a model.
 
+    Where models were recorded in other intervals, or are billed by other rules, every branch keeps
+    what its own intervals hold, the last of which is the rest: `interval_tokens` is the longest
+    nominal interval, and all are billed exactly.
+
     Args:
         stores: one of each model, over the same questions.
         prices: of a token of each model, as decimals in one unit.
@@ -63,8 +67,8 @@ def join(
         price_unit: what the prices are in.
 
     Raises:
-        StoreError: the stores have not the same questions, true answers, intervals, parts or
-            equality; a model is named twice; or a price is none.
+        StoreError: the stores have not the same questions, true answers, parts or equality; a
+            model is named twice; or a price is none.
     """
     names = [store.model for store in stores]
     if len(stores) < 2 or len(prices) != len(stores):
@@ -81,10 +85,19 @@ def join(
         missing = [stores[k].name for k in range(len(stores)) if k not in parts]
         if missing:
             raise StoreError(f"{missing[0]} has no question {key[:60]!r}, which another store has")
-    recordings = [
-        _one(parts, lambda k, branch: replace(branch, model=k)) for parts in questions.values()
-    ]
+    uneven = _differ_in_intervals(stores)
+
+    def of_model(k: int, branch: Branch) -> Branch:
+        own = _with_ends(branch, stores[k]) if uneven else branch
+        return replace(own, model=k)
+
+    recordings = [_one(parts, of_model) for parts in questions.values()]
+    intervals: dict[str, Any] = {}
+    if uneven:
+        longest = max(store.pool.interval for store in stores)
+        intervals = {"interval_tokens": longest, "billing": "exact"}
     about = {
+        **intervals,
         "model": model or "+".join(names), "models": models, "cost_scale": scale,
         "price_unit": price_unit,
     }  # fmt: skip
@@ -99,13 +112,15 @@ def merge(stores: Sequence[Store]) -> Store:
 
     Raises:
         StoreError: the stores are of several models or datasets, differ in true answers,
-            intervals, parts or equality, or one is given twice.
+            intervals, billing, parts or equality, or one is given twice.
     """
     if len(stores) < 2:
         raise StoreError(f"{len(stores)} stores; merge two or more")
     if len({store.digest for store in stores}) != len(stores):
         raise StoreError("two stores have the same content: their branches would count twice")
-    _require_alike(stores, ("model", "dataset", "models", "cost_scale", "price_unit"))
+    _require_alike(stores, (
+        "model", "dataset", "models", "cost_scale", "price_unit", "interval_tokens", "billing",
+    ))  # fmt: skip
     recordings = [_one(parts, lambda _, branch: branch) for parts in _by_question(stores).values()]
     first = stores[0].manifest
     about = {name: getattr(first, name) for name in ("model", "models", "cost_scale", "price_unit")}
@@ -202,8 +217,24 @@ def _one(parts: Mapping[int, Recording], told: Callable[[int, Branch], Branch]) 
     return replace(next(iter(parts.values())), branches=branches)
 
 
+def _differ_in_intervals(stores: Sequence[Store]) -> bool:
+    """Whether branches of several models can't be cut and billed by one rule."""
+    rules = {(s.pool.interval, s.pool.billing, s.pool.ends is None) for s in stores}
+    return len(rules) > 1
+
+
+def _with_ends(branch: Branch, store: Store) -> Branch:
+    """A branch of a store with what its intervals hold written down, the rest in the last one."""
+    interval, tokens = store.pool.interval, branch.tokens
+    ends = branch.ends
+    if ends is None:
+        depth = branch.intervals(interval, store.pool.billing)
+        ends = [min((k + 1) * interval, tokens) for k in range(depth)]
+    return replace(branch, ends=[*ends[:-1], tokens])
+
+
 def _require_alike(stores: Sequence[Store], fields: Sequence[str]) -> None:
-    for name in (*fields, "interval_tokens", "billing", "failed_answer", "equality"):
+    for name in (*fields, "failed_answer", "equality"):
         values = {str(getattr(store.manifest, name)): store.name for store in stores}
         if len(values) > 1:
             told = ", ".join(f"{value} in {store}" for value, store in values.items())
