@@ -319,3 +319,24 @@ def test_names_in_an_archive_drive_no_terminal(tmp_path):
     with pytest.raises(StoreError, match="an object was expected") as caught:
         read_recordings(path)
     assert "\r" not in str(caught.value)
+
+
+def test_questions_have_weights_and_groups(tmp_path):
+    rows = [
+        {"question": q, "gold": "1", "answer": a, "tokens": 9, "weight": w, "subject": s}
+        for q, w, s in (("a?", 2, "sets"), ("b?", "0.5", "graphs"))
+        for a in "12"
+    ]
+    path = lines(tmp_path / "m" / "d.jsonl", rows)
+    [one] = read_recordings(path, columns={"group:topic": "subject"})
+    assert one.store.weights.tolist() == [2.0, 0.5]
+    assert one.store.groups == {"topic": ("sets", "graphs")}
+    assert "  columns read as group:topic=subject" in one.told
+    rows[1]["weight"] = 3
+    with pytest.raises(StoreError, match=r"line 2: weight is 3.0, but 2.0 at .*line 1"):
+        read_recordings(lines(path, rows))
+    rows[1]["weight"] = -1
+    with pytest.raises(StoreError, match=r"line 2: weight is -1, not a weight, 0 or more"):
+        read_recordings(lines(path, rows))
+    with pytest.raises(SpecError, match=r"a sample has question, .* and group:NAME"):
+        read_recordings(path, columns={"groups": "subject"})

@@ -12,6 +12,7 @@ from autotts import stores
 from autotts.cli import app
 from autotts.errors import SpecError
 from autotts.evaluation import Experiment, compare, evaluate
+from autotts.evaluation.design import design_of
 from autotts.evaluation.families import family_of
 from autotts.evaluation.statistics import question_weights
 from autotts.evaluation.study.leaderboard import _Weights, leaderboard
@@ -100,7 +101,9 @@ def test_questions_are_drawn_alike_wherever_a_dataset_comes(loaded):
     drawn = _Weights(np.random.default_rng(5))
     named = loaded[1].manifest.model_copy(update={"dataset": "other"})
     other = replace(loaded[1], manifest=named)
-    first, second, again = (drawn.of(store) for store in (loaded[0], other, loaded[0]))
+    first, second, again = (
+        drawn.of(store, design_of(store)) for store in (loaded[0], other, loaded[0])
+    )
     assert np.array_equal(first, again)
     rng = np.random.default_rng(5)
     for weights in (first, second):

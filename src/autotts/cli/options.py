@@ -71,6 +71,13 @@ Failed = Annotated[
 Seed = Annotated[
     int, typer.Option(min=0, help="Random seed for subsets draws and for bootstrap intervals.")
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Grouping of the stores, such as topic, whose groups of questions are resampled"
+        " together for intervals; without it questions are resampled one by one."
+    ),
+]
 Unsafe = Annotated[
     bool,
     typer.Option(
@@ -191,6 +198,7 @@ def _settings(
     max_branches: MaxBranches = 64,
     failed: Failed = "vote",
     seed: Seed = 0,
+    cluster: Cluster = None,
     jobs: Jobs = None,
     timeout: Timeout = 600.0,
     audit: Audit = 600,
@@ -202,7 +210,7 @@ def _settings(
 
     yield {
         "experiment": Experiment(
-            draws, budget, probe_tokens, max_branches, failed, seed, cost_budget
+            draws, budget, probe_tokens, max_branches, failed, seed, cost_budget, cluster
         ),
         "execution": Execution(
             jobs, timeout, audit, unsafe=unsafe_no_sandbox, on=on, stores_at=stores_at

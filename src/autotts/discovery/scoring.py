@@ -32,7 +32,7 @@ from autotts.evaluation.frontiers import (
     accuracy_at_fractions,
     frontier_area,
 )
-from autotts.evaluation.objectives import SHOWN, SPANS, Objective, spent
+from autotts.evaluation.objectives import SHOWN, SPANS, Objective, mean_of, spent
 from autotts.evaluation.result import curves_of
 from autotts.evaluation.run import at_betas, opened
 from autotts.evaluation.settings import LOCAL
@@ -83,7 +83,7 @@ class Sweep:
         return {
             store: np.array(
                 [
-                    one.episodes.column("sequential_tokens").mean()
+                    mean_of(one, one.episodes.column("sequential_tokens"))
                     for one in self.ran
                     if one.store.key == store
                 ]

@@ -385,7 +385,7 @@ def _columns(
 
 def _smallest(curve: Curve) -> int:
     """Questions in the smallest dataset, whose resampling is the least sure."""
-    return min(len(ids) for ids in curve.questions.values())
+    return min(curve.design(dataset).units for dataset in curve.questions)
 
 
 def _reference(curve: Curve, reference: Curve | None) -> Curve:
@@ -413,8 +413,8 @@ def _check_pair(a: Curve, b: Curve) -> None:
 def _weights(curve: Curve, *, rng: np.random.Generator, resamples: int) -> Mapping[str, FloatArray]:
     """Per dataset `[1 + R, Q]`; the datasets are resampled apart, the models of one together."""
     return {
-        dataset: statistics.question_weights(len(ids), rng=rng, resamples=resamples)
-        for dataset, ids in sorted(curve.questions.items())
+        dataset: statistics.question_weights(curve.design(dataset), rng=rng, resamples=resamples)
+        for dataset in sorted(curve.questions)
     }
 
 

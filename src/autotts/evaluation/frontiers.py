@@ -23,12 +23,13 @@ a whole bootstrap of a frontier is one call.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from autotts.errors import StoreError
+from autotts.evaluation.design import Design
 from autotts.evaluation.statistics import FloatArray, Values
 from autotts.stores import StoreKey
 
@@ -81,6 +82,7 @@ class Curve:
     questions: per dataset, `[Q]` ids; the models of a dataset share them.
     correct: per store, bool `[B, Q, D]`.
     tokens: per store, `[B, Q, D]`.
+    designs: per dataset, how its questions count; all the same where it is not named.
     """
 
     controller: str
@@ -88,6 +90,7 @@ class Curve:
     questions: Mapping[str, NDArray[np.int64]]
     correct: Mapping[StoreKey, Values]
     tokens: Mapping[StoreKey, Values]
+    designs: Mapping[str, Design] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.correct or self.correct.keys() != self.tokens.keys():
@@ -105,6 +108,10 @@ class Curve:
                     f"{self.controller} on {model}/{dataset}: {wanted[0]} betas and {wanted[1]} "
                     f"questions, but correct has shape {shape} and tokens {tokens}"
                 )
+
+    def design(self, dataset: str) -> Design:
+        """How the questions of a dataset count."""
+        return self.designs.get(dataset) or Design(len(self.questions[dataset]))
 
     @property
     def stores(self) -> tuple[StoreKey, ...]:
@@ -133,8 +140,10 @@ class Curve:
         means = []
         for model, dataset in self.stores:
             per_question = values[model, dataset].mean(axis=2)
-            if weights is None:
+            if weights is None and self.design(dataset).weights is None:
                 means.append(per_question.mean(axis=1))
+            elif weights is None:
+                means.append(per_question @ self.design(dataset).shares)
             else:
                 # Not `@`: BLAS threads cost more than so small a product.
                 means.append(np.einsum("rq,bq->rb", weights[dataset], per_question))
@@ -146,12 +155,14 @@ def curve(
     cells: Mapping[tuple[StoreKey, float], tuple[Values, Values]],
     *,
     questions: Mapping[str, NDArray[np.int64]] | None = None,
+    designs: Mapping[str, Design] | None = None,
 ) -> Curve:
     """A curve from arrays.
 
     Args:
         cells: per store and beta, `(correct, tokens)`, each `[Q, D]`.
         questions: per dataset, `[Q]` ids; 0 to Q-1 if not given.
+        designs: as in `Curve`.
 
     Raises:
         StoreError: models of one dataset have other questions.
@@ -165,7 +176,7 @@ def curve(
     tokens = {s: np.stack([cells[s, b][1] for b in betas]) for s in stores}
     if questions is None:
         questions = _numbered(controller, correct)
-    return Curve(controller, np.array(betas, np.float64), questions, correct, tokens)
+    return Curve(controller, np.array(betas, np.float64), questions, correct, tokens, designs or {})
 
 
 def frontier(points: Points) -> NDArray[np.bool_]:

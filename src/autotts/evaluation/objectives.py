@@ -6,6 +6,7 @@ import numpy as np
 
 from autotts.errors import SpecError
 from autotts.evaluation.compare import AREA_RANGE
+from autotts.evaluation.design import design_of
 from autotts.evaluation.forecasting import dollars_of, seconds_of
 from autotts.evaluation.frontiers import BUDGET_FRACTIONS
 from autotts.evaluation.statistics import FloatArray
@@ -88,9 +89,16 @@ def spent(ran: Ran, objective: Objective, server: ServerSpeed | None = None) -> 
     )  # fmt: skip
 
 
+def mean_of(ran: Ran, values: np.ndarray) -> float:
+    """The mean of one value per episode `[E]`, questions counted as their store weighs them."""
+    if ran.store.weights is None:
+        return float(values.mean())
+    return design_of(ran.store).mean(ran.task.by_question(values))
+
+
 def forecast_means(ran: Ran, server: ServerSpeed | None) -> dict[str, float]:
     """Mean seconds and dollars of a question, for results; what is not known is left out."""
     if server is None:
         return {}
     known = FORECAST if server.prices.decoded else FORECAST[:1]
-    return {name: float(spent(ran, name, server).mean()) for name in known}
+    return {name: mean_of(ran, spent(ran, name, server)) for name in known}

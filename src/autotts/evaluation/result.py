@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from autotts.errors import StoreError
 from autotts.evaluation import statistics
+from autotts.evaluation.design import Design, design_of
 from autotts.evaluation.frontiers import Curve, curve
-from autotts.evaluation.objectives import Objective, forecast_means, spent
+from autotts.evaluation.objectives import Objective, forecast_means, mean_of, spent
 from autotts.evaluation.settings import Execution, Experiment
 from autotts.files import write_text
 from autotts.inference.speed import ServerSpeed
@@ -215,8 +217,8 @@ def episode_frame(ran: Ran) -> pl.DataFrame:
 
 def summary(ran: Ran, rng: np.random.Generator) -> dict[str, Any]:
     """Means per question, accuracy in percent with its interval."""
-    correct = ran.task.by_question(ran.correct)
-    accuracy = statistics.accuracy_interval(correct, rng=rng)
+    correct, design = ran.task.by_question(ran.correct), design_of(ran.store, ran.task.cluster)
+    accuracy = statistics.accuracy_interval(correct, rng=rng, design=design)
     return {
         "model": ran.store.model,
         "dataset": ran.store.dataset,
@@ -225,11 +227,11 @@ def summary(ran: Ran, rng: np.random.Generator) -> dict[str, Any]:
         "params": dict(ran.parameters),
         "beta": ran.spec.beta,
         "episodes": len(ran.task.pairs),
-        "accuracy": 100 * float(correct.mean()),
+        "accuracy": 100 * design.mean(correct),
         "accuracy_low": 100 * accuracy.low,
         "accuracy_high": 100 * accuracy.high,
-        **{name: float(ran.episodes.column(name).mean()) for name in MEANS},
-        "cost": float(ran.cost.mean()),
+        **{name: mean_of(ran, ran.episodes.column(name)) for name in MEANS},
+        "cost": mean_of(ran, ran.cost),
         "program_digest": ran.spec.source.digest,
         **ran.how.record(),
     }
@@ -255,11 +257,18 @@ def curves_of(
         StoreError: models of one dataset have other questions.
     """
     found: dict[str, dict[tuple[StoreKey, float], tuple[np.ndarray, np.ndarray]]] = {}
+    designs: dict[str, Design] = {}
     for one in ran:
+        own = design_of(one.store, one.task.cluster)
+        if not designs.setdefault(one.store.dataset, own).agrees(own):
+            raise StoreError(
+                f"{one.store.name}: its questions have other weights or groups than those of"
+                f" another model's {one.store.dataset}; models of one dataset must share theirs"
+            )
         place = one.store.key, one.spec.beta
         values = (
             one.task.by_question(one.correct),
             one.task.by_question(_amount(one, objective, server)),
         )
         found.setdefault(one.spec.text, {})[place] = values
-    return {name: curve(name, points) for name, points in found.items()}
+    return {name: curve(name, points, designs=designs) for name, points in found.items()}

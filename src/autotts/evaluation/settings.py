@@ -13,6 +13,7 @@ import numpy as np
 
 from autotts.control import MOST_COST
 from autotts.errors import SpecError
+from autotts.evaluation.design import design_of
 from autotts.replay.draws import Deal
 from autotts.replay.task import Rules, Task, all_pairs
 from autotts.sandbox.allowance import SAMPLE
@@ -22,7 +23,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-_LATER: Mapping[str, object] = {"cost_budget": None}
+_LATER: Mapping[str, object] = {"cost_budget": None, "cluster": None}
 """Fields of `Experiment` that came after sweeps were first kept, with their defaults."""
 
 
@@ -38,6 +39,8 @@ class Experiment:
     seed: of `subsets` draws and of the bootstrap.
     cost_budget: what an episode may cost, tokens times the price of their model as the store's
         manifest has it; with one model, tokens. None for no limit.
+    cluster: the grouping of the stores, such as their topic, whose groups of questions intervals
+        resample whole; None to resample questions one by one.
     """
 
     draws: str = "reference:100"
@@ -47,6 +50,7 @@ class Experiment:
     failed: str = "vote"
     seed: int = 0
     cost_budget: float | None = None
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
         if self.failed not in ("vote", "abstain"):
@@ -72,8 +76,10 @@ class Experiment:
             pairs: `[E, 2]` int64 (question, draw) of the episodes; all by default.
 
         Raises:
-            SpecError: the draws are none, or a budget does not pay for one interval.
+            SpecError: the draws are none, a budget does not pay for one interval, or the store
+                has no grouping of that name.
         """
+        design_of(store, self.cluster)  # before anything is played
         interval = store.pool.interval + self.probe_tokens
         if self.budget is not None and self.budget < interval:
             raise SpecError(
@@ -93,7 +99,8 @@ class Experiment:
             probe_tokens=self.probe_tokens,
             abstain=self.failed == "abstain",
         )
-        return Task(store, orders, all_pairs(orders) if pairs is None else pairs, rules, deal)
+        episodes = all_pairs(orders) if pairs is None else pairs
+        return Task(store, orders, episodes, rules, deal, self.cluster)
 
     def _cost_units(self, store: Store, interval: int) -> int:
         """The cost budget in the store's cost units, -1 for none."""

@@ -1,6 +1,7 @@
 """How sure we are: intervals, paired differences, the winner's curse and power.
 
-The unit that is resampled is the question, with all its draws and all the models that answered it.
+The unit that is resampled is the question, with all its draws and all the models that answered it
+(or the group of questions, where a `Design` says that they belong together).
 Draws of one question share its difficulty, so they are not independent evidence about another
 question; and the mean over a question's draws already carries the noise of those draws, so
 resampling draws inside a resampled question would count that noise twice. Simulated, 30 questions,
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autotts.evaluation.design import Design
 from autotts.evaluation.quantiles import normal_quantile, normal_tail, student_quantile
 
 FloatArray = NDArray[np.float64]
@@ -101,26 +103,29 @@ class Best:
 
 
 def question_weights(
-    questions: int, *, rng: np.random.Generator, resamples: int = RESAMPLES
+    design: int | Design, *, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> FloatArray:
     """Weights of the questions in each resample.
 
     Args:
+        design: how questions count; how many there are, where all count the same.
         rng: consumed.
 
     Returns:
         `[1 + resamples, Q]`, each row adds up to 1. Row 0 is the sample itself.
     """
+    design = Design(design) if isinstance(design, int) else design
+    questions = design.questions
     if questions < 1 or resamples < 1:
         raise ValueError(
             f"resampling needs at least 1 question and 1 resample, got {questions}, {resamples}"
         )
-    even = np.full(questions, 1 / questions)
     weights = np.empty((1 + resamples, questions))
-    weights[0] = even
+    weights[0] = design.shares
     for block in _blocks(resamples, questions):
-        counts = rng.multinomial(questions, even, size=block.stop - block.start)
-        np.divide(counts, questions, out=weights[1 + block.start : 1 + block.stop])
+        weights[1 + block.start : 1 + block.stop] = design.resampled(
+            block.stop - block.start, rng=rng
+        )
     return weights
 
 
@@ -131,7 +136,11 @@ def _blocks(resamples: int, questions: int) -> list[slice]:
 
 
 def resampled_means(
-    values: FloatArray, *, rng: np.random.Generator, resamples: int = RESAMPLES
+    values: FloatArray,
+    *,
+    rng: np.random.Generator,
+    design: Design | None = None,
+    resamples: int = RESAMPLES,
 ) -> FloatArray:
     """The mean over questions in the sample and in each resample of its questions.
 
@@ -141,19 +150,24 @@ def resampled_means(
     Args:
         values: `[Q]`.
         rng: consumed.
+        design: how questions count; all the same without.
 
     Returns:
         `[1 + resamples]`, the sample itself first.
     """
-    questions = len(values)
+    design, questions = design or Design(len(values)), len(values)
     blocks = _blocks(resamples, max(questions, 1))
     if len(blocks) < 2:
-        return question_weights(questions, rng=rng, resamples=resamples) @ values
+        return question_weights(design, rng=rng, resamples=resamples) @ values
     means = np.empty(1 + resamples)
-    means[0] = values.mean()
+    means[0] = design.mean(values[:, None])
     for block in blocks:
-        picks = rng.integers(questions, size=(block.stop - block.start, questions))
-        means[1 + block.start : 1 + block.stop] = values[picks].mean(axis=1)
+        count = block.stop - block.start
+        if design.even:
+            drawn = values[rng.integers(questions, size=(count, questions))].mean(axis=1)
+        else:
+            drawn = design.resampled(count, rng=rng) @ values
+        means[1 + block.start : 1 + block.stop] = drawn
     return means
 
 
@@ -169,7 +183,8 @@ def bounds(
     Args:
         replicates: `[R, ...]` the statistic in each resample; nan where it is undefined, which
             counts as anything at all and widens the interval on both sides.
-        questions: resampled in each (of the smallest dataset if there are several).
+        questions: resampled in each (of the smallest dataset if there are several); with weights
+            or clusters, the `units` of their design.
 
     Returns:
         Two arrays `[...]`.
@@ -192,6 +207,7 @@ def mean_interval(
     values: Values,
     *,
     rng: np.random.Generator,
+    design: Design | None = None,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
 ) -> Interval:
@@ -200,10 +216,12 @@ def mean_interval(
     Args:
         values: `[Q, D]`.
         rng: consumed.
+        design: how questions count; all the same without.
     """
     per_question = _matrix(values).mean(axis=1)
-    means = resampled_means(per_question, rng=rng, resamples=resamples)
-    low, high = bounds(means[1:], questions=len(per_question), level=level)
+    design = design or Design(len(per_question))
+    means = resampled_means(per_question, rng=rng, design=design, resamples=resamples)
+    low, high = bounds(means[1:], questions=design.units, level=level)
     return Interval(float(means[0]), float(low), float(high), level)
 
 
@@ -211,6 +229,7 @@ def accuracy_interval(
     correct: Values,
     *,
     rng: np.random.Generator,
+    design: Design | None = None,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
 ) -> Interval:
@@ -222,9 +241,11 @@ def accuracy_interval(
     Args:
         correct: `[Q, D]` whether the answer to question q was right on draw d.
         rng: consumed.
+        design: how questions count; all the same without.
     """
-    interval = mean_interval(correct, rng=rng, level=level, resamples=resamples)
-    slack = slack_of_certainty(len(correct), level=level)
+    design = design or Design(len(correct))
+    interval = mean_interval(correct, rng=rng, design=design, level=level, resamples=resamples)
+    slack = slack_of_certainty(design.units, level=level)
     low = 1 - slack if correct.all() else max(interval.low, 0.0)
     high = min(interval.high, 1.0) if correct.any() else slack
     return Interval(interval.estimate, low, high, level)
@@ -240,6 +261,7 @@ def paired_difference(
     b: Values,
     *,
     rng: np.random.Generator,
+    design: Design | None = None,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
 ) -> Difference:
@@ -249,10 +271,12 @@ def paired_difference(
         a: `[Q, D]` of one controller.
         b: `[Q, E]` of the other. With E = D, draw d is taken to be the same draw for both.
         rng: consumed.
+        design: how questions count; all the same without.
     """
     gap, variance = question_differences(a, b)
-    means = resampled_means(gap, rng=rng, resamples=resamples)
-    return difference(means, signs(gap, variance, level=level), questions=len(gap), level=level)
+    design = design or Design(len(gap))
+    means = resampled_means(gap, rng=rng, design=design, resamples=resamples)
+    return difference(means, signs(gap, variance, level=level), questions=design.units, level=level)
 
 
 def difference(

@@ -36,6 +36,7 @@ class Task:
         this order. Of a question that has fewer the order goes on with -1.
     pairs: `[E, 2]` int64: (question, draw) of each episode.
     deal: how the orders were dealt; None where nobody can deal them again.
+    cluster: the grouping of the store whose questions are resampled together; no episode knows it.
     """
 
     store: Store
@@ -43,6 +44,7 @@ class Task:
     pairs: np.ndarray
     rules: Rules = Rules()
     deal: Deal | None = None
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
         questions = len(self.store.gold)

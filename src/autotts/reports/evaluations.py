@@ -17,6 +17,7 @@ from autotts.evaluation import Evaluation, Experiment, Local
 from autotts.evaluation import evaluate as run
 from autotts.evaluation.compare import curve_intervals
 from autotts.evaluation.frontiers import Curve
+from autotts.evaluation.objectives import mean_of
 from autotts.evaluation.winner import Winner, winner_of
 from autotts.files import read_regular
 from autotts.programs import Spec
@@ -301,8 +302,8 @@ def _nearest(sweep: Sequence[Spec], beta: float) -> Spec:
 
 def _lines(evaluation: Evaluation) -> list[Line]:
     sequential = {
-        (one.spec.text, one.store.model, one.store.dataset, one.spec.beta): float(
-            one.episodes.column("sequential_tokens").mean()
+        (one.spec.text, one.store.model, one.store.dataset, one.spec.beta): mean_of(
+            one, one.episodes.column("sequential_tokens")
         )
         for one in evaluation.ran
     }
@@ -334,6 +335,7 @@ def lines_of(curve: Curve, sequential: Mapping[StoreKey, np.ndarray], *, seed: i
             {dataset: curve.questions[dataset] for _, dataset in keys},
             {key: curve.correct[key] for key in keys},
             {key: curve.tokens[key] for key in keys},
+            curve.designs,
         )
         frame = curve_intervals(part, rng=np.random.default_rng(seed))
         # One question says nothing about others: bounds of 0 and 1 are no interval.

@@ -132,8 +132,13 @@ class Store:
         if self.weights is not None:
             require(self.weights, "weights", (questions,), np.float64)
             require_range(self.weights, "weight", 0.0, np.finfo(np.float64).max)
-            if not self.weights.sum() > 0:
-                raise StoreError("no question has a weight above 0")
+            with np.errstate(over="ignore"):
+                total = self.weights.sum()
+            if not 0 < total < np.inf:
+                raise StoreError(
+                    "no question has a weight above 0" if total == 0 else
+                    "the weights of all questions together are more than can be counted"
+                )  # fmt: skip
 
     @property
     def model(self) -> str:

@@ -19,6 +19,7 @@ import polars as pl
 from autotts.errors import ControllerError, ProgramError, SpecError
 from autotts.evaluation import statistics
 from autotts.evaluation.compare import clears_noise
+from autotts.evaluation.design import Design, joined
 from autotts.evaluation.frontiers import Curve
 from autotts.evaluation.result import curves_of
 from autotts.evaluation.run import opened, run_cells
@@ -256,8 +257,9 @@ def _differences(
 ) -> Mapping[str, float]:
     (mine,), (theirs,) = curves_of(ran).values(), curves_of(base).values()
     gap = statistics.paired_difference(
-        _per_question(mine, mine.correct), _per_question(theirs, theirs.correct), rng=rng
-    )
+        _per_question(mine, mine.correct), _per_question(theirs, theirs.correct), rng=rng,
+        design=_design(mine),
+    )  # fmt: skip
     tokens = _token_ratio(mine, theirs, rng)
     area = clears_noise(mine, theirs, rng=rng).difference
     return {
@@ -284,12 +286,18 @@ def _per_question(swept: Curve, values: Mapping[tuple[str, str], np.ndarray]) ->
     return np.concatenate(datasets)
 
 
+def _design(swept: Curve) -> Design:
+    """How the questions of `_per_question` count."""
+    return joined([swept.design(dataset) for dataset in swept.questions])
+
+
 def _token_ratio(
     mine: Curve, theirs: Curve, rng: np.random.Generator
 ) -> tuple[float, float, float]:
     """(ratio of tokens less 1, low, high), resampling questions."""
     spent = [_per_question(c, c.tokens).mean(axis=1) for c in (mine, theirs)]
-    weights = statistics.question_weights(len(spent[0]), rng=rng)
+    design = _design(mine)
+    weights = statistics.question_weights(design, rng=rng)
     ratios = (weights @ spent[0]) / (weights @ spent[1]) - 1
-    low, high = statistics.bounds(ratios[1:], questions=len(spent[0]))
+    low, high = statistics.bounds(ratios[1:], questions=design.units)
     return float(ratios[0]), float(low), float(high)

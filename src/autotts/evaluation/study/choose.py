@@ -20,7 +20,8 @@ import numpy as np
 from autotts import programs
 from autotts.errors import SpecError
 from autotts.evaluation import statistics
-from autotts.evaluation.objectives import SPANS, Objective, spent
+from autotts.evaluation.design import design_of
+from autotts.evaluation.objectives import SPANS, Objective, mean_of, spent
 from autotts.evaluation.result import cut_widths, made_by
 from autotts.evaluation.run import at_betas, opened
 from autotts.evaluation.serving import doubts, require_served
@@ -236,17 +237,19 @@ def choose(
 def _priced(ran: Ran, each: FloatArray, seed: int) -> Priced:
     def mean(values: np.ndarray) -> Interval:
         return statistics.mean_interval(
-            ran.task.by_question(values), rng=np.random.default_rng(seed)
+            ran.task.by_question(values), rng=np.random.default_rng(seed), design=design
         )
 
-    correct = ran.task.by_question(ran.correct)
+    correct, design = ran.task.by_question(ran.correct), design_of(ran.store, ran.task.cluster)
     return Priced(
         beta=ran.spec.beta,
-        accuracy=statistics.accuracy_interval(correct, rng=np.random.default_rng(seed)),
+        accuracy=statistics.accuracy_interval(
+            correct, rng=np.random.default_rng(seed), design=design
+        ),
         spent=mean(each),
         spent_by_dearest=float(np.quantile(each, _TAIL)),
         tokens=mean(ran.tokens),
-        width=float(ran.episodes.column("width").mean()),
+        width=mean_of(ran, ran.episodes.column("width")),
     )
 
 

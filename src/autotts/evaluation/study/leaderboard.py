@@ -23,6 +23,7 @@ import numpy as np
 from autotts import programs
 from autotts.errors import SpecError
 from autotts.evaluation import statistics
+from autotts.evaluation.design import Design, design_of
 from autotts.evaluation.families import family_of
 from autotts.evaluation.frontiers import Points, frontier_area
 from autotts.evaluation.objectives import SPANS, Objective, spent
@@ -197,7 +198,8 @@ def leaderboard(
     with opened(driver, execution) as chosen:
         for one in places:
             store = one if isinstance(one, Store) else load(one)
-            task, drawn = experiment.task(store), weights.of(store)
+            task, design = experiment.task(store), design_of(store, experiment.cluster)
+            drawn = weights.of(store, design)
 
             def points(spec: Spec, task: Task = task, drawn: FloatArray = drawn) -> Points:
                 on_part(f"{spec.text} on {task.store.name}")
@@ -207,10 +209,10 @@ def leaderboard(
                 return _points(ran, [spent(one, objective, server) for one in ran], drawn)
 
             budget = points(programs.parse(REFERENCE)).tokens[:, -1]
-            served, alike = tally.begin(store)
+            served, alike = tally.begin(store, design.units)
             for spec in served:
                 alike.add(spec.text, points(spec), budget, objective)
-            tally.facts.append(_facts(store, float(budget[0]), experiment.seed))
+            tally.facts.append(_facts(store, design, float(budget[0]), experiment.seed))
     made = made_by([], [spec.source for spec in specs], [*tally.hows], experiment, execution)
     billing = sorted({record["billing"] for record in tally.records})
     return Leaderboard(
@@ -245,8 +247,12 @@ class _Tally:
         self.records: list[dict[str, Any]] = []
         self.hows: set[How] = set()
 
-    def begin(self, store: Store) -> tuple[list[Spec], _Alike]:
-        """The controllers that the next store serves, and what their figures are added to."""
+    def begin(self, store: Store, questions: int) -> tuple[list[Spec], _Alike]:
+        """The controllers that the next store serves, and what their figures are added to.
+
+        Args:
+            questions: as in `statistics.bounds`.
+        """
         served = []
         for spec in self._specs:
             if reason := lacks(store, spec) or doubts(store, spec):
@@ -256,7 +262,7 @@ class _Tally:
         family = family_of(store)
         kind = family, frozenset(spec.text for spec in served)
         alike = self._alike.setdefault(kind, _Alike(family))
-        alike.questions = min(alike.questions or len(store.texts), len(store.texts))
+        alike.questions = min(alike.questions or questions, questions)
         alike.stores.append(len(self.records))
         self.records.append(store_record(store))
         return served, alike
@@ -286,8 +292,8 @@ class _Tally:
 class _Weights:
     """Weights of the questions of a store in each resample; the models of a dataset share them.
 
-    Only where they have the same questions: a recording may lack some. Those of the last store are
-    kept, and what is needed to draw the others again.
+    Only where they have the same questions and count them alike: a recording may lack some. Those
+    of the last store are kept, and what is needed to draw the others again.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -295,9 +301,10 @@ class _Weights:
         self._begun: dict[tuple[str, bytes], Any] = {}
         self._last: tuple[tuple[str, bytes], FloatArray] | None = None
 
-    def of(self, store: Store) -> FloatArray:
+    def of(self, store: Store, design: Design) -> FloatArray:
         """`[1 + R, Q]`."""
-        asked = store.dataset, hashlib.sha256(repr(store.texts).encode()).digest()
+        counted = [part.tolist() for part in (design.weights, design.clusters) if part is not None]
+        asked = store.dataset, hashlib.sha256(repr((store.texts, counted)).encode()).digest()
         if self._last is not None and self._last[0] == asked:
             return self._last[1]
         rng = self._rng
@@ -306,7 +313,7 @@ class _Weights:
             rng.bit_generator.state = self._begun[asked]
         else:
             self._begun[asked] = rng.bit_generator.state
-        weights = statistics.question_weights(len(store.texts), rng=rng)
+        weights = statistics.question_weights(design, rng=rng)
         self._last = asked, weights
         return weights
 
@@ -369,11 +376,13 @@ def _board(names: Sequence[str], alike: Sequence[_Alike], stores: tuple[str, ...
     return Ranking(stores, families, tuple(entries))
 
 
-def _facts(store: Store, reference_tokens: float, seed: int) -> StoreFacts:
+def _facts(store: Store, design: Design, reference_tokens: float, seed: int) -> StoreFacts:
     slopes = length_slopes(store)
-    known = slopes[~np.isnan(slopes)]
+    known = ~np.isnan(slopes) & (design.shares > 0)
     slope = statistics.mean_interval(
-        known[:, None] if len(known) else np.zeros((1, 1)), rng=np.random.default_rng(seed)
+        slopes[known, None] if known.any() else np.zeros((1, 1)),
+        rng=np.random.default_rng(seed),
+        design=design.only(known) if known.any() else None,
     )
     there = store.pool.exists
     return StoreFacts(

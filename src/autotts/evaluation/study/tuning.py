@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from autotts.errors import ControllerError, ProgramError, SpecError
 from autotts.evaluation.frontiers import Points, accuracy_at, frontier
+from autotts.evaluation.objectives import mean_of
 from autotts.evaluation.run import opened
 from autotts.evaluation.serving import require_served
 from autotts.evaluation.settings import Execution, Experiment, explaining
@@ -373,7 +374,7 @@ def _on_frontier(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def _means(ran: Sequence[Ran], tasks: int) -> NDArray[np.float64]:
     """`[n, T, 2]` accuracy and tokens of settings on each of their tasks."""
-    scores = [(one.correct.mean(), one.tokens.mean()) for one in ran]
+    scores = [(mean_of(one, one.correct), mean_of(one, one.tokens)) for one in ran]
     return np.array(scores, np.float64).reshape(-1, tasks, 2)
 
 

@@ -1,6 +1,7 @@
 """A row of a file that others wrote: named values, each taken for what it must be, or refused."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -74,6 +75,15 @@ class Row:
             kind = "a positive integer" if least else "a non-negative integer"
             self.refuse(key, f"{kind} below 2^31")
         return int(value)
+
+    def weight(self, key: str) -> float:
+        """How much something counts: a number, 0 or more, that must be there."""
+        value = self.get(key)
+        try:
+            number = -1.0 if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = -1.0
+        return number if 0 <= number < math.inf else self.refuse(key, "a weight, 0 or more")
 
     def rows(self, key: str) -> list["Row"]:
         """A list of objects that must be there."""

@@ -16,6 +16,9 @@ _INTERVALS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 _SPARSE_CHARACTERS = 20
 """Characters a token that no usual tokenizer reaches on text: its count is of something else."""
 
+_CALLED = {"golds": "gold", "groups": "its groups"}
+"""Parts of a sample in an error, where they have other names there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -30,6 +33,8 @@ class Sample:
     response: what the model wrote.
     interval: tokens of an interval; None where the file doesn't say.
     model, dataset: "" where the file's path names them.
+    weight: how much the question counts; None where the file doesn't say.
+    groups: the group that the question is in, by grouping.
     probes, ends, signals, used: as in `Branch`.
     """
 
@@ -44,6 +49,8 @@ class Sample:
     response: str | None = None
     model: str = ""
     dataset: str = ""
+    weight: float | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
     probes: Sequence[str] | None = None
     ends: Sequence[int] | None = None
     signals: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -89,10 +96,10 @@ class Gathered:
                 f"{sample.where}: intervals of {sample.interval} tokens, and of {self.interval}"
                 " before; one store has one interval"
             )
-        for name in ("question", "golds"):
+        for name in ("question", "golds", "weight", "groups"):
             if getattr(first, name) != getattr(sample, name):
                 raise StoreError(
-                    f"{sample.where}: {'gold' if name == 'golds' else name} is"
+                    f"{sample.where}: {_CALLED.get(name, name)} is"
                     f" {shown(getattr(sample, name))}, but {shown(getattr(first, name))} at"
                     f" {first.where}, for the same question"
                 )
@@ -147,7 +154,14 @@ class Gathered:
             ids = _different([first.id or str(place) for place, first in enumerate(firsts)])
         alike = _alike(list(kept.values()))
         return [
-            Recording(first.question, first.golds, branches, id=name)
+            Recording(
+                first.question,
+                first.golds,
+                branches,
+                id=name,
+                weight=first.weight,
+                groups=first.groups,
+            )
             for first, branches, name in zip(firsts, alike, ids, strict=True)
         ]
 

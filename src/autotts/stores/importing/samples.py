@@ -1,8 +1,9 @@
 """Samples of one's own: a line for each, or a line for each question with lists.
 
 `MODEL/DATASET.jsonl` has lines `{question, gold, answer | response, tokens}` and optionally `id`,
-`model`, `dataset`, `prompt_tokens`, `behaviour`; JSON lists, CSV and Parquet have the same as
-columns. `behaviour` is a hash of what a program does, and is voted on in the place of `answer`.
+`model`, `dataset`, `prompt_tokens`, `behaviour`, `weight` and `group:NAME`; JSON lists, CSV and
+Parquet have the same as columns. `behaviour` is a hash of what a program does, and is voted on in
+the place of `answer`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,8 +30,12 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "dataset": ("dataset", "task"),
     "prompt_tokens": ("prompt_tokens", "input_tokens"),
     "behaviour": ("behaviour", "behavior"),
+    "weight": ("weight",),
 }  # fmt: skip
 """What a sample has, and what columns with it are usually called."""
+
+_GROUP = "group:"
+"""What a part begins with that is the group of a question, by the grouping that follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,13 @@ def columns_of(keys: tuple[str, ...], named: Mapping[str, str]) -> SampleColumns
     Raises:
         SpecError: a part that samples don't have is named.
     """
-    odd = [part for part in named if part not in NAMES]
+    odd = [part for part in named if part not in NAMES and not _is_group(part)]
     if odd:
-        raise SpecError(f"--column {odd[0]}=...: a sample has {', '.join(NAMES)}")
-    of = dict(named)
+        raise SpecError(
+            f"--column {odd[0]}=...: a sample has {', '.join(NAMES)} and {_GROUP}NAME, such as"
+            f" {_GROUP}topic"
+        )
+    of = {key: key for key in keys if _is_group(key)} | dict(named)
     taken = set(named.values())
     for part, usual in NAMES.items():
         found = next((name for name in usual if name in keys and name not in taken), None)
@@ -75,8 +83,16 @@ def columns_of(keys: tuple[str, ...], named: Mapping[str, str]) -> SampleColumns
     if not {"question", "gold"} <= of.keys() or not {"answer", "response", "behaviour"} & of.keys():
         return None
     read = {name.split(".")[0] for name in of.values()} | set(of.values())
-    order = {part: of[part] for part in NAMES if part in of}
+    order = {part: of[part] for part in (*NAMES, *_groupings(of)) if part in of}
     return SampleColumns(order, tuple(key for key in keys if key not in read))
+
+
+def _is_group(part: str) -> bool:
+    return part.startswith(_GROUP) and part != _GROUP
+
+
+def _groupings(of: Mapping[str, str]) -> list[str]:
+    return sorted(filter(_is_group, of))
 
 
 def read(path: Path, columns: SampleColumns) -> Iterator[Sample]:
@@ -128,4 +144,6 @@ def _sample(row: Row, of: Mapping[str, str], place: int | None) -> Sample:
         model=row.name(of["model"]) if "model" in of else "",
         dataset=row.name(of["dataset"]) if "dataset" in of else "",
         used={} if prompt is None else {"prompt_tokens": prompt},
+        weight=row.weight(of["weight"]) if "weight" in of else None,
+        groups={part.removeprefix(_GROUP): row.name(of[part]) for part in _groupings(of)},
     )

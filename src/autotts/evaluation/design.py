@@ -1,0 +1,138 @@
+"""How questions stand for what they are a sample of: how much each counts, and which go together.
+
+Recordings are mixtures. A question may count for more or less than another (a dataset that was
+thinned, topics to be balanced), and questions of one group (of a passage, of a competition, one
+asked twice in other words) share their difficulty, so that ten of them are less than ten. Means
+are weighted by the store's weights; where a grouping is named its groups are resampled whole, as
+in any cluster bootstrap.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autotts.errors import SpecError
+from autotts.stores import Store
+
+Values = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Design:
+    """The questions of a mean and of its interval.
+
+    questions: Q.
+    weights: float64 `[Q]` how much each counts, 0 or more; None where all count the same.
+    clusters: int64 `[Q]` the number of the group that each is resampled with; None where each is
+        resampled by itself.
+    """
+
+    questions: int
+    weights: NDArray[np.float64] | None = None
+    clusters: NDArray[np.int64] | None = None
+
+    @property
+    def even(self) -> bool:
+        """Whether all questions count the same, each by itself."""
+        return self.weights is None and self.clusters is None
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """`[Q]` what each question counts in a mean; they add up to 1."""
+        if self.weights is None:
+            return np.full(self.questions, 1 / self.questions)
+        return np.asarray(self.weights / self.weights.sum())
+
+    @property
+    def units(self) -> int:
+        """How many questions of equal weight, drawn one by one, would tell as much, rounded down.
+
+        Those of a group are one; of unequal weights fewer are worth as much (Kish 1965).
+        """
+        if self.even:
+            return self.questions
+        clusters = np.arange(self.questions) if self.clusters is None else self.clusters
+        drawn = np.bincount(clusters, self.shares)
+        return int(1 / (drawn**2).sum() + 1e-9)
+
+    def mean(self, values: Values) -> float:
+        """The mean of values `[Q, D]` of questions and draws."""
+        if self.weights is None:
+            return float(values.mean())
+        return float(self.shares @ values.mean(axis=1))
+
+    def resampled(self, resamples: int, *, rng: np.random.Generator) -> NDArray[np.float64]:
+        """`[resamples, Q]` what each question counts in each resample; a row adds up to 1.
+
+        Args:
+            rng: consumed.
+        """
+        if self.even:
+            even = np.full(self.questions, 1 / self.questions)
+            return rng.multinomial(self.questions, even, size=resamples) / self.questions
+        clusters = np.arange(self.questions) if self.clusters is None else self.clusters
+        # A group of no weight says nothing, and a resample of such groups alone would be none.
+        known, at = np.unique(clusters[self.shares > 0], return_inverse=True)
+        drawn = rng.multinomial(len(known), np.full(len(known), 1 / len(known)), size=resamples)
+        counts = np.zeros((resamples, self.questions))
+        counts[:, self.shares > 0] = drawn[:, at] * self.shares[self.shares > 0]
+        return np.asarray(counts / counts.sum(axis=1, keepdims=True))
+
+    def agrees(self, other: "Design") -> bool:
+        """Whether two designs of as many questions count them alike; true of other numbers."""
+        if self.questions != other.questions:
+            return True
+        if self.clusters is None or other.clusters is None:
+            together = self.clusters is other.clusters
+        else:
+            together = np.array_equal(self.clusters, other.clusters)
+        return together and np.array_equal(self.shares, other.shares)
+
+    def only(self, chosen: Values) -> "Design":
+        """The design of some of the questions.
+
+        Args:
+            chosen: bool `[Q]`.
+        """
+        weights = None if self.weights is None else self.weights[chosen]
+        clusters = None if self.clusters is None else self.clusters[chosen]
+        return Design(int(chosen.sum()), weights, clusters)
+
+
+def joined(designs: Sequence[Design]) -> Design:
+    """The questions of several datasets, one after the other; datasets count by their questions."""
+    weights = clusters = None
+    if any(one.weights is not None for one in designs):
+        weights = np.concatenate([one.shares * one.questions for one in designs])
+    if any(one.clusters is not None for one in designs):
+        parts, first = [], 0
+        for one in designs:
+            own = np.arange(one.questions) if one.clusters is None else one.clusters
+            parts.append(own + first)
+            first += int(own.max()) + 1
+        clusters = np.concatenate(parts)
+    return Design(sum(one.questions for one in designs), weights, clusters)
+
+
+def design_of(store: Store, cluster: str | None = None) -> Design:
+    """How the questions of a store count.
+
+    Args:
+        cluster: the grouping whose groups are resampled whole; each question by itself without.
+
+    Raises:
+        SpecError: the store has no such grouping.
+    """
+    clusters = None
+    if cluster is not None:
+        if cluster not in store.groups:
+            known = ", ".join(sorted(store.groups)) or "none"
+            raise SpecError(
+                f"cluster {cluster}: {store.name} has no grouping of that name; its groupings:"
+                f" {known}"
+            )
+        _, clusters = np.unique(np.array(store.groups[cluster]), return_inverse=True)
+    return Design(len(store.texts), store.weights, clusters)
