@@ -16,6 +16,7 @@ import pytest
 from autotts import stores
 from autotts.evaluation import Experiment, evaluate
 from autotts.programs.checker import check_source
+from autotts.stores import importing
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -76,19 +77,36 @@ def test_the_commands_of_the_readme_run_in_order(tmp_path):
         assert ran.returncode == 0, f"{command}\n{ran.stderr}"
 
 
-def test_the_recordings_that_are_shown_can_be_imported(tmp_path):
-    samples, trajectory, released = blocks(ROOT / "docs" / "import.md", "json")
-    shown = {
-        "samples.jsonl": samples,
-        "trajectories.jsonl": json.dumps(json.loads(trajectory)),
-        "released.json": released,
-    }
-    for name, text in shown.items():
-        file = tmp_path / "mine" / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(text)
-        (folder,) = stores.import_recordings(file, tmp_path / "stores")
-        assert stores.check(folder).name == f"mine/{file.stem}"
+def recordings_shown():
+    """The files of docs/import.md: the path that the text before a block ends on, and the block."""
+    page = (ROOT / "docs" / "import.md").read_text()
+    return re.findall(r"[Aa]s\s+`([^`\s]+)`:\n\n```json\n(.*?)```", page, re.DOTALL)
+
+
+@pytest.mark.parametrize(("path", "text"), recordings_shown(), ids=lambda value: value[:60])
+def test_the_recordings_that_are_shown_can_be_imported(path, text, tmp_path):
+    """A file of every format, found by looking; none has more than a few answers to 6 x 7."""
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    if file.suffix == ".jsonl":
+        values, decoder = [], json.JSONDecoder()
+        while text.strip():
+            value, end = decoder.raw_decode(text := text.lstrip())
+            values, text = [*values, value], text[end:]
+        text = "".join(json.dumps(value) + "\n" for value in values)
+    file.write_text(text)
+    counted = {"chars_per_token": 4} if "samples_" in path else {}
+    (folder,) = stores.import_recordings(file, tmp_path / "stores", **counted)
+    model, dataset = stores.check(folder).key
+    assert model.startswith(("Tiny-", "org__Tiny-"))
+    assert dataset in ("sums", "products", "issues", "released")
+
+
+def test_a_recording_of_every_format_is_shown():
+    page = (ROOT / "docs" / "import.md").read_text()
+    for one in importing.formats.FORMATS:
+        assert re.search(rf"^##.*`{one.name}`$", page, re.MULTILINE), one.name
+    assert len(recordings_shown()) == len(importing.formats.FORMATS) + 2  # verifiers has two
 
 
 def test_the_tutorial_runs(tmp_path):
