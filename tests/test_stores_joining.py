@@ -1,5 +1,6 @@
 """Stores made one, and one made two: no branch is lost, and no answer changes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,10 @@ WRONG = {
     ),
     "the stores differ in interval_tokens: 100 in m/d, 500 in m/d": lambda: stores.merge(
         [uneven_store("m", size, "exact", 600, 599 // size + 1) for size in (100, 500)]
+    ),
+    "n/d: weight of 'Q0?': 2.0, in another store 1.0": lambda: stores.join(
+        [replace(make(m, "4"), weights=np.array([w])) for m, w in (("m", 1.0), ("n", 2.0))],
+        ["1", "2"],
     ),
     "each part needs at least one": lambda: stores.split(make("a", "4"), 0.5),
 }

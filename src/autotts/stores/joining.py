@@ -205,6 +205,15 @@ def _by_question(stores: Sequence[Store]) -> dict[str, dict[int, Recording]]:
                     f"{store.name}: to {recording.question[:60]!r} {' or '.join(recording.golds)}"
                     f" is right, to another store {' or '.join(first.golds)}"
                 )
+            for name, own, other in (
+                ("weight", recording.weight, first.weight),
+                ("groups", dict(recording.groups), dict(first.groups)),
+            ):
+                if own != other:
+                    raise StoreError(
+                        f"{store.name}: {name} of {recording.question[:60]!r}: {own}, in another"
+                        f" store {other}"
+                    )
     return found
 
 
