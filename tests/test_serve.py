@@ -234,9 +234,65 @@ def test_free_text_is_never_probed_and_any_branch_may_be_the_answer(address, con
     assert account["stop_reason"] == "answered"
 
 
-def test_a_cost_holds(address):
-    account = post(address, model="toy@cmc:1", max_cost=0.002).json()["usage"]["autotts"]
-    assert account["total_tokens"] <= 200
+@pytest.fixture(scope="module")
+def budgeted(tmp_path_factory):
+    """Controllers that spend in every way there is, one of them sealed."""
+    mine = tmp_path_factory.mktemp("mine") / "mine.py"
+    mine.write_text(programs.parse("sc").source.text)
+    names = {name: name for name in ("sc", "short-mk", "cmc", "race-prune", "asc", "esc")}
+    with serving(
+        ScriptedBranches(longest=120), controllers={**names, "mine": str(mine)}
+    ) as address:
+        yield address
+
+
+@pytest.mark.parametrize("name", ["sc", "short-mk", "cmc", "race-prune", "asc", "mine"])
+@pytest.mark.parametrize(
+    ("limit", "most"),
+    [("max_total_tokens", 200), ("max_total_tokens", 900), ("max_cost", 0.003), ("max_cost", 0.02)],
+)
+def test_nothing_is_decoded_or_read_that_a_budget_does_not_pay_for(budgeted, name, limit, most):
+    """Finished branches included, and prompts read again before every interval."""
+    reply = post(budgeted, controller=name, beta=1, seed=2, **{limit: most}).json()
+    account = reply["usage"]["autotts"]
+    assert 0 < account["cost" if limit == "max_cost" else "total_tokens"] <= most
+    assert account["branches"] >= 1
+    if name == "sc":  # which leaves nothing
+        assert account["stop_reason"].startswith("budget")
+
+
+def test_what_is_cached_leaves_more_of_a_cost():
+    """The same with a server that reads a branch once only, and says so."""
+
+    class Caching(ScriptedBranches):
+        async def decode(self, context, **how):
+            decoded = await super().decode(context, **how)
+            return replace(decoded, cached_tokens=len(context))
+
+    accounts = []
+    for server in (ScriptedBranches(), Caching()):
+        with serving(server, controllers={"sc": "sc"}) as address:
+            reply = post(address, beta=1, seed=2, max_cost=0.008).json()
+            accounts.append(reply["usage"]["autotts"])
+    plain, cached = accounts
+    assert plain["cost"] <= 0.008
+    assert cached["cost"] <= 0.008
+    assert cached["finished"] > plain["finished"]
+
+
+@pytest.mark.parametrize(
+    ("said", "where", "says"),
+    [
+        ({"max_cost": 0.00005}, "max_cost", "to read the prompt once"),
+        ({"max_cost": 0.003, "controller": "esc"}, "max_cost", "opens several at once"),
+        ({"max_total_tokens": 60, "controller": "esc"}, "max_total_tokens", "opens several"),
+    ],
+)
+def test_a_budget_that_pays_for_nothing_is_refused(budgeted, said, where, says):
+    reply = post(budgeted, **{"beta": 1, **said})
+    assert reply.status_code == 400
+    assert reply.json()["error"]["param"] == where
+    assert says in reply.json()["error"]["message"]
 
 
 def test_a_deadline_gives_the_best_vote_so_far():

@@ -5,6 +5,7 @@ functions that replay uses. So replay and live can't drift apart, and a live tra
 trace.
 """
 
+from autotts.live.budget import CostLimit
 from autotts.live.episode import Played, Stop, play
 from autotts.live.pool import ActionRequest, GrowingPool
 from autotts.live.recorder import recording_of, served_under
@@ -14,6 +15,7 @@ from autotts.live.trajectories import RecordedTrajectories, Trajectories
 
 __all__ = [
     "ActionRequest",
+    "CostLimit",
     "GrowingPool",
     "InThisProcess",
     "Played",

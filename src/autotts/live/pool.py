@@ -20,6 +20,9 @@ _BATCHES = {control.FINISH: "finish", control.PROBE: "probe", control.PRUNE: "pr
 
 _UNKNOWN_TOKENS = 2**31 - 1
 
+MOST_TOKENS = 1 << 40
+"""More than anybody has; a budget beyond is none."""
+
 _OTHER_STEPS = 1 << 10
 """Room for notes and probes of one request; a trace does without what is beyond."""
 
@@ -45,6 +48,7 @@ class ActionRequest:
 class GrowingPool:
     """The trajectories of one question, and the memory of the episode that is played on them.
 
+    budget: tokens, -1 for none; `limit` may leave less.
     memory: the state, begun; its `log` has room for `log_words`.
     signals: float32 `[1, branches, intervals]` by name, -inf where none came.
     answers: the answers by code, in the order in which they were first decoded; the failed one
@@ -84,6 +88,7 @@ class GrowingPool:
                 texts.
         """
         self.interval = interval
+        self.budget = budget if budget < MOST_TOKENS else -1
         self.intervals = intervals
         self.answers = [failed]
         self._code_of = {failed: 0}
@@ -94,7 +99,7 @@ class GrowingPool:
             n_codes=1 + branches * (intervals + 1),
             interval=interval,
             billing=billing,
-            budget=budget,
+            budget=self.budget,
             probe_tokens=probe_tokens if probed else 0,
             signals=signals,
             log_words=log_words,
@@ -210,8 +215,10 @@ class GrowingPool:
 
     @property
     def spent_out(self) -> bool:
-        """Whether the last thing asked for was more than the budget had left."""
-        return self.memory["error"] == control.OVER_BUDGET
+        """Whether nothing is left of the budget, or less than what was asked for last."""
+        memory = self.memory
+        nothing_left = 0 <= memory["budget"] <= memory["spent"]
+        return nothing_left or memory["error"] == control.OVER_BUDGET
 
     def keep_steps(self) -> None:
         """From now on keep what happens, as a trace has it, for `take_steps`."""
@@ -226,6 +233,11 @@ class GrowingPool:
         at = self.memory["steps_at"]
         self.memory["steps_at"] = 0
         return self.memory.arrays["steps"].reshape(-1, len(control.STEP))[:at].copy()
+
+    def limit(self, tokens: int) -> None:
+        """From now on the budget has at most so many tokens left, whatever it had before."""
+        most = self.memory["spent"] + min(tokens, MOST_TOKENS)
+        self.memory["budget"] = most if self.budget < 0 else min(most, self.budget)
 
     def ended(self, branch: int) -> bool:
         """Whether a branch was decoded to its end."""

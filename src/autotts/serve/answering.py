@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,10 +11,9 @@ from typing import TypeVar
 import numpy as np
 
 from autotts.answers.reader import AnswerReader
-from autotts.errors import ControllerError
 from autotts.inference.branch import Decoding, Probing, ServedBranch
 from autotts.inference.http import AskAgain
-from autotts.inference.server import Context, Sampling, Server
+from autotts.inference.server import Context, Server
 from autotts.inference.signals import NAMES, TOP
 from autotts.live import (
     ActionRequest,
@@ -37,6 +35,7 @@ from autotts.serve.choosing import Chosen, parameters_of
 from autotts.serve.deployment import Deployment
 from autotts.serve.formats import Format, after_thinking
 from autotts.serve.tracing import LiveTrace, TraceFile
+from autotts.serve.wish import Wish, require_an_opening
 
 T = TypeVar("T")
 
@@ -44,30 +43,6 @@ _LOG_WORDS = 1 << 18
 _AVOIDED_SECONDS = 30.0
 """How long an upstream that could not be reached is not asked while others can be."""
 _LOOK_SECONDS = 0.4
-_MOST_TOKENS = 1 << 40
-"""More than anybody has; a budget beyond is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a request asks for, as numbers.
-
-    branch_tokens: most tokens of a branch.
-    total_tokens, cost, seconds: most of all branches; None for no limit.
-    prompts: how many share what all branches may have.
-    traced: whether progress has steps.
-    """
-
-    choice: Chosen
-    sampling: Sampling
-    branch_tokens: int
-    total_tokens: int | None
-    cost: float | None
-    seconds: float | None
-    answers: Format | AnswerReader
-    seed: int
-    prompts: int = 1
-    traced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,9 +253,13 @@ class Answering:
         reading = await self._reading(server, wish.answers, prompt)
         pool = self._pool(wish, server, reading)
         how = Decoding(pool.interval, pool.interval * pool.intervals, wish.sampling)
+        cost = wish.cost_limit(self.deployment.prices)
         trajectories = ServedTrajectories(
-            server, lambda i: ServedBranch(prompt, (wish.seed, i)), pool, reading, how
-        )
+            server, lambda i: ServedBranch(prompt, (wish.seed, i)), pool, reading, how,
+            cost=cost,
+        )  # fmt: skip
+        if cost is not None:
+            require_an_opening(trajectories, cost, prompt)
         program = self._program(wish.choice, pool)
         deadline = None
         if wish.seconds is not None:
@@ -336,7 +315,7 @@ class Answering:
         if not server.can.continues:
             interval = wish.branch_tokens  # a branch comes in one piece
         probe_tokens = reading.probing.max_tokens if reading.probing else 0
-        budget = _budget(wish, self.deployment)
+        budget = wish.total_tokens
         if budget is not None and budget < interval + probe_tokens:
             raise BadRequest(
                 f"a budget of {budget} tokens doesn't pay for one interval of {interval} with its"
@@ -380,19 +359,6 @@ def _unheard(progress: Progress) -> None:
     """Where nobody listens."""
 
 
-def _budget(wish: Wish, deployment: Deployment) -> int | None:
-    """Tokens that all branches of a prompt may have together."""
-    most = [limit for limit in (wish.total_tokens, deployment.limits.total_tokens) if limit]
-    if wish.cost is not None:
-        if deployment.prices.decoded <= 0:
-            raise BadRequest(
-                "max_cost needs prices, and the operator gave none; max_total_tokens works",
-                "max_cost",
-            )
-        most.append(int(min(1e6 * wish.cost / deployment.prices.decoded, _MOST_TOKENS)))
-    return min((*most, _MOST_TOKENS)) // wish.prompts if most else None
-
-
 def _answer_of(
     played: Played,
     pool: GrowingPool,
@@ -406,7 +372,7 @@ def _answer_of(
     index, shows = _branch_that_shows(pool, trajectories, answer)
     stop = str(played.stop) if answer else f"{played.stop}, and no branch gave an answer"
     if index is None:
-        raise ControllerError(f"{wish.choice.controller} opened no branch")
+        raise wish.without_a_branch()
     branch, text, tokens = trajectories.branches[index], trajectories.branches[index].text, 0
     said = trajectories.shown[index]
     if shows and said is not None:
@@ -474,11 +440,6 @@ def _share(pool: GrowingPool, answer: str) -> float:
     votes = [a for a in state["answer"][voters].tolist() if a >= 0]
     codes = [int(state["code_of"][a]) for a in votes]
     return sum(pool.answers[code] == answer for code in codes) / len(codes) if codes else 0.0
-
-
-def wish_seed(seed: int | None) -> int:
-    """The seed of a request, a new one if it has none."""
-    return secrets.randbelow(1 << 31) if seed is None else seed % (1 << 31)
 
 
 def apart(whole: str) -> tuple[str, str]:

@@ -16,7 +16,6 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from typing import Any, Literal
 
 from starlette.applications import Starlette
@@ -27,7 +26,7 @@ from starlette.routing import Route
 
 from autotts.errors import AutottsError, ServerError
 from autotts.inference.server import Context, Sampling, Server, ids_of
-from autotts.serve.answering import Answer, Answering, Progress, Wish, wish_seed
+from autotts.serve.answering import Answer, Answering, Progress
 from autotts.serve.body import BadRequest, ChatBody, Common, CompletionBody, parse, unserved
 from autotts.serve.choosing import BETA_HEADER, choose
 from autotts.serve.deployment import Deployment
@@ -37,6 +36,7 @@ from autotts.serve.passing import PassedOn
 from autotts.serve.replies import STILL_RUNNING, CompletionShape, Shape, error_body, event
 from autotts.serve.responses import ResponsesBody, ResponsesShape
 from autotts.serve.turns import Full, Turns
+from autotts.serve.wish import Wish, wish_seed
 from autotts.untrusted import parse_json
 
 KEEP_ALIVE_SECONDS = 10.0
@@ -201,7 +201,7 @@ class Service:
 
         shape = CompletionShape(False, body.model or self.deployment.name)
         most = body.max_tokens
-        return await self._reply(request, client, body, most, shape, prompts, len(given))
+        return await self._reply(request, client, body, most, shape, prompts)
 
     def _passes(self, said: Mapping[str, Any]) -> bool:
         """Whether a body asks for what is not served, and such ones are passed on."""
@@ -231,15 +231,15 @@ class Service:
         most: int | None,
         shape: Shape,
         prompts: Callable[[Server], Awaitable[list[Context]]],
-        n_prompts: int = 1,
     ) -> Response:
-        wish = replace(self._wish(request, body, most), prompts=n_prompts)
+        wish = self._wish(request, body, most)
 
         async def run(on_progress: Callable[[Progress], None]) -> list[Answer]:
             async def by(upstream: int) -> list[Answer]:
                 made = await prompts(self.deployment.upstreams[upstream])
+                each = wish.shared_by(len(made))
                 return await _side_by_side(
-                    [self._answering.answer(upstream, one, wish, on_progress) for one in made]
+                    [self._answering.answer(upstream, one, each, on_progress) for one in made]
                 )
 
             async with self._turns.turn(client):
@@ -341,7 +341,7 @@ class Service:
                 stop=stop,
             ),
             branch_tokens=most or limits.branch_tokens,
-            total_tokens=body.max_total_tokens,
+            total_tokens=body.max_total_tokens or limits.total_tokens or None,
             cost=body.max_cost,
             seconds=body.deadline_seconds or limits.seconds or None,
             answers=body.answers.format() if body.answers else self.deployment.answers,
