@@ -41,6 +41,7 @@ from autotts.replay.task import Cell
 from autotts.stores import Recording, build
 
 INTERVAL, INTERVALS = 12, 3
+SUFFIX = "\n\n**Final Answer**\n\\boxed{"
 BRANCHES = (1, 4, 16)
 CONTROLLERS = ("sc:width={n}", "short-mk:width={n},first={half}", "parallel-probe:width={n}")
 _LISTS = ("opening_seconds", "waiting_seconds", "token_seconds", "probing_seconds")
@@ -50,11 +51,10 @@ async def episode(server: Server, spec: Spec, n: int, seed: int) -> tuple[float,
     """Seconds of an episode, and what was decoded."""
     text = f"Question {seed}: Tell a long story about the number {100 + seed} and its friends.\n"
     prompt = await server.encode(text, special=True)
-    suffix = await server.encode("\nSo the answer is \\boxed{")
-    probing = Probing(suffix, "\\boxed{", 10)
+    probing = Probing(await server.encode(SUFFIX), SUFFIX)
     pool = GrowingPool(branches=n, intervals=INTERVALS, interval=INTERVAL, failed=FAILED)
     reading = Reading(of=extract, probing=probing, closing=probing)
-    how = Decoding(INTERVAL, INTERVAL * INTERVALS, Sampling(temperature=1.0))
+    how = Decoding(INTERVAL, INTERVAL * INTERVALS, Sampling(temperature=0.6, top_p=0.9))
     trajectories = ServedTrajectories(
         server, lambda i: ServedBranch(prompt, (seed, i)), pool, reading, how
     )

@@ -16,7 +16,7 @@ from autotts.evaluation import Experiment, Local
 from autotts.evaluation.forecasting import dollars_of, seconds_of
 from autotts.evaluation.objectives import spent
 from autotts.inference.prices import TokenPrices
-from autotts.inference.speed import ServerSpeed, measure_speed, read_speed
+from autotts.inference.speed import ServerSpeed, TimedRound, measure_speed, read_speed, speeds_of
 from autotts.programs import parse
 from autotts.replay.task import Cell
 from autotts.stores import Branch, Recording, build
@@ -96,11 +96,31 @@ def test_a_server_model_survives_its_file(tmp_path):
         spent(ran("sc:width=1", ("A", 50)), "usd", replace(SPEED, prices=TokenPrices()))
 
 
+def test_speeds_are_found_from_rounds_whose_branches_end_early():
+    """Seconds are made of SPEED: when some have ended the others go on faster."""
+    rng = np.random.default_rng(0)
+
+    def timed(n, opens):
+        tokens = rng.integers(1, 40, size=n)
+        going = (tokens[:, None] >= np.arange(1, 41)).sum(axis=0)
+        steps = np.cumsum(SPEED.at("token_seconds", going))
+        name = "opening_seconds" if opens else "waiting_seconds"
+        return TimedRound(SPEED.at(name, np.full(n, n)) + steps[tokens - 1], tokens, opens)
+
+    rounds = [timed(n, opens) for n in (1, 2, 4) for opens in (True, False, False)]
+    found = speeds_of(rounds, SPEED.at_once)
+    for values, of in zip(found, ("opening", "waiting", "token"), strict=True):
+        assert values == pytest.approx(getattr(SPEED, f"{of}_seconds"))
+
+
 def test_a_server_is_measured_by_what_it_takes():
     found = asyncio.run(measure_speed(ScriptedBranches(), at_once=(1, 3), repeats=1))
     assert found.at_once == (1, 3)
     assert all(0 <= value < 5 for value in (*found.opening_seconds, *found.probing_seconds))
     assert found.made_by["model"]
+    deep = asyncio.run(measure_speed(ScriptedBranches(), at_once=(1,), repeats=1, depth=200))
+    assert deep.depth >= 200
+    assert deep.prompt_tokens == found.prompt_tokens > 50
 
 
 def test_results_and_choices_have_seconds_and_dollars(simulated, tmp_path):

@@ -4,10 +4,13 @@ A branch on a server is a row of requests, each of which waits (for the network,
 what of its prompt is not in the cache of prefixes) and then decodes token by token. More branches
 at once make each of them slower, and all of them together faster, as much as the server is one:
 
-    seconds of a request = wait(n) + tokens * token(n)        n: requests at a time
+    seconds of a request = wait(n) + token(n) for each of its tokens      n: requests at a time
 
-Between the numbers that were measured both are interpolated; beyond the last one a server is taken
-to be full, and twice as many branches take twice as long.
+Branches of a round end at different times, and then the others go faster: n falls as they do. All
+requests that were measured are equations for wait and token at each number, solved together by
+least squares (in shares of what was measured, none below zero). Between these numbers both are
+interpolated; beyond the last one a server is taken to be full, and twice as many branches take
+twice as long.
 """
 
 import asyncio
@@ -16,32 +19,36 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from autotts.errors import SpecError
+from autotts.errors import ServerError, SpecError
 from autotts.files import write_text
 from autotts.inference.branch import Decoding, Probing, ServedBranch
 from autotts.inference.prices import TokenPrices
-from autotts.inference.server import Context, Sampling, Server
+from autotts.inference.server import Context, Sampling, Server, joined
 from autotts.untrusted import parse_json
 from autotts.version import __version__
 
 VERSION = 1
 AT_ONCE = (1, 2, 4, 8, 16)
-_SHORT, _LONG = 4, 40
+_TOKENS = (8, 24, 40)
+"""Of the requests of a branch, one after the other."""
 _REPEATS = 2
-_PROBE_TOKENS = 10
+_ATTEMPTS = 3
+_SAMPLING = Sampling(temperature=0.6, top_p=0.9)
 _MOST_BYTES = 1 << 20
 _PROMPT = (
     "Write down the numbers from one to one thousand, one after the other, each on a line of its"
     " own, and say of each whether it is even or odd, and by which numbers it can be divided.\n"
     "one is odd, and can be divided by one.\ntwo is even, and can be divided by one and two.\n"
 )
-_SUFFIX = "\nSo the final answer is"
+_SUFFIX = "\n\n**Final Answer**\n\\boxed{"
+_STORY = "and so on, as was said before: one more number, one more line, and then the next. "
 
 FloatArray = np.ndarray
 
@@ -56,6 +63,7 @@ class ServerSpeed:
     token_seconds: a token of one branch, decoded beside the others.
     probing_seconds: a probe, from asking to its answer.
     prompt_tokens: of the prompt that `opening_seconds` read.
+    depth: tokens that branches had when they were measured, beside the prompt.
     prices: what tokens cost there.
     made_by: server, model, date and version, for whoever finds the file.
     """
@@ -68,6 +76,7 @@ class ServerSpeed:
     prompt_tokens: int
     prices: TokenPrices = field(default_factory=TokenPrices)
     made_by: dict[str, Any] = field(default_factory=dict)
+    depth: int = 0
 
     def __post_init__(self) -> None:
         lists = (
@@ -116,12 +125,17 @@ def read_speed(path: Path) -> ServerSpeed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Round:
-    """A round of requests side by side: its seconds, and tokens of the longest."""
+class TimedRound:
+    """Requests side by side, `[n]` each.
 
-    seconds: float
-    tokens: float
-    prompt_tokens: int
+    seconds: from the beginning of the round to the reply.
+    tokens: that each decoded.
+    opens: whether they are the first ones of their branches.
+    """
+
+    seconds: FloatArray
+    tokens: np.ndarray
+    opens: bool = False
 
 
 async def measure_speed(
@@ -129,63 +143,120 @@ async def measure_speed(
     *,
     at_once: Sequence[int] = AT_ONCE,
     prices: TokenPrices | None = None,
+    depth: int = 0,
     repeats: int = _REPEATS,
 ) -> ServerSpeed:
     """Measure a server, at the cost of some thousand tokens.
 
     Args:
         at_once: numbers of branches to measure at.
+        depth: tokens that branches have before they are measured: with much to look back on,
+            tokens take longer.
 
     Raises:
-        ServerError: it stopped answering.
+        ServerError: it stopped answering, or gave errors all the time.
         SpecError: it can't go on with a branch.
     """
     if not server.can.continues:
         raise SpecError(f"{server.address} can't go on with a branch, so rounds can't be timed")
-    suffix = await server.encode(_SUFFIX)
-    probing = Probing(suffix, _SUFFIX, _PROBE_TOKENS)
-    found: dict[int, list[tuple[float, float, float, float]]] = {n: [] for n in at_once}
+    probing = Probing(await server.encode(_SUFFIX), _SUFFIX)
+    filler = await server.encode(_STORY)
+    before = joined(filler[:0], filler[:0])
+    while len(before) < depth:
+        before = joined(before, filler)
+    rounds: list[TimedRound] = []
+    probes: dict[int, list[float]] = {n: [] for n in at_once}
     prompt_tokens = 0
     for repeat in range(repeats):  # all numbers in turn: what else the machine does hits all alike
         for n in at_once:
-            prompt = await server.encode(f"{_PROMPT}({repeat}, {n})\n", special=True)
-            figures, prompt_tokens = await _measure(server, prompt, n, probing)
-            found[n].append(figures)
-    means = np.array([np.median(found[n], axis=0) for n in at_once]).T
-    opening, waiting, token, probe = (tuple(row) for row in means.tolist())
+            for attempt in range(_ATTEMPTS):
+                prompt = await server.encode(f"{_PROMPT}({repeat}, {n}.{attempt})\n", special=True)
+                found = await _measure(server, prompt, n, before, probing)
+                if found is not None:
+                    break
+            else:
+                raise ServerError(f"{server.address} gave errors all the time that it was measured")
+            rounds += found[0]
+            probes[n].append(found[1])
+            prompt_tokens = found[2]
+    opening, waiting, token = speeds_of(rounds, at_once)
     return ServerSpeed(
-        tuple(at_once), opening, waiting, token, probe, prompt_tokens,
+        tuple(at_once), opening, waiting, token,
+        tuple(float(np.mean(probes[n])) for n in at_once), prompt_tokens,
         prices=prices or TokenPrices(),
         made_by={
             "address": server.address, "dialect": server.dialect, "model": server.model,
             "measured": datetime.now(UTC).isoformat(timespec="seconds"), "version": __version__,
         },
+        depth=len(before),
     )  # fmt: skip
 
 
 async def _measure(
-    server: Server, prompt: Context, n: int, probing: Probing
-) -> tuple[tuple[float, float, float, float], int]:
-    """Seconds of opening, of waiting, of a token and of a probe, with n branches at once."""
-    branches = [ServedBranch(prompt, ("speed", n, i)) for i in range(n)]
-    first = await _advance(server, branches, _SHORT)
-    short = await _advance(server, branches, _SHORT)
-    long = await _advance(server, branches, _LONG)
+    server: Server, prompt: Context, n: int, before: Context, probing: Probing
+) -> tuple[list[TimedRound], float, int] | None:
+    """Rounds of n branches at once, seconds of a probe and tokens of the prompt.
+
+    None where some were asked again.
+    """
+    retried = sum(server.tally.retried.values())
+    numbers = count()
+
+    def another(context: Context) -> ServedBranch:
+        return ServedBranch(context, ("speed", n, next(numbers)))
+
+    branches = [another(prompt) for _ in range(n)]
+    rounds = [await _advance(server, branches, _TOKENS[0], opens=True)]
+    prompt_tokens = branches[0].prompt_tokens
+    if len(before):
+        prompt = joined(prompt, before)
+        branches = [another(prompt) for _ in range(n)]
+        await _advance(server, branches, 1)  # so that it has read all of it
+    for tokens in _TOKENS:
+        # One that ended would end at once again; what another one begins with is read already.
+        branches = [another(prompt) if branch.ended else branch for branch in branches]
+        rounds.append(await _advance(server, branches, tokens))
     began = time.monotonic()
     await asyncio.gather(*(branch.probe(server, probing) for branch in branches))
     probe = time.monotonic() - began
-    gained = max(long.tokens - short.tokens, 1.0)
-    token = max(long.seconds - short.seconds, 0.0) / gained
-    waiting = max(short.seconds - short.tokens * token, 0.0)
-    opening = max(first.seconds - first.tokens * token, waiting)
-    return (opening, waiting, token, probe), first.prompt_tokens
+    return None if sum(server.tally.retried.values()) > retried else (rounds, probe, prompt_tokens)
 
 
-async def _advance(server: Server, branches: Sequence[ServedBranch], tokens: int) -> _Round:
-    """Decode an interval of every branch side by side; ended ones are asked to go on."""
-    how = Decoding(tokens, 1 << 20, Sampling(temperature=1.0))
+async def _advance(
+    server: Server, branches: Sequence[ServedBranch], tokens: int, *, opens: bool = False
+) -> TimedRound:
+    """Decode an interval of every branch side by side."""
+    how = Decoding(tokens, 1 << 20, _SAMPLING)
     began = time.monotonic()
-    decoded = await asyncio.gather(*(branch.advance(server, how) for branch in branches))
-    seconds = time.monotonic() - began
-    read = max(one.prompt_tokens or 0 for one in decoded)
-    return _Round(seconds, float(max(one.tokens for one in decoded)), read)
+
+    async def one(branch: ServedBranch) -> tuple[float, int]:
+        decoded = await branch.advance(server, how)
+        return time.monotonic() - began, decoded.tokens
+
+    seconds, made = zip(*await asyncio.gather(*map(one, branches)), strict=True)
+    return TimedRound(np.array(seconds), np.array(made), opens)
+
+
+def speeds_of(
+    rounds: Sequence[TimedRound], at_once: Sequence[int]
+) -> tuple[tuple[float, ...], ...]:
+    """Seconds of opening, of waiting and of a token, `[G]` each, that explain the rounds best."""
+    from scipy.optimize import nnls
+
+    def shares(branches: np.ndarray) -> FloatArray:
+        """`[..., G]` what each measured number counts in a value interpolated between them."""
+        units = np.eye(len(at_once))
+        return np.stack([np.interp(branches, at_once, unit) for unit in units], axis=-1)
+
+    rows = []
+    for one in rounds:
+        n, steps = len(one.tokens), np.arange(1, one.tokens.max() + 1)
+        going = (one.tokens[:, None] >= steps).sum(axis=0)
+        tokens = np.cumsum(shares(going), axis=0)[one.tokens - 1]
+        before = np.broadcast_to(shares(np.array(n)), tokens.shape)
+        none = np.zeros(tokens.shape)
+        parts = (before, none, tokens) if one.opens else (none, before, tokens)
+        rows.append(np.concatenate(parts, axis=1) / one.seconds[:, None])
+    equations = np.concatenate(rows)
+    found, _ = nnls(equations, np.ones(len(equations)))
+    return tuple(tuple(part.tolist()) for part in np.split(found, 3))
