@@ -1,18 +1,19 @@
 """Do forecast seconds agree with measured ones? On the genuine server of `make live`.
 
-    python benchmarks/forecast_seconds.py [--cycles 2] [--model smol]
+    python benchmarks/forecast_seconds.py [--cycles 3] [--model smol]
 
-Measuring the server and playing episodes take turns, so that whatever else the machine does hits
-both. Each episode is recorded, replayed, and forecast from the mean of the measurements; the ratio
-of all forecast to all measured seconds should be 0.8 to 1.2 for each controller and number of
-branches.
+The server is measured before and after every three episodes, so that whatever else the machine does
+hits both. Each episode is recorded, replayed, and forecast from the mean of
+the two; the ratio of all forecast to all measured seconds should be 0.8 to 1.2 for each controller
+and number of branches.
 """
 
 import argparse
 import asyncio
 import sys
 import time
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +45,19 @@ INTERVAL, INTERVALS = 12, 3
 SUFFIX = "\n\n**Final Answer**\n\\boxed{"
 BRANCHES = (1, 4, 16)
 CONTROLLERS = ("sc:width={n}", "short-mk:width={n},first={half}", "parallel-probe:width={n}")
-_LISTS = ("opening_seconds", "waiting_seconds", "token_seconds", "probing_seconds")
+LISTS = ("opening_seconds", "waiting_seconds", "asking_seconds", "token_seconds")
 
 
-async def episode(server: Server, spec: Spec, n: int, seed: int) -> tuple[float, Recording]:
-    """Seconds of an episode, and what was decoded."""
+@dataclass(frozen=True)
+class Timed:
+    """An episode: how long it took, what was decoded, and tokens of a probe."""
+
+    seconds: float
+    recording: Recording
+    probe_tokens: float
+
+
+async def episode(server: Server, spec: Spec, n: int, seed: int) -> Timed:
     text = f"Question {seed}: Tell a long story about the number {100 + seed} and its friends.\n"
     prompt = await server.encode(text, special=True)
     probing = Probing(await server.encode(SUFFIX), SUFFIX)
@@ -62,56 +71,66 @@ async def episode(server: Server, spec: Spec, n: int, seed: int) -> tuple[float,
     values = program.parameters(spec.beta, dict(spec.named))
     began = time.monotonic()
     await play(InThisProcess(program, values, pool), pool, trajectories)
-    return time.monotonic() - began, recording_of(pool, f"question {seed}", FAILED, name=str(seed))
+    seconds, spent = time.monotonic() - began, trajectories.spent
+    recording = recording_of(pool, f"question {seed}", FAILED, name=str(seed))
+    return Timed(seconds, recording, spent.probed / max(1, spent.probes))
 
 
-def forecast(recordings: list[Recording], spec: Spec, n: int, speed: ServerSpeed) -> float:
+def forecast(one: Timed, spec: Spec, n: int, speed: ServerSpeed) -> float:
     store = build(
-        recordings, model="m", dataset="live", billing="exact", interval_tokens=INTERVAL,
+        [one.recording], model="m", dataset="live", billing="exact", interval_tokens=INTERVAL,
         failed_answer=FAILED,
     )  # fmt: skip
     task = Experiment(draws="recorded", max_branches=n, failed="abstain").task(store)
     with Local() as driver:
         (ran,) = driver.run([Cell(task, spec)], keep_log=True)
-    return float(seconds_of(ran, speed).sum())
+    return float(seconds_of(ran, speed, probe_tokens=one.probe_tokens).sum())
 
 
-def mean_of(speeds: list[ServerSpeed]) -> ServerSpeed:
+def mean_of(speeds: Sequence[ServerSpeed]) -> ServerSpeed:
     lists = {
         name: tuple(np.mean([getattr(one, name) for one in speeds], axis=0).tolist())
-        for name in _LISTS
+        for name in LISTS
     }
-    assert set(lists) <= {one.name for one in fields(ServerSpeed)}
     return replace(speeds[0], **lists)
 
 
 async def run(address: str, cycles: int) -> None:
     server = await connect(address)
-    speeds = [await measure_speed(server, at_once=BRANCHES, repeats=1)]
-    played: dict[tuple[str, int], list[tuple[float, Recording]]] = {}
-    for cycle in range(cycles):
-        for n in BRANCHES:
+    measured: dict[tuple[str, int], list[tuple[Timed, ServerSpeed]]] = {}
+    speeds = []
+    for n in BRANCHES:
+        among = [b for b in BRANCHES if b <= n]
+        after = await measure_speed(server, at_once=among, repeats=1)
+        for cycle in range(cycles):
+            before, played = after, {}
             for k, text in enumerate(CONTROLLERS):
                 spec = programs.parse(text.format(n=n, half=max(1, n // 2)))
-                seed = 1000 * cycle + 10 * n + k
-                played.setdefault((spec.text, n), []).append(await episode(server, spec, n, seed))
-        speeds.append(await measure_speed(server, at_once=BRANCHES, repeats=1))
+                played[spec.text] = await episode(server, spec, n, 1000 * cycle + 10 * n + k)
+            after = await measure_speed(server, at_once=among, repeats=1)
+            for text, one in played.items():
+                measured.setdefault((text, n), []).append((one, mean_of([before, after])))
+            speeds += [after] if n == BRANCHES[-1] else []
     await server.aclose()
-    speed = mean_of(speeds)
-    for name in _LISTS:
-        print(f"{name:16}", *(f"{1e3 * value:9.1f} ms" for value in getattr(speed, name)))
-        spread = np.array([getattr(one, name) for one in speeds])
-        print(f"{'':16}", *(f"{1e3 * value:9.1f} sd" for value in spread.std(axis=0)))
+    for name in LISTS:
+        each = np.array([getattr(one, name) for one in speeds])
+        told = zip(each.mean(axis=0), each.std(axis=0), strict=True)
+        print(f"{name:16}", *(f"{1e3 * m:9.1f} ms (sd {1e3 * s:6.1f})" for m, s in told))
     print(f"{'controller':34}{'branches':>9}{'measured':>10}{'forecast':>10}{'ratio':>7}")
-    for (text, n), episodes in played.items():
-        measured = sum(seconds for seconds, _ in episodes)
-        told = forecast([one for _, one in episodes], programs.parse(text), n, speed)
-        print(f"{text:34}{n:9}{measured:10.2f}{told:10.2f}{told / measured:7.2f}", flush=True)
+    ratios = []
+    for (text, n), episodes in measured.items():
+        spec = programs.parse(text)
+        seconds = sum(one.seconds for one, _ in episodes)
+        told = sum(forecast(one, spec, n, speed) for one, speed in episodes)
+        ratios.append(told / seconds)
+        print(f"{text:34}{n:9}{seconds:10.2f}{told:10.2f}{ratios[-1]:7.2f}", flush=True)
+    held = sum(0.8 <= ratio <= 1.2 for ratio in ratios)
+    print(f"{held} of {len(ratios)} within 20 %")
 
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--cycles", type=int, default=2)
+    asked.add_argument("--cycles", type=int, default=3)
     asked.add_argument("--model", choices=("smol", "tiny"), default="smol")
     given = asked.parse_args()
     model = genuine.TINY if given.model == "tiny" else genuine.SMOL

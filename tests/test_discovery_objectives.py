@@ -3,13 +3,15 @@
 import pytest
 
 from autotts import stores
-from autotts.discovery.assembly import finalize
+from autotts.discovery.assembly import finalize, plan
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.scoring import Scorer
+from autotts.errors import SpecError
 from autotts.evaluation import Experiment
-from autotts.evaluation.objectives import SHOWN
+from autotts.evaluation.objectives import FORECAST, SHOWN
 from autotts.evaluation.study.leaderboard import leaderboard
 from discover_toy import Scripted, session, settings, store_folder
+from test_forecasting import SPEED
 
 
 @pytest.fixture(scope="module")
@@ -17,16 +19,38 @@ def store(tmp_path_factory):
     return store_folder(tmp_path_factory.mktemp("stores"))
 
 
-@pytest.mark.parametrize("objective", ["tokens", "sequential", "cost"])
-def test_an_area_is_that_of_the_leaderboard(store, objective):
-    made = settings(store, objective=objective)
-    with Scorer([stores.load(store)], made) as scorer:
-        area = scorer.reference().area(scorer.baseline("asc").curve)
+@pytest.mark.parametrize("objective", ["tokens", "sequential", "cost", "seconds", "usd"])
+def test_an_area_is_that_of_the_leaderboard(store, objective, tmp_path):
+    """Where it is forecast, what a run has kept says the same without a log."""
+    server = SPEED if objective in FORECAST else None
+    made = settings(store, objective=objective, server_model=server)
+    for _ in range(2):
+        with Scorer([stores.load(store)], made, tmp_path) as scorer:
+            area = scorer.reference().area(scorer.baseline("asc").curve)
     board = leaderboard(
-        [store], ["asc"], objective=objective, betas=made.betas,
+        [store], ["asc"], objective=objective, server=server, betas=made.betas,
         experiment=Experiment(draws=made.draws, max_branches=16),
     )  # fmt: skip
     assert area == pytest.approx(board.boards[0].entries[0].area)
+
+
+def test_seconds_stand_in_the_settings_of_a_run_and_need_a_server(store, tmp_path):
+    made, _ = plan(store, name="run", objective="seconds", server_model=SPEED)
+    assert RunFolder.create(tmp_path / "run", made).settings.server_model == SPEED
+    with pytest.raises(SpecError, match="give --server-model FILE"):
+        plan(store, name="run", objective="seconds")
+
+
+def test_the_offline_explorer_searches_for_seconds(store, tmp_path):
+    """Its bench forecasts as the run does; a proposal is scored in seconds."""
+    made, explorer = plan(
+        store, name="run", objective="seconds", server_model=SPEED, draws="reference:4",
+        limits={"rounds": 1}, traces=False,
+    )  # fmt: skip
+    RunFolder.create(tmp_path / "run", made)
+    end = session(tmp_path / "run", explorer)
+    assert end.best is not None
+    assert 0 < end.best.area < 100
 
 
 def test_a_run_is_judged_by_its_objective_to_the_end(store, tmp_path):

@@ -10,13 +10,21 @@ from typer.testing import CliRunner
 
 import autotts
 from autotts import stores
+from autotts.answers import FAILED
 from autotts.cli import app
 from autotts.errors import SpecError
 from autotts.evaluation import Experiment, Local
 from autotts.evaluation.forecasting import dollars_of, seconds_of
 from autotts.evaluation.objectives import spent
 from autotts.inference.prices import TokenPrices
-from autotts.inference.speed import ServerSpeed, TimedRound, measure_speed, read_speed, speeds_of
+from autotts.inference.speed import (
+    WAITS,
+    ServerSpeed,
+    TimedRound,
+    measure_speed,
+    read_speed,
+    speeds_of,
+)
 from autotts.programs import parse
 from autotts.replay.task import Cell
 from autotts.stores import Branch, Recording, build
@@ -26,33 +34,37 @@ SPEED = ServerSpeed(
     at_once=(1, 2, 4),
     opening_seconds=(3.0, 3.0, 3.0),
     waiting_seconds=(1.0, 1.0, 1.0),
+    asking_seconds=(0.4, 0.4, 0.4),
     token_seconds=(0.01, 0.015, 0.02),
-    probing_seconds=(0.5, 0.5, 0.5),
     prompt_tokens=50,
     prices=TokenPrices(prompt=1.0, cached=0.1, decoded=10.0),
 )
 
 
-def ran(spec, *branches):
+def ran(spec, *branches, failed_answer="", **rules):
     """An episode on one question whose branches have these answers by interval, and lengths."""
     recorded = [Branch(answers, tokens, answers[-1]) for answers, tokens in branches]
     store = build(
         [Recording("q", "A", recorded)], model="m", dataset="d", billing="exact",
-        interval_tokens=100,
+        interval_tokens=100, failed_answer=failed_answer,
     )  # fmt: skip
     with Local() as driver:
-        cell = Cell(Experiment(draws="recorded").task(store), parse(spec))
+        cell = Cell(Experiment(draws="recorded", **rules).task(store), parse(spec))
         return driver.run([cell], keep_log=True)[0]
+
+
+def seconds_in(ran):
+    return seconds_of(ran, SPEED, probe_tokens=10)
 
 
 def test_a_branch_alone_waits_for_each_request_and_decodes_its_tokens():
     """Three requests of 100, 100 and 50 tokens."""
-    (seconds,) = seconds_of(ran("sc:width=1", ("AAA", 250)), SPEED)
+    (seconds,) = seconds_in(ran("sc:width=1", ("AAA", 250)))
     assert seconds == pytest.approx(3.0 + 2 * 1.0 + 250 * 0.01)
 
 
 def test_when_a_branch_has_ended_the_other_is_as_fast_as_one_alone():
-    (seconds,) = seconds_of(ran("sc:width=2", ("AAA", 250), ("A", 50)), SPEED)
+    (seconds,) = seconds_in(ran("sc:width=2", ("AAA", 250), ("A", 50)))
     together, alone = 3.0 + 50 * 0.015, 50 * 0.01
     then = 2 * 1.0 + 150 * 0.01
     assert seconds == pytest.approx(together + alone + then)
@@ -60,9 +72,18 @@ def test_when_a_branch_has_ended_the_other_is_as_fast_as_one_alone():
 
 def test_probes_take_their_time():
     """Parallel-probe asks both branches at the end of each interval that is not the last."""
-    (seconds,) = seconds_of(ran("parallel-probe", ("AA", 200), ("AA", 200)), SPEED)
-    (without,) = seconds_of(ran("sc:width=2", ("AA", 200), ("AA", 200)), SPEED)
-    assert seconds == pytest.approx(without + 0.5)
+    (seconds,) = seconds_in(ran("parallel-probe", ("AA", 200), ("AA", 200)))
+    (without,) = seconds_in(ran("sc:width=2", ("AA", 200), ("AA", 200)))
+    assert seconds == pytest.approx(without + 0.4 + 10 * 0.015)
+
+
+@pytest.mark.parametrize("rules", [{"failed": "abstain"}, {"probe_tokens": 7}])
+def test_probes_take_as_long_whatever_they_say_and_cost(rules):
+    said = [("AA", 200), ((FAILED, FAILED), 200)]
+    seconds = [
+        seconds_in(ran("parallel-probe", *said, failed_answer=FAILED, **how)) for how in ({}, rules)
+    ]
+    assert seconds[0] == pytest.approx(seconds[1])
 
 
 def test_money_counts_what_is_read_again():
@@ -100,23 +121,23 @@ def test_speeds_are_found_from_rounds_whose_branches_end_early():
     """Seconds are made of SPEED: when some have ended the others go on faster."""
     rng = np.random.default_rng(0)
 
-    def timed(n, opens):
+    def timed(n, kind):
         tokens = rng.integers(1, 40, size=n)
         going = (tokens[:, None] >= np.arange(1, 41)).sum(axis=0)
         steps = np.cumsum(SPEED.at("token_seconds", going))
-        name = "opening_seconds" if opens else "waiting_seconds"
-        return TimedRound(SPEED.at(name, np.full(n, n)) + steps[tokens - 1], tokens, opens)
+        wait = SPEED.at(f"{kind}_seconds", np.full(n, n))
+        return TimedRound(kind, wait + steps[tokens - 1], tokens)
 
-    rounds = [timed(n, opens) for n in (1, 2, 4) for opens in (True, False, False)]
+    rounds = [timed(n, kind) for n in (1, 2, 4) for kind in (*WAITS, "waiting")]
     found = speeds_of(rounds, SPEED.at_once)
-    for values, of in zip(found, ("opening", "waiting", "token"), strict=True):
+    for values, of in zip(found, (*WAITS, "token"), strict=True):
         assert values == pytest.approx(getattr(SPEED, f"{of}_seconds"))
 
 
 def test_a_server_is_measured_by_what_it_takes():
     found = asyncio.run(measure_speed(ScriptedBranches(), at_once=(1, 3), repeats=1))
     assert found.at_once == (1, 3)
-    assert all(0 <= value < 5 for value in (*found.opening_seconds, *found.probing_seconds))
+    assert all(0 <= value < 5 for value in (*found.opening_seconds, *found.asking_seconds))
     assert found.made_by["model"]
     deep = asyncio.run(measure_speed(ScriptedBranches(), at_once=(1,), repeats=1, depth=200))
     assert deep.depth >= 200

@@ -111,13 +111,6 @@ Race = Annotated[
         " most three full sweeps.",
     ),
 ]
-Objective = Annotated[
-    str,
-    typer.Option(
-        help="What budgets count: tokens, sequential (tokens one after the other, which stand for"
-        " latency), or cost (tokens times their model's price)."
-    ),
-]
 Accept = Annotated[
     float,
     typer.Option(
@@ -197,7 +190,8 @@ def discover(
     judge: Judge = "mean",
     family_weight: FamilyWeight = "stores",
     race: Race = False,
-    objective: Objective = "tokens",
+    objective: options.AnyObjective = "tokens",
+    server_model: options.ServerModel = None,
     accept: Accept = 0.8,
     no_beta: NoBeta = False,
     no_traces: NoTraces = False,
@@ -246,6 +240,7 @@ def discover(
         traces=not no_traces,
         limits=limits,
         rules={"one_knob": not no_beta},
+        server_model=options.read_server(server_model),
         **{name: given[name] for name in _SETTINGS},
     )
     if out is None or estimate or dry_run:

@@ -24,6 +24,14 @@ def doctor(
             " to this file, for --server-model of other commands."
         ),
     ] = None,
+    depth: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="With --speed: tokens that branches have before they are measured. With thousands"
+            " of tokens to look back on a server is slower.",
+        ),
+    ] = 0,
     price_read: Annotated[
         float, typer.Option(min=0, help="With --speed: dollars for a million tokens read.")
     ] = 0.0,
@@ -43,7 +51,7 @@ def doctor(
         if not server or len(server) > 1:
             raise SpecError("--speed measures one server: name it by --server")
         options.check_file("--speed", speed)
-        _measure(server[0], model, speed, (price_read, price_cached, price_written))
+        _measure(server[0], model, speed, depth, (price_read, price_cached, price_written))
         return
     if server:
         _examine(server, model)
@@ -78,7 +86,9 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _measure(address: str, model: str, out: Path, prices: tuple[float, float, float]) -> None:
+def _measure(
+    address: str, model: str, out: Path, depth: int, prices: tuple[float, float, float]
+) -> None:
     """Measure a server's speed, show it and write it."""
     import asyncio
 
@@ -89,7 +99,7 @@ def _measure(address: str, model: str, out: Path, prices: tuple[float, float, fl
     async def measure() -> ServerSpeed:
         server = await inference.connect(address, model)
         try:
-            return await measure_speed(server, prices=TokenPrices(*prices))
+            return await measure_speed(server, prices=TokenPrices(*prices), depth=depth)
         finally:
             await server.aclose()
 
@@ -97,7 +107,7 @@ def _measure(address: str, model: str, out: Path, prices: tuple[float, float, fl
     say(f"{'branches at once':18}" + "".join(f"{n:9}" for n in found.at_once))
     each = [n / s if s else 0.0 for n, s in zip(found.at_once, found.token_seconds, strict=True)]
     say(f"{'tokens/s, all':18}" + "".join(f"{value:9,.0f}" for value in each))
-    for name in ("opening_seconds", "waiting_seconds", "probing_seconds"):
+    for name in ("opening_seconds", "waiting_seconds", "asking_seconds"):
         values = "".join(f"{1e3 * value:9,.0f}" for value in getattr(found, name))
         say(f"{name.replace('_seconds', ', ms'):18}{values}")
     found.write(out)

@@ -27,6 +27,7 @@ from autotts.discovery.run.state import RunState
 from autotts.discovery.run.store_refs import open_stores, references
 from autotts.discovery.run.trust import Demand, demands
 from autotts.errors import RunError, SpecError
+from autotts.evaluation.objectives import require_server
 from autotts.evaluation.serving import lacks, require_served
 from autotts.evaluation.settings import LOCAL
 from autotts.evaluation.winner import Winner
@@ -189,6 +190,7 @@ def plan(
     served = [name for name, spec in specs.items() if not any(lacks(s, spec) for s in loaded)]
     made = made.model_copy(update={"baselines": tuple(served)})
     _check_judgement(made)
+    require_server(made.objective, made.server_model)
     return made, who
 
 

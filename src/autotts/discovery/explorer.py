@@ -17,6 +17,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from autotts.evaluation.objectives import Objective
+from autotts.inference.speed import ServerSpeed
 
 Record = dict[str, JsonValue]
 """What stands in the event log and in the files of a run."""
@@ -284,7 +285,8 @@ class Turn:
         content. Raises `OutOfBudget`.
     paid: see `Paid`.
     say: shows the user one line of progress.
-    objective: what budgets count: tokens, sequential tokens (the proxy of latency), or cost.
+    objective: what budgets count, see `evaluation.objectives`.
+    server_model: for which seconds and dollars are forecast.
     """
 
     round: int
@@ -301,6 +303,7 @@ class Turn:
     paid: Paid
     say: Callable[[str], None]
     objective: Objective = "tokens"
+    server_model: ServerSpeed | None = None
 
 
 class Explorer(Protocol):

@@ -229,6 +229,7 @@ class Discovery:
             folder=folder,
             traces=self.settings.traces,
             objective=self.settings.objective,
+            server_model=self.settings.server_model,
             remaining=lambda: self._ledger.remaining,
             check=lambda source: self._admission.admit(source).errors,
             try_program=lambda source: self._try(number, source),

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -22,7 +22,7 @@ from autotts.diagnosis.matters import DRAWS
 from autotts.diagnosis.matters_text import Matters
 from autotts.discovery.explorer import Record, SweepPoint
 from autotts.discovery.run import kept
-from autotts.discovery.run.settings import RunSettings
+from autotts.discovery.run.settings import Forecasting, RunSettings
 from autotts.errors import SandboxError
 from autotts.evaluation import Execution, Experiment, Local
 from autotts.evaluation.compare import AreaScore, mean_of_stores
@@ -55,17 +55,26 @@ class Sweep:
     ran: what came out, by beta, then by store.
     curve: all of it, to compare with others; its tokens are what the run's objective counts.
     notes: how it ran, for the record.
+    spends: `[E]` of each of `ran`, the tokens of the curve, where they are a forecast: that takes
+        logs, which are not kept.
     """
 
     ran: Sequence[Ran]
     curve: Curve
     notes: Record
+    spends: Sequence[np.ndarray] | None = None
 
     @classmethod
-    def of(cls, ran: Sequence[Ran], seconds: float, objective: Objective = "tokens") -> "Sweep":
+    def of(
+        cls,
+        ran: Sequence[Ran],
+        seconds: float,
+        objective: Objective = "tokens",
+        spends: Sequence[np.ndarray] | None = None,
+    ) -> "Sweep":
         """From what ran, and how long it took."""
-        (curve,) = curves_of(ran, objective).values()
-        return cls(ran, curve, {**ran[0].how.record(), "seconds": seconds})
+        (curve,) = curves_of(ran, objective, spends=spends).values()
+        return cls(ran, curve, {**ran[0].how.record(), "seconds": seconds}, spends)
 
     @property
     def how(self) -> How:
@@ -282,16 +291,24 @@ class Scorer:
     ) -> Sweep:
         """What a program at these settings comes to: from the cache, or run and kept there."""
         cells = cells_of(experiment.tasks(self.stores), specs)
-        key = _key(specs, self.stores, experiment, audit, driver_name)
-        found = _read(self._cache, key, cells, self._settings.objective)
+        settings = self._settings
+        key = _key(specs, self.stores, experiment, audit, driver_name, settings.forecast)
+        found = _read(self._cache, key, cells, settings.objective)
         if found is not None:
             return found
         began = time.monotonic()
-        ran = driver.run(cells, audit=audit)
-        sweep = Sweep.of(ran, round(time.monotonic() - began, 3), self._settings.objective)
+        ran, spends = driver.run(cells, audit=audit, keep_log=settings.forecast is not None), None
+        if settings.forecast is not None:
+            spends = [self._spent(one) for one in ran]
+            ran = [replace(one, episodes=Episodes(one.episodes.results)) for one in ran]
+        seconds = round(time.monotonic() - began, 3)
+        sweep = Sweep.of(ran, seconds, settings.objective, spends)
         if self._cache is not None and self._keep:
             _write(self._cache, key, sweep)
         return sweep
+
+    def _spent(self, ran: Ran) -> np.ndarray:
+        return spent(ran, self._settings.objective, self._settings.server_model)
 
     def sample(self, source: Source, picks: Sequence[np.ndarray]) -> SampledEpisodes:
         """Some episodes of a program at all betas; nothing is audited, and nothing kept.
@@ -307,14 +324,12 @@ class Scorer:
         for store, chosen in zip(self._by_key, picks, strict=True):
             whole = experiment.task(store)
             tasks.append(whole.some(whole.pairs[chosen]))
-        ran = self._driver.run(cells_of(tasks, self._specs(source, self._settings.betas)), audit=0)
+        cells = cells_of(tasks, self._specs(source, self._settings.betas))
+        ran = self._driver.run(cells, audit=0, keep_log=self._settings.forecast is not None)
         count = len(tasks)
         return SampledEpisodes(
             tuple(np.stack([one.correct for one in ran[s::count]]) for s in range(count)),
-            tuple(
-                np.stack([spent(one, self._settings.objective) for one in ran[s::count]])
-                for s in range(count)
-            ),
+            tuple(np.stack([self._spent(one) for one in ran[s::count]]) for s in range(count)),
         )
 
     @property
@@ -389,6 +404,7 @@ def _key(
     experiment: Experiment,
     audit: int,
     driver: str,
+    forecast: Forecasting | None,
 ) -> str:
     """Digest of all that a sweep depends on."""
     words = {
@@ -399,6 +415,7 @@ def _key(
         "driver": driver,
         "audit": audit,
         "version": __version__,
+        **({} if forecast is None else {"forecast": [forecast[0], asdict(forecast[1])]}),
     }
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
@@ -411,6 +428,7 @@ def _write(cache: Path, key: str, sweep: Sweep) -> None:
         "seconds": sweep.notes["seconds"],
     }
     arrays = {f"results_{c}": one.episodes.results for c, one in enumerate(sweep.ran)}
+    arrays |= {f"spends_{c}": spends for c, spends in enumerate(sweep.spends or ())}
     arrays["header"] = np.array(json.dumps(header))
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
@@ -431,4 +449,7 @@ def _read(
             Ran(cell, header["parameters"][c], Episodes(arrays[f"results_{c}"]), how)
             for c, cell in enumerate(cells)
         ]
-    return Sweep.of(ran, header["seconds"], objective)
+        spends = None
+        if "spends_0" in arrays:
+            spends = [arrays[f"spends_{c}"] for c in range(len(cells))]
+    return Sweep.of(ran, header["seconds"], objective, spends)

@@ -10,6 +10,8 @@ interval), and the round ends with the last of them. As branches end, those that
 What a program computes between rounds takes no time here.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from autotts import control
@@ -17,6 +19,7 @@ from autotts.evaluation.statistics import FloatArray
 from autotts.inference.prices import TokenPrices
 from autotts.inference.speed import ServerSpeed
 from autotts.replay.driver import Ran
+from autotts.replay.log import replay
 
 _DECODES = (control.BRANCH, control.CONTINUE, control.FINISH)
 
@@ -30,7 +33,9 @@ class _Work:
     """
 
     def __init__(self, ran: Ran) -> None:
-        steps = ran.steps()
+        # An answer that can't be read took its probe too: as one that votes it is seen.
+        counted = replace(ran.task, rules=replace(ran.task.rules, abstain=False))
+        steps = replay(ran.log, ran.codes, counted, trace=True)[1]
         steps = steps[(steps[:, 2] != control.NOTE) & (steps[:, 2] != control.PRUNE)]
         episode, round_, kind, branch, _, code, tokens, _ = steps.T
         order = np.lexsort((round_, branch, episode))
@@ -38,7 +43,9 @@ class _Work:
             values[order] for values in (episode, round_, kind, branch, code, tokens)
         )
         decodes = np.isin(kind, _DECODES)
-        own = np.where(decodes, tokens, 0)
+        # The answer at the end of a branch is read in its text; others are asked for.
+        asked = (kind == control.PROBE) | (decodes & (kind != control.FINISH) & (code >= 0))
+        own = np.where(decodes, tokens - asked * ran.task.rules.probe_tokens, 0)
         keys = np.stack([episode, branch, round_])
         starts = np.ones(len(episode), bool)
         starts[1:] = (keys[:, 1:] != keys[:, :-1]).any(axis=0)
@@ -47,8 +54,6 @@ class _Work:
         count, interval = len(self.episode), ran.store.pool.interval
         self.tokens = np.bincount(row, own, count)
         self.requests = np.bincount(row, np.ceil(own / interval), count)
-        # The answer at the end of a branch is read in its text; others are asked for.
-        asked = (kind == control.PROBE) | (decodes & (kind != control.FINISH) & (code >= 0))
         self.probes = np.bincount(row, asked, count)
         opens = np.ones(count, bool)
         opens[1:] = (self.episode[1:] != self.episode[:-1]) | (self.branch[1:] != self.branch[:-1])
@@ -58,8 +63,11 @@ class _Work:
         self.interval = interval
 
 
-def seconds_of(ran: Ran, speed: ServerSpeed) -> FloatArray:
+def seconds_of(ran: Ran, speed: ServerSpeed, *, probe_tokens: float) -> FloatArray:
     """`[E]` seconds that each episode would take, alone on the server.
+
+    Args:
+        probe_tokens: that a probe decodes.
 
     Raises:
         SpecError: it was run without traces.
@@ -72,8 +80,8 @@ def seconds_of(ran: Ran, speed: ServerSpeed) -> FloatArray:
     seconds = (
         (work.requests - work.opens) * speed.at("waiting_seconds", side)
         + work.opens * speed.at("opening_seconds", side)
-        + work.tokens * speed.at("token_seconds", side)
-        + work.probes * speed.at("probing_seconds", side)
+        + (work.tokens + work.probes * probe_tokens) * speed.at("token_seconds", side)
+        + work.probes * speed.at("asking_seconds", side)
     )
     order = np.lexsort((seconds, at))
     seconds, at, side = seconds[order], at[order], side[order]
@@ -92,7 +100,7 @@ def seconds_of(ran: Ran, speed: ServerSpeed) -> FloatArray:
 
 
 def dollars_of(
-    ran: Ran, prices: TokenPrices, *, prompt_tokens: int, probe_tokens: int
+    ran: Ran, prices: TokenPrices, *, prompt_tokens: int, probe_tokens: float
 ) -> FloatArray:
     """`[E]` what each episode would cost.
 

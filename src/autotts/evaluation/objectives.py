@@ -13,9 +13,6 @@ from autotts.evaluation.statistics import FloatArray
 from autotts.inference.speed import ServerSpeed
 from autotts.replay.driver import Ran
 
-Recorded = Literal["tokens", "sequential", "cost"]
-"""What a store tells without a server model; a search is scored by these."""
-
 Objective = Literal["tokens", "sequential", "cost", "seconds", "usd"]
 """Tokens, tokens one after the other (the proxy of latency), tokens times their price in the store;
 and, on a server that was measured, seconds and dollars."""
@@ -24,7 +21,7 @@ FORECAST: tuple[Objective, ...] = ("seconds", "usd")
 """Objectives that need a server model."""
 
 _PROBE_TOKENS = 10
-"""That a probe decodes, where it costs nothing by the rules."""
+"""That a probe decodes, where neither the store nor the rules say how many."""
 
 _COLUMNS: dict[str, str] = {"tokens": "tokens", "sequential": "sequential_tokens"}
 
@@ -71,22 +68,40 @@ def spent(ran: Ran, objective: Objective, server: ServerSpeed | None = None) -> 
         return ran.cost
     if objective not in FORECAST:
         return np.asarray(ran.episodes.column(_COLUMNS[objective]), np.float64)
+    require_server(objective, server)
+    assert server is not None
+    if objective == "seconds":
+        return seconds_of(ran, server, probe_tokens=_probe_tokens(ran))
+    return dollars_of(
+        ran, server.prices, prompt_tokens=server.prompt_tokens,
+        probe_tokens=_probe_tokens(ran),
+    )  # fmt: skip
+
+
+def require_server(objective: Objective, server: ServerSpeed | None) -> None:
+    """Raises SpecError if an objective needs a server model, or one with prices."""
+    if objective not in FORECAST:
+        return
     if server is None:
         raise SpecError(
             f"{objective} are forecast for a server that was measured: give --server-model FILE,"
             " which `autotts doctor --server URL --speed FILE` writes"
         )
-    if objective == "seconds":
-        return seconds_of(ran, server)
-    if not server.prices.decoded:
+    if objective == "usd" and not server.prices.decoded:
         raise SpecError(
             "the server model has no prices: `autotts doctor --speed FILE --price-written 2.5`"
             " writes them into it, dollars per million tokens"
         )
-    return dollars_of(
-        ran, server.prices, prompt_tokens=server.prompt_tokens,
-        probe_tokens=ran.task.rules.probe_tokens or _PROBE_TOKENS,
-    )  # fmt: skip
+
+
+def _probe_tokens(ran: Ran) -> float:
+    """Tokens that a probe decodes: as the rules have it, or as it was when the store was made."""
+    pool = ran.store.pool
+    if ran.task.rules.probe_tokens:
+        return ran.task.rules.probe_tokens
+    spent = ran.store.used.get("probe_tokens")
+    probes = int((pool.lengths[pool.exists] - 1).sum())  # what a branch ends on is read in its text
+    return float(spent.sum()) / probes if spent is not None and probes else _PROBE_TOKENS
 
 
 def mean_of(ran: Ran, values: np.ndarray) -> float:

@@ -243,7 +243,11 @@ def _amount(ran: Ran, objective: Objective, server: ServerSpeed | None) -> np.nd
 
 
 def curves_of(
-    ran: Iterable[Ran], objective: Objective = "tokens", server: ServerSpeed | None = None
+    ran: Iterable[Ran],
+    objective: Objective = "tokens",
+    server: ServerSpeed | None = None,
+    *,
+    spends: Sequence[np.ndarray] | None = None,
 ) -> dict[str, Curve]:
     """The sweep over beta of each controller, by its SPEC, in order of first appearance.
 
@@ -251,6 +255,7 @@ def curves_of(
         ran: at every beta on every store, with all questions and draws.
         objective: what the tokens of the curves count.
         server: as in `spent`.
+        spends: `[E]` of each, what the tokens of the curves are, where that is known already.
 
     Raises:
         SpecError: as `spent`.
@@ -258,7 +263,7 @@ def curves_of(
     """
     found: dict[str, dict[tuple[StoreKey, float], tuple[np.ndarray, np.ndarray]]] = {}
     designs: dict[str, Design] = {}
-    for one in ran:
+    for k, one in enumerate(ran):
         own = design_of(one.store, one.task.cluster)
         if not designs.setdefault(one.store.dataset, own).agrees(own):
             raise StoreError(
@@ -266,9 +271,7 @@ def curves_of(
                 f" another model's {one.store.dataset}; models of one dataset must share theirs"
             )
         place = one.store.key, one.spec.beta
-        values = (
-            one.task.by_question(one.correct),
-            one.task.by_question(_amount(one, objective, server)),
-        )
+        amount = _amount(one, objective, server) if spends is None else spends[k]
+        values = one.task.by_question(one.correct), one.task.by_question(amount)
         found.setdefault(one.spec.text, {})[place] = values
     return {name: curve(name, points, designs=designs) for name, points in found.items()}

@@ -6,6 +6,9 @@ at once make each of them slower, and all of them together faster, as much as th
 
     seconds of a request = wait(n) + token(n) for each of its tokens      n: requests at a time
 
+The wait is one thing for a branch's first request, whose prompt is read, another for later ones,
+and another for probes, which read their question and then decode like any other.
+
 Branches of a round end at different times, and then the others go faster: n falls as they do. All
 requests that were measured are equations for wait and token at each number, solved together by
 least squares (in shares of what was measured, none below zero). Between these numbers both are
@@ -16,7 +19,7 @@ twice as long.
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -28,13 +31,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from autotts.errors import ServerError, SpecError
 from autotts.files import write_text
-from autotts.inference.branch import Decoding, Probing, ServedBranch
+from autotts.inference.branch import Decoding, Probed, Probing, ServedBranch
 from autotts.inference.prices import TokenPrices
-from autotts.inference.server import Context, Sampling, Server, joined
+from autotts.inference.server import Context, Decoded, Sampling, Server, joined
 from autotts.untrusted import parse_json
 from autotts.version import __version__
 
-VERSION = 1
+VERSION = 2
 AT_ONCE = (1, 2, 4, 8, 16)
 _TOKENS = (8, 24, 40)
 """Of the requests of a branch, one after the other."""
@@ -50,6 +53,9 @@ _PROMPT = (
 _SUFFIX = "\n\n**Final Answer**\n\\boxed{"
 _STORY = "and so on, as was said before: one more number, one more line, and then the next. "
 
+WAITS = ("opening", "waiting", "asking")
+"""What a request waits for: the prompt of a branch, its turn, the question of a probe."""
+
 FloatArray = np.ndarray
 
 
@@ -60,8 +66,8 @@ class ServerSpeed:
     at_once: requests at a time, ascending.
     opening_seconds: a branch's first request up to its first token, its prompt read.
     waiting_seconds: a later request up to its first token, its prefix in the cache.
+    asking_seconds: a probe up to its first token, its question read.
     token_seconds: a token of one branch, decoded beside the others.
-    probing_seconds: a probe, from asking to its answer.
     prompt_tokens: of the prompt that `opening_seconds` read.
     depth: tokens that branches had when they were measured, beside the prompt.
     prices: what tokens cost there.
@@ -71,8 +77,8 @@ class ServerSpeed:
     at_once: tuple[int, ...]
     opening_seconds: tuple[float, ...]
     waiting_seconds: tuple[float, ...]
+    asking_seconds: tuple[float, ...]
     token_seconds: tuple[float, ...]
-    probing_seconds: tuple[float, ...]
     prompt_tokens: int
     prices: TokenPrices = field(default_factory=TokenPrices)
     made_by: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +86,7 @@ class ServerSpeed:
 
     def __post_init__(self) -> None:
         lists = (
-            self.opening_seconds, self.waiting_seconds, self.token_seconds, self.probing_seconds,
+            self.opening_seconds, self.waiting_seconds, self.asking_seconds, self.token_seconds,
         )  # fmt: skip
         if not self.at_once or any(len(one) != len(self.at_once) for one in lists):
             raise SpecError("a server model needs a value for each number of branches at once")
@@ -128,14 +134,14 @@ def read_speed(path: Path) -> ServerSpeed:
 class TimedRound:
     """Requests side by side, `[n]` each.
 
+    kind: what they wait for, one of `WAITS`.
     seconds: from the beginning of the round to the reply.
     tokens: that each decoded.
-    opens: whether they are the first ones of their branches.
     """
 
+    kind: str
     seconds: FloatArray
     tokens: np.ndarray
-    opens: bool = False
 
 
 async def measure_speed(
@@ -165,7 +171,6 @@ async def measure_speed(
     while len(before) < depth:
         before = joined(before, filler)
     rounds: list[TimedRound] = []
-    probes: dict[int, list[float]] = {n: [] for n in at_once}
     prompt_tokens = 0
     for repeat in range(repeats):  # all numbers in turn: what else the machine does hits all alike
         for n in at_once:
@@ -177,12 +182,9 @@ async def measure_speed(
             else:
                 raise ServerError(f"{server.address} gave errors all the time that it was measured")
             rounds += found[0]
-            probes[n].append(found[1])
-            prompt_tokens = found[2]
-    opening, waiting, token = speeds_of(rounds, at_once)
+            prompt_tokens = found[1]
     return ServerSpeed(
-        tuple(at_once), opening, waiting, token,
-        tuple(float(np.mean(probes[n])) for n in at_once), prompt_tokens,
+        tuple(at_once), *speeds_of(rounds, at_once), prompt_tokens,
         prices=prices or TokenPrices(),
         made_by={
             "address": server.address, "dialect": server.dialect, "model": server.model,
@@ -194,11 +196,8 @@ async def measure_speed(
 
 async def _measure(
     server: Server, prompt: Context, n: int, before: Context, probing: Probing
-) -> tuple[list[TimedRound], float, int] | None:
-    """Rounds of n branches at once, seconds of a probe and tokens of the prompt.
-
-    None where some were asked again.
-    """
+) -> tuple[list[TimedRound], int] | None:
+    """Rounds of n branches at once, and tokens of the prompt; None where some were asked again."""
     retried = sum(server.tally.retried.values())
     numbers = count()
 
@@ -206,41 +205,48 @@ async def _measure(
         return ServedBranch(context, ("speed", n, next(numbers)))
 
     branches = [another(prompt) for _ in range(n)]
-    rounds = [await _advance(server, branches, _TOKENS[0], opens=True)]
+    rounds = [await _advance(server, branches, _TOKENS[0], "opening")]
     prompt_tokens = branches[0].prompt_tokens
     if len(before):
         prompt = joined(prompt, before)
         branches = [another(prompt) for _ in range(n)]
-        await _advance(server, branches, 1)  # so that it has read all of it
+        await _advance(server, branches, 1, "waiting")  # so that it has read all of it
     for tokens in _TOKENS:
         # One that ended would end at once again; what another one begins with is read already.
         branches = [another(prompt) if branch.ended else branch for branch in branches]
-        rounds.append(await _advance(server, branches, tokens))
-    began = time.monotonic()
-    await asyncio.gather(*(branch.probe(server, probing) for branch in branches))
-    probe = time.monotonic() - began
-    return None if sum(server.tally.retried.values()) > retried else (rounds, probe, prompt_tokens)
+        rounds.append(await _advance(server, branches, tokens, "waiting"))
+        asked = [_said(branch.probe(server, probing)) for branch in branches]
+        rounds.append(await _timed("asking", asked))
+    return None if sum(server.tally.retried.values()) > retried else (rounds, prompt_tokens)
+
+
+async def _said(probing: Awaitable[Probed]) -> Decoded:
+    return (await probing).said
 
 
 async def _advance(
-    server: Server, branches: Sequence[ServedBranch], tokens: int, *, opens: bool = False
+    server: Server, branches: Sequence[ServedBranch], tokens: int, kind: str
 ) -> TimedRound:
     """Decode an interval of every branch side by side."""
     how = Decoding(tokens, 1 << 20, _SAMPLING)
+    return await _timed(kind, [branch.advance(server, how) for branch in branches])
+
+
+async def _timed(kind: str, requests: Sequence[Awaitable[Decoded]]) -> TimedRound:
     began = time.monotonic()
 
-    async def one(branch: ServedBranch) -> tuple[float, int]:
-        decoded = await branch.advance(server, how)
+    async def one(request: Awaitable[Decoded]) -> tuple[float, int]:
+        decoded = await request
         return time.monotonic() - began, decoded.tokens
 
-    seconds, made = zip(*await asyncio.gather(*map(one, branches)), strict=True)
-    return TimedRound(np.array(seconds), np.array(made), opens)
+    seconds, made = zip(*await asyncio.gather(*map(one, requests)), strict=True)
+    return TimedRound(kind, np.array(seconds), np.array(made))
 
 
 def speeds_of(
     rounds: Sequence[TimedRound], at_once: Sequence[int]
 ) -> tuple[tuple[float, ...], ...]:
-    """Seconds of opening, of waiting and of a token, `[G]` each, that explain the rounds best."""
+    """Seconds of each of `WAITS` and of a token, `[G]` each, that explain the rounds best."""
     from scipy.optimize import nnls
 
     def shares(branches: np.ndarray) -> FloatArray:
@@ -254,9 +260,8 @@ def speeds_of(
         going = (one.tokens[:, None] >= steps).sum(axis=0)
         tokens = np.cumsum(shares(going), axis=0)[one.tokens - 1]
         before = np.broadcast_to(shares(np.array(n)), tokens.shape)
-        none = np.zeros(tokens.shape)
-        parts = (before, none, tokens) if one.opens else (none, before, tokens)
-        rows.append(np.concatenate(parts, axis=1) / one.seconds[:, None])
+        waits = [before * (one.kind == kind) for kind in WAITS]
+        rows.append(np.concatenate([*waits, tokens], axis=1) / one.seconds[:, None])
     equations = np.concatenate(rows)
     found, _ = nnls(equations, np.ones(len(equations)))
-    return tuple(tuple(part.tolist()) for part in np.split(found, 3))
+    return tuple(tuple(part.tolist()) for part in np.split(found, len(WAITS) + 1))

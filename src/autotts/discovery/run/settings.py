@@ -12,7 +12,8 @@ from autotts.discovery.explorer import ProgramRules
 from autotts.errors import RunError
 from autotts.evaluation import Experiment
 from autotts.evaluation.families import FamilyWeight, Judge
-from autotts.evaluation.objectives import Recorded
+from autotts.evaluation.objectives import FORECAST, Objective
+from autotts.inference.speed import ServerSpeed
 from autotts.untrusted import parse_toml
 
 BETAS = tuple(round(0.1 * step, 1) for step in range(11))
@@ -34,6 +35,10 @@ Amount = Annotated[
 ]
 Beta = Annotated[float, Field(ge=0, le=1)]
 Draws = Annotated[str, Field(pattern=r"^(reference|subsets):[0-9]{1,5}$")]
+
+
+Forecasting = tuple[Objective, ServerSpeed]
+"""What is forecast, and for which server."""
 
 
 class RunLimits(BaseModel):
@@ -96,6 +101,7 @@ class RunSettings(BaseModel):
     audit: episodes of a sweep that are run again blind.
     selection: "area" or "accuracy", the paper's rule.
     objective: what budgets count, see `evaluation.objectives`.
+    server_model: a server that was measured, where budgets are seconds or dollars on it.
     judge, family_weight: what figure is made of the areas by store, see `evaluation.families`.
     race: whether of more than three proposals a round only those are swept whole that a race on
         growing samples leaves.
@@ -110,7 +116,8 @@ class RunSettings(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63)
     proposals: int = Field(default=1, ge=1, le=1000)
     selection: Literal["area", "accuracy"] = "area"
-    objective: Recorded = "tokens"
+    objective: Objective = "tokens"
+    server_model: ServerSpeed | None = None
     judge: Judge = "mean"
     family_weight: FamilyWeight = "stores"
     race: bool = False
@@ -142,6 +149,13 @@ class RunSettings(BaseModel):
             failed=self.failed,
             seed=self.seed,
         )
+
+    @property
+    def forecast(self) -> Forecasting | None:
+        """What spending is forecast by; None where a store tells it."""
+        if self.server_model is None or self.objective not in FORECAST:
+            return None
+        return self.objective, self.server_model
 
     def with_limits(self, limits: RunLimits) -> "RunSettings":
         """The same with another budget."""

@@ -11,7 +11,7 @@ from autotts.discovery.explorer import Turn
 from autotts.discovery.explorers.offline.writing import Learned, source
 from autotts.evaluation import Experiment
 from autotts.evaluation.frontiers import Points, frontier_area, isotonic_violation
-from autotts.evaluation.objectives import SPANS, spent
+from autotts.evaluation.objectives import FORECAST, SPANS, spent
 from autotts.replay.driver import Ran
 from autotts.replay.in_process import InProcess
 from autotts.replay.task import cells_of
@@ -70,13 +70,14 @@ class Bench:
         self._measured: dict[str, SweepMeans] = {}
         # What SC of as many branches as there may be spends on each question.
         everything = programs.parse("sc:beta=1.0")
-        ran = self._driver.run(cells_of(self.tasks, [everything]))
-        self._objective = turn.objective
+        self._objective, self._server = turn.objective, turn.server_model
+        self._forecasts = turn.objective in FORECAST
+        ran = self._driver.run(cells_of(self.tasks, [everything]), keep_log=self._forecasts)
         self._whole, self._whole_spent = (
             [one.task.by_question(value).mean(axis=1) for one, value in pairs]
             for pairs in (
                 [(one, one.tokens) for one in ran],
-                [(one, spent(one, turn.objective)) for one in ran],
+                [(one, spent(one, self._objective, self._server)) for one in ran],
             )
         )
         sizes: dict[str, int] = {}
@@ -119,12 +120,12 @@ class Bench:
         return self._measured[text]
 
     def _sweep(self, text: str) -> SweepMeans:
-        ran = self.play(text, [{"beta": beta} for beta in BETAS], _DRAWS, keep_log=False)
+        ran = self.play(text, [{"beta": beta} for beta in BETAS], _DRAWS, keep_log=self._forecasts)
         columns: list[tuple[np.ndarray, ...]] = []
         for values in (
             (one.correct.astype(np.float64) for one in ran),
             (one.tokens for one in ran),
-            (spent(one, self._objective) for one in ran),
+            (spent(one, self._objective, self._server) for one in ran),
         ):
             means = [
                 one.task.by_question(value).mean(axis=1)
@@ -153,10 +154,9 @@ class Bench:
         for s, keys in enumerate(self._keys):
             w = weights[:, keys]
             total = np.maximum(w.sum(axis=1), 1e-12)[:, None]
-            points = Points(
-                np.maximum(w @ curve.spent[s].T / total, 1.0), w @ curve.accuracy[s].T / total
-            )
-            whole = np.maximum(w @ self._whole_spent[s] / total[:, 0], 1.0)
+            points = Points(w @ curve.spent[s].T / total, w @ curve.accuracy[s].T / total)
+            # Of no questions nothing is spent; some budget there must be.
+            whole = np.maximum(w @ self._whole_spent[s] / total[:, 0], np.finfo(np.float64).tiny)
             low, high = (share * whole for share in SPANS[self._objective])
             areas.append(100 * frontier_area(points, low, high))
         return np.asarray(np.mean(areas, axis=0))
