@@ -45,25 +45,39 @@ def deployment(server, **more):
 
 @contextlib.contextmanager
 def serving(
-    server, *, keys=(), passed_on=None, keep_alive_seconds=10.0, page="", traces=None, **more
+    server,
+    *,
+    keys=(),
+    passed_on=None,
+    keep_alive_seconds=10.0,
+    page="",
+    traces=None,
+    traffic=None,
+    **more,
 ):
     """The address of a service on a socket of its own."""
     service = Service(
-        Answering(deployment(server, **more), traces=traces),
+        Answering(deployment(server, **more), traces=traces, traffic=traffic),
         keys=keys,
         passed_on=passed_on,
         keep_alive_seconds=keep_alive_seconds,
         page=page,
     )
+    with listening_to(service.asgi, service.deployment.upstreams) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def listening_to(asgi, upstreams=()):
+    """The address of an application; servers that it used are closed after it."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(1024)  # here, so that whoever has the address can connect at once
-        config = uvicorn.Config(service.asgi, log_level="warning", lifespan="on")
-        runner = uvicorn.Server(config)
+        runner = uvicorn.Server(uvicorn.Config(asgi, log_level="warning", lifespan="auto"))
 
         async def run():
             await runner.serve(sockets=[listening])
-            for upstream in service.deployment.upstreams:
+            for upstream in upstreams:
                 await upstream.aclose()
 
         thread = threading.Thread(target=lambda: asyncio.run(run()))

@@ -160,7 +160,7 @@ def gold(
         str,
         typer.Argument(
             help="File of questions with their true answers (.jsonl, .json, .csv, .parquet), or a"
-            " preset of `autotts collect`."
+            " preset of `autotts collect`. With ids a file needs no questions."
         ),
     ],
     out: Annotated[
@@ -170,16 +170,40 @@ def gold(
 ) -> None:
     """Give a store its true answers, which came later: by id, or by the question's text."""
     from autotts import stores
-    from autotts.collect import read_questions
+    from autotts.collect.questions import read_golds
 
     store = stores.load(folder)
-    items = read_questions(answers)
-    by_text = store.ids is None
-    graded = stores.grade(store, {(it.question if by_text else it.id): it.gold for it in items})
+    graded = stores.grade(store, read_golds(answers, by_text=store.ids is None))
     place = folder if out is None else stores.store_folder(out, store.model, store.dataset)
     right = 100 * graded.correct[graded.pool.exists].mean()
     written = stores.write(graded, place, overwrite=out is None)
     say(f"{store.name}: {right:.1f} % of branches right")
+    say(f"wrote {written.path}")
+
+
+@app.command()
+def traffic(
+    folder: Annotated[Path, typer.Argument(help="The folder of `autotts serve --record`.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for OUT/MODEL/traffic; the folder itself without.")
+    ] = None,
+) -> None:
+    """Make a store of recorded traffic, while it is recorded or later; one of before is replaced.
+
+    `drift` holds it against the store that the controller was chosen on, `data gold` gives it true
+    answers by the ids of replies.
+    """
+    from autotts import stores
+    from autotts.serve.traffic import traffic_store
+
+    found = traffic_store(folder)
+    store = found.store
+    place = stores.store_folder(out or folder, store.model, store.dataset)
+    written = stores.write(store, place, overwrite=True)
+    say(f"{store.name}: {len(store.texts):,} requests")
+    if found.left_out:
+        others = "of another model or interval, or with other probes or signals"
+        say(f"left out: {found.left_out:,} requests {others}")
     say(f"wrote {written.path}")
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,8 @@ from autotts.cli.screen import say
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
     from autotts.answers.reader import AnswerReader
     from autotts.inference import Sampling
     from autotts.programs import Spec
@@ -146,6 +149,28 @@ def serve(
             " when, but no prompt and no text. `autotts view` shows the traces."
         ),
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to record traffic in: what branches answered and how long they were, no"
+            " prompt and no text. `autotts data traffic` makes a store of it, for `autotts drift`."
+        ),
+    ] = None,
+    record_prompts: Annotated[
+        bool, typer.Option("--record-prompts", help="With --record: keep questions too, as text.")
+    ] = False,
+    record_megabytes: Annotated[
+        int,
+        typer.Option(min=1, help="With --record: most of the disk; older requests make room."),
+    ] = 256,
+    otel: Annotated[
+        bool,
+        typer.Option(
+            "--otel",
+            help="Send spans to OpenTelemetry: of requests, rounds and decodes, without prompts and"
+            " texts. OTEL_EXPORTER_OTLP_ENDPOINT says where to.",
+        ),
+    ] = False,
     playground: Annotated[
         bool,
         typer.Option(
@@ -169,8 +194,13 @@ def serve(
     from autotts.serve.app import Service
     from autotts.serve.deployment import Deployment, ServiceLimits
     from autotts.serve.passing import PassedOn
+    from autotts.serve.telemetry import TracedAnswering, exporting, traced_servers
+    from autotts.serve.traffic import TrafficJournal
 
     options.check_folder("--traces", traces)
+    options.check_folder("--record", record)
+    if record is None and record_prompts:
+        raise SpecError("--record-prompts needs --record FOLDER, where they are kept")
     keys = os.environ.get(KEYS, "").split()
     _require_private(host, keys)
     controllers = _controllers(controller)
@@ -184,6 +214,8 @@ def serve(
     )
     how = _format(answers)
     key = read_key("OPENAI_API_KEY", "serve")
+    spans = exporting() if otel else None
+    tracer = spans.get_tracer("autotts") if spans is not None else None
 
     async def run() -> None:
         async with connected(upstream, model) as servers:
@@ -196,7 +228,7 @@ def serve(
                         say(f"  it gives no {', '.join(sorted(missing))}, which {name} reads")
             deployment = Deployment(
                 name=servers[0].model,
-                upstreams=servers,
+                upstreams=servers if tracer is None else traced_servers(servers, tracer),
                 controllers=controllers,
                 beta=beta,
                 interval=interval,
@@ -206,23 +238,35 @@ def serve(
                 prices=TokenPrices(prompt=price_read, decoded=price_written),
                 limits=limits,
             )
-            answering = Answering(deployment, unsafe=unsafe, traces=traces)
+            traffic = None
+            if record is not None:
+                traffic = TrafficJournal(
+                    record, prompts=record_prompts, most_bytes=record_megabytes << 20
+                )
+            kind = Answering if tracer is None else partial(TracedAnswering, tracer)
+            answering = kind(deployment, unsafe=unsafe, traces=traces, traffic=traffic)
             passed_on = (
                 [PassedOn(server.address, key) for server in servers] if pass_through else None
             )
             page = build("served", "autotts serve") if playground else ""
             service = Service(answering, keys=keys, passed_on=passed_on, page=page)
-            await _listen(service, host, port)
+            await _listen(service, host, port, tracer)
 
-    asyncio.run(run())
+    try:
+        asyncio.run(run())
+    finally:
+        if spans is not None:
+            spans.shutdown()
 
 
-async def _listen(service: "Service", host: str, port: int) -> None:
+async def _listen(service: "Service", host: str, port: int, tracer: "Tracer | None") -> None:
     import uvicorn
+
+    from autotts.serve.telemetry import traced_app
 
     _log_as_json()
     config = uvicorn.Config(
-        service.asgi,
+        service.asgi if tracer is None else traced_app(service.asgi, tracer),
         host=host,
         port=port,
         log_level="warning",

@@ -98,6 +98,32 @@ def read_questions(named: str, columns: Columns | None = None) -> list[Item]:
     return asked_of(rows, columns or Columns(), named)
 
 
+def read_golds(named: str, *, by_text: bool) -> dict[str, str]:
+    """True answers of a file or a preset, by the question's text or by its id.
+
+    A file with ids need not have the questions, and may have one several times.
+
+    Raises:
+        SpecError: as `read_questions`, or a row has another answer than one before.
+    """
+    path = Path(named)
+    rows = _rows(path) if path.is_file() else []
+    name = next((one for one in _ID_COLUMNS if rows and one in rows[0]), "")
+    if by_text or not name:
+        return {it.question if by_text else it.id: it.gold for it in read_questions(named)}
+    gold = next((one for one in _GOLD_COLUMNS if one in rows[0]), "")
+    found: dict[str, str] = {}
+    for k, row in enumerate(rows):
+        if row.get(name) is None or row.get(gold) is None:
+            raise SpecError(
+                f"{named}: row {k} has no {name!r}, or no answer ({_GOLD_COLUMNS[0]!r})"
+            )
+        answer = canonical(_number(row[gold]) if isinstance(row[gold], float) else str(row[gold]))
+        if found.setdefault(str(row[name]), answer) != answer:
+            raise SpecError(f"{named}: row {k}: {row[name]!r} had another answer before")
+    return found
+
+
 def asked_of(rows: Sequence[Mapping[str, Any]], columns: Columns, where: str) -> list[Item]:
     """Questions from rows.
 

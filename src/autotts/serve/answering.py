@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from autotts.answers import FAILED
 from autotts.answers.reader import AnswerReader
 from autotts.inference.branch import Decoding, Probing, ServedBranch
 from autotts.inference.http import AskAgain
@@ -24,7 +25,10 @@ from autotts.live import (
     ServedTrajectories,
     Spent,
     Suspended,
+    Trajectories,
     play,
+    recording_of,
+    served_under,
 )
 from autotts.programs import Source
 from autotts.programs.needs import needs_of
@@ -35,6 +39,7 @@ from autotts.serve.choosing import Chosen, parameters_of
 from autotts.serve.deployment import Deployment
 from autotts.serve.formats import Format, after_thinking
 from autotts.serve.tracing import LiveTrace, TraceFile
+from autotts.serve.traffic import TrafficJournal
 from autotts.serve.wish import Wish, require_an_opening
 
 T = TypeVar("T")
@@ -129,7 +134,8 @@ class _Watched:
 
     def __init__(
         self,
-        inner: ServedTrajectories,
+        inner: Trajectories,
+        branches: Sequence[ServedBranch],
         pool: GrowingPool,
         on_progress: Callable[[Progress], None],
         *,
@@ -137,12 +143,13 @@ class _Watched:
     ) -> None:
         """
         Args:
+            branches: those being decoded, in order.
             on_progress: told after each round. on_trace: told what happened, and more often.
         """
         self._inner, self._pool, self._on_progress = inner, pool, on_progress
         self._told = 0
         self._on_trace = on_trace
-        self._trace = LiveTrace(pool, inner.branches) if on_trace else None
+        self._trace = LiveTrace(pool, branches) if on_trace else None
 
     async def cover(self, request: ActionRequest) -> None:
         if self._trace is not None:
@@ -185,14 +192,20 @@ class Answering:
     """
 
     def __init__(
-        self, deployment: Deployment, *, unsafe: bool = False, traces: Path | None = None
+        self,
+        deployment: Deployment,
+        *,
+        unsafe: bool = False,
+        traces: Path | None = None,
+        traffic: TrafficJournal | None = None,
     ) -> None:
         """
         Args:
             unsafe: run programs of others even where no process can be sealed.
             traces: the folder that traces of episodes are kept in; None keeps none.
+            traffic: where what branches answered is kept; closed with this. None keeps nothing.
         """
-        self._traces = traces
+        self._traces, self._traffic = traces, traffic
         self.deployment = deployment
         self._unsafe = unsafe
         self._zygote: Zygote | None = None
@@ -200,6 +213,9 @@ class Answering:
         self._avoided_until = dict.fromkeys(self._busy, 0.0)
 
     def close(self) -> None:
+        if self._traffic is not None:
+            self._traffic.close()
+            self._traffic = None
         if self._zygote is not None:
             self._zygote.close()
             self._zygote = None
@@ -269,7 +285,8 @@ class Answering:
             if file is not None:
                 hearers.append(lambda progress: file.add(progress.record()))
             watched = _Watched(
-                trajectories,
+                self._seen(trajectories),
+                trajectories.branches,
                 pool,
                 _unheard if wish.traced else on_progress,
                 on_trace=hearers,
@@ -280,7 +297,14 @@ class Answering:
             answer = _answer_of(played, pool, trajectories, reading, self.deployment, wish)
             if file is not None:
                 file.add({"end": answer.account.record()})
-            return answer
+        if self._traffic is not None:
+            under = served_under(wish.choice.spec.text, wish.choice.beta, played.stop)
+            await self._traffic.add(
+                recording_of(pool, wish.question, FAILED, name=wish.id, groups=under), prompt,
+                model=self.deployment.name, interval=pool.interval,
+                max_branches=self.deployment.limits.branches,
+            )  # fmt: skip
+        return answer
 
     @contextlib.contextmanager
     def _kept(self, wish: Wish) -> Iterator[TraceFile | None]:
@@ -291,6 +315,10 @@ class Answering:
         file = TraceFile(self._traces, controller=wish.choice.controller, beta=wish.choice.beta)
         with contextlib.closing(file):
             yield file
+
+    def _seen(self, trajectories: Trajectories) -> Trajectories:
+        """Trajectories for whoever wants to see what is asked of them."""
+        return trajectories
 
     async def _reading(
         self, server: Server, answers: Format | AnswerReader, prompt: Context

@@ -16,6 +16,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 from starlette.applications import Starlette
@@ -25,7 +26,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from autotts.errors import AutottsError, ServerError
-from autotts.inference.server import Context, Sampling, Server, ids_of
+from autotts.inference.server import Context, Message, Sampling, Server, ids_of
 from autotts.serve.answering import Answer, Answering, Progress
 from autotts.serve.body import BadRequest, ChatBody, Common, CompletionBody, parse, unserved
 from autotts.serve.choosing import BETA_HEADER, choose
@@ -166,7 +167,8 @@ class Service:
 
         most = body.max_completion_tokens or body.max_tokens
         shape = CompletionShape(True, body.model or self.deployment.name)
-        return await self._reply(request, client, body, most, shape, prompts)
+        asked = [_question(messages)]
+        return await self._reply(request, client, body, most, shape, prompts, asked)
 
     async def _respond(self, request: Request, client: str) -> Response:
         said = await self._body(request)
@@ -179,7 +181,8 @@ class Service:
             return [await server.render(messages)]
 
         shape = ResponsesShape(body.model or self.deployment.name, body.echoed())
-        return await self._reply(request, client, body, body.max_output_tokens, shape, prompts)
+        most, asked = body.max_output_tokens, [_question(messages)]
+        return await self._reply(request, client, body, most, shape, prompts, asked)
 
     async def _complete(self, request: Request, client: str) -> Response:
         said = await self._body(request)
@@ -201,7 +204,8 @@ class Service:
 
         shape = CompletionShape(False, body.model or self.deployment.name)
         most = body.max_tokens
-        return await self._reply(request, client, body, most, shape, prompts)
+        asked = [one if isinstance(one, str) else "" for one in given]
+        return await self._reply(request, client, body, most, shape, prompts, asked)
 
     def _passes(self, said: Mapping[str, Any]) -> bool:
         """Whether a body asks for what is not served, and such ones are passed on."""
@@ -231,15 +235,23 @@ class Service:
         most: int | None,
         shape: Shape,
         prompts: Callable[[Server], Awaitable[list[Context]]],
+        questions: Sequence[str],
     ) -> Response:
-        wish = self._wish(request, body, most)
+        wish = self._wish(request, body, most).shared_by(len(questions))
+        several = len(questions) > 1
+        wishes = [
+            replace(wish, id=f"{shape.reply_id}{f'.{k}' if several else ''}", question=one)
+            for k, one in enumerate(questions)
+        ]
 
         async def run(on_progress: Callable[[Progress], None]) -> list[Answer]:
             async def by(upstream: int) -> list[Answer]:
                 made = await prompts(self.deployment.upstreams[upstream])
-                each = wish.shared_by(len(made))
                 return await _side_by_side(
-                    [self._answering.answer(upstream, one, each, on_progress) for one in made]
+                    [
+                        self._answering.answer(upstream, one, each, on_progress)
+                        for one, each in zip(made, wishes, strict=True)
+                    ]
                 )
 
             async with self._turns.turn(client):
@@ -463,6 +475,11 @@ async def _next(
         return waiting.result() if waiting in done else None
     finally:
         waiting.cancel()
+
+
+def _question(messages: Sequence[Message]) -> str:
+    """What the user said last."""
+    return next((said for role, said in reversed(messages) if role == "user"), "")
 
 
 def _as_list(prompt: str | list[str] | list[int] | list[list[int]]) -> list[str | list[int]]:

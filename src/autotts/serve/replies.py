@@ -16,6 +16,11 @@ _PIECE = 400
 class Shape(Protocol):
     """How an endpoint's replies look, whole and as the events of a stream."""
 
+    @property
+    def reply_id(self) -> str:
+        """By which a client knows the reply."""
+        ...
+
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
         """The reply with everything in it."""
         ...
@@ -50,10 +55,14 @@ class CompletionShape:
     id: str = field(default_factory=lambda: secrets.token_hex(12))
     created: int = field(default_factory=lambda: int(time.time()))
 
+    @property
+    def reply_id(self) -> str:
+        return f"{'chatcmpl' if self.chat else 'cmpl'}-{self.id}"
+
     def _object(self, *, chunk: bool, choices: Sequence[dict[str, Any]]) -> dict[str, Any]:
         kind = f"chat.completion{'.chunk' if chunk else ''}" if self.chat else "text_completion"
         return {
-            "id": f"{'chatcmpl' if self.chat else 'cmpl'}-{self.id}",
+            "id": self.reply_id,
             "object": kind,
             "created": self.created,
             "model": self.model,

@@ -71,11 +71,15 @@ class ResponsesShape:
     created: float = field(default_factory=lambda: int(time.time()))
     _count: Iterator[int] = field(default_factory=itertools.count)
 
+    @property
+    def reply_id(self) -> str:
+        return f"resp_{self.id}"
+
     def _response(
         self, status: str, output: Sequence[dict[str, Any]] = (), **more: Any
     ) -> dict[str, Any]:
         return {
-            "id": f"resp_{self.id}", "object": "response", "created_at": self.created,
+            "id": self.reply_id, "object": "response", "created_at": self.created,
             "status": status, "model": self.model, "output": list(output), "error": None,
             "incomplete_details": None, "parallel_tool_calls": False, "tool_choice": "none",
             "tools": [], "store": False, "text": {"format": {"type": "text"}}, "usage": None,

@@ -21,6 +21,7 @@ class Wish:
     branch_tokens: most tokens of a branch.
     total_tokens, cost, seconds: most of all branches of all its prompts; None for no limit.
     traced: whether progress has steps.
+    id, question: of the reply, and what was asked, for the record.
     """
 
     choice: Chosen
@@ -32,6 +33,8 @@ class Wish:
     answers: Format | AnswerReader
     seed: int
     traced: bool = False
+    id: str = ""
+    question: str = ""
 
     def shared_by(self, prompts: int) -> "Wish":
         """What each of several prompts may have."""
