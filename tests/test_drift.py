@@ -71,9 +71,16 @@ def test_the_same_model_is_not_called_and_a_changed_one_is(parameters, store):
     assert "right" in drifted(autotts.drift(store, store_of(worse, 4, 8, times=TIMES)))
 
 
+def test_questions_of_the_store_have_its_true_answers(parameters, store):
+    live = store_of(parameters, 2, 8, times=TIMES)
+    without = store_of(parameters, 2, 8, times=TIMES, ungraded=True)
+    assert autotts.drift(store, without).shifts == autotts.drift(store, live).shifts
+
+
 def test_without_true_answers_accuracy_is_not_looked_at(parameters, store):
     live = store_of(parameters, 2, 8, times=TIMES, ungraded=True)
-    found = autotts.drift(store, live)
+    others = replace(live, texts=tuple(f"another {q}" for q in range(len(live.texts))))
+    found = autotts.drift(store, others)
     assert [one.figure for one in found.shifts] == ["tokens", "length", "agreement", "unreadable"]
     with pytest.raises(StoreError, match="no true answers yet"):
         autotts.evaluate(live, "sc", experiment=Experiment(draws="recorded")).results()

@@ -166,11 +166,12 @@ def split(store: Store, share: float, *, seed: int = 0) -> tuple[Store, Store]:
     return parts[0], parts[1]
 
 
-def grade(store: Store, golds: Mapping[str, str]) -> Store:
+def grade(store: Store, golds: Mapping[str, str | Sequence[str]]) -> Store:
     """The store with true answers, which were not known or are put right.
 
     Args:
-        golds: by a question's id; by its text in a store without ids. Others do no harm.
+        golds: what is accepted, by a question's id; by its text in a store without ids. Others do
+            no harm.
 
     Raises:
         StoreError: a question has none.

@@ -15,13 +15,14 @@ Questions are what varies: means are over questions first.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from autotts import programs
+from autotts.answers import FAILED
 from autotts.errors import SpecError
 from autotts.evaluation.quantiles import student_quantile
 from autotts.evaluation.result import made_by
@@ -33,7 +34,7 @@ from autotts.evaluation.statistics import FloatArray
 from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver
 from autotts.replay.task import Cell
-from autotts.stores import AnyStores, Store, gather
+from autotts.stores import AnyStores, Store, gather, grade
 from autotts.text import counted
 
 _TOGETHER = 0.96
@@ -117,7 +118,8 @@ def drift(
         execution, driver: as in `evaluate`.
 
     Returns:
-        Figures with intervals. Accuracy is among them where both stores have true answers.
+        Figures with intervals. Accuracy is among them where both stores have true answers, and
+        where traffic that has none asks questions of the store, which has.
 
     Raises:
         SpecError: the two have other intervals, or there are too few questions.
@@ -127,13 +129,15 @@ def drift(
     _require_alike(stored, lived)
     spec, chosen, left_out = _served(lived, controller, beta)
     require_served([stored, lived], [spec])
-    experiment = _experiment(lived, draws)
-    task = replace(experiment, draws="recorded").task(lived)
-    task = task.some(np.stack([chosen, np.zeros_like(chosen)], axis=1))
     asked = {text: q for q, text in enumerate(stored.texts) if text}
     own = np.array([asked.get(lived.texts[q], -1) for q in chosen.tolist()], np.int64)
     same = bool((own >= 0).all())
     group = own if same else _groups(lived, chosen)
+    if same and stored.graded and not lived.graded:
+        lived = _graded_as(stored, lived, chosen, own)
+    experiment = _experiment(lived, draws)
+    task = replace(experiment, draws="recorded").task(lived)
+    task = task.some(np.stack([chosen, np.zeros_like(chosen)], axis=1))
     _require_enough(len(stored.texts), len(np.unique(group)))
     with opened(driver, execution) as runner:
         (before,) = runner.run([Cell(experiment.task(stored), spec)], keep_log=True)
@@ -191,6 +195,21 @@ def _served(
     if cut := int((mine & ~whole).sum()):
         left_out.append(f"{counted(cut, 'request')} ended by a budget or a deadline")
     return spec.at(float(most[1])), every[mine & whole], left_out
+
+
+def _graded_as(stored: Store, live: Store, chosen: np.ndarray, own: np.ndarray) -> Store:
+    """Live traffic with the true answers of the store, whose questions it asked.
+
+    Args:
+        chosen: `[E]` live questions that are looked at; what others get is never read.
+        own: `[E]` the store's question that each is.
+    """
+    accepted = stored.golds or [(int(gold),) for gold in stored.gold]
+    golds: dict[str, str | Sequence[str]] = dict.fromkeys(live.ids or live.texts, FAILED)
+    for q, s in zip(chosen.tolist(), own.tolist(), strict=True):
+        name = live.ids[q] if live.ids else live.texts[q]
+        golds[name] = [stored.answers[s][gold] for gold in accepted[s]]
+    return grade(live, golds)
 
 
 def _require_alike(stored: Store, lived: Store) -> None:
