@@ -18,18 +18,23 @@ from autotts.reports.server import LoopbackServer
 from browser.test_report_browser import By, Keys, problems, until
 from scripted_branches import ScriptedBranches
 from test_serve import serving
-from test_view_folder import HOSTILE, TRACE, write_trace
+from test_view_folder import HOSTILE, RUN, TRACE, write_trace
 
 PHONE = (420, 900)
 
 
-def resize(browser: Any, size: tuple[int, int], theme: str = "light") -> None:
+def resize(
+    browser: Any, size: tuple[int, int], theme: str = "light", motion: str = "no-preference"
+) -> None:
     width, height = size
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
     )
-    media = [{"name": "prefers-color-scheme", "value": theme}]
+    media = [
+        {"name": "prefers-color-scheme", "value": theme},
+        {"name": "prefers-reduced-motion", "value": motion},
+    ]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
 
 
@@ -120,6 +125,30 @@ def test_an_episode_plays_and_pauses_by_key_and_button(play: Any):
     assert button.get_attribute("aria-label") == "play"
     button.click()
     until(lambda: spent(play) == total and button.get_attribute("aria-label") == "play")
+
+
+def test_whoever_wants_less_motion_has_less(play: Any):
+    """Nothing glides, and a film shows few pictures a second."""
+    glides = "return getComputedStyle(document.querySelector('.meter i')).transitionDuration"
+    shown = """
+        const [until, done] = [Date.now() + 1000, arguments[0]];
+        const seen = new Set();
+        const look = () => {
+            seen.add(document.querySelector(".transport input[type=range]").value);
+            Date.now() < until ? requestAnimationFrame(look) : done(seen.size);
+        };
+        look();
+    """
+    pictures = {}
+    for motion in ("no-preference", "reduce"):
+        resize(play, (1280, 900), motion=motion)
+        assert (play.execute_script(glides) == "0s") == (motion == "reduce")
+        key(play, Keys.HOME)
+        key(play, " ")
+        pictures[motion] = play.execute_async_script(shown)
+        key(play, Keys.HOME)
+    assert pictures["reduce"] <= 3
+    assert pictures["reduce"] <= pictures["no-preference"]
 
 
 def test_beta_moves_the_episode_and_the_address(play: Any):
@@ -319,6 +348,40 @@ def test_a_folder_is_searched_and_a_trace_followed_while_it_grows(
         until(lambda: texts(browser, ".thing"))
         browser.find_element(By.PARTIAL_LINK_TEXT, "stores/sim").click()
         until(lambda: verdicts(browser))
+        assert problems(browser) == []
+        assert asked_elsewhere(browser, server.url) == []
+        browser.get("about:blank")
+        server.shutdown()
+        thread.join()
+
+
+def test_a_run_is_followed_while_it_goes_on(browser: Any, tmp_path: Any):
+    """Its folder, looked at on a phone: a round more in its log is a round more on the page."""
+    shutil.copytree(RUN, tmp_path / "run")
+    log = tmp_path / "run" / "events.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    after_first = next(k for k, line in enumerate(lines) if '"selected"' in line) + 1
+    log.write_text("".join(lines[:after_first]))
+    with LoopbackServer(FolderAnswers(tmp_path).answer) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        browser.get("about:blank")
+        browser.get_log("browser")
+        browser.get_log("performance")
+        resize(browser, PHONE)
+        browser.get(server.url)
+        until(lambda: texts(browser, ".thing"))
+        browser.find_element(By.CSS_SELECTOR, ".thing a").click()
+        until(lambda: "live" in browser.find_element(By.ID, "live").text)
+        before = browser.find_element(By.ID, "subtitle").text
+        with log.open("a") as file:
+            file.writelines(lines[after_first:])
+        until(lambda: "finished" in browser.find_element(By.ID, "live").text)
+        assert browser.find_element(By.ID, "subtitle").text != before
+        for tab in texts(browser, "[role=tab]"):
+            browser.find_element(By.XPATH, f"//*[@role='tab'][.='{tab}']").click()
+            wide = browser.execute_script("return document.documentElement.scrollWidth")
+            assert wide <= PHONE[0], tab
         assert problems(browser) == []
         assert asked_elsewhere(browser, server.url) == []
         browser.get("about:blank")

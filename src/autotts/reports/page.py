@@ -52,23 +52,24 @@ def build(report: Report, *, live: bool = False) -> str:
 
 
 def assembled(
-    template: str, *, style: str, script: str, title: str, data: str, live: bool = False
+    body: str, *, style: str, script: str, title: str, data: str, live: bool = False
 ) -> str:
     """A page of its parts, under a policy that lets only this style and this script do anything.
 
     Args:
-        template: HTML with `$policy`, `$title`, `$style`, `$script` and `$data`.
+        body: HTML of what stands on it, as the script expects it.
         script: runs in a function of its own, strictly.
         data: JSON, as `for_page` writes it.
         live: whether the page may ask its own server.
     """
     script = f'"use strict";(() => {{\n{script}}})();'
-    return Template(template).substitute(
+    return Template(asset("frame.html")).substitute(
         policy=html.escape(content_policy(style, script, live=live), quote=True),
         title=html.escape(title),
         style=style,
         script=script,
         data=data,
+        body=body,
     )
 
 
