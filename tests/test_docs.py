@@ -11,17 +11,37 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from autotts import stores
+from autotts.cli import app
 from autotts.evaluation import Experiment, evaluate
 from autotts.programs.checker import check_source
 from autotts.stores import importing
+from model_server import SUFFIX, serving
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = "<!-- not run -->"
+WHY_NOT_RUN = {
+    "README.md": "recordings that are not part of the repository, and discoveries of minutes; the"
+    " tutorial and test_cli_discover go the same ways",
+    "collect.md": "a model server of one's own, or a store elsewhere; test_genuine, test_collect,"
+    " test_upkeep and test_stores_remote go the same ways",
+    "import.md": "recordings of one's own; test_importing_formats reads each format",
+    "leaderboard.md": "25 stores, an hour; test_leaderboard ranks on small ones",
+    "play.md": "pages that are served until Ctrl-C; tests/browser looks at them",
+    "operate.md": "a model server; most is run below over a scripted one, the rest in test_traffic",
+    "plugins.md": "packages of one's own; test_plugins makes one",
+    "scale.md": "a cluster; test_ray starts one",
+    "serve.md": "a service until Ctrl-C; test_serve and test_genuine_serve ask it",
+    "discovery.md": "discoveries of minutes",
+}
+"""Pages with commands that are not run as they stand: what they would need, and what is run."""
 
 
 def blocks(page, language):
@@ -40,10 +60,24 @@ def blocks(page, language):
     return ["\n".join(lines[2:]) + "\n" for lines in found]
 
 
-def commands(page):
-    """The lines of a page's transcripts that call autotts."""
-    lines = "".join(blocks(page, "console")).splitlines()
-    return [line.removeprefix("$ ") for line in lines if line.startswith("$ autotts ")]
+def commands(text):
+    """The words of each call of autotts in a transcript; lines that go on are one."""
+    found, asked = [], None
+    for line in text.splitlines():
+        if line.startswith("$ autotts "):
+            asked = line.removeprefix("$ autotts ")
+        elif asked is not None:
+            asked += "\n" + line
+        else:
+            continue
+        try:
+            found.append(shlex.split(asked.removesuffix("\\"), comments=True))
+        except ValueError:  # within a quotation
+            continue
+        asked = asked.removesuffix("\\") if asked.endswith("\\") else None
+        if asked is not None:
+            found.pop()
+    return found
 
 
 _PATHS = re.compile(r"`((?:[\w-]+/)*(?:[\w-]+\.(?:py|md|toml|js|css|html)|[\w-]+/))`")
@@ -62,10 +96,9 @@ def test_every_path_that_a_page_names_is_there(page):
 
 def test_the_commands_of_the_readme_run_in_order(tmp_path):
     """In an empty folder, one after the other, as a reader would type them."""
-    asked = commands(README)
+    asked = commands("".join(blocks(README, "console")))
     assert asked
-    for command in asked:
-        _, *arguments = shlex.split(command, comments=True)
+    for arguments in asked:
         ran = subprocess.run(
             [sys.executable, "-m", "autotts", *arguments],
             cwd=tmp_path,
@@ -74,7 +107,78 @@ def test_the_commands_of_the_readme_run_in_order(tmp_path):
             text=True,
             check=False,
         )
-        assert ran.returncode == 0, f"{command}\n{ran.stderr}"
+        assert ran.returncode == 0, f"{arguments}\n{ran.stderr}"
+
+
+def every_command():
+    shown = [
+        (page, words)
+        for page in PAGES
+        for text in re.findall(
+            r"^```console$(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE
+        )
+        for words in commands(text)
+        if "..." not in words
+    ]
+    return [pytest.param(words, id=f"{page.name}-{k}") for k, (page, words) in enumerate(shown)]
+
+
+@pytest.mark.parametrize("words", every_command())
+def test_every_command_that_is_shown_is_understood(words):
+    """Its options exist and their values are of the right kind, whether it is run here or not."""
+    command = typer.main.get_command(app)
+    context = command.context_class(command, info_name="autotts")
+    while isinstance(command, click.Group | typer.core.TyperGroup):
+        name, command, words = command.resolve_command(context, words)
+        context = command.context_class(command, parent=context, info_name=name)
+    command.make_context(context.info_name, [*words], parent=context.parent)
+
+
+def test_pages_whose_commands_are_not_run_say_why():
+    marked = {page.name for page in PAGES if f"{NOT_RUN}\n```console" in page.read_text()}
+    assert marked <= WHY_NOT_RUN.keys()
+
+
+@pytest.mark.parametrize("name", ["operate.md", "play.md", "plugins.md"])
+def test_the_commands_of_a_page_run_in_order(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = commands("".join(blocks(ROOT / "docs" / name, "console")))
+    assert asked
+    for words in asked:
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, f"{words}\n{done.output}"
+
+
+_ASKING = {
+    "doctor": (), "calibrate": (), "evaluate": ("--draws", "reference:2"),
+    "choose": ("--draws", "reference:2"), "compare": ("--draws", "reference:2"),
+}  # fmt: skip
+
+
+def test_forecasts_and_calibration_run_as_they_are_shown(tmp_path, monkeypatch):
+    """What docs/operate.md asks of a server and its store, of one that is made up, on few draws."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "operate.md").read_text()
+    questions = "".join(f"Is it {k * 'very '}old?,{14 + k * 5}\n" for k in range(12))
+    Path("sums.csv").write_text("question,gold\n" + questions)
+
+    def run(*words):
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, f"{words}\n{done.output}\n{done.exception}"
+
+    with serving("llamacpp") as server:
+        run(
+            "collect", "--server", server.url, "--questions", "sums.csv", "--out", "made",
+            "--branches", "8", "--interval", "10", "--max-tokens", "200", "--probe", SUFFIX,
+        )  # fmt: skip
+        (made,) = Path("made").glob("*/sums")
+        Path("recorded").mkdir()
+        made.rename("recorded/sums")
+        asked = commands(text.replace("http://localhost:8000", server.url))
+        ran = [words for words in asked if words[0] in _ASKING and "stores/sim/toy" not in words]
+        for words in ran:
+            run(*words, *_ASKING[words[0]])
+    assert {words[0] for words in ran} == _ASKING.keys()
 
 
 def recordings_shown():
