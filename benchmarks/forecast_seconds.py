@@ -45,15 +45,16 @@ INTERVAL, INTERVALS = 12, 3
 SUFFIX = "\n\n**Final Answer**\n\\boxed{"
 BRANCHES = (1, 4, 16)
 CONTROLLERS = ("sc:width={n}", "short-mk:width={n},first={half}", "parallel-probe:width={n}")
-LISTS = ("opening_seconds", "waiting_seconds", "asking_seconds", "token_seconds")
+LISTS = ("reading_seconds", "waiting_seconds", "asking_seconds", "token_seconds")
 
 
 @dataclass(frozen=True)
 class Timed:
-    """An episode: how long it took, what was decoded, and tokens of a probe."""
+    """An episode: how long it took, what was decoded, and tokens of its prompt and of a probe."""
 
     seconds: float
     recording: Recording
+    prompt_tokens: int
     probe_tokens: float
 
 
@@ -73,7 +74,7 @@ async def episode(server: Server, spec: Spec, n: int, seed: int) -> Timed:
     await play(InThisProcess(program, values, pool), pool, trajectories)
     seconds, spent = time.monotonic() - began, trajectories.spent
     recording = recording_of(pool, f"question {seed}", FAILED, name=str(seed))
-    return Timed(seconds, recording, spent.probed / max(1, spent.probes))
+    return Timed(seconds, recording, len(prompt), spent.probed / max(1, spent.probes))
 
 
 def forecast(one: Timed, spec: Spec, n: int, speed: ServerSpeed) -> float:
@@ -84,7 +85,8 @@ def forecast(one: Timed, spec: Spec, n: int, speed: ServerSpeed) -> float:
     task = Experiment(draws="recorded", max_branches=n, failed="abstain").task(store)
     with Local() as driver:
         (ran,) = driver.run([Cell(task, spec)], keep_log=True)
-    return float(seconds_of(ran, speed, probe_tokens=one.probe_tokens).sum())
+    sizes = {"prompt_tokens": one.prompt_tokens, "probe_tokens": one.probe_tokens}
+    return float(seconds_of(ran, speed, **sizes).sum())
 
 
 def mean_of(speeds: Sequence[ServerSpeed]) -> ServerSpeed:
@@ -115,7 +117,7 @@ async def run(address: str, cycles: int) -> None:
     for name in LISTS:
         each = np.array([getattr(one, name) for one in speeds])
         told = zip(each.mean(axis=0), each.std(axis=0), strict=True)
-        print(f"{name:16}", *(f"{1e3 * m:9.1f} ms (sd {1e3 * s:6.1f})" for m, s in told))
+        print(f"{name:16}", *(f"{1e3 * m:9.2f} ms (sd {1e3 * s:7.2f})" for m, s in told))
     print(f"{'controller':34}{'branches':>9}{'measured':>10}{'forecast':>10}{'ratio':>7}")
     ratios = []
     for (text, n), episodes in measured.items():

@@ -32,7 +32,7 @@ from scripted_branches import ScriptedBranches
 
 SPEED = ServerSpeed(
     at_once=(1, 2, 4),
-    opening_seconds=(3.0, 3.0, 3.0),
+    reading_seconds=(0.04, 0.04, 0.04),
     waiting_seconds=(1.0, 1.0, 1.0),
     asking_seconds=(0.4, 0.4, 0.4),
     token_seconds=(0.01, 0.015, 0.02),
@@ -54,7 +54,7 @@ def ran(spec, *branches, failed_answer="", **rules):
 
 
 def seconds_in(ran):
-    return seconds_of(ran, SPEED, probe_tokens=10)
+    return seconds_of(ran, SPEED, prompt_tokens=50, probe_tokens=10)
 
 
 def test_a_branch_alone_waits_for_each_request_and_decodes_its_tokens():
@@ -121,23 +121,25 @@ def test_speeds_are_found_from_rounds_whose_branches_end_early():
     """Seconds are made of SPEED: when some have ended the others go on faster."""
     rng = np.random.default_rng(0)
 
-    def timed(n, kind):
+    def timed(n, kind, prompt=0):
         tokens = rng.integers(1, 40, size=n)
         going = (tokens[:, None] >= np.arange(1, 41)).sum(axis=0)
         steps = np.cumsum(SPEED.at("token_seconds", going))
         wait = SPEED.at(f"{kind}_seconds", np.full(n, n))
-        return TimedRound(kind, wait + steps[tokens - 1], tokens)
+        wait += prompt * SPEED.at("reading_seconds", np.full(n, n))
+        return TimedRound(kind, wait + steps[tokens - 1], tokens, prompt)
 
     rounds = [timed(n, kind) for n in (1, 2, 4) for kind in (*WAITS, "waiting")]
+    rounds += [timed(n, "waiting", 50) for n in (1, 2, 4)]
     found = speeds_of(rounds, SPEED.at_once)
-    for values, of in zip(found, (*WAITS, "token"), strict=True):
+    for values, of in zip(found, ("reading", *WAITS, "token"), strict=True):
         assert values == pytest.approx(getattr(SPEED, f"{of}_seconds"))
 
 
 def test_a_server_is_measured_by_what_it_takes():
     found = asyncio.run(measure_speed(ScriptedBranches(), at_once=(1, 3), repeats=1))
     assert found.at_once == (1, 3)
-    assert all(0 <= value < 5 for value in (*found.opening_seconds, *found.asking_seconds))
+    assert all(0 <= value < 5 for value in (*found.reading_seconds, *found.asking_seconds))
     assert found.made_by["model"]
     deep = asyncio.run(measure_speed(ScriptedBranches(), at_once=(1,), repeats=1, depth=200))
     assert deep.depth >= 200

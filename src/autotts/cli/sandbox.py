@@ -107,9 +107,12 @@ def _measure(
     say(f"{'branches at once':18}" + "".join(f"{n:9}" for n in found.at_once))
     each = [n / s if s else 0.0 for n, s in zip(found.at_once, found.token_seconds, strict=True)]
     say(f"{'tokens/s, all':18}" + "".join(f"{value:9,.0f}" for value in each))
-    for name in ("opening_seconds", "waiting_seconds", "asking_seconds"):
-        values = "".join(f"{1e3 * value:9,.0f}" for value in getattr(found, name))
-        say(f"{name.replace('_seconds', ', ms'):18}{values}")
+    for name, what in (
+        ("reading_seconds", "prompt token, ms"),
+        ("waiting_seconds", "request waits, ms"),
+        ("asking_seconds", "probe waits, ms"),
+    ):
+        say(f"{what:18}" + "".join(f"{1e3 * value:9,.1f}" for value in getattr(found, name)))
     found.write(out)
     say(f"wrote {out}", err=True)
 

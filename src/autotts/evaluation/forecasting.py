@@ -63,10 +63,13 @@ class _Work:
         self.interval = interval
 
 
-def seconds_of(ran: Ran, speed: ServerSpeed, *, probe_tokens: float) -> FloatArray:
+def seconds_of(
+    ran: Ran, speed: ServerSpeed, *, prompt_tokens: float, probe_tokens: float
+) -> FloatArray:
     """`[E]` seconds that each episode would take, alone on the server.
 
     Args:
+        prompt_tokens: of a question's prompt.
         probe_tokens: that a probe decodes.
 
     Raises:
@@ -78,8 +81,8 @@ def seconds_of(ran: Ran, speed: ServerSpeed, *, probe_tokens: float) -> FloatArr
     at = at.reshape(-1)
     side = width[at]  # branches of the row's round
     seconds = (
-        (work.requests - work.opens) * speed.at("waiting_seconds", side)
-        + work.opens * speed.at("opening_seconds", side)
+        work.requests * speed.at("waiting_seconds", side)
+        + work.opens * prompt_tokens * speed.at("reading_seconds", side)
         + (work.tokens + work.probes * probe_tokens) * speed.at("token_seconds", side)
         + work.probes * speed.at("asking_seconds", side)
     )
@@ -100,7 +103,7 @@ def seconds_of(ran: Ran, speed: ServerSpeed, *, probe_tokens: float) -> FloatArr
 
 
 def dollars_of(
-    ran: Ran, prices: TokenPrices, *, prompt_tokens: int, probe_tokens: float
+    ran: Ran, prices: TokenPrices, *, prompt_tokens: float, probe_tokens: float
 ) -> FloatArray:
     """`[E]` what each episode would cost.
 

@@ -70,12 +70,10 @@ def spent(ran: Ran, objective: Objective, server: ServerSpeed | None = None) -> 
         return np.asarray(ran.episodes.column(_COLUMNS[objective]), np.float64)
     require_server(objective, server)
     assert server is not None
+    known = {"prompt_tokens": _prompt_tokens(ran, server), "probe_tokens": _probe_tokens(ran)}
     if objective == "seconds":
-        return seconds_of(ran, server, probe_tokens=_probe_tokens(ran))
-    return dollars_of(
-        ran, server.prices, prompt_tokens=server.prompt_tokens,
-        probe_tokens=_probe_tokens(ran),
-    )  # fmt: skip
+        return seconds_of(ran, server, **known)
+    return dollars_of(ran, server.prices, **known)
 
 
 def require_server(objective: Objective, server: ServerSpeed | None) -> None:
@@ -92,6 +90,18 @@ def require_server(objective: Objective, server: ServerSpeed | None) -> None:
             "the server model has no prices: `autotts doctor --speed FILE --price-written 2.5`"
             " writes them into it, dollars per million tokens"
         )
+
+
+def _prompt_tokens(ran: Ran, server: ServerSpeed) -> float:
+    """Tokens of a prompt, mean over the store's branches; of that of the server model where the
+    store was not collected, and so has not counted them."""
+    pool, sent = ran.store.pool, ran.store.used.get("prompt_tokens")
+    if sent is None or "server_model" not in ran.store.manifest.sampling:
+        return server.prompt_tokens
+    # Each request sent the prompt and what was decoded before.
+    requests = pool.lengths[pool.exists].astype(np.int64)
+    before = pool.interval * requests * (requests - 1) // 2
+    return float(max(1.0, ((sent[pool.exists] - before) / requests).mean()))
 
 
 def _probe_tokens(ran: Ran) -> float:

@@ -6,8 +6,8 @@ at once make each of them slower, and all of them together faster, as much as th
 
     seconds of a request = wait(n) + token(n) for each of its tokens      n: requests at a time
 
-The wait is one thing for a branch's first request, whose prompt is read, another for later ones,
-and another for probes, which read their question and then decode like any other.
+Probes wait longer, for their question is read; and a branch's first request reads the prompt, which
+takes its time for each of the prompt's tokens.
 
 Branches of a round end at different times, and then the others go faster: n falls as they do. All
 requests that were measured are equations for wait and token at each number, solved together by
@@ -18,9 +18,10 @@ twice as long.
 
 import asyncio
 import json
+import secrets
 import time
 from collections.abc import Awaitable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -53,8 +54,8 @@ _PROMPT = (
 _SUFFIX = "\n\n**Final Answer**\n\\boxed{"
 _STORY = "and so on, as was said before: one more number, one more line, and then the next. "
 
-WAITS = ("opening", "waiting", "asking")
-"""What a request waits for: the prompt of a branch, its turn, the question of a probe."""
+WAITS = ("waiting", "asking")
+"""What a request waits for: its turn, or the question of a probe too."""
 
 FloatArray = np.ndarray
 
@@ -64,18 +65,18 @@ class ServerSpeed:
     """What was measured of a server; all lists are by `at_once`.
 
     at_once: requests at a time, ascending.
-    opening_seconds: a branch's first request up to its first token, its prompt read.
-    waiting_seconds: a later request up to its first token, its prefix in the cache.
+    reading_seconds: a token of a branch's prompt, read before its first token.
+    waiting_seconds: a request up to its first token, its prefix in the cache.
     asking_seconds: a probe up to its first token, its question read.
     token_seconds: a token of one branch, decoded beside the others.
-    prompt_tokens: of the prompt that `opening_seconds` read.
+    prompt_tokens: of the prompt that was read.
     depth: tokens that branches had when they were measured, beside the prompt.
     prices: what tokens cost there.
     made_by: server, model, date and version, for whoever finds the file.
     """
 
     at_once: tuple[int, ...]
-    opening_seconds: tuple[float, ...]
+    reading_seconds: tuple[float, ...]
     waiting_seconds: tuple[float, ...]
     asking_seconds: tuple[float, ...]
     token_seconds: tuple[float, ...]
@@ -86,7 +87,7 @@ class ServerSpeed:
 
     def __post_init__(self) -> None:
         lists = (
-            self.opening_seconds, self.waiting_seconds, self.asking_seconds, self.token_seconds,
+            self.reading_seconds, self.waiting_seconds, self.asking_seconds, self.token_seconds,
         )  # fmt: skip
         if not self.at_once or any(len(one) != len(self.at_once) for one in lists):
             raise SpecError("a server model needs a value for each number of branches at once")
@@ -135,6 +136,7 @@ class TimedRound:
     """Requests side by side, `[n]` each.
 
     kind: what they wait for, one of `WAITS`.
+    prompt_tokens: of the prompt that each reads, 0 where it was read before.
     seconds: from the beginning of the round to the reply.
     tokens: that each decoded.
     """
@@ -142,6 +144,7 @@ class TimedRound:
     kind: str
     seconds: FloatArray
     tokens: np.ndarray
+    prompt_tokens: int = 0
 
 
 async def measure_speed(
@@ -172,10 +175,12 @@ async def measure_speed(
         before = joined(before, filler)
     rounds: list[TimedRound] = []
     prompt_tokens = 0
-    for repeat in range(repeats):  # all numbers in turn: what else the machine does hits all alike
+    for _ in range(repeats):  # all numbers in turn: what else the machine does hits all alike
         for n in at_once:
-            for attempt in range(_ATTEMPTS):
-                prompt = await server.encode(f"{_PROMPT}({repeat}, {n}.{attempt})\n", special=True)
+            for _ in range(_ATTEMPTS):
+                # Another one from its beginning on, or it would be in the cache of prefixes.
+                text = f"{secrets.token_hex(4)} {_PROMPT}"
+                prompt = await server.encode(text, special=True)
                 found = await _measure(server, prompt, n, before, probing)
                 if found is not None:
                     break
@@ -205,16 +210,17 @@ async def _measure(
         return ServedBranch(context, ("speed", n, next(numbers)))
 
     branches = [another(prompt) for _ in range(n)]
-    rounds = [await _advance(server, branches, _TOKENS[0], "opening")]
+    first = await _advance(server, branches, _TOKENS[0])
     prompt_tokens = branches[0].prompt_tokens
+    rounds = [replace(first, prompt_tokens=prompt_tokens)]
     if len(before):
         prompt = joined(prompt, before)
         branches = [another(prompt) for _ in range(n)]
-        await _advance(server, branches, 1, "waiting")  # so that it has read all of it
+        await _advance(server, branches, 1)  # so that it has read all of it
     for tokens in _TOKENS:
         # One that ended would end at once again; what another one begins with is read already.
         branches = [another(prompt) if branch.ended else branch for branch in branches]
-        rounds.append(await _advance(server, branches, tokens, "waiting"))
+        rounds.append(await _advance(server, branches, tokens))
         asked = [_said(branch.probe(server, probing)) for branch in branches]
         rounds.append(await _timed("asking", asked))
     return None if sum(server.tally.retried.values()) > retried else (rounds, prompt_tokens)
@@ -224,12 +230,10 @@ async def _said(probing: Awaitable[Probed]) -> Decoded:
     return (await probing).said
 
 
-async def _advance(
-    server: Server, branches: Sequence[ServedBranch], tokens: int, kind: str
-) -> TimedRound:
+async def _advance(server: Server, branches: Sequence[ServedBranch], tokens: int) -> TimedRound:
     """Decode an interval of every branch side by side."""
     how = Decoding(tokens, 1 << 20, _SAMPLING)
-    return await _timed(kind, [branch.advance(server, how) for branch in branches])
+    return await _timed("waiting", [branch.advance(server, how) for branch in branches])
 
 
 async def _timed(kind: str, requests: Sequence[Awaitable[Decoded]]) -> TimedRound:
@@ -246,7 +250,11 @@ async def _timed(kind: str, requests: Sequence[Awaitable[Decoded]]) -> TimedRoun
 def speeds_of(
     rounds: Sequence[TimedRound], at_once: Sequence[int]
 ) -> tuple[tuple[float, ...], ...]:
-    """Seconds of each of `WAITS` and of a token, `[G]` each, that explain the rounds best."""
+    """What explains the rounds best, `[G]` each.
+
+    Returns:
+        Seconds of a prompt's token, of each of `WAITS`, and of a token.
+    """
     from scipy.optimize import nnls
 
     def shares(branches: np.ndarray) -> FloatArray:
@@ -261,7 +269,8 @@ def speeds_of(
         tokens = np.cumsum(shares(going), axis=0)[one.tokens - 1]
         before = np.broadcast_to(shares(np.array(n)), tokens.shape)
         waits = [before * (one.kind == kind) for kind in WAITS]
-        rows.append(np.concatenate([*waits, tokens], axis=1) / one.seconds[:, None])
+        parts = [before * one.prompt_tokens, *waits, tokens]
+        rows.append(np.concatenate(parts, axis=1) / one.seconds[:, None])
     equations = np.concatenate(rows)
     found, _ = nnls(equations, np.ones(len(equations)))
-    return tuple(tuple(part.tolist()) for part in np.split(found, len(WAITS) + 1))
+    return tuple(tuple(part.tolist()) for part in np.split(found, len(WAITS) + 2))
