@@ -1,13 +1,18 @@
 """Objectives of a search: one definition, from scoring to `finalize`."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 from autotts import stores
 from autotts.discovery.assembly import finalize, plan
+from autotts.discovery.explorers.offline.bench import Bench, SweepMeans
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.scoring import Scorer
 from autotts.errors import SpecError
 from autotts.evaluation import Experiment
+from autotts.evaluation.frontiers import Points, frontier_area
 from autotts.evaluation.objectives import FORECAST, SHOWN
 from autotts.evaluation.study.leaderboard import leaderboard
 from discover_toy import Scripted, session, settings, store_folder
@@ -41,16 +46,22 @@ def test_seconds_stand_in_the_settings_of_a_run_and_need_a_server(store, tmp_pat
         plan(store, name="run", objective="seconds")
 
 
-def test_the_offline_explorer_searches_for_seconds(store, tmp_path):
-    """Its bench forecasts as the run does; a proposal is scored in seconds."""
-    made, explorer = plan(
-        store, name="run", objective="seconds", server_model=SPEED, draws="reference:4",
-        limits={"rounds": 1}, traces=False,
-    )  # fmt: skip
-    RunFolder.create(tmp_path / "run", made)
-    end = session(tmp_path / "run", explorer)
-    assert end.best is not None
-    assert 0 < end.best.area < 100
+def test_the_offline_explorer_counts_seconds_as_its_run_does(store):
+    """The area of a made-up sweep, at shares of what the run's reference takes."""
+    made = settings(store, objective="seconds", server_model=SPEED)
+    with Scorer([stores.load(store)], made) as scorer:
+        reference = scorer.reference()
+    shares, right = np.array([0.2, 0.5, 1.2]), np.array([0.3, 0.5, 0.6])
+    spends = shares * reference.tokens
+    turn = SimpleNamespace(
+        seed=0, rules=made.rules, stores=[store], objective="seconds", server_model=SPEED
+    )
+    even = np.ones((1, 4))
+    sweep = SweepMeans(*((values[:, None] * even,) for values in (right, spends, spends)))
+    low, high = (share * reference.tokens[0] for share in reference.span)
+    assert Bench(turn).area(sweep)[0] == pytest.approx(
+        100 * frontier_area(Points(spends, right), low, high)
+    )
 
 
 def test_a_run_is_judged_by_its_objective_to_the_end(store, tmp_path):

@@ -25,6 +25,19 @@ from autotts.stores import Branch, Recording, build
 QUESTIONS, TIMES = 50, 5
 
 
+def told_alike(recording, q):
+    """The same with one true answer whenever the question is sampled, where each has its own."""
+
+    def said(answer):
+        return f"right {q}" if answer == recording.gold else answer
+
+    branches = [
+        replace(one, final=said(one.final), probes=[said(probe) for probe in one.probes])
+        for one in recording.branches
+    ]
+    return replace(recording, gold=f"right {q}", branches=branches)
+
+
 def store_of(parameters, seed, branches, *, times=1, **more):
     """A store of questions, each so many times; as traffic it says what it was served under."""
     every = np.repeat(np.arange(QUESTIONS), times)
@@ -32,6 +45,7 @@ def store_of(parameters, seed, branches, *, times=1, **more):
         parameters.of(every), questions=len(every), branches=branches, billing="exact",
         rng=np.random.default_rng(seed),
     )  # fmt: skip
+    recordings = [told_alike(one, q) for q, one in zip(every.tolist(), recordings, strict=True)]
     if times > 1:
         groups = served_under("sc:width=8", 0.5, "answered")
         recordings = [
