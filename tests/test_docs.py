@@ -150,8 +150,9 @@ def test_the_commands_of_a_page_run_in_order(name, tmp_path, monkeypatch):
 
 
 _ASKING = {
-    "doctor": (), "calibrate": (), "evaluate": ("--draws", "reference:2"),
-    "choose": ("--draws", "reference:2"), "compare": ("--draws", "reference:2"),
+    "doctor": (), "calibrate": ("--repetitions", "1"), "evaluate": ("--draws", "reference:2"),
+    "choose": ("--draws", "reference:2", "--beta", "0,1"),
+    "compare": ("--draws", "reference:2", "--beta", "0,1"),
 }  # fmt: skip
 
 

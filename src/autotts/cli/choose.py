@@ -61,7 +61,7 @@ def choose(
     with options.progress("episodes", len(betas)) as progress:
         found = study.choose(
             store, controller, betas=betas, accuracy=accuracy,
-            budget=budget,
+            budget=budget, server=options.read_server(server_model),
             experiment=experiment, execution=execution, on_ran=lambda _: progress(advance=1),
         )  # fmt: skip
     if save is not None:
