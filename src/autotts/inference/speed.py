@@ -188,8 +188,9 @@ async def measure_speed(
                 raise ServerError(f"{server.address} gave errors all the time that it was measured")
             rounds += found[0]
             prompt_tokens = found[1]
+    reading, waiting, asking, token = speeds_of(rounds, at_once)
     return ServerSpeed(
-        tuple(at_once), *speeds_of(rounds, at_once), prompt_tokens,
+        tuple(at_once), reading, waiting, asking, token, prompt_tokens,
         prices=prices or TokenPrices(),
         made_by={
             "address": server.address, "dialect": server.dialect, "model": server.model,
