@@ -266,7 +266,10 @@ def completion(dialect: str, body: Any, prompt_tokens: int, ids: list[int]) -> d
                         "token": decode([i]),
                         "bytes": [i - 3],
                         "logprob": top[0],
-                        "top_logprobs": [{"id": i, "logprob": value} for value in top],
+                        "top_logprobs": [
+                            {"id": i, "token": name, "bytes": [97], "logprob": value}
+                            for name, value in zip("ab", top, strict=True)
+                        ],
                     }
                     for i, top in zip(ids, tops, strict=True)
                     if i != EOS

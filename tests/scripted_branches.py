@@ -80,9 +80,9 @@ class ScriptedBranches:
         if not k:
             return None
         top = np.tile(np.float32(-1 - (2 if right else 1) * np.arange(k)), (tokens, 1))
-        return Logprobs(top[:, 0], top)
+        return Logprobs(top[:, 0], top, np.full(tokens, -np.inf, np.float32), ())
 
-    async def probe(self, context, suffix, *, max_tokens, stop=()):
+    async def probe(self, context, suffix, *, max_tokens, stop=(), logprobs=0):
         plan, _ = self._plan("".join(chr(one % 0x10000) for one in context))
         answer = re.search(r"boxed\{(\w+)\}", plan)[1]
         return Decoded(await self.encode(answer + "}"), answer + "}", len(answer) + 1, False)

@@ -32,6 +32,7 @@ from model_server import PROMPT_END, SUFFIX, ModelServer, serving
 QUESTIONS = ("how many?", "which one is it?", "why?")
 QUICK = Patience(timeout_seconds=5, attempts=9, first_wait_seconds=0.01, longest_wait_seconds=0.05)
 INTERVAL = 25
+WINDOW = 40
 
 
 @pytest.fixture
@@ -449,22 +450,38 @@ def test_a_preset_that_is_none_is_told_with_those_that_are():
 def test_signals_are_those_of_the_log_probabilities(dialect, questions, tmp_path):
     """By interval, as they come out of what the server gave for its tokens."""
     with serving(dialect) as server:
-        store, _ = collected(questions, tmp_path / "out", server, signals=True)
+        store, _ = collected(questions, tmp_path / "out", server, signals=True, window=WINDOW)
         without, _ = collected(questions, tmp_path / "without", server)
     assert without.pool.signals == {}
     assert (store.pool.tokens == without.pool.tokens).all()
+    signals = {name: values[1, 2] for name, values in store.pool.signals.items()}
     ids: list[int] = []
-    for k in range(store.pool.lengths[1, 2]):
+    confidences = np.zeros(0)
+    for k in range(last := store.pool.lengths[1, 2]):
         text = QUESTIONS[1] + PROMPT_END + model_server.decode(ids)
         new = model_server.continued(text, seed_of(0, "q1", 2, k), INTERVAL)
         ids += new
         said = [i for i in new if i != model_server.EOS or dialect == "vllm"]
         tops = np.array([[-0.1 - i % 7 / 100, -3.0 - i % 5 / 10] for i in said])
         shares = np.exp(tops) / np.exp(tops).sum(axis=1, keepdims=True)
-        signals = store.pool.signals
-        assert signals["confidence"][1, 2, k] == pytest.approx(-tops.mean(), rel=1e-5)
+        assert signals["confidence"][k] == pytest.approx(-tops.mean(), rel=1e-4)
         entropy = -(shares * np.log(shares)).sum(axis=1).mean()
-        assert signals["entropy"][1, 2, k] == pytest.approx(entropy, rel=1e-5)
+        assert signals["entropy"][k] == pytest.approx(entropy, rel=1e-5)
+        assert signals["end_of_thinking"][k] == 0
+        confidences = np.append(confidences, -tops.mean(axis=1))
+        ends = range(max(WINDOW, len(confidences) - len(tops) + 1), len(confidences) + 1)
+        windows = [confidences[end - WINDOW : end].mean() for end in ends]
+        lowest = min(windows, default=confidences.mean())
+        assert signals["lowest_confidence"][k] == pytest.approx(lowest, rel=1e-3)
+        if k == last - 1:
+            assert signals["answer_logprob"][k] == -np.inf  # it ended, and was not probed
+            continue
+        probed = QUESTIONS[1] + PROMPT_END + model_server.decode(ids) + SUFFIX
+        told = model_server.continued(probed, 0, 20)
+        # Up to the last digit; then come the full stop and the end.
+        digits = [-0.1 - i % 7 / 100 for i in told[:-2]]
+        expected = sum(digits) if digits else -np.inf
+        assert signals["answer_logprob"][k] == pytest.approx(expected, rel=1e-5)
 
 
 def test_signals_are_refused_where_there_are_no_log_probabilities(questions, tmp_path):

@@ -17,6 +17,7 @@ import pytest
 import autotts
 import genuine
 from autotts import collect, stores
+from autotts.answers import extract
 from autotts.collect import journal as journals
 from autotts.collect.questions import Item
 from autotts.inference import connected
@@ -24,6 +25,7 @@ from autotts.inference import connected
 SUMS = [(a, b) for a in range(5, 20, 2) for b in (2, 5, 8)]
 FULL = bool(os.environ.get("AUTOTTS_FULL"))
 BRANCHES, INTERVAL, AT_ONCE, KILLS = 64 if FULL else 24, 16, 32, 5
+WINDOW = 20
 SAMPLING = {"temperature": 1.0, "top_p": 1.0}
 
 
@@ -41,7 +43,7 @@ def collected(tiny, tmp_path_factory):
         sys.executable, "-m", "autotts", "collect", "--server", tiny, "--questions", questions,
         "--out", out, "--prompt", "{question}", "--interval", INTERVAL, "--max-tokens", 160,
         "--temperature", 1, "--top-p", 1, "--branches", BRANCHES, "--at-once", AT_ONCE,
-        "--probe-tokens", 6, "--signals", "--resume",
+        "--probe-tokens", 6, "--signals", "--window", WINDOW, "--resume",
     ]  # fmt: skip
     store = out / "tiny" / "sums"
     before = genuine.metric(tiny, "tokens_predicted_total")
@@ -77,32 +79,60 @@ def test_the_majority_is_right_more_often_than_a_branch(collected):
 
 
 def test_signals_are_those_of_the_raw_log_probabilities(collected, tiny):
-    """Of each prefix of an interval the server is asked alone what may come next."""
-    lines = journals.read_journal(collect.journal_path(collected[0]))
-    line = next(
-        line
-        for line, _ in lines
-        if isinstance(line, journals.IntervalLine) and line.at == (0, 0, 0)
+    """Of each prefix of two intervals, and of a probe, the server is asked alone what may come."""
+    found = {}
+    for line, _ in journals.read_journal(collect.journal_path(collected[0])):
+        if isinstance(line, journals.IntervalLine | journals.ProbeLine):
+            found[
+                line.at if isinstance(line, journals.IntervalLine) else line.probed, type(line)
+            ] = line
+    q, n = next(
+        place[:2]
+        for (place, kind), line in found.items()
+        if kind is journals.ProbeLine and place[2] == 1 and line.logprob is not None
     )
-    (a, b), ids = SUMS[0], list(journals.unpack_ids(line.ids))
+    first, second = (found[(q, n, k), journals.IntervalLine] for k in (0, 1))
+    probe = found[(q, n, 1), journals.ProbeLine]
+    ids = [*journals.unpack_ids(first.ids), *journals.unpack_ids(second.ids)]
 
-    async def prompt():
+    async def encoded():
         async with connected([tiny]) as (server,):
-            return list(await server.render([("user", f"What is {a} + {b}?")]))
+            a, b = SUMS[q]
+            prompt = await server.render([("user", f"What is {a} + {b}?")])
+            return list(prompt), list(await server.encode(collect.PROBE_SUFFIX))
 
-    before = asyncio.run(prompt())
-    tops = []
-    for k in range(len(ids)):
-        asked = {"prompt": before + ids[:k], "max_tokens": 1, "logprobs": 20, "temperature": 1.0}
+    prompt, suffix = asyncio.run(encoded())
+
+    def raw(before, **more):
+        asked = {"prompt": before, "max_tokens": 1, "logprobs": 20, "temperature": 1.0, **more}
         reply = httpx2.post(f"{tiny}/v1/completions", json=asked).json()
         (token,) = reply["choices"][0]["logprobs"]["content"]
-        tops.append([one["logprob"] for one in token["top_logprobs"]])
-    assert {len(top) for top in tops} == {20}
-    confidence = np.mean([-sum(top) / 20 for top in tops])
-    shares = [[math.exp(p) / sum(map(math.exp, top)) for p in top] for top in tops]
-    entropy = np.mean([-sum(s * math.log(s) for s in row) for row in shares])
-    assert line.signals["confidence"] == pytest.approx(confidence, rel=1e-3)
-    assert line.signals["entropy"] == pytest.approx(entropy, rel=1e-2, abs=1e-4)
+        return token["top_logprobs"]
+
+    tops = [raw(prompt + ids[:k]) for k in range(len(ids))]
+    logprobs = np.array([[one["logprob"] for one in top] for top in tops])
+    assert logprobs.shape == (first.tokens + second.tokens, 20)
+    confidences = -logprobs.mean(axis=1)
+    shares = np.exp(logprobs) / np.exp(logprobs).sum(axis=1, keepdims=True)
+    entropies = -(shares * np.log(shares)).sum(axis=1)
+    closing = [sum(math.exp(o["logprob"]) for o in t if o["token"] == "</think>") for t in tops]
+    assert max(closing) > 0
+    for line, at in ((first, slice(first.tokens)), (second, slice(first.tokens, None))):
+        assert line.signals["confidence"] == pytest.approx(confidences[at].mean(), rel=1e-3)
+        assert line.signals["entropy"] == pytest.approx(entropies[at].mean(), rel=1e-2, abs=1e-4)
+        ends = 1 - np.prod(1 - np.array(closing[at]))
+        assert line.signals["end_of_thinking"] == pytest.approx(ends, rel=1e-2, abs=1e-6)
+    assert first.signals["lowest_confidence"] == first.signals["confidence"]
+    windows = [confidences[k : k + WINDOW].mean() for k in range(len(ids) - WINDOW + 1)]
+    assert second.signals["lowest_confidence"] == pytest.approx(min(windows), rel=1e-3)
+
+    said, sure, before = "", 0.0, prompt + ids + suffix
+    while extract(collect.PROBE_SUFFIX + said) != probe.answer:
+        likeliest = raw(before)[0]
+        said, sure, before = (
+            said + likeliest["token"], sure + likeliest["logprob"], [*before, likeliest["id"]]
+        )  # fmt: skip
+    assert probe.logprob == pytest.approx(sure, rel=1e-2, abs=1e-3)
 
 
 def test_without_probes_a_branch_comes_in_one_request_and_ends_alike(tiny, tmp_path):

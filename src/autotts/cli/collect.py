@@ -40,67 +40,44 @@ LOCAL = "local"
 @drawing
 @questioning
 def collect(
-    out: Annotated[
-        Path, typer.Option(help="Folder to write to; the store becomes OUT/MODEL/DATASET.")
-    ],
+    out: Annotated[Path, typer.Option(help="Folder for the store OUT/MODEL/DATASET.")],
     asked: AskedServers,
     sampling: "Sampling",
     question_set: QuestionSet | None,
     model: Annotated[
-        str,
-        typer.Option(
-            help="Name of the model on the server. You need it where the server has several."
-        ),
+        str, typer.Option(help="Model as the server calls it; needed where it has several.")
     ] = "",
     store_model: Annotated[
-        str,
-        typer.Option(
-            help="Name that the model gets in the store; by default the last part of --model."
-        ),
+        str, typer.Option(help="Name of the model in the store; by default the end of --model.")
     ] = "",
     dataset: Annotated[
-        str,
-        typer.Option(
-            help="Name that the questions get in the store; by default the name of their file."
-        ),
+        str, typer.Option(help="Name of the questions in the store; by default their file's.")
     ] = "",
-    branches: Annotated[
-        int, typer.Option(min=1, help="Branches to sample for each question.")
-    ] = 64,
-    interval: Annotated[
-        int, typer.Option(min=1, help="Tokens in each interval that a branch is cut into.")
-    ] = 500,
+    branches: Annotated[int, typer.Option(min=1, help="Branches of each question.")] = 64,
+    interval: Annotated[int, typer.Option(min=1, help="Tokens of an interval.")] = 500,
     max_tokens: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Most tokens that a branch may decode; longer branches are cut there."
-        ),
+        int, typer.Option(min=1, help="Tokens at which a branch is cut.")
     ] = 40_000,
     stop: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Text that ends a branch when the model writes it. Give the option several times"
-            " for several texts."
-        ),
+        list[str] | None, typer.Option(help="A text that ends a branch; may be given again.")
     ] = None,
     prompt: Annotated[
         str,
         typer.Option(
-            help="Prompt for the model, with {question} in it, or a file that holds the prompt."
-            " The default comes with the questions."
+            help="What the model is asked, with {question} in it, or a file that holds this; by"
+            " default the questions' own."
         ),
     ] = "",
     chat: Annotated[
-        bool, typer.Option(help="Put the prompt into the model's chat template.")
+        bool, typer.Option(help="Make a conversation of the prompt by the model's template.")
     ] = True,
     template: Annotated[
         list[str] | None,
-        typer.Option(help="Argument to pass to the chat template, such as enable_thinking=true."),
+        typer.Option(help="Argument of the model's template, such as enable_thinking=true."),
     ] = None,
     probe: Probe = None,
     probes: Annotated[
-        bool,
-        typer.Option(help="Ask each branch for its answer so far at the end of every interval."),
+        bool, typer.Option(help="Ask for the answer so far at the end of every interval.")
     ] = True,
     probe_tokens: ProbeTokens = 20,
     probe_stop: ProbeStop = None,
@@ -108,51 +85,50 @@ def collect(
         bool,
         typer.Option(
             "--signals",
-            help="Record the model's confidence and entropy in every interval, which controllers"
-            " can read as signals.",
+            help="Record how sure the model was of every interval and of every probe's answer, for"
+            " controllers.",
         ),
     ] = False,
+    window: Annotated[
+        int,
+        typer.Option(min=1, help="Tokens of a window, of which --signals records the least sure."),
+    ] = 2048,
     controller: Annotated[
         str,
         typer.Option(
             "--controller",
             "-c",
-            help="Record only what this controller (a SPEC) would read. By default every branch"
-            " is recorded to its end and probed at every interval.",
+            help="SPEC of a controller that chooses what is recorded: only what it would read. By"
+            " default every branch is recorded, to its end, probed at every interval.",
         ),
     ] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Random seed for sampling the branches.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the branches.")] = 0,
     like: Annotated[
-        Path | None,
-        typer.Option(help="Estimate the cost from the mean branch length of this store."),
+        Path | None, typer.Option(help="Store whose mean length to estimate the cost by.")
     ] = None,
     estimate: Annotated[
-        bool,
-        typer.Option(
-            "--estimate", help="Print the estimated cost and stop, without sending any request."
-        ),
+        bool, typer.Option("--estimate", help="Say what it will cost, ask nothing, and stop.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Try the servers, print the first prompt and stop.")
+        bool, typer.Option("--dry-run", help="Try the servers, show the first prompt, and stop.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue a collection that stopped before its end.")
+        bool, typer.Option("--resume", help="Go on where an earlier collection stopped.")
     ] = False,
     on: Annotated[
         str,
         typer.Option(
-            help="Where the requests come from: local, this machine; ray or ray://HOST:PORT, one"
-            " worker of a Ray cluster for each server, all of which must be able to write to"
-            " --out. With Ray, --server may also be @FILE (one URL a line) or"
-            " dns+http://SERVICE:PORT (every address of that name)."
+            help="Who asks the servers: local, this machine; ray or ray://HOST:PORT, a worker of a"
+            " Ray cluster for each server, which can all write to --out. Then --server may also be"
+            " @FILE, a URL a line, or dns+http://SERVICE:PORT, each address of a name."
         ),
     ] = LOCAL,
     unsafe: options.Unsafe = False,
 ) -> None:
-    """Sample branches from a model server, probe them at every interval, and write a replay store.
+    """Collect branches of a model from its server, probed at every interval, as a replay store.
 
-    Every interval is written to a journal on the disk as it arrives. If you press Ctrl-C or lose
-    the machine, run the command again with --resume: it continues, and nothing is paid twice.
+    What comes is in a journal on the disk before anything follows: press Ctrl-C, or lose the
+    machine, and --resume goes on.
     """
     from pydantic import ValidationError
 
@@ -178,6 +154,7 @@ def collect(
             probe_tokens=probe_tokens,
             probe_stop=tuple(probe_stop or ()),
             signals=signals,
+            window=window,
             seed=seed,
             questions=collecting.digest_of(question_set.items),
         )

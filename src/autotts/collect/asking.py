@@ -29,7 +29,9 @@ async def reading_of(plan: Plan, server: Server) -> Reading:
     probing = None
     if plan.probe:
         suffix = await server.encode(plan.probe)
-        probing = Probing(suffix, plan.probe, plan.probe_tokens, plan.probe_stop)
+        probing = Probing(
+            suffix, plan.probe, plan.probe_tokens, plan.probe_stop, logprobs=int(plan.signals)
+        )
     return Reading(
         of=lambda text: compared(extract(text)),
         probing=probing,

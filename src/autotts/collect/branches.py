@@ -53,6 +53,11 @@ class Begun:
         """Intervals that it went past, at whose ends its answer can be asked for."""
         return len(self.intervals) - self.ended
 
+    def signals(self, k: int) -> dict[str, float]:
+        """Those of an interval, and of the probe at its end."""
+        probe = self.probes.get(k)
+        return {**self.intervals[k].signals, **(probe.probed_then().signals if probe else {})}
+
     def served(self, prompt: Context, how: Decoding) -> ServedBranch:
         """The branch as it stands, after its prompt."""
         branch = ServedBranch(prompt)
@@ -214,13 +219,15 @@ class Collected:
             prompt_tokens=sum(line.prompt_tokens or 0 for line in branch.lines),
             cached_tokens=sum(line.cached_tokens or 0 for line in branch.lines),
             probe_tokens=sum(line.tokens for line in probes.values()),
-            signals=tuple(line.signals for line in intervals) if self.plan.signals else (),
+            signals=tuple(branch.signals(k) for k in range(len(intervals)))
+            if self.plan.signals
+            else (),
         )
 
 
 def decoding_of(plan: Plan) -> Decoding:
     logprobs = TOP if plan.signals else 0
-    return Decoding(plan.interval, plan.max_tokens, plan.sampling, logprobs)
+    return Decoding(plan.interval, plan.max_tokens, plan.sampling, logprobs, plan.window)
 
 
 def read_collected(path: Path) -> Collected:

@@ -14,13 +14,20 @@ from math import ceil
 from autotts.answers import FAILED
 from autotts.collect.asking import reading_of
 from autotts.collect.branches import Begun, Collected, decoding_of
-from autotts.collect.journal import AnsweredLine, IntervalLine, ProbeLine, pack_ids
+from autotts.collect.journal import (
+    AnsweredLine,
+    IntervalLine,
+    ProbeLine,
+    pack_confidences,
+    pack_ids,
+    unpack_confidences,
+)
 from autotts.collect.plan import Plan
 from autotts.collect.questions import Item
 from autotts.collect.units import Place, Unit
 from autotts.inference.branch import Decoding, Probed, Probing, ServedBranch
 from autotts.inference.server import Context, Decoded, Server
-from autotts.inference.signals import signals_of
+from autotts.inference.signals import confidences_of, remembered
 from autotts.live import GrowingPool, Reading, ServedTrajectories, Suspend, play
 
 _LOG_WORDS = 1 << 18
@@ -49,8 +56,11 @@ class JournalledBranch(ServedBranch):
         """
         k = self.intervals
         if k < len(self._intervals):
-            decoded = self._intervals[k].decoded()
+            line = self._intervals[k]
+            decoded = line.decoded()
             self.take(decoded, how)
+            self.signals = line.signals
+            self.remember(unpack_confidences(line.confidences), how)
             return decoded
         decoded = await super().advance(server, how)
         await self._write(
@@ -63,7 +73,8 @@ class JournalledBranch(ServedBranch):
                 cut=self.cut,
                 prompt_tokens=decoded.prompt_tokens,
                 cached_tokens=decoded.cached_tokens,
-                signals=signals_of(decoded.logprobs),
+                signals=self.signals,
+                confidences=pack_confidences(remembered(confidences_of(decoded.logprobs))),
             )
         )
         return decoded
@@ -72,9 +83,7 @@ class JournalledBranch(ServedBranch):
         """As `advance`."""
         k = self.intervals - 1
         if k in self._probes:
-            line = self._probes[k]
-            said = Decoded("", "", line.tokens, True, False, line.prompt_tokens, line.cached_tokens)
-            return Probed(line.answer, said)
+            return self._probes[k].probed_then()
         probed = await super().probe(server, how)
         await self._write(
             ProbeLine(
@@ -83,6 +92,7 @@ class JournalledBranch(ServedBranch):
                 tokens=probed.said.tokens,
                 prompt_tokens=probed.said.prompt_tokens,
                 cached_tokens=probed.said.cached_tokens,
+                logprob=probed.logprob,
             )
         )
         return probed

@@ -25,10 +25,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autotts.collect.plan import Plan
 from autotts.errors import StoreError
+from autotts.inference.branch import Probed
 from autotts.inference.server import Context, Decoded
 from autotts.untrusted import parse_json
 
@@ -44,6 +46,7 @@ class IntervalLine(BaseModel):
     at: question, branch and interval, from 0.
     ids: of its tokens, int32 in little-endian order, deflated, in base64; None where there are
         none.
+    confidences: of its tokens, float16, likewise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -57,6 +60,7 @@ class IntervalLine(BaseModel):
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     signals: dict[str, float] = {}
+    confidences: str | None = None
 
     def decoded(self) -> Decoded:
         """What the server gave, as it gave it."""
@@ -76,6 +80,7 @@ class ProbeLine(BaseModel):
     """The answer at the end of an interval.
 
     tokens: decoded for it.
+    logprob: of the answer; None where it is not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -85,6 +90,12 @@ class ProbeLine(BaseModel):
     tokens: Count
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
+    logprob: float | None = None
+
+    def probed_then(self) -> Probed:
+        """What the server said, as far as it is kept."""
+        said = Decoded("", "", self.tokens, True, False, self.prompt_tokens, self.cached_tokens)
+        return Probed(self.answer, said, self.logprob)
 
 
 class FailedLine(BaseModel):
@@ -145,13 +156,12 @@ def pack_ids(content: Context) -> str | None:
     """Token ids as the journal has them."""
     if isinstance(content, str):
         return None
-    ids = array("i", content)
-    return base64.b64encode(zlib.compress(_little(ids).tobytes(), 1)).decode()
+    return _packed_bytes(_little(array("i", content)).tobytes())
 
 
 def unpack_ids(packed: str) -> "array[int]":
     ids = array("i")
-    ids.frombytes(zlib.decompress(base64.b64decode(packed)))
+    ids.frombytes(_unpacked_bytes(packed))
     return _little(ids)
 
 
@@ -159,6 +169,25 @@ def _little(ids: "array[int]") -> "array[int]":
     if sys.byteorder == "big":
         ids.byteswap()
     return ids
+
+
+def pack_confidences(confidences: np.ndarray) -> str | None:
+    """Confidences of tokens as the journal has them; None where there are none."""
+    return _packed_bytes(confidences.astype("<f2").tobytes()) if len(confidences) else None
+
+
+def unpack_confidences(packed: str | None) -> np.ndarray:
+    """float16 `[T]`."""
+    content = b"" if packed is None else _unpacked_bytes(packed)
+    return np.frombuffer(content, "<f2").astype(np.float16)
+
+
+def _packed_bytes(content: bytes) -> str:
+    return base64.b64encode(zlib.compress(content, 1)).decode()
+
+
+def _unpacked_bytes(packed: str) -> bytes:
+    return zlib.decompress(base64.b64decode(packed))
 
 
 def journals_beside(path: Path) -> list[Path]:

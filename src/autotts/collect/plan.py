@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from autotts.collect.questions import Item
 from autotts.inference.server import Sampling
+from autotts.inference.signals import WINDOW
 
 PROBE_SUFFIX = (
     "... Oh, I suddenly got the answer to the whole problem, **Final Answer**\n\n\\[ \\boxed{"
@@ -23,6 +24,7 @@ class Plan(BaseModel):
     template: arguments of the model's template, such as `{"enable_thinking": true}`.
     probe: what is added to a branch to ask for its answer so far; "" for final answers alone.
     signals: whether log-probabilities are asked for, and what they say of each interval is kept.
+    window: tokens of a window, for the signal of the lowest.
     questions: sha256 of the questions, with their answers.
     controller, program: the SPEC of the controller that chooses what is recorded, and the sha256 of
         its text; "" where everything is.
@@ -47,6 +49,7 @@ class Plan(BaseModel):
     probe_tokens: int = Field(default=20, ge=1)
     probe_stop: tuple[str, ...] = ()
     signals: bool = False
+    window: int = Field(default=WINDOW, ge=1)
     seed: int = Field(default=0, ge=0)
     questions: str = ""
     controller: str = ""

@@ -28,11 +28,12 @@ def to_store(collected: Collected, plan: Plan, items: Sequence[Item], *, model: 
     Raises:
         StoreError: no branch ended.
     """
+    signals = _signals_of(collected)
     recordings = [
         Recording(
             item.question,
             item.gold,
-            [_branch(collected.finished[q, n], plan) for n in _ended(collected, plan, q)],
+            [_branch(collected.finished[q, n], plan, signals) for n in _ended(collected, plan, q)],
             id=item.id,
         )
         for q, item in enumerate(items)
@@ -65,7 +66,15 @@ def _ended(collected: Collected, plan: Plan, q: int) -> list[int]:
     return [n for n in range(plan.branches) if (q, n) in collected.finished]
 
 
-def _branch(ended: Finished, plan: Plan) -> Branch:
+def _signals_of(collected: Collected) -> list[str]:
+    """The signals that some branch has, by their names."""
+    given = {
+        name for ended in collected.finished.values() for each in ended.signals for name in each
+    }
+    return [name for name in NAMES if name in given]
+
+
+def _branch(ended: Finished, plan: Plan, signals: Sequence[str]) -> Branch:
     final, more = compared(ended.final), int(ended.given_up)
     return Branch(
         # What a branch ends on is its answer at the end of its last interval.
@@ -77,7 +86,7 @@ def _branch(ended: Finished, plan: Plan) -> Branch:
                 *(given.get(name, -math.inf) for given in ended.signals),
                 *[-math.inf] * more,
             ]
-            for name in (NAMES if plan.signals else ())
+            for name in signals
         },
         used={
             "prompt_tokens": ended.prompt_tokens,

@@ -4,10 +4,20 @@ Collecting and live episodes go on with branches by this alone.
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from autotts.answers import FAILED, extract
 from autotts.inference.server import Context, Decoded, Sampling, Server, joined
+from autotts.inference.signals import (
+    ANSWER_LOGPROB,
+    WINDOW,
+    answer_logprob,
+    confidences_of,
+    remembered,
+    signals_of,
+)
 
 _SEED_BITS = 31
 
@@ -19,12 +29,14 @@ class Probing:
     suffix: what is added to a branch, as the server reads it, and as text.
     max_tokens: of what the model says then.
     stop: texts that end it.
+    logprobs: how many log-probabilities are asked for.
     """
 
     suffix: Context
     text: str
     max_tokens: int = 20
     stop: tuple[str, ...] = ()
+    logprobs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +46,14 @@ class Decoding:
     interval: tokens of an interval.
     max_tokens: of a branch; then it is cut.
     logprobs: how many log-probabilities are asked for.
+    window: tokens of a window, for signals.
     """
 
     interval: int
     max_tokens: int
     sampling: Sampling
     logprobs: int = 0
+    window: int = WINDOW
 
     def whole(self) -> "Decoding":
         """The same in one piece, for servers that can't go on with a branch."""
@@ -48,10 +62,19 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probed:
-    """What a branch answers so far, `FAILED` where that is nothing; and what the server said."""
+    """What a branch answers so far, `FAILED` where that is nothing; and what the server said.
+
+    logprob: of the answer; None where no log-probabilities came, or no answer.
+    """
 
     answer: str
     said: Decoded
+    logprob: float | None = None
+
+    @property
+    def signals(self) -> dict[str, float]:
+        """What it says of how sure the model is of its answer."""
+        return {} if self.logprob is None else {ANSWER_LOGPROB: self.logprob}
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +87,8 @@ class ServedBranch:
     tokens: what was decoded, as the server counted.
     ended: whether nothing more will come: it ended itself, or was cut.
     cut: whether it was cut, by `max_tokens` or at the end of the server's context.
+    signals: of the last interval, by name; none where no log-probabilities came.
+    confidences: float16 `[P]` of its last tokens, for the next windows.
     """
 
     context: Context
@@ -75,6 +100,8 @@ class ServedBranch:
     cut: bool = False
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    signals: dict[str, float] = field(default_factory=dict)
+    confidences: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float16))
 
     async def advance(self, server: Server, how: Decoding) -> Decoded:
         """Decode one more interval, the last one as long as it is.
@@ -108,6 +135,13 @@ class ServedBranch:
         full = self.tokens >= how.max_tokens
         self.cut = not decoded.ended and stop < 0 and (decoded.cut or full)
         self.ended = decoded.ended or stop >= 0 or self.cut
+        self.signals = signals_of(decoded.logprobs, self.confidences, window=how.window)
+        self.remember(remembered(confidences_of(decoded.logprobs)), how)
+
+    def remember(self, confidences: np.ndarray, how: Decoding) -> None:
+        """Keep the confidences of an interval's tokens, as far back as a window reaches."""
+        if len(confidences):
+            self.confidences = np.concatenate([self.confidences, confidences])[-how.window :]
 
     async def probe(self, server: Server, how: Probing) -> Probed:
         """The answer so far.
@@ -116,10 +150,17 @@ class ServedBranch:
             ServerError: it can't be had.
         """
         said = await server.probe(
-            self.context, how.suffix, max_tokens=how.max_tokens, stop=how.stop
+            self.context,
+            how.suffix,
+            max_tokens=how.max_tokens,
+            stop=how.stop,
+            logprobs=how.logprobs,
         )
-        answer = extract(how.text + said.text) if said.text.strip() else FAILED
-        return Probed(answer, said)
+        if not said.text.strip():
+            return Probed(FAILED, said)
+        answer = extract(how.text + said.text)
+        sure = answer_logprob(answer, said.logprobs, lambda text: extract(how.text + text))
+        return Probed(answer, said, None if answer == FAILED else sure)
 
     def answer(self) -> str:
         """The answer that the branch ended on; `FAILED` if there is none."""

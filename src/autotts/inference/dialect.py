@@ -67,13 +67,23 @@ class HttpServer(ABC):
         )
 
     async def probe(
-        self, context: Context, suffix: Context, *, max_tokens: int, stop: tuple[str, ...] = ()
+        self,
+        context: Context,
+        suffix: Context,
+        *,
+        max_tokens: int,
+        stop: tuple[str, ...] = (),
+        logprobs: int = 0,
     ) -> Decoded:
         if not self.can.continues:
             raise ServerError(f"{self.address} speaks chat alone, where no branch can be probed")
         sampling = Sampling(GREEDY.temperature, GREEDY.top_p, stop=stop)
         return await self.decode(
-            joined(context, suffix), max_tokens=max_tokens, sampling=sampling, seed=0
+            joined(context, suffix),
+            max_tokens=max_tokens,
+            sampling=sampling,
+            seed=0,
+            logprobs=logprobs,
         )
 
     def abort_requests(self, request_id: str) -> dict[str, dict[str, JsonValue]]:

@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from autotts.inference.http import AskAgain
-from autotts.inference.server import Logprobs
+from autotts.inference.server import END_OF_THINKING, Logprobs
 
 ENDS = frozenset({"stop", "eos", "eos_token", "stop_sequence"})
 _MOST_TOKENS = 2**31
@@ -116,12 +116,13 @@ def legacy_logprobs(given: Any, tokens: int, k: int) -> Logprobs | None:
     """Log-probabilities as `{token_logprobs, top_logprobs}`; None where not of T tokens."""
     if not isinstance(given, dict):
         return None
-    chosen, tops = given.get("token_logprobs"), given.get("top_logprobs")
-    if not isinstance(chosen, list) or not isinstance(tops, list):
-        return None
-    return _logprobs(
-        chosen, [[*top.values()] if isinstance(top, dict) else [] for top in tops], tokens, k
+    chosen, tops, pieces = (
+        given.get(name) for name in ("token_logprobs", "top_logprobs", "tokens")
     )
+    if not isinstance(chosen, list) or not isinstance(tops, list) or not isinstance(pieces, list):
+        return None
+    named = [[*top.items()] if isinstance(top, dict) else [] for top in tops]
+    return _logprobs([*zip(pieces, chosen, strict=False)], named, tokens, k)
 
 
 def listed_logprobs(given: Any, ids: Sequence[int], k: int) -> Logprobs | None:
@@ -134,26 +135,46 @@ def listed_logprobs(given: Any, ids: Sequence[int], k: int) -> Logprobs | None:
     if not said or said != ids[: len(said)] or len(said) != len(content):
         return None
     tops = [
-        [t.get("logprob") for t in c.get("top_logprobs") or () if isinstance(t, dict)]
-        for c in content
+        [_named(t) for t in c.get("top_logprobs") or () if isinstance(t, dict)] for c in content
     ]
-    return _logprobs([c.get("logprob") for c in content], tops, len(said), k)
+    return _logprobs([_named(c) for c in content], tops, len(said), k)
+
+
+def _named(token: Mapping[str, Any]) -> tuple[Any, Any]:
+    return token.get("token"), token.get("logprob")
 
 
 def _logprobs(
-    chosen: Sequence[Any], tops: Sequence[Sequence[Any]], tokens: int, k: int
+    chosen: Sequence[tuple[Any, Any]],
+    tops: Sequence[Sequence[tuple[Any, Any]]],
+    tokens: int,
+    k: int,
 ) -> Logprobs | None:
+    """Of tokens by text and log-probability; None where they are not T tokens with numbers.
+
+    Args:
+        chosen: `[T]` those that were drawn.
+        tops: `[T]` the likeliest of each.
+    """
+    every = (*chosen, *(named for top in tops for named in top))
     sound = all(
-        isinstance(v, float | int) and v <= _ROUNDING
-        for v in (*chosen, *(v for t in tops for v in t))
+        isinstance(text, str) and isinstance(v, float | int) and v <= _ROUNDING for text, v in every
     )
     if len(chosen) != tokens or len(tops) != tokens or not sound:
         return None
     top = np.full((tokens, k), -np.inf, np.float32)
-    for row, values in zip(top, tops, strict=True):
-        kept = sorted(values, reverse=True)[:k]
-        row[: len(kept)] = np.maximum(kept, _LEAST_LOGPROB)
-    return Logprobs(np.maximum(chosen, _LEAST_LOGPROB).astype(np.float32), top)
+    closing = np.full(tokens, -np.inf, np.float32)
+    for i, (one, named) in enumerate(zip(chosen, tops, strict=True)):
+        kept = sorted((value for _, value in named), reverse=True)[:k]
+        top[i, : len(kept)] = np.maximum(kept, _LEAST_LOGPROB)
+        closing[i] = max(dict([*named, one]).get(END_OF_THINKING, -np.inf), _LEAST_LOGPROB)
+    drawn = np.array([value for _, value in chosen], np.float64)
+    return Logprobs(
+        np.maximum(drawn, _LEAST_LOGPROB).astype(np.float32),
+        top,
+        closing,
+        tuple(text for text, _ in chosen),
+    )
 
 
 def _is_count(value: Any) -> TypeGuard[int]:

@@ -56,6 +56,8 @@ class Sampling:
 
 GREEDY = Sampling(temperature=0.0, top_p=1.0)
 
+END_OF_THINKING = "</think>"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Logprobs:
@@ -63,10 +65,14 @@ class Logprobs:
 
     chosen: float32 `[T]` of the tokens that were drawn.
     top: float32 `[T, k]` of the k likeliest, falling; -inf where a server gave fewer.
+    closing: float32 `[T]` of `</think>`; -inf where it was neither drawn nor among the likeliest.
+    pieces: `[T]` the tokens as text.
     """
 
     chosen: np.ndarray
     top: np.ndarray
+    closing: np.ndarray
+    pieces: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,9 +209,18 @@ class Server(Protocol):
         ...
 
     async def probe(
-        self, context: Context, suffix: Context, *, max_tokens: int, stop: tuple[str, ...] = ()
+        self,
+        context: Context,
+        suffix: Context,
+        *,
+        max_tokens: int,
+        stop: tuple[str, ...] = (),
+        logprobs: int = 0,
     ) -> Decoded:
         """What the model says when it is made to answer here: greedy, after the suffix.
+
+        Args:
+            logprobs: as `decode`.
 
         Raises:
             ServerError: as `decode`.

@@ -156,8 +156,8 @@ class GrowingPool:
 
     def signal(self, branch: int, depth: int, signals: Mapping[str, float]) -> None:
         """These signals came with a branch's interval up to a depth (from 1)."""
-        for name, values in self.signals.items():
-            values[0, branch, depth - 1] = signals.get(name, -np.inf)
+        for name in self.signals.keys() & signals.keys():
+            self.signals[name][0, branch, depth - 1] = signals[name]
 
     def end(self, branch: int, intervals: int, tokens: int, answer: str) -> None:
         """A branch ended itself with this answer.

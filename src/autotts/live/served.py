@@ -12,8 +12,8 @@ from operator import attrgetter
 
 from autotts import control
 from autotts.inference.branch import Decoding, Probed, Probing, ServedBranch
-from autotts.inference.server import Decoded, Server
-from autotts.inference.signals import TOP, signals_of
+from autotts.inference.server import END_OF_THINKING, Decoded, Server
+from autotts.inference.signals import ANSWER_LOGPROB, TOP
 from autotts.live.budget import CostLimit, InOrder, most_tokens
 from autotts.live.pool import MOST_TOKENS, ActionRequest, GrowingPool
 
@@ -145,7 +145,7 @@ class ServedTrajectories:
         decoded = await branch.advance(self._server, how)
         self.spent.decoded += decoded.tokens
         self._count(decoded, first=branch.intervals == 1)
-        self._pool.signal(i, branch.intervals, signals_of(decoded.logprobs))
+        self._pool.signal(i, branch.intervals, branch.signals)
         if branch.ended:
             answer = self._reading.of(branch.text)
             await self._learn(answer)
@@ -225,10 +225,13 @@ class ServedTrajectories:
 
     async def _probe(self, i: int, depth: int) -> None:
         reading, branch = self._reading, self.branches[i]
-        thinking = "</think>" not in branch.text and (reading.thinks or "<think>" in branch.text)
+        closed = END_OF_THINKING in branch.text
+        thinking = not closed and (reading.thinks or "<think>" in branch.text)
         probing = reading.closing if thinking else reading.probing
         if probing is None:
             return
+        if ANSWER_LOGPROB in self._pool.signals:
+            probing = replace(probing, logprobs=max(1, probing.logprobs))
         probed = await branch.probe(self._server, probing)
         self.shown[i] = said = probed.said
         self.spent.probes += 1
@@ -237,6 +240,7 @@ class ServedTrajectories:
         answer = reading.shown(probed)
         await self._learn(answer)
         self._pool.show(i, depth, answer)
+        self._pool.signal(i, depth, probed.signals)
 
     async def _learn(self, answer: str) -> None:
         """See to it that the pool has a code for an answer.
