@@ -70,7 +70,11 @@ class AskedServers:
         from autotts.inference import connected
 
         async with connected(
-            self.required_urls, model, at_once=self.at_once, patience=self.patience
+            self.required_urls,
+            model,
+            at_once=self.at_once,
+            patience=self.patience,
+            interruptible=False,
         ) as servers:
             for server in servers:
                 exact = "exact to the token" if server.can.exact else "by text, which is not exact"

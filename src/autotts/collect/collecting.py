@@ -127,7 +127,7 @@ class Collection:
             StoreError: the journal can't be written.
         """
         for server in servers:
-            await self._write(
+            self._write(
                 ServerLine(
                     server=server.address,
                     dialect=server.dialect,
@@ -152,6 +152,7 @@ class Collection:
         players = [await player_on(self.plan, self.items, one, suspend) for one in servers]
         count = min(max(1, at_once // branches_of_a_unit(self.plan)), self.left)
         await _all([self._work(player) for player in players for _ in range(count)])
+        await self._journal.sync()
 
     async def _render(self, server: Server) -> None:
         """The prompts of all questions that are not done, as the model reads them."""
@@ -184,20 +185,22 @@ class Collection:
             try:
                 await player.play(unit, prompt, self.collected, self._write)
             except ServerError as error:
-                await self._fail(unit, error)
+                self._fail(unit, error)
 
-    async def _write(
+    def _write(
         self, line: IntervalLine | ProbeLine | FailedLine | ServerLine | AnsweredLine
-    ) -> None:
-        await self._journal.append(line)
+    ) -> "asyncio.Future[None]":
+        """Write a line down at once; gives what is done when it is on the disk."""
+        synced = self._journal.append(line)
         self.collected.take(line)
         if isinstance(line, IntervalLine):
             self._in_a_row = 0
+        return synced
 
-    async def _fail(self, unit: Unit, error: ServerError) -> None:
+    def _fail(self, unit: Unit, error: ServerError) -> None:
         begun = self.collected.begun.get(unit.place, Begun())
         at = (*unit.place, len(begun.intervals))
-        await self._write(FailedLine(failed=at, why=str(error)))
+        self._write(FailedLine(failed=at, why=str(error)))
         self._in_a_row += 1
         if self._in_a_row >= MOST_FAILURES:
             raise ServerError(

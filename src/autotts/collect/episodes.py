@@ -33,6 +33,7 @@ from autotts.live import GrowingPool, Reading, ServedTrajectories, Suspend, play
 _LOG_WORDS = 1 << 18
 
 Write = Callable[[IntervalLine | ProbeLine | AnsweredLine], Awaitable[None]]
+"""Writes a line down at once; gives what is done when it is on the disk."""
 
 
 class JournalledBranch(ServedBranch):
@@ -46,6 +47,7 @@ class JournalledBranch(ServedBranch):
     ) -> None:
         super().__init__(prompt, seeds)
         self._place, self._write = place, write
+        self._before: Awaitable[None] | None = None
         self._intervals, self._probes = tuple(before.intervals), dict(before.probes)
 
     async def advance(self, server: Server, how: Decoding) -> Decoded:
@@ -63,7 +65,7 @@ class JournalledBranch(ServedBranch):
             self.remember(unpack_confidences(line.confidences), how)
             return decoded
         decoded = await super().advance(server, how)
-        await self._write(
+        await self._keep(
             IntervalLine(
                 at=(*self._place, k),
                 tokens=decoded.tokens,
@@ -85,7 +87,7 @@ class JournalledBranch(ServedBranch):
         if k in self._probes:
             return self._probes[k].probed_then()
         probed = await super().probe(server, how)
-        await self._write(
+        await self._keep(
             ProbeLine(
                 probed=(*self._place, k),
                 answer=probed.answer,
@@ -96,6 +98,13 @@ class JournalledBranch(ServedBranch):
             )
         )
         return probed
+
+    async def _keep(self, line: IntervalLine | ProbeLine) -> None:
+        """Write a line down, one ahead of what is on the disk at most: a disk takes longer to say
+        that it has a line than a server for a short interval."""
+        if self._before is not None:
+            await self._before
+        self._before = self._write(line)
 
 
 class UnitPlayer:
@@ -145,7 +154,7 @@ class UnitPlayer:
         played = await play(self._suspend(pool), pool, trajectories)
         if plan.controller:
             answer = pool.answers[played["code"]] if played["code"] >= 0 else FAILED
-            await write(AnsweredLine(answered=unit.place, answer=answer, tokens=played["tokens"]))
+            write(AnsweredLine(answered=unit.place, answer=answer, tokens=played["tokens"]))
 
 
 async def player_on(

@@ -114,7 +114,11 @@ async def _collect(errand: Errand, collection: Collection) -> None:
                 continue
             try:
                 async with connected(
-                    [url], errand.plan.model, at_once=errand.at_once, patience=errand.patience
+                    [url],
+                    errand.plan.model,
+                    at_once=errand.at_once,
+                    patience=errand.patience,
+                    interruptible=False,
                 ) as servers:
                     await collection.run(servers, errand.at_once, suspend)
             except ServerError:

@@ -1,4 +1,4 @@
-"""What was collected so far: one line an interval, appended and synced before anything follows.
+"""What was collected so far: one line an interval, written before anything follows.
 
 ```text
 {"plan": {...}}                                     the first line
@@ -10,7 +10,8 @@
 ```
 
 A process may be killed at any instant: a last line that is cut is dropped, and with it an interval
-that nobody built upon.
+that nobody built upon. Of a machine that is lost, a branch loses one interval at most besides that
+in flight, for no line of a branch is written before the one before it is on the disk.
 """
 
 import asyncio
@@ -225,8 +226,8 @@ def _parsed(content: bytes) -> Line:
 class Journal:
     """Appends lines; one process at a time.
 
-    Many branches write at once, and their lines are synced together: `append` returns when its line
-    is on the disk.
+    A line is written at once, so that a process that is killed loses none. It is on the disk a
+    little later, many branches' lines together: `append` gives what is done then.
     """
 
     def __init__(self, path: Path) -> None:
@@ -245,8 +246,8 @@ class Journal:
         except OSError as error:
             os.close(self._file)
             raise StoreError(f"{path}: another process is collecting into it") from error
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+        self._syncing: asyncio.Task[None] | None = None
         self._broken: StoreError | None = None
 
     def cut(self, size: int) -> None:
@@ -257,58 +258,78 @@ class Journal:
         """Write a line while nobody else does.
 
         Raises:
-            StoreError: as `append`.
+            StoreError: it is not on the disk.
         """
         try:
-            self._write_now(packed(line))
+            self._write(packed(line))
+            os.fsync(self._file)
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
 
-    async def append(self, line: Line) -> None:
+    def append(self, line: Line) -> "asyncio.Future[None]":
         """Write a line.
 
+        Returns:
+            What is done when it is on the disk; its error is a StoreError too.
+
         Raises:
-            StoreError: it is not on the disk, which may be full; nor will later ones be.
+            StoreError: it can't be written, for the disk may be full; nor will later ones be.
         """
         if self._broken:
             raise self._broken
-        content = packed(line)
+        try:
+            self._write(packed(line))
+        except OSError as error:
+            raise self._gives_up(error) from error
         done = asyncio.get_running_loop().create_future()
-        self._waiting.append((content, done))
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write())
-        # A line that is begun is finished, though who wrote it is cancelled.
-        await asyncio.shield(done)
+        self._waiting.append(done)
+        if self._syncing is None:
+            self._syncing = asyncio.create_task(self._sync())
+        return done
 
-    async def _write(self) -> None:
+    async def sync(self) -> None:
+        """See to it that all that was written is on the disk.
+
+        Raises:
+            StoreError: it is not.
+        """
+        if self._syncing is not None:
+            await self._syncing
+        if self._broken:
+            raise self._broken
+
+    async def _sync(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
             try:
-                await asyncio.to_thread(self._write_now, b"".join(line for line, _ in batch))
+                await asyncio.to_thread(os.fsync, self._file)
             except OSError as error:
-                self._broken = StoreError(
-                    f"{self.path}: {error.strerror}; what was collected before is kept: make room"
-                    " and go on with --resume"
-                )
-                batch += self._waiting
-                self._waiting = []
-            for _, done in batch:
+                self._gives_up(error)
+            for done in batch:
+                if done.done():  # whoever waited was cancelled
+                    continue
                 if self._broken:
                     done.set_exception(self._broken)
-                    done.exception()  # whoever waited may be gone
-                elif not done.done():
+                    done.exception()  # nobody may wait for it
+                else:
                     done.set_result(None)
-        self._writing = None
+        self._syncing = None
 
-    def _write_now(self, content: bytes) -> None:
+    def _gives_up(self, error: OSError) -> StoreError:
+        self._broken = StoreError(
+            f"{self.path}: {error.strerror}; what was collected before is kept: make room and go"
+            " on with --resume"
+        )
+        return self._broken
+
+    def _write(self, content: bytes) -> None:
         left = memoryview(content)
         while left:
             left = left[os.write(self._file, left) :]
-        os.fsync(self._file)
 
     async def aclose(self) -> None:
-        if self._writing is not None:
-            await self._writing
+        if self._syncing is not None:
+            await self._syncing
         os.close(self._file)
 
 

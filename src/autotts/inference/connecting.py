@@ -54,7 +54,12 @@ def _installed() -> list[type[ExactServer]]:
 
 
 async def connect(
-    url: str, model: str = "", *, at_once: int = 256, patience: Patience | None = None
+    url: str,
+    model: str = "",
+    *,
+    at_once: int = 256,
+    patience: Patience | None = None,
+    interruptible: bool = True,
 ) -> Server:
     """A server, tried out with some dozen tokens.
 
@@ -62,6 +67,8 @@ async def connect(
         url: with or without /v1. A key is taken from OPENAI_API_KEY.
         model: as the server calls it; "" where it has one only.
         at_once: most requests at a time.
+        interruptible: whether what is cancelled has to end on the server within a second, which
+            llama.cpp's server does at the cost of some of its speed; else its requests run out.
 
     Raises:
         SpecError: the address is none, or the HTTP client is not installed.
@@ -70,7 +77,7 @@ async def connect(
     asker = "a model server"
     root = check_address(url, "--server", asker).removesuffix("/v1")
     key = read_key("OPENAI_API_KEY", asker)
-    client = Client(root, key=key, at_once=at_once, patience=patience)
+    client = Client(root, key=key, at_once=at_once, patience=patience, interruptible=interruptible)
     async with AsyncExitStack() as cleanup:
         cleanup.push_async_callback(client.aclose)
         name, context_tokens = await _model(client, model)
@@ -81,9 +88,14 @@ async def connect(
 
 @asynccontextmanager
 async def connected(
-    urls: Sequence[str], model: str = "", *, at_once: int = 256, patience: Patience | None = None
+    urls: Sequence[str],
+    model: str = "",
+    *,
+    at_once: int = 256,
+    patience: Patience | None = None,
+    interruptible: bool = True,
 ) -> AsyncIterator[list[Server]]:
-    """Servers of one model, closed at the end.
+    """Servers of one model, closed at the end; arguments are as of `connect`.
 
     Raises:
         SpecError, ServerError: as `connect`, or they have different models.
@@ -91,7 +103,9 @@ async def connected(
     servers: list[Server] = []
     async with AsyncExitStack() as closing:
         for url in urls:
-            server = await connect(url, model, at_once=at_once, patience=patience)
+            server = await connect(
+                url, model, at_once=at_once, patience=patience, interruptible=interruptible
+            )
             closing.push_async_callback(server.aclose)
             servers.append(server)
         if len(names := {server.model for server in servers}) > 1:

@@ -7,7 +7,6 @@ import logging
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -36,7 +35,6 @@ _BYTES_PER_BYTE = 16
 """Of a list of token ids, for each byte of the text."""
 _FEW_EVENTS, _BYTES_PER_EVENT = 1_000, 64
 """More events than a few have at least so many bytes each; smaller ones only take time."""
-_CONNECTIONS_PER_POOL = 4
 _DETAIL_BYTES = 400
 _BUSY = frozenset({429, 503, 529})
 _BROKEN = frozenset({408, 409, 425})
@@ -79,13 +77,21 @@ class Client:
     """Sends JSON to one server and reads JSON. Bound to the event loop that first uses it."""
 
     def __init__(
-        self, root: str, *, key: str = "", at_once: int = 256, patience: Patience | None = None
+        self,
+        root: str,
+        *,
+        key: str = "",
+        at_once: int = 256,
+        patience: Patience | None = None,
+        interruptible: bool = True,
     ) -> None:
         """
         Args:
             root: the server's address, without /v1.
             key: sent with every request, and kept out of every message.
             at_once: most requests at a time.
+            interruptible: whether what is cancelled has to end on the server at once, where a
+                dialect can see to that.
 
         Raises:
             SpecError: the HTTP client or the retries are not installed.
@@ -95,20 +101,27 @@ class Client:
                 raise SpecError(f'a model server needs {module}: pip install "autotts[collect]"')
         self.root = root
         self.patience = patience or Patience()
+        self.interruptible = interruptible
         self.limit = Limit(at_once)
         self.tally = Tally()
         self._secrets = {"OPENAI_API_KEY": key}
-        self._headers = {**ASKED_FOR, **({"authorization": f"Bearer {key}"} if key else {})}
-        # A pool asks the system about each of its connections for every request: with 64 of them
-        # that is most of the time that a request takes.
-        self._pools: list[httpx2.AsyncClient] = []
-        self._free: list[int] = []
-        self._numbered = 0
+        self._headers = {
+            **ASKED_FOR,
+            **({"authorization": f"Bearer {key}"} if key else {}),
+            "content-type": "application/json",
+            "accept": "*/*",
+            "user-agent": "autotts",
+        }
+        # One connection each: a pool asks the system about all of its own for every request, and
+        # with 64 of them that is most of the time that a request takes.
+        self._transports: list[httpx2.AsyncHTTPTransport] = []
+        self._free: list[httpx2.AsyncHTTPTransport] = []
         self._trusted: ssl.SSLContext | None = None
-        self._closing = AsyncExitStack()
+        self._urls: dict[str, httpx2.URL] = {}
 
     async def aclose(self) -> None:
-        await self._closing.aclose()
+        for transport in self._transports:
+            await transport.aclose()
 
     async def get(self, path: str) -> Any:
         """What a server says of itself, once.
@@ -154,6 +167,10 @@ class Client:
         import stamina
 
         patience = self.patience
+        try:
+            return await self._in_turn(attempt)
+        except AskAgain as error:
+            first: AskAgain | None = error  # as stamina's first attempt, which takes as long
         retries = stamina.retry_context(
             on=lambda error: self._again(error, accept),
             attempts=patience.attempts,
@@ -165,6 +182,9 @@ class Client:
         try:
             async for retry in retries:
                 with retry:
+                    if first is not None:
+                        error, first = first, None
+                        raise error
                     return await self._in_turn(attempt)
         except AskAgain as error:
             times = "" if error.kind in accept else f", {patience.attempts} times"
@@ -198,10 +218,10 @@ class Client:
         content = b"" if payload is None else json.dumps(payload).encode()
         most = _most_bytes(payload, len(content))
         self.tally.requests += 1
-        number = self._free.pop() if self._free else self._another()
+        transport = self._free.pop() if self._free else self._another()
         try:
             async with asyncio.timeout(seconds):
-                return await self._read(number, method, path, content, most)
+                return await self._read(transport, method, path, content, most)
         except (TimeoutError, httpx2.TimeoutException) as error:
             raise self._lost(f"no whole reply within {seconds:g} s") from error
         except httpx2.DecodingError as error:
@@ -209,46 +229,57 @@ class Client:
         except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
             raise self._lost(f"{type(error).__name__}: {error}") from error
         finally:
-            self._free.append(number)
+            self._free.append(transport)
 
     async def _read(
-        self, number: int, method: str, path: str, content: bytes, most_bytes: int
+        self,
+        transport: "httpx2.AsyncHTTPTransport",
+        method: str,
+        path: str,
+        content: bytes,
+        most_bytes: int,
     ) -> tuple[int, Mapping[str, str], bytes]:
-        headers = {**self._headers, "content-type": "application/json"}
-        client = self._pools[number // _CONNECTIONS_PER_POOL]
+        import httpx2
+
+        # By the transport alone: a client's cookies, redirects and hooks, which nobody wants here,
+        # take as long as all the rest of a request.
+        if path not in self._urls:
+            self._urls[path] = httpx2.URL(self.root + path)
+        timeouts = {"timeout": {"connect": _CONNECT_SECONDS}}
+        request = httpx2.Request(
+            method,
+            self._urls[path],
+            content=content or None,
+            headers=self._headers,
+            extensions=timeouts,
+        )
+        response = await transport.handle_async_request(request)
         body = bytearray()
-        async with client.stream(
-            method, self.root + path, content=content or None, headers=headers
-        ) as response:
+        try:
             if packed := refused(response.headers):
                 raise self._error("unsound", f"a reply compressed by {packed}, which isn't read")
             async for piece in response.aiter_bytes():
                 body += piece
                 if len(body) > most_bytes:
                     raise self._error("unsound", f"a reply of over {most_bytes:,} bytes")
-            said = {str(name).lower(): str(value) for name, value in response.headers.items()}
-            return response.status_code, said, bytes(body)
+        finally:
+            await response.aclose()
+        said = {str(name).lower(): str(value) for name, value in response.headers.items()}
+        return response.status_code, said, bytes(body)
 
-    def _another(self) -> int:
-        """The number of a connection more, with a pool for it."""
+    def _another(self) -> "httpx2.AsyncHTTPTransport":
+        """A connection more."""
         import httpx2
 
-        number = self._numbered
-        self._numbered += 1
-        if number // _CONNECTIONS_PER_POOL == len(self._pools):
-            limits = httpx2.Limits(
-                max_connections=None, max_keepalive_connections=_CONNECTIONS_PER_POOL
-            )
-            if self._trusted is None:
-                self._trusted = httpx2.create_ssl_context()  # takes 50 ms
-            transport = httpx2.AsyncHTTPTransport(
-                verify=self._trusted, proxy=proxy_of(self.root) or None, limits=limits
-            )
-            timeout = httpx2.Timeout(None, connect=_CONNECT_SECONDS)
-            client = httpx2.AsyncClient(transport=transport, timeout=timeout)
-            self._pools.append(client)
-            self._closing.push_async_callback(client.aclose)
-        return number
+        if self._trusted is None:
+            self._trusted = httpx2.create_ssl_context()  # takes 50 ms
+        transport = httpx2.AsyncHTTPTransport(
+            verify=self._trusted,
+            proxy=proxy_of(self.root) or None,
+            limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
+        )
+        self._transports.append(transport)
+        return transport
 
     def _judged(self, path: str, status: int, headers: Mapping[str, str], body: bytes) -> Any:
         """The JSON of a reply that is one."""

@@ -1,7 +1,8 @@
 """llama.cpp's server: token ids come in what `verbose` adds.
 
 It has no abort endpoint, and notices a closed connection at once only while it streams (builds of
-2026 decode a whole reply for nobody): what takes long is streamed. Some builds leave tokens out of
+2026 decode a whole reply for nobody): what takes long is streamed if it has to be interruptible,
+which takes a message of JSON a token, on both sides. Some builds leave tokens out of
 streams that are parts of a character; such a reply is not believed, and nothing is streamed again.
 """
 
@@ -30,8 +31,9 @@ class LlamaCppServer(ExactServer):
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        long = max_tokens > _SHORT_TOKENS and self._client.interruptible
         return {
-            **(streamed if self._streams and max_tokens > _SHORT_TOKENS else {}),
+            **(streamed if self._streams and long else {}),
             "top_k": sampling.top_k,
             "return_tokens": True,
             "verbose": True,

@@ -167,7 +167,8 @@ def _logprobs(
     for i, (one, named) in enumerate(zip(chosen, tops, strict=True)):
         kept = sorted((value for _, value in named), reverse=True)[:k]
         top[i, : len(kept)] = np.maximum(kept, _LEAST_LOGPROB)
-        closing[i] = max(dict([*named, one]).get(END_OF_THINKING, -np.inf), _LEAST_LOGPROB)
+        if (ends := dict([*named, one]).get(END_OF_THINKING)) is not None:
+            closing[i] = max(ends, _LEAST_LOGPROB)
     drawn = np.array([value for _, value in chosen], np.float64)
     return Logprobs(
         np.maximum(drawn, _LEAST_LOGPROB).astype(np.float32),
