@@ -59,6 +59,7 @@ def collected(
     *servers: ModelServer,
     resume: bool = False,
     controller: str = "",
+    keep: tuple[str, ...] = (),
     **changes: Any,
 ) -> tuple[stores.Store, Collected]:
     """Collect in this process; faults begin after connecting."""
@@ -73,8 +74,13 @@ def collected(
             server.faults = later
         try:
             store, collection = await collect.collect(
-                plan_of(items, **changes), items, connected, out, at_once=8, resume=resume,
-                controller=programs.parse(controller) if controller else None,
+                plan_of(items, **changes), items, connected, out,
+                collect.Session(
+                    8,
+                    resume,
+                    controller=programs.parse(controller) if controller else None,
+                    keep=keep,
+                ),
             )  # fmt: skip
         finally:
             for server in connected:
@@ -296,6 +302,41 @@ def test_servers_share_the_work(questions, tmp_path):
         assert min(one.tokens, two.tokens) > 100
         assert one.tokens + two.tokens == found.decoded
     assert as_recorded(store, 1, 7) == branch_of(QUESTIONS[1], 1, 7)
+
+
+@pytest.mark.parametrize("keep", ["text", "ids", "ids,text"])
+def test_what_branches_said_is_kept_by_their_numbers_in_the_store(
+    keep, questions, tmp_path, monkeypatch
+):
+    """In several parts, and where branches before them are not in the store."""
+    import polars as pl
+
+    monkeypatch.setattr("autotts.collect.kept._TOKENS_A_PART", 100)
+    refuses = [model_server.fails(400)] * 3
+    kept = collect.kept_columns(keep)
+    with serving("vllm", *refuses) as server:
+        store, found = collected(questions, tmp_path / "out", server, keep=kept)
+    place = collect.kept_path(store.path)
+    assert len(list(place.glob("*.parquet"))) > 1
+    table = pl.read_parquet(place / "*.parquet")
+    assert set(table.columns) == {"question", "branch", "interval", "tokens", *kept}
+    for q, texts in enumerate(store.texts):
+        there = [n for n in range(4) if (QUESTIONS.index(texts), n) in found.finished]
+        for branch, n in enumerate(there):
+            rows = table.filter(question=q, branch=branch).sort("interval")
+            assert rows["tokens"].sum() == store.pool.tokens[q, branch]
+            assert rows["interval"].to_list() == list(range(len(rows)))
+            whole = branch_of(texts, QUESTIONS.index(texts), n)
+            if "text" in kept:
+                assert extract("".join(rows["text"])) == whole["final"]
+            if "ids" in kept:
+                said = model_server.decode([i for ids in rows["ids"] for i in ids])
+                assert extract(said) == whole["final"]
+
+
+def test_what_can_not_be_kept_is_told():
+    with pytest.raises(SpecError, match="'words' can't be kept; need text, ids or text,ids"):
+        collect.kept_columns("text,words")
 
 
 def test_final_answers_alone(questions, tmp_path):

@@ -20,7 +20,10 @@ from autotts import collect, stores
 from autotts.answers import extract
 from autotts.collect import journal as journals
 from autotts.collect.questions import Item
-from autotts.inference import connected
+from autotts.inference import Capabilities, connected, joined
+from autotts.inference.http import Client
+from autotts.inference.server import GREEDY
+from autotts.inference.text import TextServer
 
 SUMS = [(a, b) for a in range(5, 20, 2) for b in (2, 5, 8)]
 FULL = bool(os.environ.get("AUTOTTS_FULL"))
@@ -122,7 +125,9 @@ def test_signals_are_those_of_the_raw_log_probabilities(collected, tiny):
         assert line.signals["entropy"] == pytest.approx(entropies[at].mean(), rel=1e-2, abs=1e-4)
         ends = 1 - np.prod(1 - np.array(closing[at]))
         assert line.signals["end_of_thinking"] == pytest.approx(ends, rel=1e-2, abs=1e-6)
-    assert first.signals["lowest_confidence"] == first.signals["confidence"]
+    assert first.signals["lowest_confidence"] == pytest.approx(
+        confidences[: first.tokens].mean(), rel=1e-3
+    )
     windows = [confidences[k : k + WINDOW].mean() for k in range(len(ids) - WINDOW + 1)]
     assert second.signals["lowest_confidence"] == pytest.approx(min(windows), rel=1e-3)
 
@@ -135,6 +140,41 @@ def test_signals_are_those_of_the_raw_log_probabilities(collected, tiny):
     assert probe.logprob == pytest.approx(sure, rel=1e-2, abs=1e-3)
 
 
+def test_intervals_join_to_one_long_greedy_request_by_ids_and_by_text(tiny):
+    """Id for id in the server's own dialect, streamed and not; and character for character by text,
+    which says the same."""
+
+    async def joins(server, prompt, interval):
+        one = await server.decode(prompt, max_tokens=150, sampling=GREEDY, seed=0)
+        branch, tokens, ended = prompt, 0, False
+        while not ended and tokens < 150:
+            most = min(interval, 150 - tokens)
+            part = await server.decode(branch, max_tokens=most, sampling=GREEDY, seed=tokens)
+            branch, tokens, ended = joined(branch, part.content), tokens + part.tokens, part.ended
+        assert branch == joined(prompt, one.content)
+        assert tokens == one.tokens
+        return one
+
+    async def run():
+        async with (
+            connected([tiny]) as (streams,),
+            connected([tiny], interruptible=False) as (own,),
+        ):
+            can = Capabilities(exact=False, continues=True, renders=False)
+            text = TextServer(Client(tiny), "tiny", can)
+            for a, b in SUMS[::4]:
+                prompt = await own.render([("user", f"What is {a} + {b}?")])
+                by_ids = await joins(own, prompt, 7)
+                assert (await joins(streams, prompt, 40)).content == by_ids.content
+                written = f"<|im_start|>user\nWhat is {a} + {b}?<|im_end|>\n<|im_start|>assistant\n"
+                by_text = await joins(text, written, 7)
+                assert by_text.prompt_tokens == by_ids.prompt_tokens == len(prompt)
+                assert by_text.text == by_ids.text
+            await text.aclose()
+
+    asyncio.run(run())
+
+
 def test_without_probes_a_branch_comes_in_one_request_and_ends_alike(tiny, tmp_path):
     plan = collect.Plan(
         model="tiny", dataset="sums", branches=16, interval=160, max_tokens=160, probe="",
@@ -144,7 +184,7 @@ def test_without_probes_a_branch_comes_in_one_request_and_ends_alike(tiny, tmp_p
 
     async def run():
         async with connected([tiny]) as servers:
-            return await collect.collect(plan, items, servers, tmp_path, at_once=AT_ONCE)
+            return await collect.collect(plan, items, servers, tmp_path, collect.Session(AT_ONCE))
 
     store, collection = asyncio.run(run())
     assert store.pool.probes is None

@@ -375,7 +375,8 @@ def test_a_machine_lost_while_collecting_costs_what_was_not_written(nodes, items
         listed.write_text(f"http://127.0.0.1:9   # nobody\n{one.url}\n{other.url}\n")
         try:
             store, collection = collect.collect_on(
-                "ray", planned(items), items, [f"@{listed}"], tmp_path / "there", watch=lose,
+                "ray", planned(items), items, [f"@{listed}"], tmp_path / "there",
+                collect.Session(watch=lose),
                 patience=Patience(timeout_seconds=5, attempts=2, first_wait_seconds=0.01),
             )  # fmt: skip
         finally:
@@ -389,8 +390,9 @@ def test_a_machine_lost_while_collecting_costs_what_was_not_written(nodes, items
         assert kept.finished.keys() == collection.collected.finished.keys()
         assert kept.decoded <= paid
         again, _ = collect.collect_on(
-            "ray", planned(items), items, [one.url], tmp_path / "there", resume=True
-        )
+            "ray", planned(items), items, [one.url], tmp_path / "there",
+            collect.Session(resume=True),
+        )  # fmt: skip
         assert again.digest == expected.digest
         assert one.tokens + other.tokens - paid < 100
 

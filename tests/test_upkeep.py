@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import model_server
 from autotts import collect, stores
 from autotts.cli.app import app
+from autotts.collect import upkeep
 from autotts.errors import ServerError, SpecError
 from autotts.inference import connect
 from model_server import SUFFIX, ModelServer, serving
@@ -83,14 +84,54 @@ def test_what_was_topped_up_in_part_is_gone_on_with(questions, tmp_path):  # noq
         server.faults = []
         assert stores.load(before.path).digest == whole.digest
         store, _ = using(
-            server, lambda servers: collect.top_up(before, servers, branches=20, resume=True)
+            server,
+            lambda servers: collect.top_up(
+                before, servers, branches=20, session=collect.Session(resume=True)
+            ),
         )
     assert store.pool.n_branches.tolist() == [24, 24, 24]
 
 
+def test_what_ended_between_its_store_and_its_journal_is_whole(
+    questions,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    """Neither sampled nor added again; what it said lies beside the store's own journal."""
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def topped_up(**how: Any) -> Any:
+        session = collect.Session(**how)
+        top_up = collect.top_up
+        return using(
+            server, lambda servers: top_up(stores.load(path), servers, branches=2, session=session)
+        )
+
+    with serving("vllm") as server:
+        before, _ = collected(questions, tmp_path / "out", server)
+        path = before.path
+        with monkeypatch.context() as patched:
+            patched.setattr("autotts.collect.upkeep._put_beside", dies)
+            with pytest.raises(KeyboardInterrupt):
+                topped_up()
+        written = stores.check(path)
+        assert written.pool.n_branches.tolist() == [6, 6, 6]
+        paid = server.tokens
+        store, found = topped_up(resume=True)
+        assert server.tokens - paid <= 16  # the trials
+        assert stores.load(path).digest == store.digest == written.digest
+        assert len(found.finished) == 6
+        assert len(list(collect.journal_path(path).parent.glob("topped-up-*"))) == 1
+        store, _ = topped_up()
+        assert store.pool.n_branches.tolist() == [8, 8, 8]
+        assert len(list(collect.journal_path(path).parent.glob("topped-up-*"))) == 2
+
+
 async def failing(servers: Any, server: ModelServer, store: stores.Store) -> Any:
     server.faults = [model_server.fails(400)] * 40
-    return await collect.top_up(store, servers, branches=20, at_once=4)
+    return await collect.top_up(store, servers, branches=20, session=collect.Session(4))
 
 
 @pytest.mark.parametrize("dialect", ["vllm", "llamacpp"])
@@ -114,6 +155,46 @@ def test_probes_are_asked_anew_without_sampling_again(dialect, questions, tmp_pa
             assert as_recorded(store, q, n) == as_recorded(expected, q, n)
     assert as_recorded(before, 0, 0)["probes"] == branch_of(QUESTIONS[0], 0, 0)["probes"]
     assert (store.pool.probes != before.pool.probes).any()
+
+
+def test_few_branches_are_in_memory_while_probes_are_asked_anew(
+    questions,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    """A question at a time; and what was interrupted goes on with no probe asked twice."""
+    monkeypatch.setattr("autotts.collect.upkeep._BRANCHES_A_PART", 1)
+    begun = []
+
+    def refreshed(name: str, **how: Any) -> Any:
+        session = collect.Session(
+            4, watch=lambda watched: begun.append(len(watched.collected.begun)), **how
+        )
+        return using(
+            server,
+            lambda servers: collect.refresh(
+                before, servers, tmp_path / name, probe=OTHER_SUFFIX, session=session
+            ),
+        )
+
+    def one_part_alone(*given: Any) -> Any:
+        yield next(parts(*given))
+        raise KeyboardInterrupt
+
+    parts = upkeep._parts
+    with serving("vllm", token_seconds=0.002) as server:
+        before, _ = collected(questions, tmp_path / "out", server)
+        paid = server.tokens
+        expected, _ = refreshed("whole")
+        cost = server.tokens - paid
+        assert 0 < max(begun) <= 4
+        with monkeypatch.context() as patched:
+            patched.setattr(upkeep, "_parts", one_part_alone)
+            with pytest.raises(KeyboardInterrupt):
+                refreshed("cut")
+        store, _ = refreshed("cut", resume=True)
+        assert server.tokens - paid - 2 * cost == 16  # it was connected to once more
+    assert store.digest == expected.digest
 
 
 def test_what_can_not_be_kept_up_is_told(questions, tmp_path):  # noqa: F811

@@ -1,10 +1,11 @@
 """Options of commands that ask a model's server: whom, how tokens are drawn, what it costs."""
 
 import contextlib
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -113,6 +114,21 @@ def questioning(command: options.Command) -> options.Command:
     return options.converted(command, _questions, {"question_set"}, {})
 
 
+PlanFields: TypeAlias = dict[str, Any]
+"""Some of the fields of a `collect.Plan`, by name."""
+
+
+def prompting(command: options.Command) -> options.Command:
+    """Give a command the options of how a question is put; it takes `prompted` in their place."""
+    return options.converted(command, _prompted, {"prompted"}, {})
+
+
+def probing(command: options.Command) -> options.Command:
+    """Give a command the options of what is asked of an interval; it takes `probed` in their
+    place."""
+    return options.converted(command, _probed, {"probed"}, {})
+
+
 @contextlib.contextmanager
 def _asked(
     server: Annotated[
@@ -210,6 +226,70 @@ def _questions(
     columns = _columns(preset or questions, given, known_only=bool(preset))
     items = collect.read_questions(questions, columns)[:first]
     yield {"question_set": QuestionSet(Path(questions).stem, items, columns)}
+
+
+@contextlib.contextmanager
+def _prompted(
+    prompt: Annotated[
+        str,
+        typer.Option(
+            help="What the model is asked, with {question} in it, or a file that holds this; by"
+            " default the questions' own."
+        ),
+    ] = "",
+    chat: Annotated[
+        bool, typer.Option(help="Make a conversation of the prompt by the model's template.")
+    ] = True,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(help="Argument of the model's template, such as enable_thinking=true."),
+    ] = None,
+) -> Iterator[dict[str, PlanFields]]:
+    arguments = dict(_argument(text) for text in template or ())
+    text = text_or_file(prompt) if prompt else ""
+    yield {"prompted": {"prompt": text, "chat": chat, "template": arguments}}
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SpecError(f"--template {text}: need NAME=VALUE, such as enable_thinking=true")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+@contextlib.contextmanager
+def _probed(
+    probe: Probe = None,
+    probes: Annotated[
+        bool, typer.Option(help="Ask for the answer so far at the end of every interval.")
+    ] = True,
+    probe_tokens: ProbeTokens = 20,
+    probe_stop: ProbeStop = None,
+    signals: Annotated[
+        bool,
+        typer.Option(
+            "--signals",
+            help="Record how sure the model was of every interval and of every probe's answer, for"
+            " controllers.",
+        ),
+    ] = False,
+    window: Annotated[
+        int,
+        typer.Option(min=1, help="Tokens of a window, of which --signals records the least sure."),
+    ] = 2048,
+) -> Iterator[dict[str, PlanFields]]:
+    yield {
+        "probed": {
+            "probe": probe_text(probe) if probes else "",
+            "probe_tokens": probe_tokens,
+            "probe_stop": tuple(probe_stop or ()),
+            "signals": signals,
+            "window": window,
+        }
+    }
 
 
 def _columns(name: str, given: dict[str, str], *, known_only: bool) -> "Columns":

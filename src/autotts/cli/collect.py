@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,23 +12,21 @@ import typer
 from autotts.cli import options
 from autotts.cli.asking import (
     AskedServers,
-    Probe,
-    ProbeStop,
-    ProbeTokens,
+    PlanFields,
     QuestionSet,
     asking,
     drawing,
-    probe_text,
+    probing,
+    prompting,
     questioning,
-    text_or_file,
 )
 from autotts.cli.collecting import CollectingDisplay
 from autotts.cli.screen import say
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
-    from autotts.collect import Collection, Item, Plan, TokenPrices
-    from autotts.inference import Sampling, Server
+    from autotts.collect import Collected, Collection, Item, Plan, Session, TokenPrices
+    from autotts.inference import Context, Sampling
     from autotts.programs import Spec
     from autotts.stores import Store
 
@@ -39,11 +36,15 @@ LOCAL = "local"
 @asking
 @drawing
 @questioning
+@prompting
+@probing
 def collect(
     out: Annotated[Path, typer.Option(help="Folder for the store OUT/MODEL/DATASET.")],
     asked: AskedServers,
     sampling: "Sampling",
     question_set: QuestionSet | None,
+    prompted: PlanFields,
+    probed: PlanFields,
     model: Annotated[
         str, typer.Option(help="Model as the server calls it; needed where it has several.")
     ] = "",
@@ -61,38 +62,6 @@ def collect(
     stop: Annotated[
         list[str] | None, typer.Option(help="A text that ends a branch; may be given again.")
     ] = None,
-    prompt: Annotated[
-        str,
-        typer.Option(
-            help="What the model is asked, with {question} in it, or a file that holds this; by"
-            " default the questions' own."
-        ),
-    ] = "",
-    chat: Annotated[
-        bool, typer.Option(help="Make a conversation of the prompt by the model's template.")
-    ] = True,
-    template: Annotated[
-        list[str] | None,
-        typer.Option(help="Argument of the model's template, such as enable_thinking=true."),
-    ] = None,
-    probe: Probe = None,
-    probes: Annotated[
-        bool, typer.Option(help="Ask for the answer so far at the end of every interval.")
-    ] = True,
-    probe_tokens: ProbeTokens = 20,
-    probe_stop: ProbeStop = None,
-    signals: Annotated[
-        bool,
-        typer.Option(
-            "--signals",
-            help="Record how sure the model was of every interval and of every probe's answer, for"
-            " controllers.",
-        ),
-    ] = False,
-    window: Annotated[
-        int,
-        typer.Option(min=1, help="Tokens of a window, of which --signals records the least sure."),
-    ] = 2048,
     controller: Annotated[
         str,
         typer.Option(
@@ -100,6 +69,13 @@ def collect(
             "-c",
             help="SPEC of a controller that chooses what is recorded: only what it would read. By"
             " default every branch is recorded, to its end, probed at every interval.",
+        ),
+    ] = "",
+    keep: Annotated[
+        str,
+        typer.Option(
+            help="What to keep of what branches said, as tables in OUT/MODEL/DATASET.kept: text,"
+            " ids (of their tokens), or text,ids."
         ),
     ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the branches.")] = 0,
@@ -130,74 +106,81 @@ def collect(
     What comes is in a journal on the disk before anything follows: press Ctrl-C, or lose the
     machine, and --resume goes on.
     """
+    if question_set is None:
+        raise SpecError("collect needs --questions FILE, or a preset such as aime24")
+    plan = _plan(
+        question_set, prompted, probed, replace(sampling, stop=tuple(stop or ())), model=model,
+        dataset=dataset or question_set.name, branches=branches, interval=interval,
+        max_tokens=max_tokens, seed=seed,
+    )  # fmt: skip
+    items = question_set.items
+    if estimate:
+        _say_estimate(plan, items, asked.prices, like)
+    elif dry_run:
+        _try(plan, items, asked, on)
+    else:
+        from autotts.collect import Session, kept_columns
+
+        spec = _controller(controller, bool(plan.probe)) if controller else None
+        session = Session(
+            asked.at_once, resume, controller=spec, unsafe=unsafe, keep=kept_columns(keep)
+        )
+        with keeping_what_came():
+            store, collection = _collect(plan, items, asked, out, store_model, on, session)
+        say_written(store, collection.collected)
+
+
+def _plan(
+    question_set: QuestionSet,
+    prompted: PlanFields,
+    probed: PlanFields,
+    sampling: "Sampling",
+    **fields: Any,
+) -> "Plan":
     from pydantic import ValidationError
 
     from autotts import collect as collecting
     from autotts.stores.recordings import describe
 
-    if question_set is None:
-        raise SpecError("collect needs --questions FILE, or a preset such as aime24")
+    own = collecting.PROMPTS[question_set.columns.kind]
     try:
-        plan = collecting.Plan(
-            model=model,
-            dataset=dataset or question_set.name,
-            branches=branches,
-            interval=interval,
-            max_tokens=max_tokens,
-            **asdict(replace(sampling, stop=tuple(stop or ()))),
-            prompt=text_or_file(prompt)
-            if prompt
-            else collecting.PROMPTS[question_set.columns.kind],
-            chat=chat,
-            template=dict(_argument(text) for text in template or ()),
-            probe=probe_text(probe) if probes else "",
-            probe_tokens=probe_tokens,
-            probe_stop=tuple(probe_stop or ()),
-            signals=signals,
-            window=window,
-            seed=seed,
+        return collecting.Plan(
+            **asdict(sampling),
+            **{**prompted, "prompt": prompted["prompt"] or own},
+            **probed,
+            **fields,
             questions=collecting.digest_of(question_set.items),
         )
     except ValidationError as error:
         raise SpecError(f"collect: {describe(error)}") from error
-    if estimate:
-        _say_estimate(plan, question_set.items, asked.prices, like)
-        return
-    spec = _controller(controller, probes) if controller else None
-    if on != LOCAL:
-        if dry_run:
-            raise SpecError("--dry-run tries servers from this machine: leave --on out")
-        with CollectingDisplay(asked.prices) as display:
-            written = collecting.collect_on(
-                on, plan, question_set.items, asked.required_urls, out, store_model=store_model,
-                at_once=asked.at_once, patience=asked.patience, resume=resume, watch=display.show,
-                controller=spec, unsafe=unsafe,
-            )  # fmt: skip
-        say_written(*written)
-        return
 
-    async def run() -> None:
+
+def _collect(
+    plan: "Plan",
+    items: "Sequence[Item]",
+    asked: AskedServers,
+    out: Path,
+    store_model: str,
+    on: str,
+    session: "Session",
+) -> "tuple[Store, Collection]":
+    """Collect with this machine, or with those of a cluster."""
+    from autotts import collect as collecting
+
+    async def here(session: "Session") -> "tuple[Store, Collection]":
         async with asked.connected(plan.model) as servers:
-            if dry_run:
-                await _show(plan, question_set.items, servers[0])
-                return
-            with CollectingDisplay(asked.prices) as display:
-                store, collection = await collecting.collect(
-                    plan,
-                    question_set.items,
-                    servers,
-                    out,
-                    store_model=store_model,
-                    at_once=asked.at_once,
-                    resume=resume,
-                    watch=display.show,
-                    controller=spec,
-                    unsafe=unsafe,
-                )
-        say_written(store, collection)
+            return await collecting.collect(
+                plan, items, servers, out, session, store_model=store_model
+            )
 
-    with keeping_what_came():
-        asyncio.run(run())
+    with CollectingDisplay(asked.prices) as display:
+        session = replace(session, watch=display.show)
+        if on == LOCAL:
+            return asyncio.run(here(session))
+        return collecting.collect_on(
+            on, plan, items, asked.required_urls, out, session, store_model=store_model,
+            patience=asked.patience,
+        )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -210,15 +193,15 @@ def keeping_what_came() -> Iterator[None]:
         raise
 
 
-def say_written(store: "Store", collection: "Collection") -> None:
+def say_written(store: "Store", collected: "Collected") -> None:
     """Tell of a store and of what failed, and leave with exit code 1 if anything did."""
     say(f"wrote {store.path}: {store!r}")
-    failed = collection.collected.failed
+    failed = collected.failed
     if not failed:
         return
     (q, n), why = next(iter(failed.items()))
     what, which = "branches", f"branch {n} of "
-    if collection.plan.controller:
+    if collected.plan is not None and collected.plan.controller:
         what, which = "questions", ""
     say(
         f"{len(failed)} {what} failed and are not in it, such as {which}question {q}: {why};"
@@ -251,26 +234,24 @@ def _controller(text: str, probes: bool) -> "Spec":
     return spec
 
 
-async def _show(plan: "Plan", items: "Sequence[Item]", server: "Server") -> None:
-    """The first prompt as it would be sent, and the most that could be spent."""
+def _try(plan: "Plan", items: "Sequence[Item]", asked: AskedServers, on: str) -> None:
+    """Say what the first prompt is, as it would be sent, and the most that could be spent."""
     from autotts.collect import prompt_of
 
-    prompt = await prompt_of(plan, items[0], server)
+    if on != LOCAL:
+        raise SpecError("--dry-run tries servers from this machine: leave --on out")
+
+    async def first_prompt() -> "tuple[Context, int]":
+        async with asked.connected(plan.model) as servers:
+            prompt = await prompt_of(plan, items[0], servers[0])
+            return prompt, servers[0].tally.tokens
+
+    prompt, tokens = asyncio.run(first_prompt())
     say(f"The first of {len(items)} prompts has {len(prompt)} tokens:")
     say(items[0].prompt(plan.prompt))
     say()
     say(f"Then {plan.branches} branches of at most {plan.max_tokens:,} tokens each.")
-    say(f"{server.tally.tokens} tokens were decoded to try the server; nothing was collected.")
-
-
-def _argument(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise SpecError(f"--template {text}: need NAME=VALUE, such as enable_thinking=true")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+    say(f"{tokens} tokens were decoded to try the server; nothing was collected.")
 
 
 def _say_estimate(

@@ -21,7 +21,7 @@ from autotts.cli.collecting import CollectingDisplay
 from autotts.cli.screen import say
 
 if TYPE_CHECKING:
-    from autotts.collect import Collection
+    from autotts.collect import Collected
     from autotts.stores import Store
 
 _Folder = Annotated[Path, typer.Argument(help="A store.")]
@@ -50,17 +50,17 @@ def top_up(
     store = stores.load(folder)
     items = question_set.items if question_set else None
 
-    async def run() -> "tuple[Store, Collection]":
+    async def run() -> "tuple[Store, Collected]":
         async with asked.connected(collect.plan_of(store).model) as servers:
             with CollectingDisplay(asked.prices) as display:
                 return await collect.top_up(
-                    store, servers, branches=branches, items=items, at_once=asked.at_once,
-                    resume=resume, watch=display.show,
+                    store, servers, branches=branches, items=items,
+                    session=collect.Session(asked.at_once, resume, display.show),
                 )  # fmt: skip
 
     with keeping_what_came():
-        written, collection = asyncio.run(run())
-    say_written(written, collection)
+        written, collected = asyncio.run(run())
+    say_written(written, collected)
 
 
 @asking
@@ -87,18 +87,18 @@ def refresh(
     store = stores.load(folder)
     items = question_set.items if question_set else None
 
-    async def run() -> "tuple[Store, Collection]":
+    async def run() -> "tuple[Store, Collected]":
         async with asked.connected(collect.plan_of(store).model) as servers:
             with CollectingDisplay(asked.prices) as display:
                 return await collect.refresh(
                     store, servers, out, probe=probe_text(probe), probe_tokens=probe_tokens,
                     probe_stop=probe_stop or (), dataset=dataset, items=items,
-                    at_once=asked.at_once, resume=resume, watch=display.show,
+                    session=collect.Session(asked.at_once, resume, display.show),
                 )  # fmt: skip
 
     with keeping_what_came():
-        written, collection = asyncio.run(run())
-    say_written(written, collection)
+        written, collected = asyncio.run(run())
+    say_written(written, collected)
 
 
 def push(

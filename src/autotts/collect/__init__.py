@@ -5,9 +5,10 @@ from autotts.collect.branches import Collected, read_collected
 from autotts.collect.collecting import Collection, Watched, open_collection
 from autotts.collect.estimate import Estimate, estimate
 from autotts.collect.journal import Journal
+from autotts.collect.kept import kept_columns, kept_path
 from autotts.collect.plan import PROBE_SUFFIX, Plan, digest_of
 from autotts.collect.questions import PROMPTS, Columns, Item, presets, read_questions
-from autotts.collect.session import collect, collect_on, journal_path
+from autotts.collect.session import Session, collect, collect_on, journal_path
 from autotts.collect.upkeep import plan_of, refresh, top_up
 from autotts.collect.writing import to_store
 from autotts.inference.prices import TokenPrices
@@ -22,6 +23,7 @@ __all__ = [
     "Item",
     "Journal",
     "Plan",
+    "Session",
     "TokenPrices",
     "Watched",
     "collect",
@@ -29,6 +31,8 @@ __all__ = [
     "digest_of",
     "estimate",
     "journal_path",
+    "kept_columns",
+    "kept_path",
     "open_collection",
     "plan_of",
     "presets",

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Container, Coroutine, Sequence
+from collections.abc import Container, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,18 @@ from autotts.live import Suspend
 
 MOST_FAILURES = 16
 """Units that fail one after the other until a collection gives up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some questions of a collection, with what another journal has of them.
+
+    lines: each branch's intervals in their order; none that the collection's journal has is
+        written again.
+    """
+
+    questions: frozenset[int]
+    lines: Iterable[IntervalLine]
 
 
 @dataclass(slots=True)
@@ -89,6 +101,7 @@ class Collection:
         self._journal = journal
         self._only = range(len(items)) if only is None else only
         self._waiting: deque[Unit] = deque()
+        self._connected: list[Server] = []
         self.ask_again()
         self._prompts: dict[int, Context] = {}
 
@@ -107,6 +120,16 @@ class Collection:
         self._waiting = deque(unit for unit in mine if not self.collected.done(unit))
         self._in_a_row = 0
         return self.left
+
+    def go_on_with(self, part: Part) -> None:
+        """Let what some questions lack be asked for, and of other questions nothing."""
+        for line in part.lines:
+            q, n, k = line.at
+            there = self.collected.begun.get((q, n), Begun())
+            if (q, n) not in self.collected.finished and k >= len(there.intervals):
+                self._write(line)
+        self._only = part.questions
+        self.ask_again()
 
     def watched(self, servers: Sequence[Server]) -> Watched:
         branches = len(self.items) * self.plan.branches
@@ -127,6 +150,9 @@ class Collection:
             StoreError: the journal can't be written.
         """
         for server in servers:
+            if server in self._connected:
+                continue
+            self._connected.append(server)
             self._write(
                 ServerLine(
                     server=server.address,

@@ -23,6 +23,7 @@ import sys
 import zlib
 from array import array
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -213,6 +214,21 @@ def read_journal(path: Path) -> Iterator[tuple[Line, int]]:
             except (ValueError, ValidationError, zlib.error) as error:
                 said = str(error).splitlines()[0]
                 raise StoreError(f"{path}: line {number} is damaged: {said}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class LinePlace:
+    """Where a line of a journal lies: bytes `start` to `end` of a file."""
+
+    path: Path
+    start: int
+    end: int
+
+    def read(self) -> Line:
+        """The line, as `read_journal` gave it."""
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            return _parsed(file.read(self.end - self.start))
 
 
 def _parsed(content: bytes) -> Line:

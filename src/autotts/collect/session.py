@@ -1,15 +1,17 @@
 """A collection from its plan to its store: journal opened, branches collected, store written."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from autotts.collect.collecting import Collection, Watched, open_collection
+from autotts.collect.collecting import Collection, Part, Watched, open_collection
 from autotts.collect.endpoints import urls_of
 from autotts.collect.fleet import Errand, on_cluster
 from autotts.collect.journal import Journal
+from autotts.collect.kept import write_kept
 from autotts.collect.plan import Plan
 from autotts.collect.questions import Item
 from autotts.collect.writing import to_store
@@ -25,6 +27,35 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 Watch = Callable[[Watched], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """How a session of collecting goes about it, whatever it collects.
+
+    at_once: branches that each server goes on with side by side.
+    resume: whether to go on with what a journal has.
+    watch: told twice a second how far it is.
+    controller: asks for what is recorded; without one every branch is, to its end, probed at every
+        interval.
+    unsafe: run a program of others even where no process can be sealed.
+    keep: "text", "ids": what is kept of what branches said, beside the store.
+    """
+
+    at_once: int = 64
+    resume: bool = False
+    watch: Watch | None = None
+    controller: Spec | None = None
+    unsafe: bool = False
+    keep: tuple[str, ...] = ()
+
+    @property
+    def program(self) -> Spec:
+        """What asks for what is recorded."""
+        return self.controller or _everything()
+
+
+_DEFAULT = Session()
+
+
 def journal_path(folder: Path) -> Path:
     """Where the journal of a store that is collected lies: beside the store."""
     return folder.with_name(f"{folder.name}.collecting") / "journal.jsonl"
@@ -35,23 +66,15 @@ async def collect(
     items: Sequence[Item],
     servers: Sequence[Server],
     out: Path,
+    session: Session = _DEFAULT,
     *,
     store_model: str = "",
-    at_once: int = 64,
-    resume: bool = False,
-    watch: Watch | None = None,
-    controller: Spec | None = None,
-    unsafe: bool = False,
 ) -> tuple[Store, Collection]:
     """Collect what is missing, and write the store OUT/MODEL/DATASET.
 
     Args:
         servers: connected, of one model.
         store_model: the store's name for the model; by default the end of the server's.
-        watch: told twice a second how far it is.
-        controller: asks for what is recorded; without one every branch is, to its end, probed at
-            every interval.
-        unsafe: run a program of others even where no process can be sealed.
 
     Raises:
         SpecError: there is a store or a journal already, or the journal is of another plan.
@@ -60,12 +83,9 @@ async def collect(
         StoreError: the journal or the store can't be written. Whatever is raised, what came before
             is in the journal.
     """
-    plan, name, folder = _begun(plan, servers[0].model, out, store_model, controller, resume)
-    collection = await gather(
-        plan, items, servers, journal_path(folder), at_once=at_once, resume=resume, watch=watch,
-        controller=controller, unsafe=unsafe,
-    )  # fmt: skip
-    return _written(collection, folder, name, resume), collection
+    plan, name, folder = _begun(plan, servers[0].model, out, store_model, session)
+    collection = await gather(plan, items, servers, journal_path(folder), session)
+    return _written(collection, folder, name, session), collection
 
 
 async def gather(
@@ -73,26 +93,26 @@ async def gather(
     items: Sequence[Item],
     servers: Sequence[Server],
     path: Path,
-    *,
-    at_once: int,
-    resume: bool,
-    watch: Watch | None = None,
-    controller: Spec | None = None,
-    unsafe: bool = False,
+    session: Session,
+    parts: Iterable[Part] | None = None,
 ) -> Collection:
     """Collect what a journal lacks, as `collect`, without a store.
 
     Args:
         path: of the journal.
+        parts: what to collect one after the other; all at once if None.
     """
     journal = Journal(path)
     try:
-        collection = open_collection(plan, items, journal, resume=resume)
+        collection = open_collection(plan, items, journal, resume=session.resume)
         watched = collection.watched(servers)
-        program = controller or _everything()
-        with suspending(program, unsafe=unsafe) as suspend:
-            async with _watching(watch, watched):
-                await collection.run(servers, at_once, suspend)
+        with suspending(session.program, unsafe=session.unsafe) as suspend:
+            async with _watching(session.watch, watched):
+                if parts is None:
+                    await collection.run(servers, session.at_once, suspend)
+                for part in parts or ():
+                    collection.go_on_with(part)
+                    await collection.run(servers, session.at_once, suspend)
     finally:
         await journal.aclose()
     return collection
@@ -104,24 +124,20 @@ def collect_on(
     items: Sequence[Item],
     servers: Sequence[str],
     out: Path,
+    session: Session = _DEFAULT,
     *,
     store_model: str = "",
-    at_once: int = 64,
     patience: Patience | None = None,
     patience_seconds: float = 600.0,
-    resume: bool = False,
-    watch: Watch | None = None,
-    controller: Spec | None = None,
-    unsafe: bool = False,
 ) -> tuple[Store, Collection]:
     """Collect as `collect` does, with the machines of a Ray cluster; OUT is a folder of them all.
 
     Args:
         on: as `distributed.Cluster` takes it.
         servers: as `endpoints.urls_of` takes them; as many workers collect as there are now.
-        at_once: branches side by side of a worker.
+        session: `at_once` branches are side by side of a worker, and who watches is told each time
+            that one is done with some questions.
         patience_seconds: how long a worker goes on while no server answers.
-        watch: told each time that a worker is done with some questions.
 
     Raises:
         SpecError, ServerError, ControllerError, StoreError: as `collect`.
@@ -129,24 +145,24 @@ def collect_on(
     """
     there, patience = urls_of(servers), patience or Patience()
     model = asyncio.run(_model_of(there, plan.model, patience))
-    plan, name, folder = _begun(plan, model, out, store_model, controller, resume)
+    plan, name, folder = _begun(plan, model, out, store_model, session)
     journal = Journal(journal_path(folder.resolve()))
     try:
-        collection = open_collection(plan, items, journal, resume=resume)
+        collection = open_collection(plan, items, journal, resume=session.resume)
         watched = collection.watched(())
         errand = Errand(
             number=0, plan=plan, items=tuple(items), questions=frozenset(collection.questions_left),
-            begun={}, finished={}, journal=journal.path, servers=tuple(servers), at_once=at_once,
-            patience=patience, patience_seconds=patience_seconds,
-            program=controller or _everything(), unsafe=unsafe,
+            begun={}, finished={}, journal=journal.path, servers=tuple(servers),
+            at_once=session.at_once, patience=patience, patience_seconds=patience_seconds,
+            program=session.program, unsafe=session.unsafe,
         )  # fmt: skip
         with Cluster(on, jobs=len(there)) as cluster:
             for _ in on_cluster(cluster, errand, collection.collected, len(there)):
-                if watch is not None:
-                    watch(watched)
+                if session.watch is not None:
+                    session.watch(watched)
     finally:
         asyncio.run(journal.aclose())
-    return _written(collection, folder, name, resume), collection
+    return _written(collection, folder, name, session), collection
 
 
 async def _model_of(urls: Sequence[str], model: str, patience: Patience) -> str:
@@ -162,31 +178,33 @@ async def _model_of(urls: Sequence[str], model: str, patience: Patience) -> str:
 
 
 def _begun(
-    plan: Plan, model: str, out: Path, store_model: str, controller: Spec | None, resume: bool
+    plan: Plan, model: str, out: Path, store_model: str, session: Session
 ) -> tuple[Plan, str, Path]:
     """The plan with what is known now, the store's name for the model, and the store's folder."""
     facts = {"model": model}
-    if controller:
-        facts |= {"controller": controller.text, "program": controller.source.digest}
+    if chooses := session.controller:
+        facts |= {"controller": chooses.text, "program": chooses.source.digest}
     plan = plan.model_copy(update=facts)
     name = store_model or plan.model.rstrip("/").rpartition("/")[2]
     folder = store_folder(out, name, plan.dataset)
-    if folder.exists() and not resume:
+    if folder.exists() and not session.resume:
         raise SpecError(
             f"{folder} is there already: go on with --resume, or give another --out or --dataset"
         )
     return plan, name, folder
 
 
-def _written(collection: Collection, folder: Path, name: str, resume: bool) -> Store:
+def _written(collection: Collection, folder: Path, name: str, session: Session) -> Store:
     if folder.exists():
         _require_all_in(collection, folder)
     store = to_store(collection.collected, collection.plan, collection.items, model=name)
+    journal = journal_path(folder)
     try:
-        return write(store, folder, overwrite=resume)
+        if session.keep:
+            write_kept(journal, collection.collected, folder, session.keep)
+        return write(store, folder, overwrite=session.resume)
     except StoreError as error:
-        kept = journal_path(folder)
-        raise StoreError(f"{error}; the branches are kept in {kept}: --resume") from error
+        raise StoreError(f"{error}; the branches are kept in {journal}: --resume") from error
 
 
 def _require_all_in(collection: Collection, folder: Path) -> None:

@@ -1,25 +1,31 @@
 """A store that was collected, kept up: more branches, more questions, new probes."""
 
 import asyncio
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
-from autotts.collect.branches import read_collected
-from autotts.collect.collecting import Collection
-from autotts.collect.journal import IntervalLine, PlanLine, journals_beside, packed, read_journal
+from autotts.collect.branches import Collected, read_collected
+from autotts.collect.collecting import Part
+from autotts.collect.journal import (
+    IntervalLine,
+    LinePlace,
+    PlanLine,
+    journals_beside,
+    read_journal,
+)
 from autotts.collect.plan import Plan, digest_of
 from autotts.collect.questions import Item
-from autotts.collect.session import Watch, gather, journal_path
+from autotts.collect.session import Session, gather, journal_path
 from autotts.collect.writing import to_store
 from autotts.errors import SpecError
-from autotts.files import whole
 from autotts.inference import Server
 from autotts.inference.branch import seed_of
 from autotts.stores import Store, merge, store_folder, write
 from autotts.stores.schema import sealed
+
+_DEFAULT = Session()
+_BRANCHES_A_PART = 512
 
 
 def plan_of(store: Store) -> Plan:
@@ -72,10 +78,8 @@ async def top_up(
     *,
     branches: int | None = None,
     items: Sequence[Item] | None = None,
-    at_once: int = 64,
-    resume: bool = False,
-    watch: Watch | None = None,
-) -> tuple[Store, Collection]:
+    session: Session = _DEFAULT,
+) -> tuple[Store, Collected]:
     """Add branches, or questions, to a store, sampled as its own were.
 
     Args:
@@ -106,25 +110,38 @@ async def top_up(
         }
     )
     begun = await asyncio.to_thread(read_collected, path)
-    if begun.plan is not None and begun.plan.seed != more.seed:
+    if begun.plan is not None and _added_by(begun.plan) in store.manifest.source:
+        # The last time ended between the store and its journal.
+        _put_beside(path, begun.plan, store.path)
+        if session.resume:
+            return store, begun
+    elif begun.plan is not None and begun.plan.seed != more.seed:
         raise SpecError(
             f"{path} was begun when {store.path} had other branches; remove it, or put that store"
             " back"
         )
-    collection = await gather(
-        more, asked, servers, path, at_once=at_once, resume=resume, watch=watch
-    )
+    collection = await gather(more, asked, servers, path, session)
     part = to_store(collection.collected, more, asked, model=store.model)
     merged = merge([store, part])
-    about = {"sampling": store.manifest.sampling, "source": f"{store.manifest.source}, topped up"}
+    source = f"{store.manifest.source}, {_added_by(more)}"
+    about = {"sampling": store.manifest.sampling, "source": source}
     merged = sealed(replace(merged, manifest=merged.manifest.model_copy(update=about)))
     written = write(merged, store.path, overwrite=True)
-    # The text of its branches is kept, beside that of those before.
-    kept = journal_path(store.path).with_name(f"topped-up-{part.digest[:12]}.jsonl")
+    _put_beside(path, more, store.path)
+    return written, collection.collected
+
+
+def _added_by(plan: Plan) -> str:
+    """What the source of a store says of branches that a plan added: no other has its seed."""
+    return f"topped up by seed {plan.seed}"
+
+
+def _put_beside(path: Path, plan: Plan, folder: Path) -> None:
+    """Keep the journal of branches that were added, which has their text, beside the others."""
+    kept = journal_path(folder).with_name(f"topped-up-{plan.seed}.jsonl")
     kept.parent.mkdir(exist_ok=True)
     path.rename(kept)
     path.parent.rmdir()
-    return written, collection
 
 
 async def refresh(
@@ -137,10 +154,8 @@ async def refresh(
     probe_stop: Sequence[str] = (),
     dataset: str = "",
     items: Sequence[Item] | None = None,
-    at_once: int = 64,
-    resume: bool = False,
-    watch: Watch | None = None,
-) -> tuple[Store, Collection]:
+    session: Session = _DEFAULT,
+) -> tuple[Store, Collected]:
     """Ask the branches of a store for their answers anew, as the store OUT/MODEL/DATASET.
 
     Their text comes from the journal of the store, and is not sampled again; branches that failed
@@ -178,13 +193,12 @@ async def refresh(
     path = journal_path(folder)
     if folder.exists():
         raise SpecError(f"{folder} is there already; give another --out or --dataset")
-    fresh = not path.exists()
-    new = await asyncio.to_thread(_begun_again, before, path if fresh else None, changed)
-    collection = await gather(
-        new, asked, servers, path, at_once=at_once, resume=resume or fresh, watch=watch
-    )
+    new, lines = await asyncio.to_thread(_read_before, before)
+    new = new.model_copy(update=changed)
+    # Some questions at a time: the text of all branches may be more than memory holds.
+    collection = await gather(new, asked, servers, path, session, _parts(new, len(asked), lines))
     made = to_store(collection.collected, new, asked, model=store.model)
-    return write(made, folder), collection
+    return write(made, folder), collection.collected
 
 
 def _to_be_gone_on_with(store: Store, servers: Sequence[Server]) -> Plan:
@@ -201,24 +215,26 @@ def _to_be_gone_on_with(store: Store, servers: Sequence[Server]) -> Plan:
     return plan
 
 
-def _begun_again(before: Path, path: Path | None, changed: Mapping[str, object]) -> Plan:
-    """The plan of a journal, with something changed.
-
-    Args:
-        path: where a journal of that plan is begun, with the same intervals; None for nowhere.
-    """
+def _read_before(main: Path) -> tuple[Plan, dict[int, list[LinePlace]]]:
+    """The plan of a journal, and by question where its intervals lie, those of a fleet too."""
     plan: Plan | None = None
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) if path else contextlib.nullcontext() as file:
-        for line, _ in read_journal(before):
-            if isinstance(line, PlanLine):
-                plan = line.plan.model_copy(update=dict(changed))
-                line = PlanLine(plan=plan)
-            if file and isinstance(line, PlanLine | IntervalLine):
-                file.write(packed(line))
-        for line, _ in chain.from_iterable(map(read_journal, journals_beside(before))):
-            if file and isinstance(line, IntervalLine):
-                file.write(packed(line))
+    places: dict[int, list[LinePlace]] = {}
+    for path in (main, *journals_beside(main)):
+        start = 0
+        for line, end in read_journal(path):
+            if isinstance(line, PlanLine) and path == main:
+                plan = line.plan
+            elif isinstance(line, IntervalLine):
+                places.setdefault(line.at[0], []).append(LinePlace(path, start, end))
+            start = end
     assert plan is not None
-    return plan
+    return plan, places
+
+
+def _parts(plan: Plan, questions: int, places: Mapping[int, Sequence[LinePlace]]) -> Iterator[Part]:
+    """All questions, about as many at a time as have `_BRANCHES_A_PART`."""
+    count = max(1, _BRANCHES_A_PART // plan.branches)
+    for first in range(0, questions, count):
+        some = range(first, min(first + count, questions))
+        lines = (place.read() for q in some for place in places.get(q, ()))
+        yield Part(frozenset(some), (one for one in lines if isinstance(one, IntervalLine)))
