@@ -1,6 +1,8 @@
-"""How many branches at once collecting goes on with: `make bench`, with nothing else running.
+"""How fast collecting is, and with how many branches at once: `make bench`, with nothing else
+running.
 
-A scripted server in a process of its own takes as long for many requests as for one.
+A scripted server in a process of its own takes as long for many requests as for one. A genuine one,
+skipped where `make live` was not run, shares the machine with whoever asks it.
 """
 
 import asyncio
@@ -17,16 +19,19 @@ from typing import Any
 import pytest
 
 from autotts import collect
-from autotts.inference import Patience, connect
+from autotts.inference import Patience, connect, connected
+from autotts.inference.branch import seed_of
 
 TESTS = Path(__file__).parent.parent / "tests"
+sys.path.insert(0, str(TESTS))
+import genuine  # noqa: E402
+
 INTERVAL = 100
 SUFFIX = "\nSo the answer is"
 
 
 def serve(pipe: Any, seconds: float) -> None:
     """The scripted server, until it is told to end; then it says how many were running at most."""
-    sys.path.insert(0, str(TESTS))
     from model_server import serving
 
     with serving("vllm", reply_seconds=seconds, keep=False) as server:
@@ -46,7 +51,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Any]:
     process.join(10)
 
 
-async def generate(url: str, chains: Sequence[int], at_once: int) -> float:
+async def generate(url: str, chains: Sequence[Sequence[dict[str, Any]]], at_once: int) -> float:
     """A plain load generator on open connections; gives seconds.
 
     Args:
@@ -59,14 +64,12 @@ async def generate(url: str, chains: Sequence[int], at_once: int) -> float:
     async def worker() -> None:
         reader, writer = await asyncio.open_connection(host, int(port))
         while left:
-            for k in range(left.popleft()):
-                body = json.dumps(
-                    {
-                        "model": "toy", "prompt": [50] * (40 + k * INTERVAL),
-                        "max_tokens": INTERVAL, "seed": k, "return_token_ids": True,
-                    }
-                ).encode()  # fmt: skip
-                head = f"POST /v1/completions HTTP/1.1\r\ncontent-length: {len(body)}\r\n\r\n"
+            for payload in left.popleft():
+                body = json.dumps(payload).encode()
+                head = (
+                    f"POST /v1/completions HTTP/1.1\r\nhost: {host}\r\n"
+                    f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+                )
                 writer.write(head.encode() + body)
                 said = await reader.readuntil(b"\r\n\r\n")
                 length = int(said.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
@@ -91,7 +94,7 @@ async def gather(
     try:
         began = time.perf_counter()
         _, collection = await collect.collect(
-            plan, items, [server], out, at_once=at_once, watch=watch
+            plan, items, [server], out, collect.Session(at_once, watch=watch)
         )
         seconds = time.perf_counter() - began
     finally:
@@ -102,9 +105,15 @@ async def gather(
     return seconds, collection
 
 
-def chains_of(collection: collect.Collection) -> list[int]:
+def lengths(collection: collect.Collection) -> list[int]:
     """Intervals of each branch, in the order in which branches were begun."""
     return [len(ended.ends) for _, ended in sorted(collection.collected.finished.items())]
+
+
+def scripted_chains(collection: collect.Collection) -> list[list[dict[str, Any]]]:
+    """As many requests as there were without probes: one for a branch."""
+    said = {"model": "toy", "max_tokens": 1000, "return_token_ids": True, "prompt": [50] * 40}
+    return [[{**said, "seed": k}] for k, _ in enumerate(lengths(collection))]
 
 
 @pytest.mark.parametrize("served", [3.0], indirect=True)
@@ -116,7 +125,7 @@ def test_two_thousand_branches_at_once(served, tmp_path: Path, benchmark) -> Non
     pipe.send("end")
     # The last may come after the first are done, on a machine that is loaded.
     assert pipe.recv()[0] > 1_800
-    benchmark.extra_info["intervals/s"] = round(sum(chains_of(collection)) / seconds)
+    benchmark.extra_info["intervals/s"] = round(sum(lengths(collection)) / seconds)
 
 
 def test_beside_a_load_generator(served, tmp_path: Path, benchmark) -> None:
@@ -126,7 +135,7 @@ def test_beside_a_load_generator(served, tmp_path: Path, benchmark) -> None:
     branches = int(os.environ.get("AUTOTTS_COLLECT_BRANCHES", "256"))
     collecting = gather(url, tmp_path / "plain", branches, 128)
     seconds, collection = benchmark.pedantic(asyncio.run, (collecting,), rounds=1)
-    plain = asyncio.run(generate(url, chains_of(collection), 128))
+    plain = asyncio.run(generate(url, scripted_chains(collection), 128))
     probed, with_probes = asyncio.run(gather(url, tmp_path / "probed", branches, 128, SUFFIX))
     pipe.send("end")
     assert pipe.recv()[0] == 128
@@ -134,8 +143,75 @@ def test_beside_a_load_generator(served, tmp_path: Path, benchmark) -> None:
     benchmark.extra_info["share of a plain load generator"] = round(plain / seconds, 3)
     benchmark.extra_info["seconds with probes"] = round(probed / seconds, 3)
     benchmark.extra_info["requests with probes"] = round(
-        1 + found.probes / sum(chains_of(with_probes)), 3
+        1 + found.probes / sum(lengths(with_probes)), 3
     )
+
+
+SUMS = [(a, b) for a in range(5, 20, 2) for b in (2, 5, 8)]
+TINY_INTERVAL, TINY_TOKENS, TINY_AT_ONCE = 16, 160, 32
+HOW = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
+
+
+async def gather_sums(url: str, out: Path, branches: int, probe: str = "") -> float:
+    """Collect from the tiny model; gives seconds as `gather`."""
+    items = [collect.Item(f"{a}+{b}", f"What is {a} + {b}?", str(a + b)) for a, b in SUMS]
+    plan = collect.Plan(
+        model="tiny", dataset="sums", branches=branches, interval=TINY_INTERVAL,
+        max_tokens=TINY_TOKENS, prompt="{question}", probe=probe, probe_tokens=6, temperature=1.0,
+        top_p=1.0,
+    )  # fmt: skip
+    async with connected([url], at_once=TINY_AT_ONCE, interruptible=False) as servers:
+        began = time.perf_counter()
+        await collect.collect(plan, items, servers, out, collect.Session(TINY_AT_ONCE))
+        return time.perf_counter() - began
+
+
+async def sums_generated(url: str, branches: int) -> float:
+    """Ask for the same branches without collecting them; gives seconds."""
+    async with connected([url]) as (server,):
+        prompts = [list(await server.render([("user", f"What is {a} + {b}?")])) for a, b in SUMS]
+    chains = [
+        [
+            {
+                "model": "tiny", "prompt": prompt, "max_tokens": TINY_TOKENS,
+                "seed": seed_of(0, f"{a}+{b}", n, 0), "return_tokens": True, "verbose": True, **HOW,
+            }
+        ]
+        for (a, b), prompt in zip(SUMS, prompts, strict=True)
+        for n in range(branches)
+    ]  # fmt: skip
+    return await generate(url, chains, TINY_AT_ONCE)
+
+
+def test_beside_a_load_generator_on_a_genuine_server(tmp_path: Path, benchmark) -> None:
+    """The same branches by the same seeds, in turns: `AUTOTTS_COLLECT_TURNS` after one to warm up.
+
+    The server decodes on the same cores, so all that collecting computes is taken from it.
+    """
+    branches = int(os.environ.get("AUTOTTS_COLLECT_BRANCHES", "1"))
+    turns = int(os.environ.get("AUTOTTS_COLLECT_TURNS", "0"))
+
+    def turn(url: str, number: int) -> tuple[float, float, float]:
+        out = tmp_path / f"{number}"
+        plain = asyncio.run(sums_generated(url, branches))
+        ours = asyncio.run(gather_sums(url, out / "plain", branches))
+        return plain, ours, asyncio.run(gather_sums(url, out / "probed", branches, SUFFIX))
+
+    try:
+        with genuine.serving(genuine.TINY, slots=TINY_AT_ONCE) as url:
+            measured = [benchmark.pedantic(turn, (url, 0), rounds=1)]
+            measured += [turn(url, number) for number in range(1, turns + 1)]
+    except genuine.NotToBeHad as why:
+        pytest.skip(str(why))
+    measured = measured[1:] or measured
+    told = {
+        "seconds of a plain load generator": [plain for plain, _, _ in measured],
+        "seconds": [ours for _, ours, _ in measured],
+        "seconds with probes": [probed for _, _, probed in measured],
+        "shares of a plain load generator": [plain / ours for plain, ours, _ in measured],
+    }
+    for name, values in told.items():
+        benchmark.extra_info[name] = [round(value, 3) for value in values]
 
 
 @pytest.mark.parametrize("served", [0.0], indirect=True)

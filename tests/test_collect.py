@@ -349,6 +349,37 @@ def test_final_answers_alone(questions, tmp_path):
     assert store.answers[2][store.pool.finals[2, 3]] == truth["final"]
 
 
+@pytest.mark.parametrize("dialect", ["vllm", "llamacpp", "text"])
+def test_without_probes_several_intervals_come_in_one_request(
+    dialect, questions, tmp_path, monkeypatch
+):
+    """The store has each of them; what was cut off goes on. Of text they can't be told apart."""
+    monkeypatch.setattr("autotts.collect.plan._TOKENS_A_REQUEST", 4 * INTERVAL)
+    written = {"chat": False, "prompt": "{question}" + PROMPT_END} if dialect == "text" else {}
+    with serving(dialect) as server:
+        probed, _ = collected(questions, tmp_path / "probed", server, **written)
+        asked = len(server.bodies())
+        store, found = collected(questions, tmp_path / "out", server, probe="", **written)
+        asked = len(server.bodies()) - asked
+        journal = collect.journal_path(store.path)
+        lines = journal.read_bytes().splitlines(keepends=True)
+        cut = tmp_path / "cut" / "toy" / "lengths"
+        collect.journal_path(cut).parent.mkdir(parents=True)
+        collect.journal_path(cut).write_bytes(b"".join(lines[: len(lines) // 2]))
+        again, _ = collected(questions, tmp_path / "cut", server, probe="", resume=True, **written)
+    requests = np.ceil(probed.pool.lengths / (1 if dialect == "text" else 4)).sum()
+    trials = asked - requests
+    assert 2 <= trials <= 6
+    assert np.array_equal(store.pool.lengths, probed.pool.lengths)
+    assert np.array_equal(store.pool.tokens, probed.pool.tokens)
+    assert (store.pool.lengths > 4).any()
+    for q in range(3):
+        for n in range(4):
+            ends = found.finished[q, n].ends.tolist()
+            assert ends == [*range(INTERVAL, ends[-1], INTERVAL), ends[-1]]
+    assert again.digest == store.digest
+
+
 def test_chat_servers_give_final_answers_alone(questions, tmp_path):
     with serving("chat") as server:
         with pytest.raises(SpecError, match="--no-probes"):

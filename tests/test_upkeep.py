@@ -157,6 +157,23 @@ def test_probes_are_asked_anew_without_sampling_again(dialect, questions, tmp_pa
     assert (store.pool.probes != before.pool.probes).any()
 
 
+def test_branches_without_probes_are_probed_at_every_interval_later(
+    questions,  # noqa: F811
+    tmp_path,
+):
+    """Though several intervals came in one request."""
+    with serving("vllm") as server:
+        expected, _ = collected(questions, tmp_path / "probed", server)
+        without, _ = collected(questions, tmp_path / "out", server, probe="")
+        store, _ = using(
+            server,
+            lambda servers: collect.refresh(without, servers, tmp_path / "new", probe=SUFFIX),
+        )
+    for q in range(3):
+        for n in range(4):
+            assert as_recorded(store, q, n) == as_recorded(expected, q, n)
+
+
 def test_few_branches_are_in_memory_while_probes_are_asked_anew(
     questions,  # noqa: F811
     tmp_path,

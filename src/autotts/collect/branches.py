@@ -28,40 +28,45 @@ from autotts.inference.signals import TOP
 class Begun:
     """A branch that may go on.
 
+    lines: its intervals, some of them several in a line.
     probes: by the interval that they are at the end of, from 0.
     """
 
-    intervals: list[IntervalLine] = field(default_factory=list)
+    lines: list[IntervalLine] = field(default_factory=list)
     probes: dict[int, ProbeLine] = field(default_factory=dict)
 
     @property
-    def lines(self) -> list[IntervalLine | ProbeLine]:
-        return [*self.intervals, *self.probes.values()]
+    def paid(self) -> list[IntervalLine | ProbeLine]:
+        return [*self.lines, *self.probes.values()]
 
     @property
     def tokens(self) -> int:
         """Decoded, its probes included."""
-        return sum(line.tokens for line in self.lines)
+        return sum(line.tokens for line in self.paid)
+
+    @property
+    def intervals(self) -> int:
+        return sum(line.intervals for line in self.lines)
 
     @property
     def ended(self) -> bool:
         """Whether it ended itself, or was cut."""
-        return bool(self.intervals) and (self.intervals[-1].ended or self.intervals[-1].cut)
+        return bool(self.lines) and (self.lines[-1].ended or self.lines[-1].cut)
 
     @property
     def passed(self) -> int:
         """Intervals that it went past, at whose ends its answer can be asked for."""
-        return len(self.intervals) - self.ended
+        return self.intervals - self.ended
 
     def signals(self, k: int) -> dict[str, float]:
         """Those of an interval, and of the probe at its end."""
         probe = self.probes.get(k)
-        return {**self.intervals[k].signals, **(probe.probed_then().signals if probe else {})}
+        return {**self.lines[k].signals, **(probe.probed_then().signals if probe else {})}
 
     def served(self, prompt: Context, how: Decoding) -> ServedBranch:
         """The branch as it stands, after its prompt."""
         branch = ServedBranch(prompt)
-        for line in self.intervals:
+        for line in self.lines:
             branch.take(line.decoded(), how)
         return branch
 
@@ -159,9 +164,9 @@ class Collected:
         *place, k = line.at
         at = (place[0], place[1])
         branch = self.begun.setdefault(at, Begun())
-        if at in self.finished or branch.ended or k != len(branch.intervals):
+        if at in self.finished or branch.ended or k != branch.intervals:
             raise StoreError(f"question {at[0]}, branch {at[1]}: interval {k} is out of turn")
-        branch.intervals.append(line)
+        branch.lines.append(line)
         self.failed.pop(at, None)
         self.interval_tokens += line.tokens
         self.prompt_tokens += line.prompt_tokens or 0
@@ -201,11 +206,11 @@ class Collected:
         assert self.plan is not None
         branch = self.begun.pop(at)
         how = decoding_of(self.plan)
-        intervals = branch.intervals
-        exact = intervals[0].ids is not None
+        exact = branch.lines[0].ids is not None
         served = branch.served(array("i") if exact else "", how)
         ends, total = array("i"), 0
-        for line in intervals:
+        for line in branch.lines:
+            ends.extend(total + k * how.interval for k in range(1, line.intervals))
             total += line.tokens
             ends.append(total)
         probes = branch.probes
@@ -214,12 +219,12 @@ class Collected:
             probes=tuple(shown) if self.plan.probe else (),
             final=served.answer() if branch.ended else FAILED,
             ends=ends,
-            cut=intervals[-1].cut,
+            cut=branch.lines[-1].cut,
             given_up=not branch.ended,
-            prompt_tokens=sum(line.prompt_tokens or 0 for line in branch.lines),
-            cached_tokens=sum(line.cached_tokens or 0 for line in branch.lines),
+            prompt_tokens=sum(line.prompt_tokens or 0 for line in branch.paid),
+            cached_tokens=sum(line.cached_tokens or 0 for line in branch.paid),
             probe_tokens=sum(line.tokens for line in probes.values()),
-            signals=tuple(branch.signals(k) for k in range(len(intervals)))
+            signals=tuple(branch.signals(k) for k in range(branch.intervals))
             if self.plan.signals
             else (),
         )

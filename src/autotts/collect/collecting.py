@@ -126,7 +126,7 @@ class Collection:
         for line in part.lines:
             q, n, k = line.at
             there = self.collected.begun.get((q, n), Begun())
-            if (q, n) not in self.collected.finished and k >= len(there.intervals):
+            if (q, n) not in self.collected.finished and k >= there.intervals:
                 self._write(line)
         self._only = part.questions
         self.ask_again()
@@ -225,7 +225,7 @@ class Collection:
 
     def _fail(self, unit: Unit, error: ServerError) -> None:
         begun = self.collected.begun.get(unit.place, Begun())
-        at = (*unit.place, len(begun.intervals))
+        at = (*unit.place, begun.intervals)
         self._write(FailedLine(failed=at, why=str(error)))
         self._in_a_row += 1
         if self._in_a_row >= MOST_FAILURES:

@@ -8,6 +8,7 @@ So an episode that was interrupted is played again from its beginning: what the 
 nothing, and the program goes on where it was.
 """
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from math import ceil
 
@@ -48,26 +49,27 @@ class JournalledBranch(ServedBranch):
         super().__init__(prompt, seeds)
         self._place, self._write = place, write
         self._before: Awaitable[None] | None = None
-        self._intervals, self._probes = tuple(before.intervals), dict(before.probes)
+        self._journalled, self._probes = deque(before.lines), dict(before.probes)
 
-    async def advance(self, server: Server, how: Decoding) -> Decoded:
+    async def advance(self, server: Server, how: Decoding, intervals: int = 1) -> Decoded:
         """See `ServedBranch`.
 
         Raises:
             StoreError: the journal can't be written.
         """
         k = self.intervals
-        if k < len(self._intervals):
-            line = self._intervals[k]
+        if self._journalled:
+            line = self._journalled.popleft()
             decoded = line.decoded()
             self.take(decoded, how)
             self.signals = line.signals
             self.remember(unpack_confidences(line.confidences), how)
             return decoded
-        decoded = await super().advance(server, how)
+        decoded = await super().advance(server, how, intervals)
         await self._keep(
             IntervalLine(
                 at=(*self._place, k),
+                intervals=self.intervals - k,
                 tokens=decoded.tokens,
                 text=decoded.text,
                 ids=pack_ids(decoded.content),
@@ -150,7 +152,11 @@ class UnitPlayer:
             before = collected.begun.get(place, Begun())
             return JournalledBranch(prompt, seeds, place, before, write)
 
-        trajectories = ServedTrajectories(self.server, opened, pool, self._reading, how)
+        # A text can't be told apart by tokens.
+        ahead = plan.intervals_a_request if self.server.can.exact else 1
+        trajectories = ServedTrajectories(
+            self.server, opened, pool, self._reading, how, ahead=ahead
+        )
         played = await play(self._suspend(pool), pool, trajectories)
         if plan.controller:
             answer = pool.answers[played["code"]] if played["code"] >= 0 else FAILED

@@ -13,7 +13,8 @@ _PROMPT_TOKENS = 200
 class Estimate:
     """Tokens of a number of branches of one length.
 
-    prompt_tokens: read in all, as each interval and each probe sends the whole branch again.
+    prompt_tokens: read in all, as each request for intervals or a probe sends the whole branch
+        again.
     cached_tokens: what of that a server has in its cache of prefixes, if it keeps them.
     """
 
@@ -45,9 +46,10 @@ def estimate(
     # The last interval ends on the final answer, which is no probe.
     probes = intervals - 1 if plan.probe else 0
     suffix = len(plan.probe) // 3
-    before = [prompt_tokens + k * plan.interval for k in range(intervals)]
+    step = plan.intervals_a_request
+    before = [prompt_tokens + k * plan.interval for k in range(0, intervals, step)]
     read = sum(before) + sum(before[1 : probes + 1]) + probes * suffix
-    fresh = prompt_tokens + (intervals - 1) + probes * suffix
+    fresh = prompt_tokens + (len(before) - 1) + probes * suffix
     return Estimate(
         branches=branches,
         tokens_each=length,

@@ -3,7 +3,7 @@
 ```text
 {"plan": {...}}                                     the first line
 {"server": {...}}                                   each time a server is connected to
-{"at": [question, branch, interval], "tokens": ..., "ids": ..., "text": ...}
+{"at": [question, branch, interval], "intervals": 1, "tokens": ..., "ids": ..., "text": ...}
 {"probed": [question, branch, interval], "answer": ..., "tokens": ...}
 {"failed": [question, branch, interval], "why": ...}
 {"answered": [question, branch], "answer": ..., "tokens": ...}    where a controller chooses
@@ -43,9 +43,10 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class IntervalLine(BaseModel):
-    """An interval that was decoded.
+    """An interval that was decoded, or several in one request.
 
     at: question, branch and interval, from 0.
+    intervals: how many; all but a branch's last are whole.
     ids: of its tokens, int32 in little-endian order, deflated, in base64; None where there are
         none.
     confidences: of its tokens, float16, likewise.
@@ -54,6 +55,7 @@ class IntervalLine(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     at: tuple[Count, Count, Count] = Field(strict=False)
+    intervals: int = Field(default=1, ge=1)
     tokens: Count
     text: str
     ids: str | None = None
@@ -63,6 +65,30 @@ class IntervalLine(BaseModel):
     cached_tokens: int | None = None
     signals: dict[str, float] = {}
     confidences: str | None = None
+
+    def split(self, interval: int) -> "Iterator[IntervalLine]":
+        """Its intervals one by one; which text belongs to which is not known, so the last has all.
+
+        Args:
+            interval: tokens of one.
+        """
+        if self.intervals == 1 or self.ids is None:
+            yield self
+            return
+        ids, (q, n, first) = unpack_ids(self.ids), self.at
+        for k in range(self.intervals):
+            part = ids[k * interval : (k + 1) * interval]
+            last = k == self.intervals - 1
+            yield IntervalLine(
+                at=(q, n, first + k),
+                tokens=len(part),
+                text=self.text if last else "",
+                ids=pack_ids(part),
+                ended=self.ended and last,
+                cut=self.cut and last,
+                prompt_tokens=0 if k else self.prompt_tokens,
+                cached_tokens=0 if k else self.cached_tokens,
+            )
 
     def decoded(self) -> Decoded:
         """What the server gave, as it gave it."""

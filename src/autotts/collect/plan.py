@@ -15,6 +15,9 @@ PROBE_SUFFIX = (
 )
 """As Dynasor asks, within the thinking, so that probes compare with what others recorded."""
 
+_TOKENS_A_REQUEST = 2_000
+"""Enough that a server hardly notices where a request ends, and little to lose on a crash."""
+
 
 class Plan(BaseModel):
     """What the branches of a collection depend on. A collection is resumed by the same plan only.
@@ -60,6 +63,12 @@ class Plan(BaseModel):
         if "{question}" not in self.prompt:
             raise ValueError("the prompt has no {question} in it")
         return self
+
+    @property
+    def intervals_a_request(self) -> int:
+        """How many are decoded at a time: several, where nothing is asked or read in between."""
+        reads = self.probe or self.signals or self.controller
+        return 1 if reads else max(1, _TOKENS_A_REQUEST // self.interval)
 
     @property
     def sampling(self) -> Sampling:

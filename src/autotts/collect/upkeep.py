@@ -237,4 +237,11 @@ def _parts(plan: Plan, questions: int, places: Mapping[int, Sequence[LinePlace]]
     for first in range(0, questions, count):
         some = range(first, min(first + count, questions))
         lines = (place.read() for q in some for place in places.get(q, ()))
-        yield Part(frozenset(some), (one for one in lines if isinstance(one, IntervalLine)))
+        # Without probes several intervals came at a time, and now there may be one after each.
+        each = (
+            part
+            for line in lines
+            if isinstance(line, IntervalLine)
+            for part in line.split(plan.interval)
+        )
+        yield Part(frozenset(some), each)

@@ -5,6 +5,7 @@ Collecting and live episodes go on with branches by this alone.
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from math import ceil
 
 import numpy as np
 
@@ -103,13 +104,16 @@ class ServedBranch:
     signals: dict[str, float] = field(default_factory=dict)
     confidences: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float16))
 
-    async def advance(self, server: Server, how: Decoding) -> Decoded:
+    async def advance(self, server: Server, how: Decoding, intervals: int = 1) -> Decoded:
         """Decode one more interval, the last one as long as it is.
+
+        Args:
+            intervals: to decode in one request, where nobody looks in between.
 
         Raises:
             ServerError: it can't be had; the branch is as it was.
         """
-        most = min(how.interval, how.max_tokens - self.tokens)
+        most = min(intervals * how.interval, how.max_tokens - self.tokens)
         decoded = await server.decode(
             self.context,
             max_tokens=most,
@@ -121,10 +125,10 @@ class ServedBranch:
         return decoded
 
     def take(self, decoded: Decoded, how: Decoding) -> None:
-        """Put an interval to the branch: one that was just decoded, or one from a journal."""
+        """Put what was decoded to the branch, just now or in a journal: an interval, or several."""
         self.context = joined(self.context, decoded.content)
         self.tokens += decoded.tokens
-        self.intervals += 1
+        self.intervals += max(1, ceil(decoded.tokens / how.interval))
         self.prompt_tokens += decoded.prompt_tokens or 0
         self.cached_tokens += decoded.cached_tokens or 0
         self.text += decoded.text

@@ -72,6 +72,7 @@ class ServedTrajectories:
         how: Decoding,
         *,
         cost: CostLimit | None = None,
+        ahead: int = 1,
     ) -> None:
         """
         Args:
@@ -79,6 +80,9 @@ class ServedTrajectories:
             how: its interval is the pool's, as long as a branch where the server can't go on with
                 one.
             cost: what the episode may cost, reading included.
+            ahead: intervals that an advance decodes in one request. More than one goes further
+                than the program asks, so it is for programs that go on to the end, without probes,
+                signals and budgets.
         """
         self.branches: list[ServedBranch] = []
         self.shown: list[Decoded | None] = []
@@ -88,6 +92,7 @@ class ServedTrajectories:
         self._server, self._opened, self._pool = server, opened, pool
         # Signals that the episode reads need log-probabilities, whoever else wants some.
         self._reading, self._how = reading, replace(how, logprobs=TOP) if pool.signals else how
+        self._ahead = ahead
         self._learning = asyncio.Lock()
         self._probed = reading.closing or reading.probing  # the longer one
         self._cost, self._paid = cost, 0.0
@@ -135,16 +140,17 @@ class ServedTrajectories:
         branch = self.branches[i]
         last = branch.intervals + times
         while branch.intervals < last and not branch.ended:
-            await self._decode(i, self._how)
+            await self._decode(i, self._how, self._ahead)
             if probe and not branch.ended:
                 await self._probe(i, branch.intervals)
 
-    async def _decode(self, i: int, how: Decoding) -> Decoded:
-        """One more interval of a branch, and its answer if it ended."""
+    async def _decode(self, i: int, how: Decoding, intervals: int = 1) -> Decoded:
+        """One more interval of a branch, or several, and its answer if it ended."""
         branch = self.branches[i]
-        decoded = await branch.advance(self._server, how)
+        begins = branch.intervals == 0
+        decoded = await branch.advance(self._server, how, intervals)
         self.spent.decoded += decoded.tokens
-        self._count(decoded, first=branch.intervals == 1)
+        self._count(decoded, first=begins)
         self._pool.signal(i, branch.intervals, branch.signals)
         if branch.ended:
             answer = self._reading.of(branch.text)
