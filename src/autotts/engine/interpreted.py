@@ -1,5 +1,6 @@
 """The environment as an interpreted program sees it, over the same compiled actions."""
 
+import functools
 import reprlib
 import struct
 from collections import namedtuple
@@ -247,7 +248,13 @@ def _words(value: Any) -> str:
 
 def parameters(values: Mapping[str, float]) -> Any:
     """`p` of `solve(env, p)`."""
-    return namedtuple("Parameters", values)(**values)
+    return _parameters_type(tuple(values))(**values)
+
+
+@functools.cache
+def _parameters_type(names: tuple[str, ...]) -> Any:
+    """Made once for all episodes of a program: it takes longer than a short interval's books."""
+    return namedtuple("Parameters", names)
 
 
 def _begins(solve: Callable[..., Any]) -> str:
