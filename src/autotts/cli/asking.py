@@ -233,16 +233,16 @@ def _prompted(
     prompt: Annotated[
         str,
         typer.Option(
-            help="What the model is asked, with {question} in it, or a file that holds this; by"
-            " default the questions' own."
+            help="Prompt for the model, with {question} in it, or a file that holds the prompt."
+            " The default comes with the questions."
         ),
     ] = "",
     chat: Annotated[
-        bool, typer.Option(help="Make a conversation of the prompt by the model's template.")
+        bool, typer.Option(help="Put the prompt into the model's chat template.")
     ] = True,
     template: Annotated[
         list[str] | None,
-        typer.Option(help="Argument of the model's template, such as enable_thinking=true."),
+        typer.Option(help="Argument to pass to the chat template, such as enable_thinking=true."),
     ] = None,
 ) -> Iterator[dict[str, PlanFields]]:
     arguments = dict(_argument(text) for text in template or ())
@@ -264,7 +264,8 @@ def _argument(text: str) -> tuple[str, Any]:
 def _probed(
     probe: Probe = None,
     probes: Annotated[
-        bool, typer.Option(help="Ask for the answer so far at the end of every interval.")
+        bool,
+        typer.Option(help="Ask each branch for its answer so far at the end of every interval."),
     ] = True,
     probe_tokens: ProbeTokens = 20,
     probe_stop: ProbeStop = None,
@@ -272,13 +273,15 @@ def _probed(
         bool,
         typer.Option(
             "--signals",
-            help="Record how sure the model was of every interval and of every probe's answer, for"
-            " controllers.",
+            help="Record how sure the model was of every interval and of every probe's answer,"
+            " which controllers can read as signals.",
         ),
     ] = False,
     window: Annotated[
         int,
-        typer.Option(min=1, help="Tokens of a window, of which --signals records the least sure."),
+        typer.Option(
+            min=1, help="Tokens in the window of --signals whose lowest confidence is recorded."
+        ),
     ] = 2048,
 ) -> Iterator[dict[str, PlanFields]]:
     yield {

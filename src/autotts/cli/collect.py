@@ -39,72 +39,99 @@ LOCAL = "local"
 @prompting
 @probing
 def collect(
-    out: Annotated[Path, typer.Option(help="Folder for the store OUT/MODEL/DATASET.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder to write to; the store becomes OUT/MODEL/DATASET.")
+    ],
     asked: AskedServers,
     sampling: "Sampling",
     question_set: QuestionSet | None,
     prompted: PlanFields,
     probed: PlanFields,
     model: Annotated[
-        str, typer.Option(help="Model as the server calls it; needed where it has several.")
+        str,
+        typer.Option(
+            help="Name of the model on the server. You need it where the server has several."
+        ),
     ] = "",
     store_model: Annotated[
-        str, typer.Option(help="Name of the model in the store; by default the end of --model.")
+        str,
+        typer.Option(
+            help="Name that the model gets in the store; by default the last part of --model."
+        ),
     ] = "",
     dataset: Annotated[
-        str, typer.Option(help="Name of the questions in the store; by default their file's.")
+        str,
+        typer.Option(
+            help="Name that the questions get in the store; by default the name of their file."
+        ),
     ] = "",
-    branches: Annotated[int, typer.Option(min=1, help="Branches of each question.")] = 64,
-    interval: Annotated[int, typer.Option(min=1, help="Tokens of an interval.")] = 500,
+    branches: Annotated[
+        int, typer.Option(min=1, help="Branches to sample for each question.")
+    ] = 64,
+    interval: Annotated[
+        int, typer.Option(min=1, help="Tokens in each interval that a branch is cut into.")
+    ] = 500,
     max_tokens: Annotated[
-        int, typer.Option(min=1, help="Tokens at which a branch is cut.")
+        int,
+        typer.Option(
+            min=1, help="Most tokens that a branch may decode; longer branches are cut there."
+        ),
     ] = 40_000,
     stop: Annotated[
-        list[str] | None, typer.Option(help="A text that ends a branch; may be given again.")
+        list[str] | None,
+        typer.Option(
+            help="Text that ends a branch when the model writes it. Give the option several times"
+            " for several texts."
+        ),
     ] = None,
     controller: Annotated[
         str,
         typer.Option(
             "--controller",
             "-c",
-            help="SPEC of a controller that chooses what is recorded: only what it would read. By"
-            " default every branch is recorded, to its end, probed at every interval.",
+            help="Record only what this controller (a SPEC) would read. By default every branch"
+            " is recorded to its end and probed at every interval.",
         ),
     ] = "",
     keep: Annotated[
         str,
         typer.Option(
-            help="What to keep of what branches said, as tables in OUT/MODEL/DATASET.kept: text,"
-            " ids (of their tokens), or text,ids."
+            help="Write what the branches said to tables in OUT/MODEL/DATASET.kept: text, ids"
+            " (token ids), or text,ids for both."
         ),
     ] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the branches.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for sampling the branches.")] = 0,
     like: Annotated[
-        Path | None, typer.Option(help="Store whose mean length to estimate the cost by.")
+        Path | None,
+        typer.Option(help="Estimate the cost from the mean branch length of this store."),
     ] = None,
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="Say what it will cost, ask nothing, and stop.")
+        bool,
+        typer.Option(
+            "--estimate", help="Print the estimated cost and stop, without sending any request."
+        ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Try the servers, show the first prompt, and stop.")
+        bool, typer.Option("--dry-run", help="Try the servers, print the first prompt and stop.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an earlier collection stopped.")
+        bool, typer.Option("--resume", help="Continue a collection that stopped before its end.")
     ] = False,
     on: Annotated[
         str,
         typer.Option(
-            help="Who asks the servers: local, this machine; ray or ray://HOST:PORT, a worker of a"
-            " Ray cluster for each server, which can all write to --out. Then --server may also be"
-            " @FILE, a URL a line, or dns+http://SERVICE:PORT, each address of a name."
+            help="Where the requests come from: local, this machine; ray or ray://HOST:PORT, one"
+            " worker of a Ray cluster for each server, all of which must be able to write to"
+            " --out. With Ray, --server may also be @FILE (one URL a line) or"
+            " dns+http://SERVICE:PORT (every address of that name)."
         ),
     ] = LOCAL,
     unsafe: options.Unsafe = False,
 ) -> None:
-    """Collect branches of a model from its server, probed at every interval, as a replay store.
+    """Sample branches from a model server, probe them at every interval, and write a replay store.
 
-    What comes is in a journal on the disk before anything follows: press Ctrl-C, or lose the
-    machine, and --resume goes on.
+    Every interval is written to a journal on the disk as it arrives. If you press Ctrl-C or lose
+    the machine, run the command again with --resume: it continues, and nothing is paid twice.
     """
     if question_set is None:
         raise SpecError("collect needs --questions FILE, or a preset such as aime24")
