@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 import typer
 
@@ -15,7 +16,7 @@ from autotts.cli.sandbox import doctor
 from autotts.errors import ServerError, SpecError
 from autotts.inference import Patience, Sampling, Server, connect, examine, joined
 from autotts.inference.replies import legacy_logprobs
-from autotts.inference.signals import signals_of
+from autotts.inference.signals import answer_logprob, signals_of
 from model_server import EOS, SUFFIX, ModelServer, serving
 
 T = TypeVar("T")
@@ -270,11 +271,15 @@ def test_signals_are_finite_whatever_log_probabilities_a_server_makes_up(value):
     """A figure that is none would end a journal, which could not be resumed."""
     given = {
         "token_logprobs": [value] * 3,
-        "top_logprobs": [{"a": value, "b": -2.0}, {"a": value}] * 2,
+        "top_logprobs": [{"a": value, "b": -2.0}, {"</think>": value}] * 2,
+        "tokens": ["a"] * 3,
     }
     given["top_logprobs"].pop()
-    signals = signals_of(legacy_logprobs(given, 3, 2))
-    assert all(map(math.isfinite, signals.values()))
+    logprobs = legacy_logprobs(given, 3, 2)
+    assert (logprobs is None) == (value > 0)
+    signals = signals_of(logprobs, np.zeros(1, np.float16))
+    sure = answer_logprob("aa", logprobs, lambda said: said)
+    assert all(map(math.isfinite, [*signals.values(), sure or 0.0]))
 
 
 def test_the_names_of_a_server_s_models_are_told_in_short():

@@ -79,7 +79,7 @@ def test_what_was_topped_up_in_part_is_gone_on_with(questions, tmp_path):  # noq
     with serving("vllm") as server:
         before, _ = collected(questions, tmp_path / "out", server)
         whole = stores.load(before.path)
-        with pytest.raises(ServerError, match="16 branches failed one after the other"):
+        with pytest.raises(ServerError, match=r"1[6-9] branches failed one after the other"):
             using(server, lambda servers: failing(servers, server, before))
         server.faults = []
         assert stores.load(before.path).digest == whole.digest

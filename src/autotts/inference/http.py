@@ -183,8 +183,8 @@ class Client:
             async for retry in retries:
                 with retry:
                     if first is not None:
-                        error, first = first, None
-                        raise error
+                        failed, first = first, None
+                        raise failed
                     return await self._in_turn(attempt)
         except AskAgain as error:
             times = "" if error.kind in accept else f", {patience.attempts} times"

@@ -22,12 +22,15 @@ def confidences_of(logprobs: Logprobs | None) -> np.ndarray:
     if logprobs is None or not np.isfinite(logprobs.top).any(axis=1).all():
         return np.zeros(0)
     there = np.isfinite(logprobs.top)
-    return -np.where(there, logprobs.top, 0.0).sum(axis=1, dtype=np.float64) / there.sum(axis=1)
+    summed = np.where(there, logprobs.top, 0.0).sum(axis=1, dtype=np.float64)
+    confidences: np.ndarray = -summed / there.sum(axis=1)
+    return confidences
 
 
 def remembered(confidences: np.ndarray) -> np.ndarray:
     """float16 `[T]` confidences as windows have them, and a journal, where tokens are many."""
-    return np.minimum(confidences, np.finfo(np.float16).max).astype(np.float16)
+    halves: np.ndarray = np.minimum(confidences, np.finfo(np.float16).max).astype(np.float16)
+    return halves
 
 
 def signals_of(
