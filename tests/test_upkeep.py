@@ -180,7 +180,7 @@ def test_few_branches_are_in_memory_while_probes_are_asked_anew(
     monkeypatch,
 ):
     """A question at a time; and what was interrupted goes on with no probe asked twice."""
-    monkeypatch.setattr("autotts.collect.upkeep._BRANCHES_A_PART", 1)
+    monkeypatch.setattr("autotts.collect.upkeep._BRANCHES_A_BATCH", 1)
     begun = []
 
     def refreshed(name: str, **how: Any) -> Any:
@@ -194,11 +194,11 @@ def test_few_branches_are_in_memory_while_probes_are_asked_anew(
             ),
         )
 
-    def one_part_alone(*given: Any) -> Any:
-        yield next(parts(*given))
+    def one_batch_alone(*given: Any) -> Any:
+        yield next(batches(*given))
         raise KeyboardInterrupt
 
-    parts = upkeep._parts
+    batches = upkeep._batches
     with serving("vllm", token_seconds=0.002) as server:
         before, _ = collected(questions, tmp_path / "out", server)
         paid = server.tokens
@@ -206,7 +206,7 @@ def test_few_branches_are_in_memory_while_probes_are_asked_anew(
         cost = server.tokens - paid
         assert 0 < max(begun) <= 4
         with monkeypatch.context() as patched:
-            patched.setattr(upkeep, "_parts", one_part_alone)
+            patched.setattr(upkeep, "_batches", one_batch_alone)
             with pytest.raises(KeyboardInterrupt):
                 refreshed("cut")
         store, _ = refreshed("cut", resume=True)

@@ -32,7 +32,7 @@ MOST_FAILURES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Batch:
     """Some questions of a collection, with what another journal has of them.
 
     lines: each branch's intervals in their order; none that the collection's journal has is
@@ -121,14 +121,14 @@ class Collection:
         self._in_a_row = 0
         return self.left
 
-    def go_on_with(self, part: Part) -> None:
+    def go_on_with(self, batch: Batch) -> None:
         """Let what some questions lack be asked for, and of other questions nothing."""
-        for line in part.lines:
+        for line in batch.lines:
             q, n, k = line.at
             there = self.collected.begun.get((q, n), Begun())
             if (q, n) not in self.collected.finished and k >= there.intervals:
                 self._write(line)
-        self._only = part.questions
+        self._only = batch.questions
         self.ask_again()
 
     def watched(self, servers: Sequence[Server]) -> Watched:

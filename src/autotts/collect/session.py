@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from autotts.collect.collecting import Collection, Part, Watched, open_collection
+from autotts.collect.collecting import Batch, Collection, Watched, open_collection
 from autotts.collect.endpoints import urls_of
 from autotts.collect.fleet import Errand, on_cluster
 from autotts.collect.journal import Journal
@@ -94,13 +94,13 @@ async def gather(
     servers: Sequence[Server],
     path: Path,
     session: Session,
-    parts: Iterable[Part] | None = None,
+    batches: Iterable[Batch] | None = None,
 ) -> Collection:
     """Collect what a journal lacks, as `collect`, without a store.
 
     Args:
         path: of the journal.
-        parts: what to collect one after the other; all at once if None.
+        batches: what to collect one after the other; all at once if None.
     """
     journal = Journal(path)
     try:
@@ -108,10 +108,10 @@ async def gather(
         watched = collection.watched(servers)
         with suspending(session.program, unsafe=session.unsafe) as suspend:
             async with _watching(session.watch, watched):
-                if parts is None:
+                if batches is None:
                     await collection.run(servers, session.at_once, suspend)
-                for part in parts or ():
-                    collection.go_on_with(part)
+                for batch in batches or ():
+                    collection.go_on_with(batch)
                     await collection.run(servers, session.at_once, suspend)
     finally:
         await journal.aclose()

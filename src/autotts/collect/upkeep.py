@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autotts.collect.branches import Collected, read_collected
-from autotts.collect.collecting import Part
+from autotts.collect.collecting import Batch
 from autotts.collect.journal import (
     IntervalLine,
     LinePlace,
@@ -25,7 +25,7 @@ from autotts.stores import Store, merge, store_folder, write
 from autotts.stores.schema import sealed
 
 _DEFAULT = Session()
-_BRANCHES_A_PART = 512
+_BRANCHES_A_BATCH = 512
 
 
 def plan_of(store: Store) -> Plan:
@@ -196,7 +196,7 @@ async def refresh(
     new, lines = await asyncio.to_thread(_read_before, before)
     new = new.model_copy(update=changed)
     # Some questions at a time: the text of all branches may be more than memory holds.
-    collection = await gather(new, asked, servers, path, session, _parts(new, len(asked), lines))
+    collection = await gather(new, asked, servers, path, session, _batches(new, len(asked), lines))
     made = to_store(collection.collected, new, asked, model=store.model)
     return write(made, folder), collection.collected
 
@@ -231,9 +231,11 @@ def _read_before(main: Path) -> tuple[Plan, dict[int, list[LinePlace]]]:
     return plan, places
 
 
-def _parts(plan: Plan, questions: int, places: Mapping[int, Sequence[LinePlace]]) -> Iterator[Part]:
-    """All questions, about as many at a time as have `_BRANCHES_A_PART`."""
-    count = max(1, _BRANCHES_A_PART // plan.branches)
+def _batches(
+    plan: Plan, questions: int, places: Mapping[int, Sequence[LinePlace]]
+) -> Iterator[Batch]:
+    """All questions, about as many at a time as have `_BRANCHES_A_BATCH`."""
+    count = max(1, _BRANCHES_A_BATCH // plan.branches)
     for first in range(0, questions, count):
         some = range(first, min(first + count, questions))
         lines = (place.read() for q in some for place in places.get(q, ()))
@@ -244,4 +246,4 @@ def _parts(plan: Plan, questions: int, places: Mapping[int, Sequence[LinePlace]]
             if isinstance(line, IntervalLine)
             for part in line.split(plan.interval)
         )
-        yield Part(frozenset(some), each)
+        yield Batch(frozenset(some), each)
