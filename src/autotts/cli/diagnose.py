@@ -88,6 +88,7 @@ def diagnose(
     from autotts.diagnosis import digest, findings
     from autotts.evaluation import Evaluation
     from autotts.reports.frames import FrameTable
+    from autotts.stores import gather
 
     options.check_file("--out", out)
     if draw is not None and question is None:
@@ -97,7 +98,7 @@ def diagnose(
         more = f"autotts diagnose {place[0]} --round {round_}"
     else:
         spec = _of_stores(place, controller, round_)
-        loaded, more = options.load_stores(place), f"autotts diagnose STORE -c {controller}"
+        loaded, more = gather(place), f"autotts diagnose STORE -c {controller}"
     ran = _run(loaded, spec, beta, experiment, execution, question)
     found = findings.findings_of(ran, horizon=horizon)
     if save is not None:  # before anything is shown, which may fail
@@ -202,9 +203,10 @@ def pool(stores: options.Stores, seed: options.Seed = 0, *, save: options.Save |
     from autotts.diagnosis import pools
     from autotts.evaluation.result import store_record
     from autotts.reports.frames import FrameTable, side
+    from autotts.stores import gather
     from autotts.version import __version__
 
-    loaded = options.load_stores(stores)
+    loaded = gather(stores)
     described = [pools.describe(store, seed=seed) for store in loaded]
     if save is not None:  # before anything is shown, which may fail
         tables = [{name: options.rows(frame) for name, frame in of.items()} for of in described]
@@ -242,10 +244,11 @@ def tune(
     """Search over the constants of a program's schedule; print the frontier and what matters."""
     from autotts.evaluation.result import made_by
     from autotts.evaluation.study.tuning import tune as search
+    from autotts.stores import gather
 
     options.check_file("--out", out)
     spec = options.parse_program(controller)
-    loaded = options.load_stores(stores)
+    loaded = gather(stores)
     with options.progress("settings", trials) as progress:
         found = search(
             loaded,
@@ -341,10 +344,11 @@ def ablate(
     from autotts.evaluation.study.ablation import SEED
     from autotts.evaluation.study.ablation import ablate as run
     from autotts.reports.frames import FrameTable
+    from autotts.stores import gather
 
     options.check_file("--out", out)
     spec = options.parse_program(controller)
-    loaded = options.load_stores(stores)
+    loaded = gather(stores)
     # Fresh draws: nothing was chosen on them, whatever seed was searched with.
     experiment = replace(experiment, seed=SEED + experiment.seed)
     hows: list[How] = []

@@ -41,6 +41,7 @@ def evaluate(
 ) -> None:
     """Evaluate controllers on stores: accuracy with its interval, and tokens."""
     from autotts.evaluation.run import opened
+    from autotts.stores import gather
 
     options.check_folder("--traces", traces)
     for text in controller:
@@ -48,11 +49,11 @@ def evaluate(
             raise SpecError(f"-c {text}: a controller is named twice")
     execution = replace(execution, traces=traces is not None)
     specs = [options.parse_program(text) for text in controller]
-    loaded, betas = options.load_stores(stores), options.parse_betas(beta)
+    loaded, betas = gather(stores), options.parse_betas(beta)
     server = options.read_server(server_model)
     with opened(None, execution) as driver:
         evaluation = _run(loaded, specs, betas, experiment, execution, driver, traces, server)
-        best = _best(evaluation, driver)
+        best = _best(evaluation, driver) if len(evaluation.specs) > 1 else None
     if save is not None:  # before anything is shown, which may fail
         save(evaluation.record(winner=best and asdict(best)))
     _print(evaluation)

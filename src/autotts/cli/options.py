@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from autotts.inference.speed import ServerSpeed
     from autotts.programs import Spec
     from autotts.reports.model import OnPart
-    from autotts.stores import Store
 
 _STORES = "Store folders, folders that hold stores, or a quoted pattern."
 Stores = Annotated[list[Path], typer.Argument(help=_STORES)]
@@ -358,13 +357,6 @@ def named_stores(stores: Sequence[Path] | None, option: Sequence[Path] | None) -
     if not named:
         raise SpecError("no store was named: give a store folder, a folder of stores or a pattern")
     return named
-
-
-def load_stores(folders: Sequence[Path]) -> "list[Store]":
-    """Every store at or below these folders."""
-    from autotts import stores
-
-    return [stores.load(folder) for folder in stores.find(folders)]
 
 
 def read_server(path: Path | None) -> "ServerSpeed | None":

@@ -39,9 +39,10 @@ def play(
     from autotts.play.recorded import RecordedQuestions
     from autotts.play.server import PlayAnswers
     from autotts.reports.server import LoopbackServer
+    from autotts.stores import gather
 
     specs = [options.parse_program(text) for text in controller or ()]
-    loaded = options.load_stores(options.named_stores(stores, stores_option))
+    loaded = gather(options.named_stores(stores, stores_option))
     with (
         RecordedQuestions(loaded, specs, experiment=experiment, execution=execution) as recorded,
         LoopbackServer(PlayAnswers(recorded).answer, port=port) as server,

@@ -25,10 +25,9 @@ def table1(
     from rich.table import Table
 
     from autotts.evaluation.study.table1 import NOTES, compare_table1
+    from autotts.stores import gather
 
-    cells = compare_table1(
-        options.load_stores(options.named_stores(stores, stores_option)), jobs=jobs
-    )
+    cells = compare_table1(gather(options.named_stores(stores, stores_option)), jobs=jobs)
     table = Table(box=None, pad_edge=False)
     for column in ("model", "dataset", "method", "paper", "replayed", ""):
         table.add_column(column, justify="right" if column in ("paper", "replayed") else "left")

@@ -155,12 +155,13 @@ def audit(
     from autotts.evaluation import Execution, Experiment, Local
     from autotts.evaluation.run import at_betas
     from autotts.replay.task import cells_of
+    from autotts.stores import gather
 
     spec = programs.parse(program)
     if spec.source.trusted or spec.entry:
         raise SpecError(f"audit {program}: only a program given by path is audited")
     experiment = Experiment(draws=draws, max_branches=max_branches)
-    tasks = experiment.tasks(options.load_stores(options.named_stores(stores, stores_option)))
+    tasks = experiment.tasks(gather(options.named_stores(stores, stores_option)))
     with Local(Execution(unsafe=unsafe_no_sandbox)) as driver:
         cells = cells_of(tasks, at_betas(spec, options.parse_betas(beta)))
         verdict = driver.sandbox.audit(cells, sample)

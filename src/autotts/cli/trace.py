@@ -42,8 +42,9 @@ def trace(
 
     from autotts import programs
     from autotts.evaluation import run_cells
+    from autotts.stores import gather
 
-    loaded = options.load_stores(store)
+    loaded = gather(store)
     if len(loaded) != 1 or len(controller) != 1:
         names = ", ".join(one.name for one in loaded)
         raise SpecError(

@@ -19,7 +19,7 @@ from autotts.evaluation.objectives import Objective, forecast_means, mean_of, sp
 from autotts.evaluation.settings import Execution, Experiment
 from autotts.files import write_text
 from autotts.inference.speed import ServerSpeed
-from autotts.programs import Source
+from autotts.programs import Source, Spec
 from autotts.replay.driver import How, Ran
 from autotts.stores import Store, StoreKey
 from autotts.text import counted
@@ -86,6 +86,11 @@ class Evaluation:
 
     def _repr_html_(self) -> str:
         return self.frame()._repr_html_()
+
+    @property
+    def specs(self) -> dict[tuple[str, float], Spec]:
+        """What ran, by SPEC and beta."""
+        return {(one.spec.text, one.spec.beta): one.spec for one in self.ran}
 
     def curves(self, objective: Objective = "tokens") -> dict[str, Curve]:
         """Each controller's sweep over beta, by its SPEC; see `curves_of`."""

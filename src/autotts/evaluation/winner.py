@@ -162,7 +162,7 @@ def winner_of(
         None where there was nothing to choose from, or where models of one dataset have other
         questions, so that nothing pairs them.
     """
-    specs = {(one.spec.text, one.spec.beta): one.spec for one in evaluation.ran}
+    specs = evaluation.specs
     if len(specs) < 2:
         return None
     try:
