@@ -1,7 +1,7 @@
 """Reports from discovery runs: what the event log says, and what replay adds to it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -147,11 +147,6 @@ def _replayed(
     }
     latest = [name for name in reversed(sources) if name != best]
     first = [best] if best in sources else []
-    programs = [
-        [Spec(name, sources[name], beta, {}) for beta in settings.betas]
-        for name in (first + latest)[:SHOWN_PROGRAMS]
-    ]
-    baselines = [[parse(name).at(beta) for beta in settings.betas] for name in settings.baselines]
     on_part("drawing intervals")
     report = replace(
         report,
@@ -167,17 +162,13 @@ def _replayed(
     )
     if on_curves is not None:
         on_curves(report)
-    with ThreadPoolExecutor(SHOWN_PROGRAMS) as threads:
-        # Each program is compiled in a process of its own.
-        found = threads.map(
-            lambda program, driver: replay_shown(
-                stores, [program], experiment, driver, on_part=on_part
-            ),
-            programs,
-            drivers,
-        )
-        shown = [ran for one in found for ran in one]
-    shown += replay_shown(stores, baselines, experiment, drivers[0], on_part=on_part)
+    shown = _replay_programs(
+        {name: sources[name] for name in (first + latest)[:SHOWN_PROGRAMS]},
+        settings,
+        stores,
+        drivers,
+        on_part,
+    )
     marks = (
         ("figures of rounds and of held-out stores", "as the run's log says"),
         ("curves, questions and episodes", "replayed for this report, sealed"),
@@ -189,6 +180,33 @@ def _replayed(
         matrices=tuple(m for task in experiment.tasks(stores) for m in matrices_of(task)),
     )
     return whole, shown, stores
+
+
+def _replay_programs(
+    sources: Mapping[str, Source],
+    settings: RunSettings,
+    stores: Sequence[Store],
+    drivers: Sequence[Local],
+    on_part: OnPart,
+) -> list[Ran]:
+    """The episodes that a report shows, of these programs and of the baselines."""
+    experiment = settings.experiment()
+    programs = [
+        [Spec(name, source, beta, {}) for beta in settings.betas]
+        for name, source in sources.items()
+    ]
+    baselines = [[parse(name).at(beta) for beta in settings.betas] for name in settings.baselines]
+    with ThreadPoolExecutor(SHOWN_PROGRAMS) as threads:
+        # Each program is compiled in a process of its own.
+        found = threads.map(
+            lambda program, driver: replay_shown(
+                stores, [program], experiment, driver, on_part=on_part
+            ),
+            programs,
+            drivers,
+        )
+        shown = [ran for one in found for ran in one]
+    return shown + replay_shown(stores, baselines, experiment, drivers[0], on_part=on_part)
 
 
 def title(trial: Trial) -> str:
