@@ -74,8 +74,16 @@ def run(simulated, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report(run) -> Report:
-    return from_run(run)
+def reported(run) -> tuple[Report, list[str], dict[Path, int]]:
+    """A report, what was told of its making, and when the run's files had been written before."""
+    parts: list[str] = []
+    written = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    return from_run(run, on_part=parts.append), parts, written
+
+
+@pytest.fixture(scope="module")
+def report(reported) -> Report:
+    return reported[0]
 
 
 def test_figures_can_be_drawn_while_episodes_are_replayed(run, report):
@@ -128,9 +136,8 @@ def test_a_report_says_nothing_of_the_disk_it_was_made_on(run, simulated, report
     assert report.made_by["stores"][0]["digest"]
 
 
-def test_a_report_writes_nothing_into_the_run(run):
-    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-    from_run(run)
+def test_a_report_writes_nothing_into_the_run(run, reported):
+    _, _, before = reported
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
@@ -256,9 +263,8 @@ def test_no_figure_stands_twice_unsaid(report):
             assert re.search("as found|fresh|held-out|search questions", name), name
 
 
-def test_whoever_looks_on_is_told_what_is_computed(run):
-    parts: list[str] = []
-    from_run(run, on_part=parts.append)
+def test_whoever_looks_on_is_told_what_is_computed(reported):
+    _, parts, _ = reported
     assert {"replaying round 1", "replaying cmc", "diagnosing episodes"} <= set(parts)
     assert parts[-1].startswith("describing ")
 
