@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import re
+import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,9 @@ from autotts.discovery.explorer import FREE, Proposal
 from autotts.errors import ClusterError, ControllerError, SpecError, StoreError
 from autotts.evaluation import Execution, Experiment, Local, evaluate
 from autotts.evaluation.run import opened
+from autotts.evaluation.study.ablation import ablate
+from autotts.evaluation.study.leaderboard import leaderboard
+from autotts.evaluation.study.tuning import tune
 from autotts.inference import Patience, connect
 from autotts.programs import Spec, read
 from autotts.replay.task import Task, cells_of
@@ -37,6 +43,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 
+DOCS = Path(__file__).parents[1] / "docs" / "scale.md"
 STORE_BYTES = 80_000_000
 SOON = {
     "health_check_initial_delay_ms": 500,
@@ -91,6 +98,40 @@ def same(ran, others) -> bool:
 
 def swept(name: str) -> list[Spec]:
     return [programs.parse(name).at(beta) for beta in BETAS]
+
+
+SLURM = """#!/bin/sh
+echo "$(basename "$0") $*" >> "$CALLS"
+[ "$(basename "$0")" != scontrol ] || printf 'node1\\nnode2\\nnode3\\n'
+"""
+
+
+def test_the_slurm_job_begins_a_head_then_the_others_then_the_work(tmp_path):
+    """A dry run of the script in the docs: each command writes down what it is asked for."""
+    (script,) = re.findall(r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", DOCS.read_text(), re.DOTALL)
+    for name in ("scontrol", "srun", "sleep", "autotts"):
+        stub = tmp_path / name
+        stub.write_text(SLURM)
+        stub.chmod(0o755)
+    calls = tmp_path / "calls"
+    environment = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "CALLS": str(calls),
+        "SLURM_JOB_NODELIST": "node[1-3]", "SLURM_JOB_NUM_NODES": "3", "SLURM_CPUS_PER_TASK": "32",
+    }  # fmt: skip
+    subprocess.run(["bash", "-euc", script + "wait\n"], env=environment, check=True)
+    made = calls.read_text().splitlines()
+    assert made[0] == "scontrol show hostnames node[1-3]"
+    head = [call for call in made if "--head" in call]
+    others = [call for call in made if "--address" in call]
+    assert head == [
+        "srun --nodes=1 --ntasks=1 -w node1 ray start --head --port=6379 --num-cpus=32 --block"
+    ]
+    assert others == [
+        "srun --nodes=2 --ntasks=2 --exclude=node1 ray start --address=node1:6379 --num-cpus=32"
+        " --block"
+    ]
+    (work,) = [call for call in made if call.startswith("autotts")]
+    assert work.startswith("autotts leaderboard /shared/stores --on ray --stores-at paths")
 
 
 def test_what_is_trusted_comes_to_the_same(driver, tasks):
@@ -270,6 +311,24 @@ def test_whoever_evaluates_says_where(nodes, simulated):
         execution=Execution(on="ray"),
     )  # fmt: skip
     assert here.results() == there.results()
+
+
+def test_studies_come_to_the_same_on_a_cluster(nodes, simulated):
+    """A leaderboard, a search over constants and an ablation."""
+    few = Experiment("subsets:3", max_branches=8)
+
+    def studied(execution):
+        board = leaderboard(
+            simulated, ["sc", "asc"], betas=BETAS[:2], experiment=few, execution=execution
+        )
+        tuned = tune(simulated, "asc", trials=4, experiment=few, execution=execution)
+        ablated = ablate(
+            simulated, "asc", betas=BETAS[:2], experiment=few, execution=execution,
+            mechanisms=False,
+        )  # fmt: skip
+        return board.record(), tuned.trials.to_dicts(), ablated.to_dicts()
+
+    assert studied(Execution(on="ray")) == studied(Execution())
 
 
 @pytest.mark.parametrize("on", ["slurm", "ray://", "ray:5"])

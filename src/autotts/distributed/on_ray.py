@@ -27,7 +27,7 @@ from autotts.sandbox.allowance import naming_the_limit
 from autotts.sandbox.blind_run import Place
 from autotts.stores import Store
 
-_UNITS_A_CORE = 4
+_PARTS_A_CORE = 8
 _LEAST_EPISODES = 200
 """Of a share that is a part of a cell: fewer take less time than sending them."""
 
@@ -101,7 +101,7 @@ class OnRay:
             return Released().run(cells, audit=audit, keep_log=keep_log, on_ran=on_ran)
         with naming_the_limit(self._timeout_seconds):
             if source.trusted:
-                parts = _parts(cells, _UNITS_A_CORE * self._cluster.cores)
+                parts = _parts(cells, _PARTS_A_CORE * self._cluster.cores)
                 return self._run_trusted(cells, parts, keep_log, on_ran)
             check_source(source.text, source.path)
             ran = self._run_sealed(cells, audit, keep_log)
@@ -113,9 +113,9 @@ class OnRay:
     def _run_trusted(
         self, cells: Sequence[Cell], parts: Sequence[_Part], keep_log: bool, on_ran: OnRan | None
     ) -> list[Ran]:
-        count = min(len(parts), _UNITS_A_CORE * self._cluster.cores)
+        groups = _of_sizes(parts, share_sizes(len(parts), self._cluster.cores))
         ran = []
-        with closing(self._played(cells, _grouped(parts, count), (), keep_log)) as played:
+        with closing(self._played(cells, groups, (), keep_log)) as played:
             for c, own in groupby(zip(parts, played, strict=True), key=lambda each: each[0][0]):
                 pieces = [piece for _, piece in own]
                 first = pieces[0]
@@ -211,6 +211,28 @@ def _parts(cells: Sequence[Cell], count: int) -> list[_Part]:
         ends = np.linspace(0, episodes, max(pieces, 1) + 1).astype(int).tolist()
         parts += [(c, slice(a, b)) for a, b in pairwise(ends)]
     return parts
+
+
+def share_sizes(parts: int, cores: int) -> list[int]:
+    """How many parts each share has: a half of what is left for each core, down to one.
+
+    Some parts take longer than others. The large shares cost little to send, and the small ones
+    at the end keep all cores busy until there is nothing left.
+
+    >>> share_sizes(20, 2)
+    [5, 4, 3, 2, 2, 1, 1, 1, 1]
+    """
+    sizes = []
+    while parts:
+        sizes.append(-(-parts // (2 * cores)))
+        parts -= sizes[-1]
+    return sizes
+
+
+def _of_sizes(parts: Sequence[_Part], sizes: Sequence[int]) -> list[Sequence[_Part]]:
+    """In groups of neighbours."""
+    ends = np.cumsum([0, *sizes]).tolist()
+    return [parts[a:b] for a, b in pairwise(ends)]
 
 
 def _grouped(parts: Sequence[_Part], count: int) -> list[Sequence[_Part]]:
