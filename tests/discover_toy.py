@@ -157,7 +157,7 @@ def warm_up() -> None:
     compiled.action_addresses(False)
     compiled.begin()
     compiled.end()
-    compiled.run(False)
+    compiled.run()
     for source in (programs.find("sc"), programs.Source("toy", "toy.py", program(), True)):
         compile_program(programs.load(source))
 
