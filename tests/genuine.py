@@ -108,8 +108,9 @@ def _start(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    # Two threads would wait for each other at every step while tests keep the other core busy.
     options = [
-        "-m", weights, "--alias", name, "-c", context, "-np", slots, "-t", 2, "--metrics",
+        "-m", weights, "--alias", name, "-c", context, "-np", slots, "-t", 1, "--metrics",
         "--slots", "--no-repack", "--host", "127.0.0.1", "--port", port,
     ]  # fmt: skip
     command = [str(server), *map(str, options)]
