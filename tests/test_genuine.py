@@ -1,7 +1,8 @@
 """With a genuine server and a genuine language model; skipped where `make live` was not run.
 
 It reads 50 tokens a second on two busy cores, so few branches are collected here; `AUTOTTS_FULL=1`
-collects 16 of each question, killed five times. `test_genuine_tiny.py` has the numbers.
+collects 16 of each question, killed five times, and looks at their majority too. In CI
+`test_genuine_tiny.py` has the numbers.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ A: 23 + 40 = 63. 63 + 1 = 64. The answer is 64.
 Q: What is {question}?
 A:"""
 FULL = bool(os.environ.get("AUTOTTS_FULL"))
-BRANCHES, KILLS = (16, 5) if FULL else (4, 1)
+BRANCHES, KILLS = (16, 5) if FULL else (2, 1)
 INTERVAL, AT_ONCE = 8, 16
 
 
@@ -90,8 +91,9 @@ def test_collected_killed_and_resumed(smol, tmp_path):
         "--temperature", 0.7, "--branches", BRANCHES, "--at-once", AT_ONCE, "--resume",
     ]  # fmt: skip
     journal = collect.journal_path(out / "smol" / "sums")
+    kills = random.Random(5).sample(range(10 * BRANCHES, 37 * BRANCHES), KILLS)
     before = genuine.metric(smol, "tokens_predicted_total")
-    genuine.killed_and_resumed(asked, journal, random.Random(5).sample(range(40, 150), KILLS))
+    genuine.killed_and_resumed(asked, journal, kills)
     paid = genuine.metric(smol, "tokens_predicted_total") - before
 
     found = collect.read_collected(journal)
@@ -102,6 +104,8 @@ def test_collected_killed_and_resumed(smol, tmp_path):
 
     store = stores.check(out / "smol" / "sums")
     right = store.correct.mean()
-    majorities = [np.bincount(finals).argmax() for finals in store.pool.finals]
-    assert 0.05 < right < 0.5
-    assert np.mean(majorities == store.gold) >= right - 0.1 * (not FULL)
+    assert 0 < right < 0.6
+    if FULL:
+        majorities = [np.bincount(finals).argmax() for finals in store.pool.finals]
+        assert 0.05 < right < 0.5
+        assert np.mean(majorities == store.gold) >= right
