@@ -20,7 +20,7 @@ def drift(
     store: Annotated[Path, typer.Argument(help="The store that the controller was chosen on.")],
     live: Annotated[
         Path,
-        typer.Argument(help="A store that `calibrate --record` wrote."),
+        typer.Argument(help="A store that `calibrate --record` or `data traffic` wrote."),
     ],
     save: options.Save | None,
     controller: Annotated[
