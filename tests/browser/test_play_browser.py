@@ -4,6 +4,8 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -317,19 +319,33 @@ def test_asking_is_stopped(served: Any):
     assert problems(served) == []
 
 
+@contextmanager
+def looked_at(browser: Any, folder: Path) -> Iterator[str]:
+    """The address of a folder's page, open on a phone; at the end nothing went wrong there."""
+    with LoopbackServer(FolderAnswers(folder).answer) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            browser.get("about:blank")
+            browser.get_log("browser")
+            browser.get_log("performance")
+            resize(browser, PHONE)
+            browser.get(server.url)
+            yield server.url
+            assert problems(browser) == []
+            assert asked_elsewhere(browser, server.url) == []
+        finally:
+            browser.get("about:blank")
+            server.shutdown()
+            thread.join()
+
+
 def test_a_folder_is_searched_and_a_trace_followed_while_it_grows(
     browser: Any, simulated: Any, tmp_path: Any
 ):
     shutil.copytree(simulated, tmp_path / "stores" / "sim")
     write_trace(tmp_path / f"{HOSTILE}.trace.jsonl", TRACE[:2])
-    with LoopbackServer(FolderAnswers(tmp_path).answer) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        browser.get("about:blank")
-        browser.get_log("browser")
-        browser.get_log("performance")
-        resize(browser, PHONE)
-        browser.get(server.url)
+    with looked_at(browser, tmp_path) as address:
         until(lambda: len(texts(browser, ".thing")) == 2)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
         search = browser.find_element(By.CSS_SELECTOR, "input[type=search]")
@@ -344,32 +360,20 @@ def test_a_folder_is_searched_and_a_trace_followed_while_it_grows(
         until(lambda: texts(browser, ".spent dd") == ["35"] and verdicts(browser))
         assert browser.find_element(By.ID, "live").text == "● finished"
         assert browser.execute_script("return window.hacked === undefined")
-        browser.get(server.url)
+        browser.get(address)
         until(lambda: texts(browser, ".thing"))
         browser.find_element(By.PARTIAL_LINK_TEXT, "stores/sim").click()
         until(lambda: verdicts(browser))
-        assert problems(browser) == []
-        assert asked_elsewhere(browser, server.url) == []
-        browser.get("about:blank")
-        server.shutdown()
-        thread.join()
 
 
 def test_a_run_is_followed_while_it_goes_on(browser: Any, tmp_path: Any):
-    """Its folder, looked at on a phone: a round more in its log is a round more on the page."""
+    """A round more in its log is a round more on the page, whose tabs fit on a phone."""
     shutil.copytree(RUN, tmp_path / "run")
     log = tmp_path / "run" / "events.jsonl"
     lines = log.read_text().splitlines(keepends=True)
     after_first = next(k for k, line in enumerate(lines) if '"selected"' in line) + 1
     log.write_text("".join(lines[:after_first]))
-    with LoopbackServer(FolderAnswers(tmp_path).answer) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        browser.get("about:blank")
-        browser.get_log("browser")
-        browser.get_log("performance")
-        resize(browser, PHONE)
-        browser.get(server.url)
+    with looked_at(browser, tmp_path):
         until(lambda: texts(browser, ".thing"))
         browser.find_element(By.CSS_SELECTOR, ".thing a").click()
         until(lambda: "live" in browser.find_element(By.ID, "live").text)
@@ -382,8 +386,3 @@ def test_a_run_is_followed_while_it_goes_on(browser: Any, tmp_path: Any):
             browser.find_element(By.XPATH, f"//*[@role='tab'][.='{tab}']").click()
             wide = browser.execute_script("return document.documentElement.scrollWidth")
             assert wide <= PHONE[0], tab
-        assert problems(browser) == []
-        assert asked_elsewhere(browser, server.url) == []
-        browser.get("about:blank")
-        server.shutdown()
-        thread.join()

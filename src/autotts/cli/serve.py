@@ -162,7 +162,7 @@ def serve(
     record_megabytes: Annotated[
         int,
         typer.Option(min=1, help="With --record: most of the disk; older requests make room."),
-    ] = 256,
+    ] = 64,
     otel: Annotated[
         bool,
         typer.Option(

@@ -38,7 +38,7 @@ from autotts.version import __version__
 
 JOURNAL, BEFORE, _SECRET = "traffic.jsonl", "traffic.old.jsonl", "traffic.secret"
 DATASET = "traffic"
-MOST_BYTES = 256 << 20
+MOST_BYTES = 64 << 20
 _LEAST_BYTES = 1 << 16
 _MOST_ANSWER = 200
 _MOST_LINE = 64 << 20
