@@ -42,7 +42,7 @@ from autotts.replay.task import Cell
 from autotts.stores import Recording, build
 
 INTERVAL, INTERVALS = 12, 3
-SUFFIX = "\n\n**Final Answer**\n\\boxed{"
+SUFFIX, PROBE_TOKENS = "\n\n**Final Answer**\n\\boxed{", 10
 BRANCHES = (1, 4, 16)
 CONTROLLERS = ("sc:width={n}", "short-mk:width={n},first={half}", "parallel-probe:width={n}")
 LISTS = ("reading_seconds", "waiting_seconds", "asking_seconds", "token_seconds")
@@ -61,7 +61,7 @@ class Timed:
 async def episode(server: Server, spec: Spec, n: int, seed: int) -> Timed:
     text = f"Question {seed}: Tell a long story about the number {100 + seed} and its friends.\n"
     prompt = await server.encode(text, special=True)
-    probing = Probing(await server.encode(SUFFIX), SUFFIX)
+    probing = Probing(await server.encode(SUFFIX), SUFFIX, PROBE_TOKENS)
     pool = GrowingPool(branches=n, intervals=INTERVALS, interval=INTERVAL, failed=FAILED)
     reading = Reading(of=extract, probing=probing, closing=probing)
     how = Decoding(INTERVAL, INTERVAL * INTERVALS, Sampling(temperature=0.6, top_p=0.9))

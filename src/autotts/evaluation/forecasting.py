@@ -8,6 +8,7 @@ interval), and the round ends with the last of them. As branches end, those that
     branch 3  ==========|      3rd: alone
 
 What a program computes between rounds takes no time here.
+All probes are taken to be equally long: where some say much more than others, rounds take longer.
 """
 
 from dataclasses import replace
