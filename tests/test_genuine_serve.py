@@ -16,7 +16,11 @@ import httpx2
 import openai
 import pytest
 
+import autotts
 import genuine
+from autotts import stores
+from autotts.evaluation import Experiment
+from autotts.serve.traffic import traffic_store
 
 HARNESS = genuine.folder() / "harness"
 """For `pip install --target .live/harness lm_eval==0.4.13 tenacity`: 600 MB, so by hand."""
@@ -204,3 +208,22 @@ def test_the_upstream_is_idle_soon_after_a_client_left(words, smol, stream):
     """Below half a second where nothing else runs; the request itself would take a minute."""
     tries = (seconds_until_idle(words, smol, stream=stream) for _ in range(3))
     assert any(seconds < 5 for seconds in tries)
+
+
+def test_traffic_is_recorded_as_the_clients_were_charged(tiny, tmp_path):
+    """The store of a service's traffic, replayed, spends what its replies said."""
+    options = ("-c", "race-prune", "--beta", 0.2, "--interval", 16, "--max-tokens", 160)
+    charged = {}
+    with served(tiny, *options, "--record", tmp_path) as address:
+        for k in range(12):
+            asked = {"messages": [{"role": "user", "content": f"What is {10 + k} + 8?"}], "seed": k}
+            reply = httpx2.post(f"{address}/v1/chat/completions", json=asked, timeout=60).json()
+            account = reply["usage"]["autotts"]
+            charged[reply["id"]] = account["total_tokens"] - account["probe_tokens"]
+    live = traffic_store(tmp_path).store
+    answers = dict.fromkeys(live.ids or (), "1")
+    found = autotts.evaluate(
+        stores.grade(live, answers), "race-prune:beta=0.2",
+        experiment=Experiment(draws="recorded", failed="abstain"),
+    )  # fmt: skip
+    assert dict(zip(live.ids or (), found.episodes["tokens"].to_list(), strict=True)) == charged
