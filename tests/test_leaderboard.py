@@ -19,6 +19,7 @@ from autotts.evaluation.study.leaderboard import _Weights, leaderboard
 from autotts.reports import leaderboard_page
 from autotts.reports.leaderboard import conclusion, left_out, markdown
 from autotts.simulation import SimulatedModel, simulate
+from autotts.stores import Branch, Recording, build
 from autotts.stores.schema import sealed
 
 FEW = Experiment("subsets:3", max_branches=16)
@@ -225,6 +226,17 @@ def test_names_are_not_markup(found):
     assert "&lt;script&gt;alert(1)" in leaderboard_page.build(shown)
     assert "\\<script\\>alert(1)" in markdown(shown)
     assert "\\|\\*x\\*" in markdown(shown)
+
+
+def test_one_question_has_no_bounds(tmp_path):
+    """Which every form of a leaderboard can say."""
+    every = [Recording("Q?", "4", [Branch(["4"], 100, "4")] * 2)]
+    one = build(every, model="m", dataset="d", interval_tokens=100)
+    found = leaderboard([one], ["sc", "asc"], experiment=Experiment("subsets:1"), betas=(0.5,))
+    assert "(? … ?)" in markdown(found)
+    assert "m/d" in leaderboard_page.build(found)
+    (facts,) = json.loads(json.dumps(found.record(), allow_nan=False))["stores"]
+    assert (facts["slope_low"], facts["slope_high"]) == (None, None)
 
 
 def test_the_command_writes_what_the_name_says(folder, tmp_path):

@@ -1,5 +1,6 @@
 """A leaderboard in words and numbers: what it shows, and as Markdown."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -106,7 +107,10 @@ def left_out(found: Leaderboard) -> list[str]:
 
 def slope_text(store: StoreFacts) -> str:
     """A store's slope with its interval."""
-    return f"{store.slope:+.0f} ({store.slope_low:+.0f} … {store.slope_high:+.0f})"
+    ends = (
+        f"{end:+.0f}" if math.isfinite(end) else "?" for end in (store.slope_low, store.slope_high)
+    )
+    return f"{store.slope:+.0f} ({' … '.join(ends)})"
 
 
 def made_by_text(found: Leaderboard) -> str:

@@ -1,6 +1,7 @@
 """A leaderboard as one HTML file: no script, no network, nothing from data read as markup."""
 
 import html
+import math
 from collections.abc import Sequence
 from importlib import resources
 from string import Template
@@ -147,7 +148,9 @@ def _shade(behind: float) -> str:
 
 
 def _stores(stores: Sequence[StoreFacts]) -> str:
-    scale = _Scale(min(s.slope_low for s in stores), max(*(s.slope_high for s in stores), 1.0))
+    # Of one question there is no bound.
+    slopes = [x for s in stores for x in (s.slope_low, s.slope, s.slope_high) if math.isfinite(x)]
+    scale = _Scale(min(slopes), max(*slopes, 1.0))
     head = _row(
         "th",
         [("l", "store"), ("l", "family"), ("", "questions"), ("", "branches"),

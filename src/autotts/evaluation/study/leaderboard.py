@@ -13,6 +13,7 @@ stores come to is added up. So a leaderboard over a thousand stores holds one of
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -140,6 +141,13 @@ class LeftOut:
     reason: str
 
 
+def _bounded(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in fields
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
     """What is known of all controllers.
@@ -156,8 +164,9 @@ class Leaderboard:
     made_by: dict[str, Any]
 
     def record(self) -> dict[str, Any]:
-        """All of it, for JSON."""
-        return asdict(self)
+        """All of it, for JSON; None where there is no bound, as of one question."""
+        record: dict[str, Any] = asdict(self, dict_factory=_bounded)
+        return record
 
 
 def leaderboard(
