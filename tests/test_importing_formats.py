@@ -321,6 +321,12 @@ def test_names_in_an_archive_drive_no_terminal(tmp_path):
     assert "\r" not in str(caught.value)
 
 
+def test_a_column_without_a_name_is_no_part_of_a_sample(tmp_path):
+    rows = [{"question": "a?", "gold": "1", "answer": "1", "tokens": 9, "": [2, 3]}]
+    [one] = read_recordings(lines(tmp_path / "m" / "d.jsonl", rows))
+    assert one.store.pool.finals.shape == (1, 1)
+
+
 def test_questions_have_weights_and_groups(tmp_path):
     rows = [
         {"question": q, "gold": "1", "answer": a, "tokens": 9, "weight": w, "subject": s}

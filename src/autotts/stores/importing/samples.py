@@ -107,7 +107,7 @@ def _several(row: Row, columns: SampleColumns) -> int | None:
     """How many samples a row has, where its answers or responses are a list."""
     counts = {}
     for part in ("answer", "response", "tokens", "behaviour"):
-        value = row.get(columns.of.get(part, ""))
+        value = row.get(columns.of[part]) if part in columns.of else None
         if isinstance(value, list):
             counts[columns.of[part]] = len(value)
     if len(set(counts.values())) > 1:
@@ -123,7 +123,7 @@ def _sample(row: Row, of: Mapping[str, str], place: int | None) -> Sample:
 
     def entry(part: str) -> Row:
         """The part of one sample, under the name that its column has."""
-        value: Any = row.get(of.get(part, ""))
+        value: Any = row.get(of[part])
         own = value if place is None or not isinstance(value, list) else value[place]
         return Row(where, {of[part]: own})
 
