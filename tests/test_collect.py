@@ -1,13 +1,16 @@
 """Collecting: exact, resumable, and nothing that a server did wrong becomes data."""
 
 import asyncio
+import base64
 import json
+import os
 import random
 import resource
 import signal
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -215,6 +218,70 @@ def test_a_journal_that_is_damaged_is_told_by_line(questions, tmp_path):
         journal.write_bytes(b"".join(without))
         with pytest.raises(StoreError, match="out of turn"):
             collected(questions, tmp_path / "out", server, resume=True)
+
+
+def packed_zeros(count: int) -> str:
+    return base64.b64encode(zlib.compress(bytes(4 * count))).decode()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"ids": packed_zeros(1 << 26)}, "other token ids than"),
+        ({"ids": "####"}, "can't be unpacked|other token ids"),
+        ({"ids": packed_zeros(1)[:-6]}, "can't be unpacked|other token ids"),
+        ({"ids": None}, "mixed"),
+        ({"tokens": 2**23}, r"8,388,6\d\d tokens"),
+        ({"tokens": 2**40}, "line .* is damaged"),
+        ({"at": [0, 0, 1], "text": "\ud800"}, "line .* is damaged"),
+    ],
+)
+def test_a_journal_of_somebody_else_is_told_and_never_believed(change, words, questions, tmp_path):
+    """What it packs without bound, miscounts or mixes ends in one error, and asks for nothing."""
+    with serving("vllm") as server:
+        collected(questions, tmp_path / "out", server)
+        journal = collect.journal_path(tmp_path / "out" / "toy" / "lengths")
+        records = [json.loads(line) for line in journal.read_bytes().splitlines()]
+        for record in records:
+            if record.get("at") == [0, 0, 1]:
+                record.update(change)
+        journal.write_text("".join(json.dumps(record) + "\n" for record in records))
+        asked, began = len(server.bodies()), time.process_time()
+        with pytest.raises(StoreError, match=words):
+            collected(questions, tmp_path / "out", server, resume=True)
+        assert time.process_time() - began < 3
+        assert len(server.bodies()) - asked <= 8  # to try it out
+
+
+@pytest.mark.parametrize(("question", "branch"), [(9, 0), (0, 9)])
+def test_a_journal_has_only_branches_that_are_asked_for(question, branch, questions, tmp_path):
+    with serving("vllm") as server:
+        collected(questions, tmp_path / "out", server)
+        journal = collect.journal_path(tmp_path / "out" / "toy" / "lengths")
+        line = {"at": [question, branch, 0], "tokens": 1, "text": "a", "ids": packed_zeros(1)}
+        with journal.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        with pytest.raises(StoreError, match=f"branch {branch} of question {question}"):
+            collected(questions, tmp_path / "out", server, resume=True)
+
+
+@pytest.mark.parametrize("place", ["link", "pipe", "worker's link"])
+def test_a_journal_is_read_and_written_through_no_link(place, questions, tmp_path):
+    """Whoever made the folder could have a file elsewhere cut, or keep us waiting."""
+    journal = collect.journal_path(tmp_path / "out" / "toy" / "lengths")
+    victim = tmp_path / "victim"
+    with serving("vllm") as server:
+        if place == "worker's link":
+            collected(questions, tmp_path / "out", server)
+            journal.with_name("journal-x.jsonl").touch()  # no worker's
+            journal.with_name("journal-000001.jsonl").symlink_to(victim)
+        else:
+            journal.parent.mkdir(parents=True)
+            (journal.symlink_to if place == "link" else lambda _: os.mkfifo(journal))(victim)
+        victim.write_text("mine\nand mine")
+        with pytest.raises(StoreError, match=r"it is a link|it is no plain file"):
+            collected(questions, tmp_path / "out", server, resume=True)
+    assert victim.read_text() == "mine\nand mine"
 
 
 def test_a_branch_that_can_not_be_had_is_left_out_and_asked_for_again(questions, tmp_path):
@@ -504,6 +571,8 @@ def test_a_table_of_questions_is_read_and_its_columns_found(tmp_path):
         ('{"question": "a", "answer": 1}\n{"question": "a", "answer": 2}', "rows 0 and 1"),
         ("[1]", "an object for each question"),
         ("{", "mine.jsonl: "),
+        ("[" * 100_000, "nested"),
+        ('{"question": "a", "answer": 1' + "0" * 5_000 + "}", "an integer of 5001 digits"),
     ],
 )
 def test_questions_that_are_none_are_told(content, message, tmp_path):

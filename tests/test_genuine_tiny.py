@@ -96,7 +96,7 @@ def test_signals_are_those_of_the_raw_log_probabilities(collected, tiny):
     )
     first, second = (found[(q, n, k), journals.IntervalLine] for k in (0, 1))
     probe = found[(q, n, 1), journals.ProbeLine]
-    ids = [*journals.unpack_ids(first.ids), *journals.unpack_ids(second.ids)]
+    ids = [*first.decoded().content, *second.decoded().content]
 
     async def encoded():
         async with connected([tiny]) as (server,):

@@ -166,6 +166,16 @@ class Collected:
         branch = self.begun.setdefault(at, Begun())
         if at in self.finished or branch.ended or k != branch.intervals:
             raise StoreError(f"question {at[0]}, branch {at[1]}: interval {k} is out of turn")
+        assert self.plan is not None
+        where = f"question {at[0]}, branch {at[1]}"
+        decoded = sum(one.tokens for one in branch.lines) + line.tokens
+        if decoded > self.plan.max_tokens or line.intervals > max(1, line.tokens):
+            raise StoreError(
+                f"{where}: {decoded:,} tokens with interval {k}, of"
+                f" {self.plan.max_tokens:,} at most"
+            )
+        if branch.lines and (branch.lines[0].ids is None) != (line.ids is None):
+            raise StoreError(f"{where}: text and token ids mixed")
         branch.lines.append(line)
         self.failed.pop(at, None)
         self.interval_tokens += line.tokens
@@ -262,10 +272,13 @@ def take_journal(path: Path, found: Collected) -> int:
             begun = True
             # The last one stands: a collection may be told to have more branches. A worker's says
             # what it was told.
-            found.plan = line.plan if main else found.plan
+            found.plan = line.plan if main or found.plan is None else found.plan
         elif not begun:
             raise StoreError(f"{path}: it doesn't begin with a plan")
         else:
-            found.take(line)
+            try:
+                found.take(line)
+            except StoreError as error:
+                raise StoreError(f"{path}: {error}") from error
         size = end
     return size

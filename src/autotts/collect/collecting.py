@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Container, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from autotts.collect.asking import prompt_of
@@ -22,7 +23,7 @@ from autotts.collect.journal import (
 from autotts.collect.plan import Plan
 from autotts.collect.questions import Item
 from autotts.collect.units import Unit, branches_of_a_unit, units
-from autotts.errors import ServerError, SpecError
+from autotts.errors import ServerError, SpecError, StoreError
 from autotts.inference.server import Context, Server
 from autotts.inference.signals import TOP
 from autotts.live import Suspend
@@ -274,6 +275,12 @@ def open_collection(
             raise SpecError(
                 f"{journal.path} is of {collected.plan.branches} branches a question; --branches"
                 f" {plan.branches} would leave some out"
+            )
+    for q, branch in chain(collected.begun, collected.finished, collected.answered):
+        if q >= len(items) or branch >= plan.branches:
+            raise StoreError(
+                f"{journal.path} has branch {branch} of question {q}, and there are {plan.branches}"
+                f" branches of {len(items)} questions"
             )
     journal.cut(collected.size)
     if collected.plan != plan:

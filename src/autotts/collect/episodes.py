@@ -63,7 +63,7 @@ class JournalledBranch(ServedBranch):
             decoded = line.decoded()
             self.take(decoded, how)
             self.signals = line.signals
-            self.remember(unpack_confidences(line.confidences), how)
+            self.remember(unpack_confidences(line.confidences, line.tokens), how)
             return decoded
         decoded = await super().advance(server, how, intervals)
         await self._keep(

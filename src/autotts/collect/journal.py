@@ -12,13 +12,18 @@
 A process may be killed at any instant: a last line that is cut is dropped, and with it an interval
 that nobody built upon. Of a machine that is lost, a branch loses one interval at most besides that
 in flight, for no line of a branch is written before the one before it is on the disk.
+
+A journal may come from somebody else: nothing is read or written through a link in its place, and
+what it unpacks to is bounded.
 """
 
 import asyncio
 import base64
+import errno
 import fcntl
 import json
 import os
+import stat
 import sys
 import zlib
 from array import array
@@ -28,10 +33,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from autotts.collect.plan import Plan
+from autotts.collect.plan import MOST_TOKENS, Plan
 from autotts.errors import StoreError
+from autotts.files import open_regular
 from autotts.inference.branch import Probed
 from autotts.inference.server import Context, Decoded
 from autotts.untrusted import parse_json
@@ -39,7 +45,10 @@ from autotts.untrusted import parse_json
 WORKERS = "journal-"
 """What the names of a fleet's journals begin with: each worker writes its own."""
 _MOST_BYTES = 64 << 20
+"""Of a line."""
+_MOST_JOURNAL_BYTES = 1 << 44
 Count = Annotated[int, Field(ge=0)]
+Tokens = Annotated[int, Field(ge=0, le=MOST_TOKENS)]
 
 
 class IntervalLine(BaseModel):
@@ -55,8 +64,8 @@ class IntervalLine(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     at: tuple[Count, Count, Count] = Field(strict=False)
-    intervals: int = Field(default=1, ge=1)
-    tokens: Count
+    intervals: int = Field(default=1, ge=1, le=MOST_TOKENS)
+    tokens: Tokens
     text: str
     ids: str | None = None
     ended: bool = False
@@ -75,7 +84,7 @@ class IntervalLine(BaseModel):
         if self.intervals == 1 or self.ids is None:
             yield self
             return
-        ids, (q, n, first) = unpack_ids(self.ids), self.at
+        ids, (q, n, first) = unpack_ids(self.ids, self.tokens), self.at
         for k in range(self.intervals):
             part = ids[k * interval : (k + 1) * interval]
             last = k == self.intervals - 1
@@ -91,8 +100,12 @@ class IntervalLine(BaseModel):
             )
 
     def decoded(self) -> Decoded:
-        """What the server gave, as it gave it."""
-        content: Context = self.text if self.ids is None else unpack_ids(self.ids)
+        """What the server gave, as it gave it.
+
+        Raises:
+            StoreError: its ids can't be read, or are not as many as its tokens.
+        """
+        content: Context = self.text if self.ids is None else unpack_ids(self.ids, self.tokens)
         return Decoded(
             content,
             self.text,
@@ -187,9 +200,17 @@ def pack_ids(content: Context) -> str | None:
     return _packed_bytes(_little(array("i", content)).tobytes())
 
 
-def unpack_ids(packed: str) -> "array[int]":
+def unpack_ids(packed: str, count: int) -> "array[int]":
+    """So many token ids.
+
+    Raises:
+        StoreError: they are others, or none.
+    """
     ids = array("i")
-    ids.frombytes(_unpacked_bytes(packed))
+    unpacked = _unpacked_bytes(packed, count * ids.itemsize)
+    if len(unpacked) != count * ids.itemsize:
+        raise StoreError(f"a journal has other token ids than the {count:,} that it counts")
+    ids.frombytes(unpacked)
     return _little(ids)
 
 
@@ -204,9 +225,15 @@ def pack_confidences(confidences: np.ndarray) -> str | None:
     return _packed_bytes(confidences.astype("<f2").tobytes()) if len(confidences) else None
 
 
-def unpack_confidences(packed: str | None) -> np.ndarray:
-    """float16 `[T]`."""
-    content = b"" if packed is None else _unpacked_bytes(packed)
+def unpack_confidences(packed: str | None, most: int) -> np.ndarray:
+    """float16 `[T]`, of at most so many tokens.
+
+    Raises:
+        StoreError: there are more, or none.
+    """
+    content = b"" if packed is None else _unpacked_bytes(packed, 2 * most)
+    if len(content) % 2:
+        raise StoreError("confidences of a journal are cut in two")
     return np.frombuffer(content, "<f2").astype(np.float16)
 
 
@@ -214,32 +241,43 @@ def _packed_bytes(content: bytes) -> str:
     return base64.b64encode(zlib.compress(content, 1)).decode()
 
 
-def _unpacked_bytes(packed: str) -> bytes:
-    return zlib.decompress(base64.b64decode(packed))
+def _unpacked_bytes(packed: str, most: int) -> bytes:
+    """What was packed, in at most so many bytes: some kilobytes can stand for gigabytes.
+
+    Raises:
+        StoreError: it has more, or can't be unpacked.
+    """
+    try:
+        unpacked = zlib.decompressobj().decompress(base64.b64decode(packed), most + 1)
+    except (ValueError, OverflowError, zlib.error) as error:
+        raise StoreError(f"token ids of a journal that can't be unpacked: {error}") from error
+    if len(unpacked) > most:
+        raise StoreError(f"a journal has other token ids than the {most // 4:,} that it counts")
+    return unpacked
 
 
 def journals_beside(path: Path) -> list[Path]:
     """The journals of a fleet's workers beside the main one, in the order they were begun in."""
-    return sorted(path.parent.glob(f"{WORKERS}*.jsonl"))
+    found = path.parent.glob(f"{WORKERS}*.jsonl")
+    return sorted(p for p in found if p.stem.removeprefix(WORKERS).isdecimal())
 
 
 def read_journal(path: Path) -> Iterator[tuple[Line, int]]:
     """The lines of a journal, each with where it ends; a last one that is cut is left out.
 
     Raises:
-        StoreError: a line before the last can't be read; names it.
+        StoreError: it is no plain file, or a line before the last can't be read; names it.
     """
     end = 0
-    with path.open("rb") as file:
-        for number, content in enumerate(file, start=1):
-            if not content.endswith(b"\n"):
-                return
-            end += len(content)
-            try:
-                yield _parsed(content), end
-            except (ValueError, ValidationError, zlib.error) as error:
-                said = str(error).splitlines()[0]
-                raise StoreError(f"{path}: line {number} is damaged: {said}") from error
+    try:
+        with open_regular(path, most_bytes=_MOST_JOURNAL_BYTES) as file:
+            for number, content in enumerate(iter(lambda: file.readline(_MOST_BYTES), b""), 1):
+                if not content.endswith(b"\n") and len(content) < _MOST_BYTES:
+                    return  # cut short
+                end += len(content)
+                yield _parsed(content, f"{path}: line {number}"), end
+    except OSError as error:
+        raise StoreError(f"{path}: {_why(error)}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,15 +292,23 @@ class LinePlace:
         """The line, as `read_journal` gave it."""
         with self.path.open("rb") as file:
             file.seek(self.start)
-            return _parsed(file.read(self.end - self.start))
+            content = file.read(self.end - self.start)
+        return _parsed(content, f"{self.path}: the line at byte {self.start:,}")
 
 
-def _parsed(content: bytes) -> Line:
-    value: Any = parse_json(content, most_bytes=_MOST_BYTES)
-    kind = next((k for k in _KINDS if isinstance(value, dict) and k in value), None)
-    if kind is None:
-        raise ValueError("no line of a journal")
-    return _KINDS[kind].model_validate(value)
+def _why(error: OSError) -> str:
+    return "it is a link" if error.errno == errno.ELOOP else str(error.strerror)
+
+
+def _parsed(content: bytes, where: str) -> Line:
+    try:
+        value: Any = parse_json(content, most_bytes=_MOST_BYTES)
+        kind = next((k for k in _KINDS if isinstance(value, dict) and k in value), None)
+        if kind is None:
+            raise ValueError("no line of a journal")
+        return _KINDS[kind].model_validate(value)
+    except ValueError as error:
+        raise StoreError(f"{where} is damaged: {str(error).splitlines()[0]}") from error
 
 
 class Journal:
@@ -280,9 +326,13 @@ class Journal:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._file = os.open(path, flags | os.O_NONBLOCK, 0o644)
         except OSError as error:
-            raise StoreError(f"{path}: {error.strerror}") from error
+            raise StoreError(f"{path}: {_why(error)}") from error
+        if not stat.S_ISREG(os.fstat(self._file).st_mode):
+            os.close(self._file)
+            raise StoreError(f"{path}: it is no plain file")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -101,7 +101,7 @@ def _parts(
         if "text" in keep:
             row["text"] = line.text
         if "ids" in keep:
-            row["ids"] = None if line.ids is None else unpack_ids(line.ids).tolist()
+            row["ids"] = None if line.ids is None else unpack_ids(line.ids, line.tokens).tolist()
         rows.append(row)
         tokens += line.tokens
         if tokens >= _TOKENS_A_PART:

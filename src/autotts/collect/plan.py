@@ -18,6 +18,9 @@ PROBE_SUFFIX = (
 _TOKENS_A_REQUEST = 2_000
 """Enough that a server hardly notices where a request ends, and little to lose on a crash."""
 
+MOST_TOKENS = 1 << 24
+"""Of a branch: room is made for its intervals before it begins."""
+
 
 class Plan(BaseModel):
     """What the branches of a collection depend on. A collection is resumed by the same plan only.
@@ -37,9 +40,9 @@ class Plan(BaseModel):
 
     model: str
     dataset: str
-    branches: int = Field(ge=1)
-    interval: int = Field(ge=1)
-    max_tokens: int = Field(ge=1)
+    branches: int = Field(ge=1, le=1 << 20)
+    interval: int = Field(ge=1, le=MOST_TOKENS)
+    max_tokens: int = Field(ge=1, le=MOST_TOKENS)
     temperature: float = Field(default=0.6, ge=0, allow_inf_nan=False)
     top_p: float = Field(default=0.95, gt=0, le=1)
     top_k: int = Field(default=0, ge=0)
@@ -49,7 +52,7 @@ class Plan(BaseModel):
     chat: bool = True
     template: dict[str, JsonValue] = {}
     probe: str = PROBE_SUFFIX
-    probe_tokens: int = Field(default=20, ge=1)
+    probe_tokens: int = Field(default=20, ge=1, le=MOST_TOKENS)
     probe_stop: tuple[str, ...] = ()
     signals: bool = False
     window: int = Field(default=WINDOW, ge=1)

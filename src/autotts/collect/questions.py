@@ -1,6 +1,5 @@
 """Questions to sample answers to: from a file of rows, or a data set by the name of its preset."""
 
-import json
 import random
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from autotts.answers import extract, normalise
-from autotts.errors import SpecError
+from autotts.errors import SpecError, StoreError
 from autotts.text import shorten
 
 Kind = Literal["math", "choice", "text"]
@@ -200,29 +199,27 @@ def _number(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    import polars as pl
+def _rows(path: Path) -> list[Mapping[str, Any]]:
+    """The rows of a file, which may be somebody else's: bounded, as importers read them."""
+    from autotts.stores.importing import reading
 
+    readers = {
+        ".jsonl": reading.json_rows,
+        ".json": reading.json_rows,
+        ".csv": reading.csv_rows,
+        ".parquet": reading.parquet_rows,
+    }
+    if path.suffix not in readers:
+        raise SpecError(f"{path}: need .jsonl, .json, .csv or .parquet")
     try:
-        if path.suffix == ".jsonl":
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-            rows = [json.loads(line) for line in lines if line.strip()]
-        elif path.suffix == ".json":
-            rows = json.loads(path.read_text(encoding="utf-8-sig"))
-        elif path.suffix == ".csv":
-            rows = pl.read_csv(path, infer_schema=False).to_dicts()
-        elif path.suffix == ".parquet":
-            rows = pl.read_parquet(path).to_dicts()
-        else:
-            raise SpecError(f"{path}: need .jsonl, .json, .csv or .parquet")
-    except (ValueError, OSError, pl.exceptions.PolarsError) as error:
-        raise SpecError(f"{path}: {error}") from error
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise SpecError(f"{path}: need an object for each question")
-    return rows
+        return [row.values for row in readers[path.suffix](path)]
+    except StoreError as error:
+        raise SpecError(f"{path}: {error}; need an object for each question") from error
+    except OSError as error:
+        raise SpecError(f"{path}: {error.strerror}") from error
 
 
-def _downloaded(name: str, columns: Columns) -> list[dict[str, Any]]:
+def _downloaded(name: str, columns: Columns) -> list[Mapping[str, Any]]:
     try:
         import datasets
     except ImportError as error:

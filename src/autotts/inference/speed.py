@@ -31,7 +31,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from autotts.errors import ServerError, SpecError
-from autotts.files import write_text
+from autotts.files import read_regular, write_text
 from autotts.inference.branch import Decoding, Probed, Probing, ServedBranch
 from autotts.inference.prices import TokenPrices
 from autotts.inference.server import Context, Decoded, Sampling, Server, joined
@@ -95,6 +95,8 @@ class ServerSpeed:
             raise SpecError(f"branches at once must ascend from 1 on, got {self.at_once}")
         if any(not 0 <= value < 1e6 for one in lists for value in one):
             raise SpecError("seconds of a server model must be from 0 to a million")
+        if self.prompt_tokens < 0:
+            raise SpecError(f"a prompt of {self.prompt_tokens} tokens")
 
     def at(self, name: str, branches: np.ndarray) -> FloatArray:
         """One of the lists for `branches` at once, an array of any shape."""
@@ -114,7 +116,7 @@ def read_speed(path: Path) -> ServerSpeed:
         SpecError: the file is none.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path, most_bytes=_MOST_BYTES, follow=True)
         said = parse_json(content, most_bytes=_MOST_BYTES)
     except (OSError, ValueError) as error:
         raise SpecError(f"{path}: no server model can be read: {error}") from error
