@@ -211,7 +211,8 @@ def test_nothing_can_be_written(served, method):
 
 
 def test_there_are_no_other_paths(served):
-    for path in ("/../run.toml", "/events.jsonl", "/data.json/..", "//etc/passwd"):
+    paths = ("/../run.toml", "/events.jsonl", "/data.json/..", "//etc/passwd", "http://[", "x")
+    for path in paths:
         assert ask(served[1], path)[0].status == 404
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,37 @@ def test_links_pipes_and_large_files_are_passed_by(folder, tmp_path):
     (root / "deep.json").write_text("[" * 100_000)
     (root / "round").symlink_to(root, target_is_directory=True)
     assert WatchedFolder(root).found() == []
+
+
+def test_what_takes_long_is_named_first_and_looked_into_later(folder, monkeypatch):
+    """A page is answered in seconds, however long it takes to look into all that is there."""
+    watched = WatchedFolder(folder)
+    monkeypatch.setattr("autotts.play.folder._LOOK_SECONDS", 0.0)
+    named = by_kind(watched.found())
+    assert {one.about for one in named.values()} == {"not looked into yet"}
+    assert set(named) == {"run", "store", "trace"}  # results are told by their content alone
+    monkeypatch.setattr("autotts.play.folder._LOOK_SECONDS", 60.0)
+    assert len(seen := by_kind(watched.found())) == 4
+    monkeypatch.setattr("autotts.play.folder._LOOK_SECONDS", 0.0)
+    assert by_kind(watched.found()) == seen
+    (folder / "a.trace.jsonl").touch()
+    assert by_kind(watched.found())["trace"].about == seen["trace"].about
+
+
+def test_of_a_long_trace_its_ends_are_read(tmp_path):
+    for k in range(200):
+        write_trace(tmp_path / f"{k}.trace.jsonl")
+        os.truncate(tmp_path / f"{k}.trace.jsonl", 1 << 25)
+    began = time.process_time()
+    assert len(WatchedFolder(tmp_path).found()) == 200
+    assert time.process_time() - began < 1.5
+
+
+def test_a_run_whose_log_is_huge_is_not_looked_through(tmp_path):
+    shutil.copytree(RUN, tmp_path / "run")
+    os.truncate(tmp_path / "run" / "events.jsonl", 1 << 29)
+    (one,) = WatchedFolder(tmp_path).found()
+    assert "too much to look through" in one.about
 
 
 def test_a_file_that_becomes_a_link_is_not_read(folder, tmp_path):

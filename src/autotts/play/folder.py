@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from autotts.discovery.run.folder import RunFolder
+from autotts.discovery.run.folder import RunFolder, is_at_work
 from autotts.errors import AutottsError
 from autotts.play.trace_file import SUFFIX, head_of
 from autotts.reports.evaluations import read_results
@@ -24,10 +24,14 @@ _DEEPEST = 8
 _MOST_LOOKED_AT = 20_000
 _MOST_FOUND = 2_000
 _MOST_RESULTS_BYTES = 1 << 24
+_MOST_LOG_BYTES = 1 << 26
+_LOOK_SECONDS = 2.0
+"""That one call looks into things; what is left then is for the next."""
 _FRESH_SECONDS = 60.0
 _NAME_LENGTH = 200
 
 Kind = Literal["run", "evaluation", "store", "trace"]
+_LOG = "events.jsonl"
 _NAMED_BY: dict[Kind, str] = {"run": "run.toml", "store": "manifest.json"}
 _STORE_FILES = ("manifest.json", "questions.parquet", "branches.parquet")
 
@@ -65,15 +69,22 @@ class WatchedFolder:
     _paths: dict[str, Path] = field(default_factory=dict)
 
     def found(self) -> list[FolderItem]:
-        """All that is there now, the newest first."""
+        """All that is there now, the newest first.
+
+        Of a folder that takes long a part is only named, and looked into in later calls.
+        """
         found = []
         known: dict[Path, tuple[object, FolderItem | None]] = {}
+        until = time.monotonic() + _LOOK_SECONDS
         for kind, path in _candidates(self.root):
             version = _version(path, kind)
-            if self._known.get(path, (None,))[0] != version or kind == "run":
+            before = self._known.get(path, (_NEVER, None))
+            if before[0] == version:
+                known[path] = before
+            elif time.monotonic() < until:
                 known[path] = version, self._look(kind, path)
             else:
-                known[path] = self._known[path]
+                known[path] = _NEVER, before[1] or self._named(kind, path)
             if (one := known[path][1]) is not None:
                 found.append(one)
                 self._paths[one.id] = path
@@ -91,27 +102,46 @@ class WatchedFolder:
 
     def _look(self, kind: Kind, path: Path) -> FolderItem | None:
         """What something is; None if it only looked like it."""
-        name = shorten(
-            clean(os.fsencode(path.relative_to(self.root)).decode(errors="replace")), _NAME_LENGTH
-        )
-        identity = hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()
-        changed = path.stat().st_mtime
         try:
             about, live, digests = _ABOUT[kind](path)
         except (AutottsError, OSError, ValueError) as error:
             if kind == "evaluation":  # some other JSON
                 return None
             about, live, digests = f"can't be read: {error}", False, ()
+        return self._item(kind, path, about, live, digests)
+
+    def _named(self, kind: Kind, path: Path) -> FolderItem | None:
+        """What something is by its name, where that says so."""
+        if kind == "evaluation":
+            return None
+        return self._item(kind, path, "not looked into yet", False, ())
+
+    def _item(
+        self, kind: Kind, path: Path, about: str, live: bool, digests: tuple[str, ...]
+    ) -> FolderItem | None:
+        name = shorten(
+            clean(os.fsencode(path.relative_to(self.root)).decode(errors="replace")), _NAME_LENGTH
+        )
+        identity = hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()
+        try:
+            changed = path.stat().st_mtime
+        except OSError:
+            return None  # it has just gone
         return FolderItem(
             identity, kind, name or ".", shorten(clean(about), 300), changed, live, digests
         )
 
+
+_NEVER = object()
+"""The version of what was not looked into."""
 
 _About = tuple[str, bool, tuple[str, ...]]
 
 
 def _about_run(path: Path) -> _About:
     run = RunFolder(path)
+    if (size := _size(path / _LOG)) > _MOST_LOG_BYTES:
+        return f"a log of {size:,} bytes, too much to look through here", run.at_work, ()
     state = run.state
     area = state.best.area if state.best is not None else None
     stores = run.settings.stores
@@ -205,9 +235,22 @@ def _plain_file(path: Path) -> bool:
 
 def _version(path: Path, kind: Kind) -> object:
     """Another one when what is there has changed."""
+    if kind == "run":
+        parts = (path / _NAMED_BY["run"], path / _LOG)
+        return is_at_work(path), *(_state(part) for part in parts)
+    state = _state(path / _NAMED_BY[kind] if kind in _NAMED_BY else path)
+    live = kind == "trace" and state is not None and time.time() - state[0] / 1e9 < _FRESH_SECONDS
+    return state, live
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
     try:
-        state = (path / _NAMED_BY[kind] if kind in _NAMED_BY else path).stat()
+        state = path.stat()
     except OSError:
         return None
-    live = kind == "trace" and time.time() - state.st_mtime < _FRESH_SECONDS
-    return state.st_mtime_ns, state.st_size, state.st_ino, live
+    return state.st_mtime_ns, state.st_size, state.st_ino
+
+
+def _size(path: Path) -> int:
+    state = _state(path)
+    return state[1] if state else 0

@@ -7,6 +7,7 @@
 `serve --traces` writes such files. One may come from anybody: what is shown of it was checked.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autotts import control
 from autotts.errors import SpecError
-from autotts.files import read_regular
+from autotts.files import open_regular, read_regular
 from autotts.untrusted import parse_json
 
 SUFFIX = ".trace.jsonl"
@@ -62,11 +63,14 @@ def head_of(path: Path) -> tuple[TraceHead, bool]:
         SpecError: it is none.
     """
     try:
-        content = read_regular(path, most_bytes=_MOST_BYTES)
-        head = TraceHead.model_validate(parse_json(content[:_HEAD_BYTES].partition(b"\n")[0]))
+        with open_regular(path, most_bytes=_MOST_BYTES) as file:
+            first = file.read(_HEAD_BYTES)
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _HEAD_BYTES))
+            last = file.read(_HEAD_BYTES)
+        head = TraceHead.model_validate(parse_json(first.partition(b"\n")[0]))
     except (OSError, ValueError) as error:
         raise SpecError(f"{path} is no trace: {_why(error)}") from error
-    return head, b'{"end":' in content[-_HEAD_BYTES:].replace(b" ", b"")
+    return head, b'{"end":' in last.replace(b" ", b"")
 
 
 def read_trace(path: Path) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from autotts.reports.model import Report
 from autotts.reports.page import build, to_json
 
 LOOPBACK = "127.0.0.1"
+_SILENCE_SECONDS = 60.0
+"""After which a connection that says nothing is closed."""
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -97,6 +99,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     """GET and HEAD; there is nothing that could write."""
 
     server: LoopbackServer
+    timeout = _SILENCE_SECONDS
     server_version = "autotts"
     sys_version = ""
 
@@ -114,6 +117,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         port = self.server.server_port
         if self.headers.get("Host") not in (f"{LOOPBACK}:{port}", f"localhost:{port}"):
             reply = PageReply("not this host\n", "text/plain", HTTPStatus.MISDIRECTED_REQUEST)
+        elif not self.path.startswith("/"):
+            reply = PageReply.missing("a path begins with /")
         else:
             reply = self.server.answer(self.path)
             if reply.tag and self.headers.get("If-None-Match") == reply.tag:

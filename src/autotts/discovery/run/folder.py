@@ -118,17 +118,7 @@ class RunFolder:
     @property
     def at_work(self) -> bool:
         """Whether a process holds the run."""
-        try:
-            handle = os.open(self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            return False  # nobody ever did, or it is no lock
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(handle)
-        return False
+        return is_at_work(self.path)
 
     def check_no_links(self) -> None:
         """What is written to a run is written there: a link in its folder would lead it elsewhere.
@@ -229,6 +219,21 @@ class OpenRun:
     def append(self, event: E) -> E:
         """Record an event; see `EventLog.append`."""
         return self.log.append(event)
+
+
+def is_at_work(run: Path) -> bool:
+    """Whether a process holds the run in a folder."""
+    try:
+        handle = os.open(run / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False  # nobody ever did, or it is no lock
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def write_new(path: Path, text: str) -> None:
