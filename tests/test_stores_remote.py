@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import fsspec
+import fsspec.implementations.memory
 import pytest
 from typer.testing import CliRunner
 
@@ -87,6 +88,51 @@ def test_a_hub_is_told_of_every_table(folder, url):
     files.pipe_file(f"{root}/README.md", b"# mine")
     with pytest.raises(StoreError, match="written by somebody else"):
         remote.write_card(url)
+
+
+class Endless(fsspec.implementations.memory.MemoryFileSystem):
+    """A server that says nothing of sizes, and whose files never end, nor its folders."""
+
+    protocol = "endless"
+    store, pseudo_dirs = {}, [""]
+    folders = False
+
+    def ls(self, path, detail=True, **_):
+        kind = "directory" if self.folders else "file"
+        names = ("a", "b", "c", "manifest.json")
+        found = [{"name": f"{path}/{name}", "size": None, "type": kind} for name in names]
+        return found if detail else [one["name"] for one in found]
+
+    def size(self, path):
+        return None
+
+    def open(self, path, mode="rb", **_):
+        return open("/dev/zero", "rb")
+
+
+@pytest.fixture
+def endless():
+    fsspec.register_implementation("endless", Endless, clobber=True)
+    yield Endless
+    Endless.folders = False
+
+
+def test_what_never_ends_is_not_pulled(endless, tmp_path, monkeypatch):
+    with pytest.raises(StoreError, match="a store has at most 16,777,216 bytes"):
+        remote.pull("endless://x", tmp_path / "here")
+    endless.folders = True
+    with pytest.raises(StoreError, match="more than 100,000 files"):
+        remote.pull("endless://x", tmp_path / "here")
+    assert not (tmp_path / "here").exists()
+
+
+def test_whatever_a_file_system_raises_is_told(endless, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise LookupError("HTTP 418")
+
+    monkeypatch.setattr(endless, "ls", broken)
+    with pytest.raises(StoreError, match="endless://x: LookupError: HTTP 418"):
+        remote.pull("endless://x", tmp_path)
 
 
 @pytest.mark.parametrize("address", ["nowhere://x", "memory://empty"])

@@ -4,10 +4,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from autotts.errors import SpecError, StoreError
-from autotts.stores.manifest import BRANCHES, MANIFEST, QUESTIONS
+from autotts.stores.remote import fetch
 
 
 @contextmanager
@@ -22,21 +20,5 @@ def fetched(where: str) -> Iterator[Path]:
         yield Path(where)
         return
     with tempfile.TemporaryDirectory(prefix="autotts-") as folder:
-        for name in (MANIFEST, QUESTIONS, BRANCHES):
-            url = f"{where}/{name}"
-            try:
-                with _fsspec().open(url, "rb") as file:
-                    Path(folder, name).write_bytes(file.read())
-            except ImportError as error:
-                raise SpecError(f"{url}: {error}") from error
-            except (OSError, ValueError) as error:
-                raise StoreError(f"{url} can't be read: {error}") from error
+        fetch(where, Path(folder))
         yield Path(folder)
-
-
-def _fsspec() -> Any:
-    try:
-        import fsspec
-    except ImportError as error:
-        raise SpecError('URLs need fsspec: pip install "autotts[distributed]"') from error
-    return fsspec

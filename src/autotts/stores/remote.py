@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from autotts.errors import SpecError, StoreError
+from autotts.errors import AutottsError, SpecError, StoreError
 from autotts.stores.loading import check, read_manifest
 from autotts.stores.manifest import BRANCHES, MANIFEST, QUESTIONS
 from autotts.stores.schema import Store
@@ -18,6 +18,9 @@ _CARD = "README.md"
 _OURS = "<!-- written by autotts data push --card -->"
 _MOST_BYTES = 1 << 34
 _MOST_MANIFEST_BYTES = 1 << 24
+_PIECE_BYTES = 1 << 20
+_DEEPEST = 8
+_MOST_LOOKED_AT = 100_000
 
 
 def push(folder: Path, url: str, *, overwrite: bool = False) -> str:
@@ -59,20 +62,41 @@ def pull(url: str, out: Path, *, overwrite: bool = False) -> list[Store]:
         StoreError: there is none, one is damaged or too large, or one is here and `overwrite` is
             not set.
     """
-    with _at(url) as (files, root), tempfile.TemporaryDirectory() as folder:
-        found = []
-        for number, place in enumerate(_stores_at(files, root, url)):
-            here = Path(folder, str(number))
-            here.mkdir()
-            for name in (MANIFEST, QUESTIONS, BRANCHES):
-                at = posixpath.join(place, name)
-                most = _MOST_MANIFEST_BYTES if name == MANIFEST else _MOST_BYTES
-                if (size := files.size(at) or 0) > most:
-                    raise StoreError(f"{at}: {size:,} bytes; a store has at most {most:,} there")
-                files.get_file(at, str(here / name))
-            store = check(here)
-            found.append((store, store_folder(out, store.model, store.dataset)))
+    with tempfile.TemporaryDirectory() as folder:
+        copies = []
+        with _at(url) as (files, root):
+            for number, place in enumerate(_stores_at(files, root, url)):
+                copies.append(Path(folder, str(number)))
+                copies[-1].mkdir()
+                _fetch(files, place, copies[-1])
+        stores = [check(here) for here in copies]
+        found = [(store, store_folder(out, store.model, store.dataset)) for store in stores]
         return write_all(found, overwrite=overwrite)
+
+
+def fetch(url: str, folder: Path) -> None:
+    """Copy the files of the store at an address to a folder, as they are.
+
+    Raises:
+        SpecError: as `push`.
+        StoreError: one can't be read, or is too large.
+    """
+    with _at(url) as (files, root):
+        _fetch(files, root, folder)
+
+
+def _fetch(files: Any, place: str, folder: Path) -> None:
+    """Copy a store's files, of each no more than a store has, whatever its size is said to be."""
+    for name in (MANIFEST, QUESTIONS, BRANCHES):
+        at = posixpath.join(place, name)
+        most = _MOST_MANIFEST_BYTES if name == MANIFEST else _MOST_BYTES
+        total = 0
+        with files.open(at, "rb") as there, (folder / name).open("wb") as here:
+            while piece := there.read(_PIECE_BYTES):
+                total += len(piece)
+                if total > most:
+                    raise StoreError(f"{at}: a store has at most {most:,} bytes there")
+                here.write(piece)
 
 
 def write_card(url: str) -> str:
@@ -122,14 +146,23 @@ def _at(url: str) -> Iterator[tuple[Any, str]]:
         raise SpecError(f"{url}: {error}") from error
     try:
         yield files, root.rstrip("/")
+    except AutottsError:
+        raise
     except OSError as error:
         raise StoreError(f"{url}: {error.strerror or error}") from error
+    except Exception as error:  # whatever somebody's file system raises
+        raise StoreError(f"{url}: {type(error).__name__}: {error}") from error
 
 
 def _stores_at(files: Any, root: str, url: str) -> list[str]:
-    """The folders of the stores at or below a path."""
-    found = files.find(root) if files.exists(root) else []
-    places = [posixpath.dirname(name) for name in found if posixpath.basename(name) == MANIFEST]
+    """The folders of the stores at or below a path; so many and so deep ones are looked at."""
+    places, looked = [], 0
+    for folder, folders, names in files.walk(root, maxdepth=_DEEPEST):
+        looked += 1 + len(folders) + len(names)
+        if looked > _MOST_LOOKED_AT:
+            raise StoreError(f"{url}: more than {_MOST_LOOKED_AT:,} files; name a part of it")
+        if MANIFEST in names:
+            places.append(folder)
     if not places:
         raise StoreError(f"{url}: no store there: no {MANIFEST}")
     return sorted(places)
