@@ -1,5 +1,7 @@
 """Stores that are read from the disk: what they hold is what their shards hold."""
 
+import json
+import os
 import resource
 
 import numpy as np
@@ -95,6 +97,26 @@ def test_a_column_that_was_changed_is_found(shards, tmp_path):
     (folder / "probes.column").write_bytes(probes[:-4])
     with pytest.raises(StoreError, match=r"probes\.column: [\d,]+ bytes; \[8, 8, \d+\] take"):
         stores.load(folder)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "../pipe.column", "signal.x/../../pipe.column"])
+def test_a_manifest_names_files_of_its_folder_alone(name, shards, tmp_path):
+    """Somebody else's could have us read what never ends, or keep us waiting."""
+    folder = put_together(shards[:1], tmp_path / "store", stores.load)
+    os.mkfifo(tmp_path / "pipe.column")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = "0" * 64
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StoreError, match="which no store has"):
+        stores.check(folder)
+
+
+def test_a_pipe_in_the_place_of_a_column_keeps_nobody_waiting(shards, tmp_path):
+    folder = put_together(shards[:1], tmp_path / "store", stores.load)
+    (folder / "tokens.column").unlink()
+    os.mkfifo(folder / "tokens.column")
+    with pytest.raises(StoreError, match="no plain file"):
+        stores.check(folder)
 
 
 def test_what_is_not_alike_is_not_put_together(shards, tmp_path):

@@ -15,6 +15,7 @@ checked in full when it is loaded, for machine code indexes by them; digests of 
 import hashlib
 import json
 import mmap
+import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -226,9 +227,13 @@ def load(folder: Path, manifest: Manifest, questions: "pl.DataFrame") -> Store:
     depth, digests = _read_columns(folder, manifest)
     if _digest(manifest, digests) != manifest.digest:
         raise StoreError(f"{folder / MANIFEST}: its digest is not that of its shards and header")
-    names = {name.removesuffix(_ENDING) for name in manifest.files if name.endswith(_ENDING)}
+    files = manifest.files.keys() - {QUESTIONS, COLUMNS}
+    names = {name.removesuffix(_ENDING) for name in files if name.endswith(_ENDING)}
     known = {*_BY_INTERVAL, *_BY_BRANCH}
-    if unknown := {name for name in names - known if not name.startswith("signal.")}:
+    # A manifest may be somebody else's, and its files lie in its own folder.
+    unknown = {name for name in names - known if not re.fullmatch(r"signal\.[^/\0]+", name)}
+    unknown |= {name for name in files if not name.endswith(_ENDING)}
+    if unknown:
         raise StoreError(f"{folder}: columns {sorted(unknown)}, which no store has")
     shape = manifest.questions, manifest.branches
     on_disk, memory = MappedColumns(), MappedColumns()
@@ -293,7 +298,8 @@ def check(store: Store) -> None:
     """
     assert store.path is not None
     for name, digest in store.manifest.files.items():
-        with telling_of(store.path / name), open(store.path / name, "rb") as file:
+        path = store.path / name
+        with telling_of(path), open_regular(path, most_bytes=_MOST_BYTES, follow=True) as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest:
             raise StoreError(f"{store.path / name}: it was changed; its sha256 is another")
