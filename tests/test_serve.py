@@ -22,6 +22,7 @@ from autotts.serve.answering import Answering
 from autotts.serve.app import Service
 from autotts.serve.body import ChatBody, CompletionBody
 from autotts.serve.deployment import Deployment, ServiceLimits
+from autotts.serve.listening import listening_config
 from autotts.serve.passing import PassedOn
 from scripted_branches import ScriptedBranches
 
@@ -50,6 +51,8 @@ def serving(
     keys=(),
     passed_on=None,
     keep_alive_seconds=10.0,
+    body_seconds=60.0,
+    head_seconds=30.0,
     page="",
     traces=None,
     traffic=None,
@@ -61,19 +64,22 @@ def serving(
         keys=keys,
         passed_on=passed_on,
         keep_alive_seconds=keep_alive_seconds,
+        body_seconds=body_seconds,
         page=page,
     )
-    with listening_to(service.asgi, service.deployment.upstreams) as address:
+    upstreams = service.deployment.upstreams
+    with listening_to(service.asgi, upstreams, head_seconds=head_seconds) as address:
         yield address
 
 
 @contextlib.contextmanager
-def listening_to(asgi, upstreams=()):
+def listening_to(asgi, upstreams=(), *, head_seconds=30.0):
     """The address of an application; servers that it used are closed after it."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(1024)  # here, so that whoever has the address can connect at once
-        runner = uvicorn.Server(uvicorn.Config(asgi, log_level="warning", lifespan="auto"))
+        config = listening_config(asgi, head_seconds=head_seconds, lifespan="auto")
+        runner = uvicorn.Server(config)
 
         async def run():
             await runner.serve(sockets=[listening])

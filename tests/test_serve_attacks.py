@@ -135,3 +135,56 @@ def test_a_packed_reply_is_passed_on_packed():
             assert reply.headers["content-encoding"] == "gzip"
         assert b"accept-encoding: identity" in upstream.content.lower()
     assert content == b"\x1f\x8bnot really"
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /health HTT", b"GET /health HTTP/1.1\r\nhost: x\r\n"])
+def test_who_never_says_what_it_wants_is_let_go(said):
+    """Each would keep a connection open, until nobody else gets one."""
+    with serving(ScriptedBranches(), head_seconds=0.1) as address:
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=5) as slow:
+            slow.sendall(said)
+            assert slow.recv(100) == b""
+        assert httpx2.get(f"{address}/health").status_code == 200
+
+
+def test_a_body_that_trickles_is_not_waited_for():
+    with serving(ScriptedBranches(), body_seconds=0.2, head_seconds=0.1) as address:
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=5) as slow:
+            head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"
+            slow.sendall(head)
+            assert b" 408 " in slow.recv(100)
+
+
+def test_a_long_reply_is_no_slow_request():
+    server = ScriptedBranches(seconds=0.1)
+    with serving(server, head_seconds=0.05) as address, httpx2.Client() as client:
+        for _ in range(2):
+            asked = {"messages": QUESTION, "beta": 0}
+            assert client.post(f"{address}/v1/chat/completions", json=asked).status_code == 200
+
+
+SMUGGLED = {
+    "two lengths": b"content-length: 2\r\ncontent-length: 40\r\n",
+    "both kinds": b"content-length: 2\r\ntransfer-encoding: chunked\r\n",
+    "an odd length": b"content-length: +2\r\n",
+    "a line in a name": b"x\x00y: 1\r\ncontent-length: 2\r\n",
+    "a folded name": b"content-length : 2\r\n",
+}
+
+
+@pytest.mark.parametrize("name", SMUGGLED)
+def test_no_request_hides_in_another(name):
+    """Where it ends must be one question with one answer, whoever stands before this service."""
+    hidden = b"{}GET /v1/models/hidden HTTP/1.1\r\nhost: x\r\n\r\n"
+    head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\n" + SMUGGLED[name] + b"\r\n"
+    with serving(ScriptedBranches()) as address:
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=5) as smuggler:
+            smuggler.sendall(head + hidden)
+            smuggler.shutdown(socket.SHUT_WR)
+            reply = b"".join(iter(lambda: smuggler.recv(1 << 16), b""))
+    assert reply.startswith(b"HTTP/1.1 400")
+    assert b"hidden" not in reply
+    assert reply.count(b"HTTP/1.1") == 1

@@ -262,15 +262,14 @@ def serve(
 async def _listen(service: "Service", host: str, port: int, tracer: "Tracer | None") -> None:
     import uvicorn
 
+    from autotts.serve.listening import listening_config
     from autotts.serve.telemetry import traced_app
 
     _log_as_json()
-    config = uvicorn.Config(
+    config = listening_config(
         service.asgi if tracer is None else traced_app(service.asgi, tracer),
         host=host,
         port=port,
-        log_level="warning",
-        access_log=False,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     with contextlib.closing(config.bind_socket()) as listening:

@@ -41,6 +41,8 @@ from autotts.serve.wish import Wish, wish_seed
 from autotts.untrusted import parse_json
 
 KEEP_ALIVE_SECONDS = 10.0
+BODY_SECONDS = 60.0
+"""That a client has to send the body of a request."""
 _PAGE_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -70,6 +72,7 @@ class Service:
         keys: Collection[str] = (),
         passed_on: Sequence[PassedOn] | None = None,
         keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+        body_seconds: float = BODY_SECONDS,
         page: str = "",
     ) -> None:
         """
@@ -82,6 +85,7 @@ class Service:
         self._answering = answering
         self._keys = tuple(key.encode() for key in keys)
         self._keep_alive = keep_alive_seconds
+        self._body_seconds = body_seconds
         self._passed_on = passed_on
         limits = answering.deployment.limits
         self._turns = Turns(limits.requests, limits.waiting)
@@ -369,10 +373,15 @@ class Service:
         """
         most = self.deployment.limits.body_bytes
         read = bytearray()
-        async for piece in request.stream():
-            read += piece
-            if len(read) > most:
-                raise BadRequest(f"a body of more than {most:,} bytes", status=413)
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                async for piece in request.stream():
+                    read += piece
+                    if len(read) > most:
+                        raise BadRequest(f"a body of more than {most:,} bytes", status=413)
+        except TimeoutError as error:
+            words = f"no whole body within {self._body_seconds:g} s"
+            raise BadRequest(words, status=408) from error
         try:
             body = parse_json(bytes(read), most_bytes=most)
         except ValueError as error:
