@@ -1,6 +1,8 @@
 """The events of a run: written, read in every version, folded."""
 
 import json
+import math
+import re
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from autotts.discovery.run.settings import RunLimits
 from autotts.discovery.run.state import RunState
 from autotts.errors import RunError
 from autotts.reports.model import HELD_OUT
+from autotts.reports.page import to_json
 from autotts.reports.runs import from_run
 from discover_toy import Scripted, lines, session, settings, store_folder
 
@@ -89,6 +92,20 @@ def test_a_run_of_version_1_is_reported(old):
         "round 1",
         "asc",
     }
+
+
+def test_bounds_that_the_first_runs_wrote_as_nan_are_unknown(old):
+    """Of one held-out question; a page of it has no number there either."""
+    folder = old(until="")
+    log = folder / "events.jsonl"
+    text = re.sub(r'"(area_low|low)": [-\d.]+', r'"\1": NaN', log.read_text())
+    log.write_text(re.sub(r'"(area_high|high)": [-\d.]+', r'"\1": Infinity', text))
+    results = RunFolder(folder).state.finalized.results
+    assert math.isnan(results.controllers["round 1"].area_low)
+    assert "NaN" not in to_json(from_run(folder, replay=False))
+    log.write_text(text.replace('"clock": ', '"clock": NaN, "was": '))
+    with pytest.raises(RunError, match="damaged"):
+        _ = RunFolder(folder).state
 
 
 def test_a_run_of_version_1_is_resumed(old, tmp_path):

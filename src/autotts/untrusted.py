@@ -33,11 +33,16 @@ _LONG_INTEGER = re.compile(rb"[0-9]{19}")
 _HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def parse_json(data: bytes, *, most_bytes: int = MOST_BYTES) -> "JsonValue":
+def parse_json(
+    data: bytes, *, most_bytes: int = MOST_BYTES, nan_is_null: bool = False
+) -> "JsonValue":
     """The value that some bytes of JSON stand for.
 
     Integers lie within 64 bits, numbers are finite, text can be written as UTF-8, and arrays and
     objects are nested at most `DEEPEST` deep.
+
+    Args:
+        nan_is_null: read NaN and infinities, which Python writes and JSON has not, as null.
 
     Raises:
         ValueError: the bytes are no such JSON; the message says why.
@@ -49,7 +54,10 @@ def parse_json(data: bytes, *, most_bytes: int = MOST_BYTES) -> "JsonValue":
     # Looking for long ones first spares a call for each of thousands of token ids.
     integer = _integer if _LONG_INTEGER.search(data) else int
     value: JsonValue = json.loads(
-        data.decode("utf-8-sig"), parse_int=integer, parse_float=_real, parse_constant=_no_number
+        data.decode("utf-8-sig"),
+        parse_int=integer,
+        parse_float=_real,
+        parse_constant=(lambda _: None) if nan_is_null else _no_number,
     )
     if _HALF_A_PAIR.search(data):
         json.dumps(value, ensure_ascii=False).encode()

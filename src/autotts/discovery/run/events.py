@@ -506,7 +506,8 @@ def parse_event(line: bytes) -> Event:
         RunError: it is none, or of a version that is not known; without the place of the line.
     """
     try:
-        record = parse_json(line, most_bytes=_MOST_LINE_BYTES)
+        # The first runs wrote NaN for bounds that nobody knows.
+        record = parse_json(line, most_bytes=_MOST_LINE_BYTES, nan_is_null=True)
     except ValueError as error:
         raise RunError(f"damaged: {error}") from error
     if not isinstance(record, dict) or not {"event", "at", "clock"} <= record.keys():
