@@ -20,9 +20,13 @@ from typing import Any
 from unittest import mock
 
 from autotts.discovery import assembly, loop
+from autotts.discovery.earlier_runs import earlier_runs, taken_over
 from autotts.discovery.explorers import agent, chat
+from autotts.discovery.interop.mcp_server import Tools
+from autotts.discovery.lessons import lessons_of, lessons_text
 from autotts.discovery.run.folder import RunFolder
 from autotts.errors import AutottsError
+from autotts.play.folder import WatchedFolder
 from autotts.reports.runs import from_run
 
 MOST_SECONDS = 5.0
@@ -46,17 +50,17 @@ def mutate(folder: Path, rng: random.Random) -> None:
     """Change one to three things in a run's folder."""
     for _ in range(rng.randint(1, 3)):
         path = rng.choice([folder / "events.jsonl", folder / "events.jsonl", folder / "run.toml"])
-        rng.choice([_bytes, _bytes, _lines, _values, _values, _places])(path, rng)
+        rng.choice([change_bytes, change_bytes, change_lines, _values, _values, _places])(path, rng)
 
 
-def _bytes(path: Path, rng: random.Random) -> None:
+def change_bytes(path: Path, rng: random.Random) -> None:
     content = bytearray(path.read_bytes()) if path.is_file() else bytearray()
     at, size = rng.randrange(len(content) + 1), rng.choice([0, 1, 1, 10, 1000])
     content[at : at + size] = rng.choice([*_TOKENS, rng.randbytes(size)])
     _put(path, bytes(content))
 
 
-def _lines(path: Path, rng: random.Random) -> None:
+def change_lines(path: Path, rng: random.Random) -> None:
     lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
     if lines:
         k, other = rng.randrange(len(lines)), rng.choice(lines)
@@ -139,10 +143,30 @@ def look(folder: Path) -> None:
         lambda: assembly.resume(folder, trust=True, say=len),
         lambda: curves(assembly.finalize(folder, say=len)),
         lambda: repr(RunFolder(folder).state),
+        lambda: lessons_text(lessons_of(RunFolder(folder))),
+        lambda: earlier_runs([folder], []),
+        lambda: _taken_over(folder),
+        lambda: WatchedFolder(folder).found(),
+        lambda: _asked(Tools(folder)),
     )
     for command in commands:
         with contextlib.suppress(AutottsError, Reached):
             command()
+
+
+def _taken_over(folder: Path) -> None:
+    """Begin another run with this one, as far as its own settings can be read."""
+    begun_with = earlier_runs([folder], [])
+    taken_over(RunFolder(folder).settings.model_copy(update={"earlier": begun_with}))
+
+
+def _asked(tools: Tools) -> None:
+    """Whatever an agent may ask of the run by MCP that starts nothing."""
+    tools.task()
+    tools.history()
+    for name in ("", "1", "asc", "../x"):
+        with contextlib.suppress(AutottsError):
+            tools.diagnose(name, episodes=True)
 
 
 def _shown(command: Callable[[], None]) -> None:

@@ -109,6 +109,7 @@ class _Row(BaseModel):
     model: str
     dataset: str
     controller: str
+    name: str
     beta: float
     accuracy: float
     tokens: float
@@ -117,6 +118,10 @@ class _Row(BaseModel):
     accuracy_low: float | None = None
     accuracy_high: float | None = None
     program_digest: str
+    # What not all results have.
+    cost: float = 0.0
+    seconds: float = 0.0
+    usd: float = 0.0
 
 
 class _StoreMade(BaseModel):
