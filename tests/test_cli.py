@@ -570,3 +570,17 @@ def test_a_bad_program_is_told_of_before_stores_are_read(autotts, save, tmp_path
     assert ran.code == 1
     assert "mine.py:1" in ran.err
     assert "no-store" not in ran.err
+
+
+def test_stores_are_named_alike_in_every_command_and_results_saved_alike():
+    """By arguments, whatever the command; `--stores` does where it did. And `--json` everywhere."""
+    commands = get_command(app).commands
+    options = {name: {o for p in c.params for o in p.opts} for name, c in commands.items()}
+    kinds = {name: {p.name: p.param_type_name for p in c.params} for name, c in commands.items()}
+    several = ("evaluate", "compare", "pool", "tune", "ablate", "play", "view", "leaderboard")
+    for name in (*several, "discover", "report", "plot", "audit"):
+        assert kinds[name]["stores"] == "argument", name
+    for name in ("discover", "compare", "report", "plot", "play", "view", "audit"):
+        assert "--stores" in options[name], name
+    for name in ("evaluate", "compare", "pool", "tune", "ablate", "diagnose", "choose", "drift"):
+        assert "--json" in options[name], name
