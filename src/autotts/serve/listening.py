@@ -37,7 +37,7 @@ class _PatientProtocol(H11Protocol):
     seconds = HEAD_SECONDS
     _looking: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._look_again(found=False)
 

@@ -19,8 +19,9 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -300,6 +301,6 @@ def check(store: Store) -> None:
     for name, digest in store.manifest.files.items():
         path = store.path / name
         with telling_of(path), open_regular(path, most_bytes=_MOST_BYTES, follow=True) as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
         if found != digest:
             raise StoreError(f"{store.path / name}: it was changed; its sha256 is another")
