@@ -9,13 +9,13 @@ from autotts.diagnosis import findings_of
 from autotts.diagnosis.digest import digest
 from autotts.discovery import traces
 from autotts.discovery.explorer import Diagnosed
+from autotts.discovery.run.round_files import DIGEST_BYTES
 from autotts.discovery.scoring import Scorer, Sweep
 from autotts.evaluation.frontiers import Curve
 from autotts.programs import Source
 from autotts.replay.driver import Ran
 from autotts.stores import Store
 
-LIMIT_BYTES = 16 * 1024
 BETAS = (0.0, 0.5, 1.0)
 DRAWS = "reference:2"
 """Of the episodes that are diagnosed: on four stores of 30 questions, 720."""
@@ -30,7 +30,7 @@ def describe(source: Source, sweep: Sweep, parent: Curve, scorer: Scorer) -> Dia
         parent: the curve of what was accepted before, on the same stores.
 
     Returns:
-        Texts of at most `LIMIT_BYTES` and `traces.LIMIT_BYTES` bytes.
+        Texts of at most `DIGEST_BYTES` and `traces.LIMIT_BYTES` bytes.
     """
     lines = [f"# {source.name} against {parent.controller}", ""]
     for store in scorer.stores:
@@ -56,7 +56,7 @@ def _told(ran: Sequence[Ran], spec: str, text: str) -> Diagnosed:
         found,
         ran,
         more=f"autotts diagnose STORE -c {spec}",
-        limit_bytes=max(0, LIMIT_BYTES - len(text.encode())),
+        limit_bytes=max(0, DIGEST_BYTES - len(text.encode())),
     )
     return Diagnosed(text, traces.sample(ran, found))
 

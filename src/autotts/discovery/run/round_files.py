@@ -10,7 +10,9 @@ from autotts.discovery.explorer import Proposal, SweepPoint, Usage
 from autotts.discovery.run.budget import priced
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.state import RoundCost, RunState
-from autotts.text import counted
+from autotts.text import counted, head
+
+DIGEST_BYTES = 16 * 1024
 
 _COLUMNS = ("beta", "accuracy", "tokens", "fraction", "sequential_tokens")
 
@@ -38,7 +40,8 @@ def write_round(folder: RunFolder, state: RunState, number: int) -> None:
         folder.write(place / "sweep.json", json.dumps(sweep, indent=1) + "\n")
         folder.write(place / "sweep.csv", sweep_csv(scored.points))
         folder.write(place / "errors.txt", "".join(f"{line}\n" for line in scored.errors))
-        for name, text in (("digest.md", scored.digest), ("traces.md", scored.traces)):
+        told = digest_text(scored.digest, state.history.matters)
+        for name, text in (("digest.md", told), ("traces.md", scored.traces)):
             if text:
                 folder.write(place / name, text)
     if number in state.failures:
@@ -67,6 +70,20 @@ def proposal_text(proposal: Proposal) -> str:
         ("Expected effect", proposal.expected_effect),
     )
     return "\n".join(f"# {title}\n\n{text or '(nothing said)'}\n" for title, text in parts)
+
+
+def digest_text(digest: str, matters: str) -> str:
+    """A round's digest as `digest.md` has it, with what matters on the search stores.
+
+    Of at most `DIGEST_BYTES`: a longer digest loses its last lines.
+    """
+    if not digest or not matters:
+        return digest
+    left = DIGEST_BYTES - len(matters.encode()) - 1
+    if len(digest.encode()) > left:
+        kept = head(digest, max(0, left))
+        digest = kept[: kept.rfind("\n") + 1]
+    return f"{digest}\n{matters}"
 
 
 def sweep_csv(points: Sequence[SweepPoint]) -> str:
