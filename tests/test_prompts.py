@@ -13,6 +13,7 @@ from autotts import votes
 from autotts.discovery.explorer import History, ProgramRules, Proposal, SweepPoint, Trial
 from autotts.discovery.prompts import briefing
 from autotts.discovery.prompts.replies import ends_inside_block, parse_reply, parse_words, spoken
+from autotts.evaluation.families import Judge
 from autotts.programs import checker
 
 POINT = SweepPoint(0.5, 61.25, 90_000.0, 30_000.0, 0.15)
@@ -33,6 +34,15 @@ def trial(number: int, **changes: object) -> Trial:
         False,
     )
     return replace(made, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("judge", "words"), [("mean", ""), ("worst", "smallest"), ("regret", "best baseline there")]
+)
+def test_the_task_says_how_families_are_judged(judge: Judge, words: str) -> None:
+    text = briefing.task(ProgramRules(), judge=judge)
+    assert words in text
+    assert ("must hold on every family" in text) == bool(words)
 
 
 def test_the_vocabulary_is_the_modules() -> None:
@@ -104,6 +114,7 @@ def test_what_room_is_left_shows_episodes_of_the_leader(max_bytes: int, traces: 
     given_turn = SimpleNamespace(
         history=History({"cmc": (POINT,)}, (leader,), leader), traces=traces, rules=ProgramRules(),
         objective="tokens",
+        judge="mean",
     )  # fmt: skip
     text = briefing.briefing(given_turn, max_bytes=max_bytes)  # type: ignore[arg-type]
     told = text.removeprefix(f"{briefing.task(ProgramRules(), 1)}\n")

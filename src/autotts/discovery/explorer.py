@@ -16,6 +16,7 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
+from autotts.evaluation.families import FamilyWeight, Judge
 from autotts.evaluation.objectives import Objective
 from autotts.inference.speed import ServerSpeed
 
@@ -287,6 +288,7 @@ class Turn:
     say: shows the user one line of progress.
     objective: what budgets count, see `evaluation.objectives`.
     server_model: for which seconds and dollars are forecast.
+    judge, family_weight: what figure is made of areas by store, see `evaluation.families`.
     """
 
     round: int
@@ -304,6 +306,8 @@ class Turn:
     say: Callable[[str], None]
     objective: Objective = "tokens"
     server_model: ServerSpeed | None = None
+    judge: Judge = "mean"
+    family_weight: FamilyWeight = "stores"
 
 
 class Explorer(Protocol):

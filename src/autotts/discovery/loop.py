@@ -230,6 +230,8 @@ class Discovery:
             traces=self.settings.traces,
             objective=self.settings.objective,
             server_model=self.settings.server_model,
+            judge=self.settings.judge,
+            family_weight=self.settings.family_weight,
             remaining=lambda: self._ledger.remaining,
             check=lambda source: self._admission.admit(source).errors,
             try_program=lambda source: self._try(number, source),

@@ -1,7 +1,7 @@
 """Families of models, and how areas by store become the one figure that programs are judged by."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,8 +50,14 @@ class FamilyJudgement:
 
     def __call__(self, curve: Curve, areas_of: AreasOf) -> FloatArray:
         """The figure in each resample, `[R]`."""
-        areas = areas_of(curve)
-        by_family = self._by_family(curve, areas)
+        rivals = [areas_of(rival) for rival in self.rivals] if self.judge == "regret" else []
+        return self.figure(curve.stores, areas_of(curve), rivals)
+
+    def figure(
+        self, stores: Sequence[StoreKey], areas: FloatArray, rivals: Sequence[FloatArray]
+    ) -> FloatArray:
+        """The figure `[...]` from areas by store, `[..., S]`, and those of the rivals."""
+        by_family = self._by_family(stores, areas)
         if self.judge == "worst":
             worst: FloatArray = by_family.min(axis=-1)
             return worst
@@ -59,19 +65,19 @@ class FamilyJudgement:
         if self.judge == "mean":
             return mean
         top = by_family
-        for rival in self.rivals:
-            top = np.maximum(top, self._by_family(rival, areas_of(rival)))
+        for rival in rivals:
+            top = np.maximum(top, self._by_family(stores, rival))
         regret: FloatArray = (top - by_family).max(axis=-1)
         return mean - regret
 
     def by_family(self, curve: Curve, areas: FloatArray) -> dict[str, float]:
         """Areas by family, from those by store, `[S]`."""
         names = dict.fromkeys(self.families[key] for key in curve.stores)
-        return dict(zip(names, self._by_family(curve, areas).tolist(), strict=True))
+        return dict(zip(names, self._by_family(curve.stores, areas).tolist(), strict=True))
 
-    def _by_family(self, curve: Curve, areas: FloatArray) -> FloatArray:
+    def _by_family(self, stores: Sequence[StoreKey], areas: FloatArray) -> FloatArray:
         """`[..., F]` in order of first appearance, from `[..., S]`."""
         members: dict[str, list[int]] = {}
-        for s, key in enumerate(curve.stores):
+        for s, key in enumerate(stores):
             members.setdefault(self.families[key], []).append(s)
         return np.stack([areas[..., own].mean(axis=-1) for own in members.values()], axis=-1)

@@ -59,7 +59,7 @@ class Workspace:
         self._turn = turn
         self._start = write_reading_matter(self.folder, turn)
         (self.folder / "TASK.md").write_text(
-            f"{task(turn.rules, sweep_length(turn.history), turn.objective)}\n"
+            f"{task(turn.rules, sweep_length(turn.history), turn.objective, turn.judge)}\n"
             + prompt(
                 "workspace",
                 round=turn.round,

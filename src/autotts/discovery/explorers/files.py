@@ -86,7 +86,7 @@ def _write_task(turn: Turn) -> None:
     try:
         if not (turn.folder / "TASK.md").exists():
             write_reading_matter(turn.folder, turn)
-            text = task(turn.rules, sweep_length(turn.history), turn.objective)
+            text = task(turn.rules, sweep_length(turn.history), turn.objective, turn.judge)
             run = turn.folder.resolve().parents[2]
             text += "\n" + prompt("files", round=turn.round, run=run)
             (turn.folder / "bin").mkdir(exist_ok=True)

@@ -52,7 +52,7 @@ class Tools:
     def task(self) -> str:
         """What is looked for, what a program may do, and the rules that it must keep."""
         made = RunFolder(self._run).settings
-        return task(made.rules, len(made.betas), made.objective)
+        return task(made.rules, len(made.betas), made.objective, made.judge)
 
     def history(self) -> str:
         """What was tried so far and what came of it, with the program that leads."""

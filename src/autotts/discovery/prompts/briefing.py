@@ -13,6 +13,7 @@ from string import Template
 from autotts import votes
 from autotts.control import env
 from autotts.discovery.explorer import History, ProgramRules, SweepPoint, Trial, Turn
+from autotts.evaluation.families import Judge
 from autotts.evaluation.objectives import SPANS, UNITS, Objective
 from autotts.text import head
 
@@ -41,17 +42,35 @@ def prompt_digest() -> str:
     return hashlib.sha256(b"".join(name.encode() + text for name, text in files)).hexdigest()
 
 
-def task(rules: ProgramRules, betas: int = 11, objective: Objective = "tokens") -> str:
+_JUDGED: dict[Judge, str] = {
+    "mean": "",
+    "worst": (
+        "\nThe score is that of the family of models in which it is smallest: a program must hold"
+        " on every family.\n"
+    ),
+    "regret": (
+        "\nFrom the mean score is taken off the most by which, in any family of models, it is"
+        " behind the best baseline there: a program must hold on every family.\n"
+    ),
+}
+
+
+def task(
+    rules: ProgramRules,
+    betas: int = 11,
+    objective: Objective = "tokens",
+    judge: Judge = "mean",
+) -> str:
     """The task, the environment and the rules.
 
     Args:
         betas: how many a sweep has.
-        objective: what budgets count.
+        objective: what budgets count. judge: what figure is made of areas by store.
     """
     low, high = (f"{share:.0%}" for share in SPANS[objective])
     return "\n".join(
         [
-            prompt("task", betas=betas, low=low, high=high, unit=UNITS[objective]),
+            prompt("task", betas=betas, low=low, high=high, unit=UNITS[objective]) + _JUDGED[judge],
             prompt("environment", table=env.markdown(), votes=vocabulary()),
             prompt(
                 "rules",
@@ -185,7 +204,7 @@ def briefing(turn: Turn, *, max_bytes: int = HISTORY_BYTES) -> str:
     best = turn.history.best
     if turn.traces and best is not None:
         history += _whole_episodes(_demoted(best.traces), max_bytes - len(history.encode()))
-    return f"{task(turn.rules, sweep_length(turn.history), turn.objective)}\n{history}"
+    return f"{task(turn.rules, sweep_length(turn.history), turn.objective, turn.judge)}\n{history}"
 
 
 def _whole_episodes(traces: str, max_bytes: int) -> str:

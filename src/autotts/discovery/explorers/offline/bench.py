@@ -10,8 +10,10 @@ from autotts import programs, stores
 from autotts.discovery.explorer import Turn
 from autotts.discovery.explorers.offline.writing import Learned, source
 from autotts.evaluation import Experiment
+from autotts.evaluation.families import FamilyJudgement, family_of
 from autotts.evaluation.frontiers import Points, frontier_area, isotonic_violation
 from autotts.evaluation.objectives import FORECAST, SPANS, spent
+from autotts.evaluation.run import at_betas
 from autotts.replay.driver import Ran
 from autotts.replay.in_process import InProcess
 from autotts.replay.task import cells_of
@@ -85,6 +87,16 @@ class Bench:
             name, size = task.store.dataset, len(task.store.gold)
             sizes[name] = max(size, sizes.get(name, 0))
         begins = dict(zip(sizes, np.cumsum([0, *sizes.values()])[:-1], strict=True))
+        self._stores = [task.store.key for task in self.tasks]
+        families = {task.store.key: family_of(task.store) for task in self.tasks}
+        self.families = len(set(families.values()))
+        self._judgement = FamilyJudgement(families, turn.judge, turn.family_weight)
+        # Only regret is behind somebody; what is not ours does not run in this process.
+        names = turn.history.baselines if turn.judge == "regret" else ()
+        rivals = [spec for spec in map(programs.parse, names) if spec.source.trusted]
+        self._rivals = [self._sweep(at_betas(spec, BETAS)) for spec in rivals]
+        # Areas of the rivals under the weights that were asked for last.
+        self._behind: tuple[np.ndarray, list[np.ndarray]] | None = None
         self._keys = [
             begins[task.store.dataset] + np.arange(len(task.store.gold)) for task in self.tasks
         ]
@@ -96,31 +108,23 @@ class Bench:
         pairs = zip(self._whole, self.tasks, strict=True)
         return float(np.mean([(whole / task.ceilings).mean() for whole, task in pairs]))
 
-    def play(
-        self, text: str, settings: Sequence[dict[str, float]], draws: int, *, keep_log: bool
-    ) -> list[Ran]:
-        """Run a program of ours at named settings (and beta 1/2) on the first so many draws."""
-        program = programs.Source("learned", "learned.py", text, True)
-        kinds = programs.load_trusted(program).kinds
-        specs = [
-            programs.Spec(
-                "learned", program, named.get("beta", programs.DEFAULT_BETA),
-                {name: kinds[name](value) for name, value in named.items() if name != "beta"},
-            )
-            for named in settings
-        ]  # fmt: skip
+    def play(self, text: str, settings: Sequence[dict[str, float]], draws: int) -> list[Ran]:
+        """Run a program of ours at named settings (and beta 1/2) on the first so many draws.
+
+        What comes out has its log.
+        """
         tasks = [task.first(draws) for task in self.tasks]
-        return self._driver.run(cells_of(tasks, specs), keep_log=keep_log)
+        return self._driver.run(cells_of(tasks, _specs(text, settings)), keep_log=True)
 
     def measure(self, learned: Learned) -> SweepMeans:
         """A program's sweep over beta; measured once."""
         text = source(replace(learned, lessons=()))
         if text not in self._measured:
-            self._measured[text] = self._sweep(text)
+            self._measured[text] = self._sweep(_specs(text, [{"beta": beta} for beta in BETAS]))
         return self._measured[text]
 
-    def _sweep(self, text: str) -> SweepMeans:
-        ran = self.play(text, [{"beta": beta} for beta in BETAS], _DRAWS, keep_log=self._forecasts)
+    def _sweep(self, specs: Sequence[programs.Spec]) -> SweepMeans:
+        ran = self._driver.run(cells_of(self.tasks, specs), keep_log=self._forecasts)
         columns: list[tuple[np.ndarray, ...]] = []
         for values in (
             (one.correct.astype(np.float64) for one in ran),
@@ -135,8 +139,9 @@ class Bench:
             columns.append(tuple(np.stack(means[s::stores]) for s in range(stores)))
         return SweepMeans(*columns)
 
-    def admitted(self, curve: SweepMeans) -> bool:
-        """Whether a curve keeps to the rules of the run, with a little to spare for other draws."""
+    def admitted(self, learned: Learned) -> bool:
+        """Whether a program keeps to the rules of the run, and a little more for other draws."""
+        curve = self.measure(learned)
         whole = [float(values.mean()) for values in self._whole]
         tokens = np.stack([values.mean(axis=1) for values in curve.tokens])
         shares = (tokens / np.array(whole)[:, None]).mean(axis=0)
@@ -148,8 +153,17 @@ class Bench:
         )
 
     def area(self, curve: SweepMeans, weights: np.ndarray | None = None) -> np.ndarray:
-        """Frontier area in points, mean of the stores: `[]`, or `[R]` with weights `[R, K]`."""
+        """What a curve is judged by, in points: `[]`, or `[R]` with weights `[R, K]`.
+
+        By default the mean of its frontier areas by store.
+        """
         weights = np.ones((1, self._questions)) if weights is None else np.atleast_2d(weights)
+        if self._behind is None or self._behind[0] is not weights:
+            self._behind = weights, [self._areas(rival, weights) for rival in self._rivals]
+        return self._judgement.figure(self._stores, self._areas(curve, weights), self._behind[1])
+
+    def _areas(self, curve: SweepMeans, weights: np.ndarray) -> np.ndarray:
+        """Frontier areas in points, `[R, S]`."""
         areas = []
         for s, keys in enumerate(self._keys):
             w = weights[:, keys]
@@ -159,7 +173,26 @@ class Bench:
             whole = np.maximum(w @ self._whole_spent[s] / total[:, 0], np.finfo(np.float64).tiny)
             low, high = (share * whole for share in SPANS[self._objective])
             areas.append(100 * frontier_area(points, low, high))
-        return np.asarray(np.mean(areas, axis=0))
+        return np.stack(areas, axis=-1)
+
+    def best(self, found: Sequence[Learned], before: Learned) -> tuple[Learned, float, float]:
+        """The best of some programs on all questions, the first among equals.
+
+        Returns:
+            it, by how much it is ahead of `before`, and how probable that is over resampled
+            questions.
+        """
+        weights = self._resamples(np.random.default_rng(self._seed))
+        figures = [self.area(self.measure(one), weights) for one in found]
+        best = int(np.argmax([figure[0] for figure in figures]))
+        leads = figures[best] - self.area(self.measure(before), weights)
+        return found[best], float(leads[0]), float(np.mean(leads[1:] > 0))
+
+    def _resamples(self, rng: np.random.Generator) -> np.ndarray:
+        """`[1 + R, K]` weights of the questions: even, then resampled."""
+        even = np.full(self._questions, 1 / self._questions)
+        draws = rng.multinomial(self._questions, even, _RESAMPLES)
+        return np.vstack([np.ones(self._questions), draws])
 
     def judge(self, plain: Learned, make: Make, *, keep: float) -> Judgement:
         """Learn, and ask questions that had no part in it whether it is better than a plain rule.
@@ -169,9 +202,7 @@ class Bench:
             keep: how probable that must be for what was learned to be kept.
         """
         rng = np.random.default_rng(self._seed)
-        even = np.full(self._questions, 1 / self._questions)
-        draws = rng.multinomial(self._questions, even, _RESAMPLES)
-        weights = np.vstack([np.ones(self._questions), draws])
+        weights = self._resamples(rng)
         before = self.area(self.measure(plain), weights)
         leads: list[np.ndarray] = []
         probability = 1.0
@@ -202,11 +233,24 @@ class Bench:
     def _best(self, plain: Learned, make: Make, taught: np.ndarray) -> Learned:
         """The best of what is learned from some questions, on these; plain if nothing is."""
         found = make(taught)
-        admitted = [learned for learned in found if self.admitted(self.measure(learned))]
+        admitted = [learned for learned in found if self.admitted(learned)]
         # Where the rules would refuse them all, later stages may yet reach further.
         found = admitted or found or [plain]
         areas = [self.area(self.measure(one), taught.astype(np.float64))[0] for one in found]
         return found[int(np.argmax(areas))]
+
+
+def _specs(text: str, settings: Sequence[dict[str, float]]) -> list[programs.Spec]:
+    """A program of ours at named settings, and at beta 1/2 where none is named."""
+    program = programs.Source("learned", "learned.py", text, True)
+    kinds = programs.load_trusted(program).kinds
+    return [
+        programs.Spec(
+            "learned", program, named.get("beta", programs.DEFAULT_BETA),
+            {name: kinds[name](value) for name, value in named.items() if name != "beta"},
+        )
+        for named in settings
+    ]  # fmt: skip
 
 
 def price(worth: float, spent: float) -> float:

@@ -12,12 +12,26 @@ from autotts.discovery.explorer import Turn
 from autotts.discovery.explorers.offline.bench import Bench, Make, price
 from autotts.discovery.explorers.offline.writing import Learned, source
 
-STAGES = ("vote", "stop", "prune", "again")
+STAGES = ("pace", "width", "vote", "stop", "prune", "again")
+_FROM_SCORES = frozenset({"pace", "width", "prune"})
+"""Stages that need no traces."""
+
 _SURE = 0.975
 """How probable it must be that a choice is better on questions left out than the plain rule."""
 
 _FOUNDED = 0.8
 """The same of a vote, whose features are beyond chance already when it is tried."""
+
+_FAMILIES = 3
+"""Families of models that it takes to choose a pace: one tells too little of others."""
+
+_PACES = tuple(
+    (cohort, margin, patience)
+    for cohort in (0, 8, 16)
+    for margin in (3, 4, 6)
+    for patience in (12.0, 16.0)
+)
+"""Branches side by side (0: all), votes ahead, patience."""
 
 _NEVER = 1_000_000
 _LEADS = ((0.0, 0.0), (0.0, 1.0), (0.0, 2.0), (1.0, 0.0), (1.0, 1.0), (2.0, 0.0))
@@ -50,16 +64,54 @@ class Lab:
         self._bench = Bench(turn)
         self._seed = turn.seed
         self._draws = draws
+        self.stages = tuple(
+            name
+            for name in STAGES
+            if (turn.traces or name in _FROM_SCORES)
+            and (name != "pace" or self._bench.families >= _FAMILIES)
+            and (name != "width" or not turn.rules.one_knob)
+        )
 
     def stage(self, name: str, before: Learned) -> Step:
-        """Go through one of `STAGES` with what was learned before."""
+        """Go through one of `stages` with what was learned before."""
         stages = {
+            "pace": self._pace,
+            "width": self._width,
             "vote": self._vote,
             "stop": self._stop,
             "prune": self._prune,
             "again": self._again,
         }
         return stages[name](before)
+
+    def _pace(self, before: Learned) -> Step:
+        paces = [
+            replace(before, cohort=cohort, margin=margin, patience=patience)
+            for cohort, margin, patience in _PACES
+        ]
+        found = [one for one in (before, *paces) if self._bench.admitted(one)] or [before]
+        best, lead, probability = self._bench.best(found, before)
+        side = f"{best.cohort} branches" if best.cohort else "all branches"
+        words = (
+            f"The pace: of {len(found)} plain races the best on {self._bench.families} families of"
+            f" models runs {side} side by side, stops at {best.margin} votes ahead and has a"
+            f" patience of {best.patience:g}; that is {lead:+.2f} points from the race that all are"
+            f" compared with (margin {before.margin}, patience {before.patience:g}, all at once),"
+            f" above 0 in {probability:.2f} of resamples, chosen among all."
+        )
+        learned = replace(best, lessons=(*before.lessons, words)) if best != before else before
+        area = float(self._bench.area(self._bench.measure(best))[0])
+        return Step(learned, best != before, _PACE, words, area)
+
+    def _width(self, before: Learned) -> Step:
+        """Without a knob: the one width that is best."""
+        ceiling = min(task.ceiling for task in self._bench.tasks)
+        widths = sorted({min(width, ceiling) for width in WIDTHS})
+        fixed = [replace(before, width=(width, width)) for width in widths]
+        best, _, _ = self._bench.best(fixed, before)
+        words = f"Without a knob, {best.width[0]} branches are the best of {widths}."
+        area = float(self._bench.area(self._bench.measure(best))[0])
+        return Step(replace(best, lessons=(*best.lessons, words)), True, _WIDTH, words, area)
 
     def _vote(self, before: Learned) -> Step:
         seen = self._explore(before)
@@ -124,7 +176,7 @@ class Lab:
         ceiling = min(task.ceiling for task in self._bench.tasks)
         widths = sorted({min(width, ceiling) for width in WIDTHS})
         settings = [{**ends, "width": width} for width in widths]
-        return evidence(self._bench.play(source(learned), settings, self._draws, keep_log=True))
+        return evidence(self._bench.play(source(learned), settings, self._draws))
 
     def _prices(self, learned: Learned, curve: tuple[float, float]) -> list[Learned]:
         """The program stopping by a value, with prices from the leads at which it is to stop."""
@@ -150,6 +202,12 @@ class Lab:
         return Step(verdict.learned, kept, hypothesis, f"{finding} {words}".strip(), verdict.area)
 
 
+_PACE = (
+    "Who is right first differs by family of models: where short branches are right more often a"
+    " race of all pays, elsewhere it wastes what runs side by side. Open branches in cohorts, and"
+    " choose the pace that holds on all families."
+)
+_WIDTH = "No knob is asked for: one setting, at the width where accuracy pays its tokens best."
 _VOTE = (
     "Which of the answers that branches finished on is the right one shows in more than their"
     " number: fit a conditional logit over what was seen of each answer, and vote by it."

@@ -15,7 +15,7 @@ from autotts.diagnosis.evidence import FEATURES
 from autotts.diagnosis.matters import WIDTHS
 from autotts.discovery.explorer import FREE, Proposal, Record, Turn, Usage
 from autotts.discovery.explorers import take_options
-from autotts.discovery.explorers.offline.lab import STAGES, Lab, Step
+from autotts.discovery.explorers.offline.lab import Lab, Step
 from autotts.discovery.explorers.offline.writing import Learned, source
 from autotts.errors import ProposalError, RunError, SpecError
 from autotts.files import read_regular, write_text
@@ -59,7 +59,7 @@ class Offline:
         before = _kept(turn)
         lab = Lab(turn, self._draws)
         learned, passed = before.learned, list[str]()
-        for number, name in enumerate(STAGES[before.stages :], before.stages + 1):
+        for number, name in enumerate(lab.stages[before.stages :], before.stages + 1):
             step = lab.stage(name, learned)
             learned = step.learned
             turn.say(f"round {turn.round}, {name}: {step.finding}")

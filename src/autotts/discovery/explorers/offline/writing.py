@@ -22,6 +22,7 @@ class Learned:
     evidence: by how much a round of disagreement counts more, for each unit of log odds by which
         the leader is ahead of the branch's own answer; 0 counts rounds.
     keep: branches that go on whatever they show.
+    cohort: branches that run side by side, others being opened as these end; 0 for all at once.
     width, price: at beta 0 and 1, even factors in between. Prices are in right answers for a
         million tokens.
     lessons: what was learned, in sentences for the docstring.
@@ -33,6 +34,7 @@ class Learned:
     patience: float = 12.0
     evidence: float = 0.0
     keep: int = 2
+    cohort: int = 0
     width: tuple[int, int] = (3, 64)
     price: tuple[float, float] = (0.0, 0.0)
     lessons: tuple[str, ...] = ()
@@ -102,6 +104,8 @@ def _schedule(learned: Learned) -> str:
         lines.append(f'"margin": {learned.margin},')
     lines += [f'"{name}": {float(weight)},' for name, weight in learned.vote.items()]
     lines += [f'"patience": {float(learned.patience)},', f'"keep": {learned.keep},']
+    if learned.cohort:
+        lines.append(f'"cohort": {learned.cohort},')
     if learned.evidence:
         lines.append(f'"clearness": {float(learned.evidence)},')
     body = "".join(f"        {line}\n" for line in lines)
@@ -113,6 +117,8 @@ def _solve(learned: Learned) -> str:
         stops = "worth(p, ahead(score, leader)) * 1e6 < p.price * env.spent"
     else:
         stops = "margin(env.votes, leader) >= p.margin"
+    if learned.cohort:
+        return _IN_COHORTS.replace("STOPS", stops)
     return f"""\
 def solve(env, p):
     env.branch(min(p.width, env.room))
@@ -136,6 +142,33 @@ def solve(env, p):
     return leader if leader >= 0 else env.vote()
 """
 
+
+_IN_COHORTS = """\
+def solve(env, p):
+    env.branch(min(p.width, p.cohort, env.room))
+    most = min(p.width, env.n + env.room)
+    shows = np.full(most, -1)  # by branch: the answer that it shows
+    shown = np.zeros(0)  # by answer: branches that have shown it
+    against = np.zeros(most)  # by branch: how long, and how clearly, it has been outvoted
+    leader = -1
+    while True:
+        shown = notice(env, shows, shown)
+        score = scores(env, p, shows, shown)
+        leader = leading(env, score)
+        if leader >= 0:
+            if STOPS:
+                break
+            give_up(env, p, env.active(), score, leader, shows, against)
+        running = env.active()
+        more = min(p.cohort - len(running), most - env.n)
+        if len(running) == 0 and more <= 0:
+            break
+        if more > 0:
+            env.branch(more)
+        if len(running) > 0:
+            env.advance(running)
+    return leader if leader >= 0 else env.vote()
+"""
 
 _NOTICE = '''\
 def notice(env, shows, shown):
@@ -264,12 +297,14 @@ def _give_up(learned: Learned) -> str:
     counts = "against[i] += 1"
     if learned.evidence:
         counts = _CLEARLY
+    # Who was opened later is not outvoted before it is as deep as the first that has finished.
+    later = " or env.depth[i] < env.depth[env.finish_order[0]]" if learned.cohort else ""
     return f'''\
 def give_up(env, p, active, score, leader, shows, against):
     """Prune branches that the finished ones have outvoted for long; `keep` of them stay."""
     left = len(active)
     for i in active:
-        if env.answer[i] == leader:
+        if env.answer[i] == leader{later}:
             against[i] = 0
         else:
             {counts}
