@@ -15,6 +15,7 @@ from autotts.diagnosis import value
 from autotts.diagnosis.evidence import FEATURES, evidence
 from autotts.discovery.explorer import ProgramRules
 from autotts.discovery.explorers import make
+from autotts.discovery.explorers.offline.lab import _PACES, Lab
 from autotts.discovery.explorers.offline.search import Kept, _keep, _kept
 from autotts.discovery.explorers.offline.writing import Learned, source
 from autotts.discovery.run.folder import RunFolder
@@ -24,6 +25,7 @@ from autotts.evaluation import Experiment
 from autotts.programs.checker import problems
 from autotts.replay.in_process import InProcess
 from autotts.replay.task import Cell
+from autotts.simulation import simulate
 from discover_toy import result, session, settings, store_folder
 from known_truth import store
 
@@ -44,6 +46,7 @@ def learnings(draw):
         patience=draw(st.floats(1, 40)),
         evidence=draw(st.sampled_from((0.0, 0.3))),
         keep=draw(st.integers(0, 3)),
+        cohort=draw(st.sampled_from((0, 4, 16))),
         width=tuple(width),
         price=tuple(price),
         lessons=tuple(draw(st.lists(st.text("abc%{}#' ", max_size=200), max_size=2))),
@@ -69,15 +72,16 @@ def decoys(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("vote", "failed"),
+    ("vote", "failed", "cohort"),
     [
-        (dict.fromkeys(FEATURES, 0.7), "vote"),
-        (dict.fromkeys(FEATURES, -0.3) | {"votes": 1.0}, "abstain"),
+        (dict.fromkeys(FEATURES, 0.7), "vote", 0),
+        (dict.fromkeys(FEATURES, 0.7), "vote", 3),
+        (dict.fromkeys(FEATURES, -0.3) | {"votes": 1.0}, "abstain", 0),
     ],
 )
-def test_a_program_votes_by_the_features_that_were_fitted(decoys, vote, failed):
+def test_a_program_votes_by_the_features_that_were_fitted(decoys, vote, failed, cohort):
     """What it answers is what leads by the same weights over `evidence` of its own trace."""
-    text = source(Learned(vote=vote, stop=(-2.0, 0.5), patience=5, keep=1))
+    text = source(Learned(vote=vote, stop=(-2.0, 0.5), patience=5, keep=1, cohort=cohort))
     spec = programs.Spec(
         "made", programs.Source("made", "made.py", text, True), 0.5, {"price": 0.0, "width": 9}
     )
@@ -105,6 +109,48 @@ def test_the_price_of_a_token_ends_an_episode(decoys):
     tokens = [one.tokens for one in ran]
     assert all((later <= earlier).all() for earlier, later in itertools.pairwise(tokens))
     assert tokens[-1].mean() < tokens[0].mean() / 1.5
+
+
+def test_a_cohort_as_wide_as_the_race_is_the_race(decoys):
+    """And a narrower one has no more branches side by side, and opens others as they end."""
+    task = Experiment(draws="subsets:2").task(decoys)
+    ran = {}
+    for cohort in (0, 4, 12):
+        text = source(Learned(cohort=cohort, margin=100, patience=1e6))
+        program = programs.Source("made", "made.py", text, True)
+        spec = programs.Spec("made", program, 0.5, {"width": 12})
+        (ran[cohort],) = InProcess().run([Cell(task, spec)])
+    assert np.array_equal(ran[0].tokens, ran[12].tokens)
+    assert np.array_equal(ran[0].correct, ran[12].correct)
+    narrow, wide = (ran[c].episodes.column("sequential_tokens").mean() for c in (4, 12))
+    assert narrow > 1.5 * wide
+    assert np.array_equal(ran[4].tokens, ran[12].tokens)  # all twelve are read to the end
+
+
+@pytest.mark.parametrize("judge", ["mean", "regret"])
+def test_a_pace_is_chosen_by_the_judgement_of_the_run_where_families_are_several(tmp_path, judge):
+    paths = [
+        simulate(tmp_path, questions=6, branches=16, seed=seed, like=None, model=model, dataset="d")
+        for seed, model in enumerate(("a-1", "b-1", "c-1"))
+    ]
+    rules = ProgramRules(ceiling=16, cheapest=1.0, dearest=0.0, isotonic_slack=1.0)
+    turn = SimpleNamespace(
+        seed=1, stores=paths, rules=rules, server_model=None,
+        objective="tokens", judge=judge,
+        family_weight="equal", history=SimpleNamespace(baselines={"margin": ()}),
+    )  # fmt: skip
+    lab = Lab(turn, 2)
+    step = lab.stage("pace", Learned())
+    figures = {}
+    for cohort, margin, patience in _PACES:
+        one = Learned(cohort=cohort, margin=margin, patience=patience)
+        figures[cohort, margin, patience] = float(lab._bench.area(lab._bench.measure(one))[0])
+    assert step.area == pytest.approx(max(figures.values()))
+    assert step.kept == (step.learned.lessons != ())
+    assert "3 families" in step.finding
+    few = Lab(SimpleNamespace(**{**vars(turn), "stores": paths[:2]}), 2)
+    assert few.stages == ("vote", "stop", "prune", "again")
+    assert lab.stages == ("pace", *few.stages)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,7 @@ from autotts.discovery.explorer import Turn
 from autotts.discovery.explorers.offline.bench import Bench, Make, price
 from autotts.discovery.explorers.offline.writing import Learned, source
 
-STAGES = ("pace", "width", "vote", "stop", "prune", "again")
-_FROM_SCORES = frozenset({"pace", "width", "prune"})
-"""Stages that need no traces."""
+STAGES = ("pace", "vote", "stop", "prune", "again")
 
 _SURE = 0.975
 """How probable it must be that a choice is better on questions left out than the plain rule."""
@@ -64,19 +62,13 @@ class Lab:
         self._bench = Bench(turn)
         self._seed = turn.seed
         self._draws = draws
-        self.stages = tuple(
-            name
-            for name in STAGES
-            if (turn.traces or name in _FROM_SCORES)
-            and (name != "pace" or self._bench.families >= _FAMILIES)
-            and (name != "width" or not turn.rules.one_knob)
-        )
+        several = self._bench.families >= _FAMILIES
+        self.stages = STAGES if several else STAGES[1:]
 
     def stage(self, name: str, before: Learned) -> Step:
         """Go through one of `stages` with what was learned before."""
         stages = {
             "pace": self._pace,
-            "width": self._width,
             "vote": self._vote,
             "stop": self._stop,
             "prune": self._prune,
@@ -102,16 +94,6 @@ class Lab:
         learned = replace(best, lessons=(*before.lessons, words)) if best != before else before
         area = float(self._bench.area(self._bench.measure(best))[0])
         return Step(learned, best != before, _PACE, words, area)
-
-    def _width(self, before: Learned) -> Step:
-        """Without a knob: the one width that is best."""
-        ceiling = min(task.ceiling for task in self._bench.tasks)
-        widths = sorted({min(width, ceiling) for width in WIDTHS})
-        fixed = [replace(before, width=(width, width)) for width in widths]
-        best, _, _ = self._bench.best(fixed, before)
-        words = f"Without a knob, {best.width[0]} branches are the best of {widths}."
-        area = float(self._bench.area(self._bench.measure(best))[0])
-        return Step(replace(best, lessons=(*best.lessons, words)), True, _WIDTH, words, area)
 
     def _vote(self, before: Learned) -> Step:
         seen = self._explore(before)
@@ -207,7 +189,6 @@ _PACE = (
     " race of all pays, elsewhere it wastes what runs side by side. Open branches in cohorts, and"
     " choose the pace that holds on all families."
 )
-_WIDTH = "No knob is asked for: one setting, at the width where accuracy pays its tokens best."
 _VOTE = (
     "Which of the answers that branches finished on is the right one shows in more than their"
     " number: fit a conditional logit over what was seen of each answer, and vote by it."
