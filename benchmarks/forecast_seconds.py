@@ -99,10 +99,11 @@ def mean_of(speeds: Sequence[ServerSpeed]) -> ServerSpeed:
 
 async def run(address: str, cycles: int) -> None:
     server = await connect(address)
-    measured: dict[tuple[str, int], list[tuple[Timed, ServerSpeed]]] = {}
-    speeds = []
+    print(f"{'controller':34}{'branches':>9}{'measured':>10}{'forecast':>10}{'ratio':>7}")
+    ratios, speed = [], None
     for n in BRANCHES:
         among = [b for b in BRANCHES if b <= n]
+        measured: dict[str, list[tuple[Timed, ServerSpeed]]] = {}
         after = await measure_speed(server, at_once=among, repeats=1)
         for cycle in range(cycles):
             before, played = after, {}
@@ -110,24 +111,19 @@ async def run(address: str, cycles: int) -> None:
                 spec = programs.parse(text.format(n=n, half=max(1, n // 2)))
                 played[spec.text] = await episode(server, spec, n, 1000 * cycle + 10 * n + k)
             after = await measure_speed(server, at_once=among, repeats=1)
+            speed = mean_of([before, after])
             for text, one in played.items():
-                measured.setdefault((text, n), []).append((one, mean_of([before, after])))
-            speeds += [after] if n == BRANCHES[-1] else []
+                measured.setdefault(text, []).append((one, speed))
+        for text, episodes in measured.items():
+            seconds = sum(one.seconds for one, _ in episodes)
+            told = sum(forecast(one, programs.parse(text), n, speed) for one, speed in episodes)
+            ratios.append(told / seconds)
+            print(f"{text:34}{n:9}{seconds:10.2f}{told:10.2f}{ratios[-1]:7.2f}", flush=True)
     await server.aclose()
-    for name in LISTS:
-        each = np.array([getattr(one, name) for one in speeds])
-        told = zip(each.mean(axis=0), each.std(axis=0), strict=True)
-        print(f"{name:16}", *(f"{1e3 * m:9.2f} ms (sd {1e3 * s:7.2f})" for m, s in told))
-    print(f"{'controller':34}{'branches':>9}{'measured':>10}{'forecast':>10}{'ratio':>7}")
-    ratios = []
-    for (text, n), episodes in measured.items():
-        spec = programs.parse(text)
-        seconds = sum(one.seconds for one, _ in episodes)
-        told = sum(forecast(one, spec, n, speed) for one, speed in episodes)
-        ratios.append(told / seconds)
-        print(f"{text:34}{n:9}{seconds:10.2f}{told:10.2f}{ratios[-1]:7.2f}", flush=True)
     held = sum(0.8 <= ratio <= 1.2 for ratio in ratios)
-    print(f"{held} of {len(ratios)} within 20 %")
+    print(f"{held} of {len(ratios)} within 20 %; the server as it was measured last:")
+    for name in LISTS:
+        print(f"{name:16}", *(f"{1e3 * value:9.2f} ms" for value in getattr(speed, name)))
 
 
 def main() -> None:
