@@ -55,7 +55,9 @@ def adapted(command: str, urls: dict[str, str]) -> str:
 
 def test_every_command_of_the_guide_does_what_it_says(tmp_path):
     rows = [
-        {"question": f"What is {a} + {b}?", "answer": a + b} for a in (5, 9, 14) for b in (2, 8)
+        {"id": f"{a}+{b}", "question": f"What is {a} + {b}?", "answer": a + b}
+        for a in (5, 9, 14)
+        for b in (2, 8)
     ]
     for name, some in (("aime24", rows[:4]), ("more", rows[4:])):
         text = "".join(json.dumps(row) + "\n" for row in some)
