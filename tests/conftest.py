@@ -74,6 +74,32 @@ def tiny() -> Iterator[str]:
     yield from _address(genuine.TINY, 32, 16_384)
 
 
+@pytest.fixture(scope="module")
+def server() -> Any:
+    """A model that is made up."""
+    from scripted_branches import ScriptedBranches
+
+    return ScriptedBranches()
+
+
+@pytest.fixture(scope="module")
+def address(server: Any) -> Iterator[str]:
+    """Where a service over it is."""
+    from toy_service import serving
+
+    with serving(server) as address:
+        yield address
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[Any]:
+    """OpenAI's client of that service, which never asks twice."""
+    import openai
+
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
 @pytest.fixture
 def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of compiled code that a test, and the processes it starts, have alone."""

@@ -28,7 +28,6 @@ class ScriptedBranches:
         self.tally = Tally()
         self.right, self.seconds, self.fails, self.longest = right, seconds, fails, longest
         self.running = 0
-        self.decodes = []
         self.closed = False
 
     async def encode(self, text, *, special=False):
@@ -69,7 +68,6 @@ class ScriptedBranches:
         content = await self.encode(text)
         if ended:
             content.append(END)
-        self.decodes.append(len(content))
         return Decoded(
             content, text, len(content), ended, prompt_tokens=len(context),
             logprobs=self._logprobs("42" in plan, len(content), logprobs),

@@ -1,29 +1,10 @@
 """/v1/responses as OpenAI's own client asks and reads it."""
 
-import openai
 import pytest
 
-from scripted_branches import ScriptedBranches
-from test_serve import QUESTION, post, serving
+from toy_service import QUESTION, post
 
 TEXT = QUESTION[0]["content"]
-
-
-@pytest.fixture(scope="module")
-def server():
-    return ScriptedBranches()
-
-
-@pytest.fixture(scope="module")
-def address(server):
-    with serving(server) as address:
-        yield address
-
-
-@pytest.fixture
-def client(address):
-    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
-        yield client
 
 
 def test_it_says_what_chat_says(client):

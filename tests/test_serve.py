@@ -1,123 +1,21 @@
 """A controller behind an OpenAI-compatible endpoint, over a model that is made up."""
 
 import asyncio
-import contextlib
 import json
-import socket
-import threading
 import time
 from dataclasses import replace
 
 import httpx2
-import openai
 import pytest
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autotts import control, programs
-from autotts.collect import TokenPrices
-from autotts.inference.server import Sampling
-from autotts.serve.answering import Answering
-from autotts.serve.app import Service
 from autotts.serve.body import ChatBody, CompletionBody
-from autotts.serve.deployment import Deployment, ServiceLimits
-from autotts.serve.listening import listening_config
+from autotts.serve.deployment import ServiceLimits
 from autotts.serve.passing import PassedOn
 from scripted_branches import ScriptedBranches
-
-QUESTION = [{"role": "user", "content": "What is 6 times 7?"}]
-
-
-def deployment(server, **more):
-    more.setdefault("limits", ServiceLimits(branch_tokens=400, branches=32, requests=4, waiting=4))
-    controllers = more.pop("controllers", {"cmc": "cmc", "short-mk": "short-mk"})
-    specs = {name: programs.parse(spec) for name, spec in controllers.items()}
-    return Deployment(
-        name="toy",
-        upstreams=server if isinstance(server, list) else [server],
-        controllers=more.pop("specs", specs),
-        interval=10,
-        sampling=Sampling(),
-        prices=TokenPrices(prompt=1.0, decoded=10.0),
-        **more,
-    )
-
-
-@contextlib.contextmanager
-def serving(
-    server,
-    *,
-    keys=(),
-    passed_on=None,
-    keep_alive_seconds=10.0,
-    body_seconds=60.0,
-    head_seconds=30.0,
-    page="",
-    traces=None,
-    traffic=None,
-    **more,
-):
-    """The address of a service on a socket of its own."""
-    service = Service(
-        Answering(deployment(server, **more), traces=traces, traffic=traffic),
-        keys=keys,
-        passed_on=passed_on,
-        keep_alive_seconds=keep_alive_seconds,
-        body_seconds=body_seconds,
-        page=page,
-    )
-    upstreams = service.deployment.upstreams
-    with listening_to(service.asgi, upstreams, head_seconds=head_seconds) as address:
-        yield address
-
-
-@contextlib.contextmanager
-def listening_to(asgi, upstreams=(), *, head_seconds=30.0):
-    """The address of an application; servers that it used are closed after it."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(1024)  # here, so that whoever has the address can connect at once
-        config = listening_config(asgi, head_seconds=head_seconds, lifespan="auto")
-        runner = uvicorn.Server(config)
-
-        async def run():
-            await runner.serve(sockets=[listening])
-            for upstream in upstreams:
-                await upstream.aclose()
-
-        thread = threading.Thread(target=lambda: asyncio.run(run()))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            runner.should_exit = True
-            thread.join(10)
-            assert not thread.is_alive()
-
-
-@pytest.fixture(scope="module")
-def server():
-    return ScriptedBranches()
-
-
-@pytest.fixture(scope="module")
-def address(server):
-    with serving(server) as address:
-        yield address
-
-
-@pytest.fixture
-def client(address):
-    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
-        yield client
-
-
-def post(address, path="/v1/chat/completions", headers=None, **body):
-    body.setdefault(
-        "messages" if "chat" in path else "prompt", QUESTION if "chat" in path else "6*7"
-    )
-    return httpx2.post(address + path, json=body, headers=headers or {}, timeout=30)
+from toy_service import QUESTION, post, serving
 
 
 @pytest.mark.parametrize("controller", ["cmc", "short-mk"])
@@ -490,7 +388,8 @@ def test_the_description_names_what_is_checked(address):
     fields = described["components"]["schemas"]["ChatBody"]["properties"]
     assert fields["beta"]["anyOf"][0]["maximum"] == 1
     assert set(described["paths"]) == {
-        "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/models", "/health",
+        "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/models",
+        "/v1/models/{model}", "/health", "/metrics",
     }  # fmt: skip
 
 

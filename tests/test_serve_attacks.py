@@ -10,7 +10,7 @@ import pytest
 from autotts.serve.deployment import ServiceLimits
 from autotts.serve.passing import PassedOn
 from scripted_branches import ScriptedBranches
-from test_serve import QUESTION, post, serving
+from toy_service import QUESTION, post, serving
 
 PASSED = {"model": "toy", "messages": QUESTION, "n": 2}
 """What is passed on to the upstream."""

@@ -12,7 +12,7 @@ from autotts.inference import Capabilities, Patience
 from autotts.inference.http import Client
 from autotts.inference.vllm import VllmServer
 from autotts.serve.deployment import ServiceLimits
-from test_serve import QUESTION, serving
+from toy_service import QUESTION, serving
 
 REQUESTS = 12
 LIMITS = ServiceLimits(branch_tokens=400, branches=8, requests=8, waiting=REQUESTS)

@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from autotts.serve.app import Service
 from autotts.serve.telemetry import TracedAnswering, exporting, traced_app, traced_servers
 from scripted_branches import ScriptedBranches
-from test_serve import deployment, listening_to
+from toy_service import deployment, listening_to
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SECRET = "the owl is called Brunhild"

@@ -23,7 +23,7 @@ from autotts.live import served_under
 from autotts.serve.traffic import JOURNAL, TrafficJournal, traffic_store
 from autotts.stores import Branch, Recording
 from scripted_branches import ScriptedBranches
-from test_serve import serving
+from toy_service import serving
 
 QUESTIONS = 12
 

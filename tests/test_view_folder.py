@@ -6,6 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from autotts import stores
@@ -15,7 +16,7 @@ from autotts.play.folder import WatchedFolder
 from autotts.play.trace_file import read_trace
 from autotts.play.viewer import FolderAnswers
 from scripted_branches import ScriptedBranches
-from test_serve import QUESTION, httpx2, serving
+from toy_service import QUESTION, serving
 
 RUN = Path(__file__).parent / "runs" / "version-2"
 HOSTILE = "<img src=x onerror=hacked()>\x1b[31m\u202e"

@@ -19,8 +19,8 @@ from autotts.play.viewer import FolderAnswers
 from autotts.reports.server import LoopbackServer
 from browser.test_report_browser import By, Keys, problems, until
 from scripted_branches import ScriptedBranches
-from test_serve import serving
 from test_view_folder import HOSTILE, RUN, TRACE, write_trace
+from toy_service import serving
 
 PHONE = (420, 900)
 

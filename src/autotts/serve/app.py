@@ -411,7 +411,7 @@ class Service:
         return HTMLResponse(self._page, headers=_PAGE_HEADERS)
 
     async def _openapi(self, request: Request) -> Response:
-        return JSONResponse(description(self.deployment))
+        return JSONResponse(description(self.deployment, keys=bool(self._keys)))
 
     def _log(self, request: Request, answers: Sequence[Answer], seconds: float) -> None:
         for answer in answers:
