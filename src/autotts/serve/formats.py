@@ -14,6 +14,9 @@ Kind: TypeAlias = Literal["math", "choice", "json", "regex", "last_line", "text"
 _LONGEST = 4_000
 """Characters of an answer; what is longer is a text, and no two of those are the same."""
 
+_MOST_OBJECTS = 32
+"""Braces that are tried, the last ones: each may be read up to the end of the text."""
+
 
 @dataclass(frozen=True, slots=True)
 class Format:
@@ -82,16 +85,18 @@ def _choice(_: Format, text: str) -> str:
 
 
 def _json(how: Format, text: str) -> str:
-    decoder = json.JSONDecoder()
-    for start in [at.start() for at in re.finditer(r"\{", text)][-32:]:
+    decoder, answer, end = json.JSONDecoder(), "", 0
+    for start in [at.start() for at in re.finditer(r"\{", text)][-_MOST_OBJECTS:]:
+        if start < end:
+            continue  # within the one before
         try:
-            value, _ = decoder.raw_decode(text, start)
+            value, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
             continue
         if how.field in value:
             found = value[how.field]
-            return found if isinstance(found, str) else json.dumps(found, sort_keys=True)
-    return ""
+            answer = found if isinstance(found, str) else json.dumps(found, sort_keys=True)
+    return answer
 
 
 def _regex(how: Format, text: str) -> str:
