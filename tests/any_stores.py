@@ -28,21 +28,22 @@ MODELS = (
 
 
 @st.composite
-def any_stores(draw: st.DrawFn, *, everything: bool = False) -> Store:
+def any_stores(draw: st.DrawFn, *, everything: bool = False, served: bool = False) -> Store:
     """A store of at most 3 questions and 4 branches; with probes, of at most 5 intervals.
 
     Args:
         everything: with every part that a store can have; else with any of them.
+        served: as one server could have given it, with one model and equal intervals.
     """
 
     def chosen() -> bool:
         return everything or draw(st.booleans())
 
-    probed, uneven, spent = chosen(), chosen(), chosen()
+    probed, uneven, spent = chosen(), not served and chosen(), chosen()
     signals = (
         draw(st.lists(names, min_size=everything, max_size=2, unique=True)) if chosen() else []
     )
-    models = MODELS if chosen() else ()
+    models = MODELS if not served and chosen() else ()
     weighted, grouped, named, several = chosen(), chosen(), chosen(), chosen()
     asked = draw(st.lists(texts, min_size=1 + everything, max_size=3, unique=True))
     fixed = None if chosen() else draw(st.integers(1, 4))

@@ -6,7 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from any_stores import any_stores
 from autotts import control, live, programs, simulation, stores
 from autotts.engine import compiled
 from autotts.errors import ControlError, ControllerError
@@ -28,7 +31,7 @@ def live_pool(task, q, **more):
     pool = task.pool
     failed = int(pool.failed[q])
     return live.GrowingPool(
-        branches=task.ceiling,
+        branches=int(task.ceilings[q]),
         intervals=int(pool.lengths.max()),
         interval=pool.interval,
         billing=pool.billing,
@@ -52,6 +55,13 @@ def ours(ran):
     """A program suspended in this process."""
     program = load_trusted(ran.spec.source)
     return lambda pool: live.InThisProcess(program, ran.parameters, pool)
+
+
+def play_every_episode(task, spec):
+    program = load_trusted(spec.source)
+    values = program.parameters(spec.beta, spec.named)
+    for q, d in task.pairs.tolist():
+        play(lambda pool: live.InThisProcess(program, values, pool), task, q, d)
 
 
 def assert_same_as_replayed(task, spec, suspend=ours):
@@ -82,6 +92,35 @@ def test_live_over_a_recording_is_replay(store, name, budget):
         store
     )
     assert_same_as_replayed(task, programs.parse(name))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    store=any_stores(served=True),
+    name=st.sampled_from(CONTROLLERS),
+    beta=st.sampled_from([0.0, 0.3, 1.0]),
+    budget=st.none() | st.integers(0, 9_000),
+    probe_tokens=st.integers(0, 50),
+    failed=st.sampled_from(["vote", "abstain"]),
+    seed=st.integers(0, 9),
+)
+def test_on_any_store_any_controller_does_live_what_it_does_in_replay(
+    store, name, beta, budget, probe_tokens, failed, seed
+):
+    """Action by action, with signals and without probes, however answers read; or fails alike."""
+    if budget is not None:  # one that pays for an interval at least
+        budget += store.pool.interval + probe_tokens
+    experiment = Experiment(
+        draws="subsets:1", budget=budget, probe_tokens=probe_tokens, failed=failed, seed=seed
+    )
+    task, spec = experiment.task(store), programs.parse(f"{name}:beta={beta}")
+    try:
+        InProcess().run([Cell(task, spec)])
+    except ControllerError:
+        with pytest.raises(ControlError):
+            play_every_episode(task, spec)
+    else:
+        assert_same_as_replayed(task, spec)
 
 
 SURE = ["cdg:width=6", "deepconf:warmup=4", "deepconf-offline:width=6", "distri-voting:width=6"]
