@@ -1,7 +1,9 @@
 """A program live against the forecast of a store that was collected from the same model."""
 
 import asyncio
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from autotts import programs, stores
@@ -69,6 +71,18 @@ def test_a_model_that_changed_is_found_out(store):
     assert not accuracy.holds
     assert accuracy.live < accuracy.low
     assert tokens.live > tokens.high
+
+
+def test_questions_count_as_much_as_in_evaluate(store):
+    weights = np.zeros(len(store.gold))
+    weights[3] = 2.0
+    spec, played = played_by(store, ScriptedBranches(), "sc:width=3")
+    with Local() as driver:
+        ((_, tokens, _),) = forecast(
+            replace(store, weights=weights), [(spec, played)], EXPERIMENT, driver
+        )
+    assert tokens.live == played.tokens[3].mean() != played.tokens.mean()
+    assert tokens.holds
 
 
 def test_a_store_that_does_not_say_how_it_was_asked_is_refused(tmp_path):

@@ -271,6 +271,13 @@ def forecast(
 def _foretold(figure: str, lived: Lived, replayed: Ran, spread: Ran) -> _Foretold:
     of = _COLUMNS[figure]
     questions, repetitions = lived.accuracy.shape
-    by_world = of(spread).reshape(questions, WORLDS, repetitions).mean(axis=(0, 2))
-    live = float(getattr(lived, figure).mean())
-    return _Foretold(figure, float(of(replayed).mean()), by_world, live)
+    weights = replayed.store.weights
+
+    def mean(by_question: np.ndarray) -> np.ndarray:
+        """Over questions, the first axis, as much as each counts."""
+        return np.average(by_question, axis=0, weights=weights)
+
+    by_world = of(spread).reshape(questions, WORLDS, repetitions).mean(axis=2)
+    expected = mean(of(replayed).reshape(questions, -1).mean(axis=1))
+    live = mean(getattr(lived, figure).mean(axis=1))
+    return _Foretold(figure, float(expected), mean(by_world), float(live))
