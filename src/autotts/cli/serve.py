@@ -6,7 +6,7 @@ import ipaddress
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
     from autotts.answers.reader import AnswerReader
-    from autotts.inference import Sampling
+    from autotts.inference import Sampling, Server
     from autotts.programs import Spec
     from autotts.serve.app import Service
     from autotts.serve.formats import Format, Kind
 
 KEYS = "AUTOTTS_KEYS"
 _DRAIN_SECONDS = 30
+_ATTEMPTS = 5
+"""How often an upstream is asked before it counts as failing: 8 seconds, for a client waits."""
 _PLAIN: "dict[str, Kind]" = {
     "math": "math",
     "choice": "choice",
@@ -186,11 +188,10 @@ def serve(
     them. OPENAI_API_KEY is sent to the upstream servers. docs/serve.md describes the rest.
     """
     from autotts.collect import TokenPrices
-    from autotts.inference import connected
+    from autotts.inference import Patience, connected
     from autotts.inference.address import read_key
     from autotts.play.page import build
-    from autotts.programs.needs import needs_of
-    from autotts.serve.answering import Answering, signals_read
+    from autotts.serve.answering import Answering
     from autotts.serve.app import Service
     from autotts.serve.deployment import Deployment, ServiceLimits
     from autotts.serve.passing import PassedOn
@@ -218,14 +219,8 @@ def serve(
     tracer = spans.get_tracer("autotts") if spans is not None else None
 
     async def run() -> None:
-        async with connected(upstream, model) as servers:
-            for server in servers:
-                how_exact = "exact" if server.can.exact else "by text, tokens as it counts them"
-                say(f"{server.address}: {server.model}, {server.dialect}, {how_exact}")
-                for name, spec in controllers.items():
-                    read = needs_of(spec.source).signals
-                    if missing := read.difference(signals_read(spec.source, server)):
-                        say(f"  it gives no {', '.join(sorted(missing))}, which {name} reads")
+        async with connected(upstream, model, patience=Patience(attempts=_ATTEMPTS)) as servers:
+            _say_what_they_give(servers, controllers)
             deployment = Deployment(
                 name=servers[0].model,
                 upstreams=servers if tracer is None else traced_servers(servers, tracer),
@@ -257,6 +252,20 @@ def serve(
     finally:
         if spans is not None:
             spans.shutdown()
+
+
+def _say_what_they_give(servers: "Sequence[Server]", controllers: "Mapping[str, Spec]") -> None:
+    """Say how each upstream is spoken to, and which signals it lacks that controllers read."""
+    from autotts.programs.needs import needs_of
+    from autotts.serve.answering import signals_read
+
+    for server in servers:
+        how_exact = "exact" if server.can.exact else "by text, tokens as it counts them"
+        say(f"{server.address}: {server.model}, {server.dialect}, {how_exact}")
+        for name, spec in controllers.items():
+            read = needs_of(spec.source).signals
+            if missing := read.difference(signals_read(spec.source, server)):
+                say(f"  it gives no {', '.join(sorted(missing))}, which {name} reads")
 
 
 async def _listen(service: "Service", host: str, port: int, tracer: "Tracer | None") -> None:

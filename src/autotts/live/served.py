@@ -226,6 +226,8 @@ class ServedTrajectories:
         """Tokens of the branches that the money which is left would open; programs plan by it."""
         assert self._cost is not None
         unit = self._pool.interval + self._pool.memory["probe_tokens"]
+        if not self.opening_cost:  # an empty prompt, where only reading has a price
+            return MOST_TOKENS
         left = self._cost.most - self._paid
         return int(min(left / self.opening_cost, MOST_TOKENS)) * unit
 
