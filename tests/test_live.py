@@ -1,7 +1,9 @@
 """Live episodes: over a recording they do what replay does, action by action."""
 
 import asyncio
+import gc
 import re
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -218,6 +220,23 @@ def test_a_live_episode_decodes_what_replay_charges_for_and_no_more(store, name)
     decodes = np.isin(ran.steps()[:, 2], [control.BRANCH, control.CONTINUE, control.FINISH])
     decoded = sum(play(ours(ran), task, q, d)[2].decoded for q, d in task.pairs.tolist())
     assert decoded == decodes.sum()
+
+
+@pytest.mark.parametrize("name", ["cmc", "sc"])
+@pytest.mark.parametrize("budget", [None, 9000])
+def test_an_episode_that_has_ended_leaves_no_memory_to_the_garbage_collector(store, name, budget):
+    task = Experiment(draws="subsets:1", budget=budget).task(store)
+    (ran,) = InProcess().run([Cell(task, programs.parse(name))])
+    suspend = ours(ran)
+    gc.collect()
+    gc.disable()
+    try:
+        ended, pool, recorded = play(suspend, task, 0, 0)
+        memory = weakref.ref(pool.memory)
+        del ended, pool, recorded
+        assert memory() is None
+    finally:
+        gc.enable()
 
 
 class Counting:

@@ -80,6 +80,11 @@ class _Env(interpreted.Env):
             "prune": batch(control.PRUNE),
         }
 
+    def end(self) -> None:
+        """Let go of the memory. Actions refer to their state: it would wait for a full collection
+        of cycles, which are rare in a large process."""
+        self._actions = {}
+
 
 class InThisProcess:
     """A program of ours, suspended before its first line. Not for code of others."""
@@ -98,7 +103,10 @@ class InThisProcess:
         assert hub is not None
         out = np.zeros(len(compiled.RESULTS), np.int64)
         env = _Env(self._pool.memory, hub.switch)
-        interpreted.run_episode(self._program.solve, self._parameters, env, out)
+        try:
+            interpreted.run_episode(self._program.solve, self._parameters, env, out)
+        finally:
+            env.end()
         return out
 
     async def proceed(self) -> ActionRequest | np.ndarray:
