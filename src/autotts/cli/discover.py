@@ -34,8 +34,8 @@ _SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 
 _LIMITS = ("rounds", "evaluations", "model_tokens", "usd", "seconds")
 _SETTINGS = (
-    "seed", "proposals", "selection", "judge", "family_weight", "race", "objective", "accept",
-    "driver", "unsafe", "audit", "draws", "failed", "probe_tokens",
+    "seed", "proposals", "parallel", "selection", "judge", "family_weight", "race", "objective",
+    "accept", "driver", "unsafe", "audit", "draws", "failed", "probe_tokens",
 )  # fmt: skip
 """Options that a run's settings take by their own names."""
 
@@ -68,6 +68,15 @@ Rounds = Annotated[
     int | None, typer.Option(min=1, help="How many rounds the run has in all; 5 by default.")
 ]
 Proposals = Annotated[int, typer.Option(min=1, help="How many programs are asked for in a round.")]
+Parallel = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=64,
+        help="How many rounds are proposed side by side while earlier ones are scored; each knows"
+        " what came of the rounds before these.",
+    ),
+]
 Evaluations = Annotated[
     int | None, typer.Option(min=1, help="Stop after so many sweeps and tries of programs.")
 ]
@@ -182,6 +191,7 @@ def discover(
     option: Options = None,
     rounds: Rounds = None,
     proposals: Proposals = 1,
+    parallel: Parallel = 1,
     evaluations: Evaluations = None,
     model_tokens: ModelTokens = None,
     usd: Usd = None,

@@ -26,6 +26,7 @@ from autotts.discovery.run.settings import ExplorerRef, RunLimits, RunSettings
 from autotts.discovery.run.state import RunState
 from autotts.discovery.run.store_refs import open_stores, references
 from autotts.discovery.run.trust import Demand, demands
+from autotts.discovery.side_by_side import require_side_by_side
 from autotts.errors import RunError, SpecError
 from autotts.evaluation.objectives import require_server
 from autotts.evaluation.serving import lacks, require_served
@@ -183,6 +184,7 @@ def plan(
         made = RunSettings.model_validate({**fields, "made_by": _made_by()})
     except ValidationError as error:
         raise SpecError(first_problem(error)) from error
+    require_side_by_side(who, made.parallel)
     loaded = open_stores(search)
     specs = {name: programs.parse(name) for name in made.baselines}
     if "baselines" in settings:
@@ -250,7 +252,9 @@ def resume(
     _check_trust(folder, demands(folder.settings, explorer=explorer is None), trust)
     ref = folder.settings.explorer
     _check_cluster(on, ref.name)
-    return _session(folder, explorer or make(ref.name, ref.options), say, limits or {}, on)
+    who = explorer or make(ref.name, ref.options)
+    require_side_by_side(who, folder.settings.parallel)
+    return _session(folder, who, say, limits or {}, on)
 
 
 def finalize(run: AnyPath, *, trust: bool = False, say: Say = print) -> HeldOutResults:

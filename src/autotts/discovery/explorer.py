@@ -289,6 +289,8 @@ class Turn:
     objective: what budgets count, see `evaluation.objectives`.
     server_model: for which seconds and dollars are forecast.
     judge, family_weight: what figure is made of areas by store, see `evaluation.families`.
+    ended: whether the run has ended meanwhile, which only rounds that are proposed beside others
+        see. Then `check`, `try_program` and `paid` raise KeyboardInterrupt.
     """
 
     round: int
@@ -308,10 +310,15 @@ class Turn:
     server_model: ServerSpeed | None = None
     judge: Judge = "mean"
     family_weight: FamilyWeight = "stores"
+    ended: Callable[[], bool] = lambda: False
 
 
 class Explorer(Protocol):
-    """Proposes programs."""
+    """Proposes programs.
+
+    One with an attribute `side_by_side` that is True may be asked to propose several rounds at
+    once, in threads of their own (`RunSettings.parallel`).
+    """
 
     name: str
     deterministic: bool

@@ -2,12 +2,18 @@
 
 Every step ends with an event in the log, and begins by looking whether its event is there already.
 So a run that died is resumed by running it again: what is in the log is not done twice.
+
+Rounds may be proposed side by side (`RunSettings.parallel`). Their proposals come when they come;
+they are scored and selected in the order of the rounds, and what a proposer knows does not depend
+on how far others are. One at a time, nothing of this is seen.
 """
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +26,7 @@ from autotts.discovery.explorer import (
     Diagnosed,
     Explorer,
     Feedback,
+    History,
     OutOfBudget,
     Proposal,
     Record,
@@ -40,6 +47,7 @@ from autotts.discovery.run.settings import RunLimits
 from autotts.discovery.run.store_refs import open_stores
 from autotts.discovery.scoring import Reference, Scorer, Sweep
 from autotts.discovery.selection import Candidate, choose, lead
+from autotts.discovery.side_by_side import SideBySide
 from autotts.errors import ProposalError, RunError, ServerError
 from autotts.evaluation.compare import Pick
 from autotts.evaluation.settings import LOCAL
@@ -100,6 +108,8 @@ class Discovery:
         self._admission = Admission(
             settings.rules, settings.betas, self._stores, self._scorer.smoke
         )
+        self._side_by_side = SideBySide()
+        self._evaluating = threading.Lock()
         self._reference: Reference | None = None
 
     def _seconds(self) -> float:
@@ -130,7 +140,8 @@ class Discovery:
             self.run.append(begin(self.settings.limits, self.settings.made_by))
             stopped = ""
             try:
-                self._rounds()
+                with self._side_by_side:
+                    self._rounds()
             # What a server refuses it would refuse in every round that is left.
             except (OutOfBudget, ServerError) as out:
                 stopped = str(out)
@@ -145,7 +156,10 @@ class Discovery:
         if self.settings.earlier:
             self._take_over()
         number = 1
-        while self.settings.limits.rounds is None or number <= self.settings.limits.rounds:
+        rounds = self.settings.limits.rounds
+        last = math.inf if rounds is None else rounds
+        while number <= last:
+            self._begin(number, last)
             self._round(number)
             number += 1
         self._measure_again(number - 1)
@@ -186,24 +200,38 @@ class Discovery:
     def _round(self, number: int) -> None:
         if number in self.state.selections:
             return
-        if number not in self.state.proposals:
-            self._propose(number)
+        if number not in self.state.proposals and not self._side_by_side.finish(number):
+            self._propose(self._turn(number))
         if self.settings.race and number not in self.state.races:
-            self._race(number)
+            with self._evaluating:
+                self._race(number)
         for index, proposal in enumerate(self.state.proposals[number]):
             if (number, index) not in self.state.scored:
-                self._score(number, index, proposal)
-        self._select(number)
+                with self._evaluating:
+                    self._score(number, index, proposal)
+        with self._evaluating:
+            self._select(number)
         write_round(self.run.folder, self.state, number)
 
     # Propose.
 
-    def _propose(self, number: int) -> None:
+    def _begin(self, number: int, last: float) -> None:
+        """See to it that this round and those that are proposed beside it are worked on."""
+        parallel = self.settings.parallel
+        if parallel == 1:
+            return
+        for beside in range(number, number + parallel):
+            begun = beside in self.state.proposals or beside in self._side_by_side
+            if beside <= last and not begun:
+                self._side_by_side.begin(beside, partial(self._propose, self._turn(beside)))
+
+    def _propose(self, turn: Turn) -> None:
+        number = turn.round
         self._ledger.check_time()
         self._say(f"round {number}: {self._explorer.name} proposes")
         began = time.monotonic()
         try:
-            proposals = self._explorer.propose(self._turn(number))
+            proposals = self._explorer.propose(turn)
         except ServerError:
             raise
         except ProposalError as error:
@@ -214,6 +242,7 @@ class Discovery:
         self.run.append(events.Proposed(number, _since(began), taken))
 
     def _turn(self, number: int) -> Turn:
+        unless_ended = self._side_by_side.unless_ended
         folder = self.run.folder.round(number) / "explorer"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -222,7 +251,7 @@ class Discovery:
         return Turn(
             round=number,
             proposals=self.settings.proposals,
-            history=self.state.history,
+            history=self._known(number),
             rules=self.settings.rules,
             seed=self.settings.seed * 10_007 + number,
             stores=tuple(Path(ref.path) for ref in self.settings.stores),
@@ -233,11 +262,20 @@ class Discovery:
             judge=self.settings.judge,
             family_weight=self.settings.family_weight,
             remaining=lambda: self._ledger.remaining,
-            check=lambda source: self._admission.admit(source).errors,
-            try_program=lambda source: self._try(number, source),
-            paid=PaidCalls(self.run, self._ledger, number),
+            check=unless_ended(self._check),
+            try_program=unless_ended(partial(self._try, number)),
+            paid=unless_ended(PaidCalls(self.run, self._ledger, number)),
             say=self._say,
+            ended=self._side_by_side.ended,
         )
+
+    def _known(self, number: int) -> History:
+        """What whoever proposes in a round knows, however far others have come."""
+        return self.state.history_after(max(0, number - self.settings.parallel))
+
+    def _check(self, text: str) -> tuple[str, ...]:
+        with self._evaluating:
+            return self._admission.admit(text).errors
 
     def _source(self, text: str, number: int, index: int) -> Source:
         path = self.run.folder.round(number, index).relative_to(self.run.folder.path)
@@ -249,28 +287,28 @@ class Discovery:
         known = self.state.tried(number, source.digest)
         if known is not None:
             return known
-        self._ledger.check_evaluation()
-        admitted = self._admission.admit(text)
-        if admitted.errors:
-            feedback = Feedback(admitted.errors, (), (), None, self._baseline_areas())
-        else:
-            feedback = self._quick(source, admitted.breaches)
-        counts = not admitted.errors
-        return self.run.append(events.Tried(number, source.digest, counts, feedback)).feedback
+        with self._evaluating:
+            self._ledger.check_evaluation()
+            admitted = self._admission.admit(text)
+            if admitted.errors:
+                feedback = Feedback(admitted.errors, (), (), None, self._baseline_areas())
+            else:
+                feedback = self._quick(source, admitted.breaches, self._known(number))
+            counts = not admitted.errors
+            return self.run.append(events.Tried(number, source.digest, counts, feedback)).feedback
 
-    def _quick(self, source: Source, breaches: Sequence[Breach]) -> Feedback:
+    def _quick(self, source: Source, breaches: Sequence[Breach], known: History) -> Feedback:
         areas = self._baseline_areas()
         try:
             sweep = self._scorer.sweep(source, draws=self.settings.try_draws, audit=_TRY_AUDIT)
         except REFUSED as error:
             return Feedback((str(error),), (), (), None, areas)
         points = self.reference.points(sweep)
-        best = self.state.best
         return feedback(
             sweep,
-            self._best_baseline() if best is None else self._candidate(best),
+            self._best_baseline() if known.best is None else self._candidate(known.best),
             self.reference,
-            [*breaches, *self._breaches(source, points)],
+            [*breaches, *self._breaches(source, points, known.trials)],
             baseline_areas=areas,
             draws=self.settings.try_draws,
             seed=self.settings.seed,
@@ -280,11 +318,11 @@ class Discovery:
     def _baseline_areas(self) -> dict[str, float]:
         return {name: scored.area for name, scored in self.state.baselines.items()}
 
-    def _breaches(self, source: Source, points: Sequence[SweepPoint]) -> list[Breach]:
+    def _breaches(
+        self, source: Source, points: Sequence[SweepPoint], before: Sequence[Trial]
+    ) -> list[Breach]:
         earlier = [
-            Earlier(f"round {t.name}", t.proposal.source, t.points)
-            for t in self.state.trials
-            if t.points
+            Earlier(f"round {t.name}", t.proposal.source, t.points) for t in before if t.points
         ]
         return [
             *rule_checks.check_curve(points, self.settings.rules),
@@ -350,7 +388,7 @@ class Discovery:
             else:
                 points, area, fractions = self._figures(sweep)
                 families = self.reference.by_family(sweep.curve)
-                breaches += self._breaches(source, points)
+                breaches += self._breaches(source, points, self.state.trials)
                 errors = [b.reason for b in breaches if b.fatal]
                 notes = sweep.notes
         self.run.append(

@@ -6,7 +6,7 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from autotts.sandbox.confine.tier import import_path
 MOST_OUTPUT_BYTES = 4 * 1024 * 1024
 MOST_PROCESSES = 256
 _GRACE_SECONDS = 20.0
+_LOOK_SECONDS = 1.0
 """What the keeper may take beyond the agent's time to kill and report."""
 
 
@@ -52,10 +53,15 @@ def run_agent(
     timeout_seconds: float,
     jail: Jail | None,
     scorer: ScorerSocket,
+    ended: Callable[[], bool] = lambda: False,
 ) -> AgentEnd:
     """Run an agent to its end, answering what it tries meanwhile.
 
+    Args:
+        ended: whether nobody wants it any more; asked every second.
+
     Raises:
+        KeyboardInterrupt: nobody does; it was ended.
         SandboxError: it could not be started, or its keeper was killed.
     """
     reader, writer = os.pipe()
@@ -83,7 +89,7 @@ def run_agent(
     try:
         with os.fdopen(reader, "rb") as report:
             _give(keeper, orders)
-            output, size = _attend(keeper, scorer, timeout_seconds + _GRACE_SECONDS)
+            output, size = _attend(keeper, scorer, timeout_seconds + _GRACE_SECONDS, ended)
             told = json.loads(report.read() or b"null")
     finally:
         _end(keeper)
@@ -124,9 +130,16 @@ def _give(keeper: "subprocess.Popen[bytes]", orders: dict[str, Any]) -> None:
 
 
 def _attend(
-    keeper: "subprocess.Popen[bytes]", scorer: ScorerSocket, seconds: float
+    keeper: "subprocess.Popen[bytes]",
+    scorer: ScorerSocket,
+    seconds: float,
+    ended: Callable[[], bool],
 ) -> tuple[str, int]:
-    """Read output and answer tries until all who hold the output's pipe are gone."""
+    """Read output and answer tries until all who hold the output's pipe are gone.
+
+    Raises:
+        KeyboardInterrupt: nobody wants it any more.
+    """
     assert keeper.stdout is not None
     pipe = keeper.stdout.fileno()
     kept = bytearray()
@@ -136,7 +149,10 @@ def _attend(
         selector.register(pipe, selectors.EVENT_READ)
         selector.register(scorer, selectors.EVENT_READ)
         while time.monotonic() < deadline:
-            for key, _ in selector.select(max(0.0, deadline - time.monotonic())):
+            if ended():
+                raise KeyboardInterrupt
+            left = max(0.0, deadline - time.monotonic())
+            for key, _ in selector.select(min(left, _LOOK_SECONDS)):
                 if key.fileobj is scorer:
                     scorer.answer()
                     continue

@@ -150,6 +150,7 @@ class Agent:
 
     name = "agent"
     deterministic = False
+    side_by_side = True
 
     def __init__(
         self, argv: tuple[str, ...], preset: Preset, terms: Terms, described: Record
@@ -226,6 +227,7 @@ class Agent:
                     timeout_seconds=60 * terms.minutes,
                     jail=opened,
                     scorer=scorer,
+                    ended=turn.ended,
                 )
             except SandboxError as error:
                 raise CallFailed(redact(str(error), secrets)) from error

@@ -105,6 +105,7 @@ class Chat:
 
     name = "chat"
     deterministic = False
+    side_by_side = True
 
     def __init__(
         self, model: Model, manners: Manners, price: Price | None, described: Record

@@ -16,6 +16,7 @@ class Recorded:
 
     name = "recorded"
     deterministic = True
+    side_by_side = True
 
     def __init__(self, run: Path) -> None:
         """

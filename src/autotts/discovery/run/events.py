@@ -488,6 +488,7 @@ class EventLog:
 
     def close(self) -> None:
         os.close(self._file)
+        self._file = -1  # whoever still wants to write must not find another file there
 
 
 def read(path: Path) -> Iterator[Event]:

@@ -18,6 +18,7 @@ and nothing is written through a link in it.
 import fcntl
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 from autotts.discovery.run import events
@@ -172,7 +173,10 @@ class RunFolder:
 
 
 class OpenRun:
-    """A run whose lock this process holds. A context manager."""
+    """A run whose lock this process holds. A context manager.
+
+    paying: held while a call that costs is reserved, by whichever round.
+    """
 
     def __init__(self, folder: RunFolder) -> None:
         """
@@ -181,6 +185,7 @@ class OpenRun:
         """
         self.folder = folder
         self.state = RunState()
+        self.paying = threading.Lock()
         folder.check_no_links()
         path = folder.path / "lock"
         try:

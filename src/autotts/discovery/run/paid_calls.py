@@ -3,7 +3,6 @@ paid twice."""
 
 import hashlib
 import json
-import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
 
@@ -25,7 +24,6 @@ class PaidCalls:
         self._run = run
         self._ledger = ledger
         self._round = round_number
-        self._lock = threading.Lock()
         self._known: dict[str, deque[CallReplied | CallLost]] = defaultdict(deque)
         for call in run.state.calls.values():
             if call.reserved.round == round_number and call.outcome is not None:
@@ -35,7 +33,7 @@ class PaidCalls:
         self, request: Record, send: Callable[[], tuple[Record, Usage]], *, at_most: Usage
     ) -> Record:
         digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-        with self._lock:
+        with self._run.paying:
             if self._known[digest]:
                 return _outcome(self._known[digest].popleft())
             self._ledger.reserve(at_most)

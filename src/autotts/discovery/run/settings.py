@@ -108,6 +108,8 @@ class RunSettings(BaseModel):
     accept: share of resamples in which a program must be ahead of what was accepted before.
     one_knob: False under `--no-beta`; traces: False under `--no-traces`.
     try_draws: draws of a quick try.
+    parallel: rounds that are proposed side by side; a round knows what came of the rounds before
+        it but for the last `parallel` - 1.
     made_by: versions.
     """
 
@@ -115,6 +117,7 @@ class RunSettings(BaseModel):
     name: str
     seed: int = Field(default=0, ge=0, lt=2**63)
     proposals: int = Field(default=1, ge=1, le=1000)
+    parallel: int = Field(default=1, ge=1, le=64)
     selection: Literal["area", "accuracy"] = "area"
     objective: Objective = "tokens"
     server_model: ServerSpeed | None = None

@@ -4,6 +4,7 @@ Everything that looks at a run, the loop, the budget, `finalize`, reports and ta
 no event.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -201,9 +202,13 @@ class RunState:
     @property
     def best(self) -> Trial | None:
         """The trial that leads after the latest selection."""
-        if not self.selections:
+        return self._best_after(math.inf)
+
+    def _best_after(self, last: float) -> Trial | None:
+        known = [number for number in self.selections if number <= last]
+        if not known:
             return None
-        name = next(reversed(self.selections.values())).best
+        name = self.selections[max(known)].best
         return next((trial for trial in self.trials if trial.name == name), None)
 
     @property
@@ -230,7 +235,11 @@ class RunState:
 
     @property
     def history(self) -> History:
-        """What an explorer is shown."""
+        """What happened so far."""
+        return self.history_after(math.inf)
+
+    def history_after(self, last: float) -> History:
+        """What an explorer is shown that knows what came of the rounds up to `last`."""
         baselines = {name: event.points for name, event in self.baselines.items()}
         diagnoses = {
             name: Diagnosed(event.digest, event.traces)
@@ -239,7 +248,8 @@ class RunState:
         }
         matters = matters_text(self.matters) if self.matters else ""
         lessons = self.lessons or ""
-        return History(baselines, self.trials, self.best, diagnoses, matters, lessons)
+        trials = tuple(trial for trial in self.trials if trial.round <= last)
+        return History(baselines, trials, self._best_after(last), diagnoses, matters, lessons)
 
     @property
     def winner(self) -> Winner | None:
@@ -264,8 +274,9 @@ class RunState:
     @property
     def evaluations(self) -> int:
         """Sweeps and tries so far, and what races cost in sweeps."""
-        scored = sum(scored.counts for scored in self.scored.values())
-        scored += sum(raced.counts for raced in self.races.values())
+        # Explorers at work on other rounds ask too; copies of the values are taken in one step.
+        scored = sum(scored.counts for scored in list(self.scored.values()))
+        scored += sum(raced.counts for raced in list(self.races.values()))
         return scored + sum(tried.counts for tried in self.tries)
 
     @property
