@@ -195,7 +195,11 @@ def test_beside_a_load_generator_on_a_genuine_server(tmp_path: Path, benchmark) 
         out = tmp_path / f"{number}"
         plain = asyncio.run(sums_generated(url, branches))
         ours = asyncio.run(gather_sums(url, out / "plain", branches))
-        return plain, ours, asyncio.run(gather_sums(url, out / "probed", branches, SUFFIX))
+        return (
+            plain,
+            ours,
+            asyncio.run(gather_sums(url, out / "probed", branches, collect.PROBE_SUFFIX)),
+        )
 
     try:
         with genuine.serving(genuine.TINY, slots=TINY_AT_ONCE) as url:
