@@ -6,8 +6,7 @@ For each family the offline explorer searches the stores of all others, judged b
 area of families less the most by which a family is behind its best baseline). `finalize` then
 opens the stores of the family that was left out. The regret there is what its best baseline is
 ahead by; figures of all families together are means over families. Run folders are kept, and what
-is there already is not done again. The explorer's programs read running branches, so a run on
-recordings of final answers alone finds nothing that may be handed in; the script says so and ends.
+is there already is not done again.
 """
 
 import argparse

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from autotts import programs
+from autotts import programs, stores
 from autotts.diagnosis import value
-from autotts.diagnosis.evidence import FEATURES, evidence
+from autotts.diagnosis.evidence import FEATURES, OF_FINISHERS, evidence
 from autotts.discovery.explorer import ProgramRules
 from autotts.discovery.explorers import make
 from autotts.discovery.explorers.offline.lab import _PACES, Lab
@@ -22,7 +22,9 @@ from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import RunLimits
 from autotts.errors import RunError, SpecError
 from autotts.evaluation import Experiment
+from autotts.evaluation.serving import unserved
 from autotts.programs.checker import problems
+from autotts.programs.needs import needs_of
 from autotts.replay.in_process import InProcess
 from autotts.replay.task import Cell
 from autotts.simulation import simulate
@@ -40,13 +42,16 @@ def weights():
 def learnings(draw):
     width = sorted(draw(st.lists(st.integers(1, 64), min_size=2, max_size=2)))
     price = sorted(draw(st.lists(st.floats(0.001, 50), min_size=2, max_size=2)), reverse=True)
+    probes = draw(st.booleans())
+    vote = draw(weights())
     return Learned(
-        vote=draw(weights()),
+        vote=vote if probes else {name: vote[name] for name in OF_FINISHERS if name in vote},
         stop=draw(st.none() | st.tuples(st.floats(-6, 0), st.floats(0.1, 3))),
         patience=draw(st.floats(1, 40)),
         evidence=draw(st.sampled_from((0.0, 0.3))),
         keep=draw(st.integers(0, 3)),
         cohort=draw(st.sampled_from((0, 4, 16))),
+        probes=probes,
         width=tuple(width),
         price=tuple(price),
         lessons=tuple(draw(st.lists(st.text("abc%{}#' ", max_size=200), max_size=2))),
@@ -127,6 +132,33 @@ def test_a_cohort_as_wide_as_the_race_is_the_race(decoys):
     assert np.array_equal(ran[4].tokens, ran[12].tokens)  # all twelve are read to the end
 
 
+@pytest.mark.parametrize("cohort", [0, 4])
+def test_without_probes_a_program_asks_for_none_and_plays_as_if_branches_showed_nothing(
+    tmp_path, cohort
+):
+    path = simulate(tmp_path, questions=4, branches=12, seed=1, probes=False)
+    task = Experiment(draws="subsets:2").task(stores.load(path))
+    vote = dict.fromkeys(OF_FINISHERS, 0.5)
+    ran = []
+    for probes in (True, False):
+        text = source(Learned(vote=vote, patience=5, evidence=0.3, cohort=cohort, probes=probes))
+        program = programs.Source("made", "made.py", text, True)
+        assert bool(unserved([task.store], program)) is probes
+        (one,) = InProcess().run([Cell(task, programs.Spec("made", program, 0.5, {"width": 9}))])
+        ran.append(one)
+    assert np.array_equal(ran[0].tokens, ran[1].tokens)
+    assert np.array_equal(ran[0].correct, ran[1].correct)
+
+
+def test_recordings_without_probes_get_a_program_that_they_can_serve(tmp_path):
+    path = simulate(tmp_path / "store", questions=24, branches=24, seed=1, probes=False)
+    folder = learn(tmp_path, "run", path, baselines=("asc", "short-mk"))
+    (trial,) = folder.state.trials
+    assert not trial.errors
+    assert "probe=False" in trial.proposal.source
+    assert not needs_of(programs.Source("made", "made.py", trial.proposal.source, True)).probes
+
+
 @pytest.mark.parametrize("judge", ["mean", "regret"])
 def test_a_pace_is_chosen_by_the_judgement_of_the_run_where_families_are_several(tmp_path, judge):
     paths = [
@@ -161,6 +193,7 @@ def test_a_pace_is_chosen_by_the_judgement_of_the_run_where_families_are_several
         {"vote": {"votes": math.inf}},
         {"lessons": ('"""\nimport os\n',)},
         {"lessons": ("\\",)},
+        {"vote": {"votes": 1.0, "left": 1.0}, "probes": False},
     ],
 )
 def test_what_could_not_be_a_program_of_ours_is_refused(wrong):

@@ -38,6 +38,9 @@ FEATURES = {
 }
 """What is known of an answer, in the order of the columns of `Evidence.features`."""
 
+OF_FINISHERS = ("votes", "early", "short", "first")
+"""What is known where running branches show nothing; the other features are 0 there."""
+
 GROWTH = 1.3
 DECAY = 0.9
 _EPISODES = 64  # replayed at a time
@@ -127,6 +130,8 @@ def evidence(ran: Sequence[Ran]) -> Evidence:
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     starts = np.concatenate([[0], np.cumsum(columns[7])])
     key, store, episode, spent, opened, active, finished, _, features, right = columns
+    if any(one.store.pool.probes is None for one in ran):
+        features[:, [name not in OF_FINISHERS for name in FEATURES]] = 0
     return Evidence(key, store, episode, spent, opened, active, finished, starts, features, right)
 
 

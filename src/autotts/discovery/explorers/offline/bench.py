@@ -66,6 +66,8 @@ class Bench:
             draws=f"subsets:{_DRAWS}", seed=turn.seed, max_branches=turn.rules.ceiling
         )
         self.tasks = experiment.tasks([stores.load(path) for path in turn.stores])
+        self.probes = all(task.store.pool.probes is not None for task in self.tasks)
+        """Whether running branches show answers on all stores."""
         self._driver = InProcess()
         self._rules = turn.rules
         self._seed = turn.seed

@@ -67,6 +67,7 @@ class Lab:
 
     def stage(self, name: str, before: Learned) -> Step:
         """Go through one of `stages` with what was learned before."""
+        before = replace(before, probes=self._bench.probes)
         stages = {
             "pace": self._pace,
             "vote": self._vote,

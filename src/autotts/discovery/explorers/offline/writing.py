@@ -5,8 +5,11 @@ learned takes the place of a plain rule, one part at a time: the vote, the stop,
 """
 
 import math
+import re
 import textwrap
 from dataclasses import dataclass, field
+
+from autotts.diagnosis.evidence import OF_FINISHERS
 
 Weights = dict[str, float]
 
@@ -25,6 +28,8 @@ class Learned:
     cohort: branches that run side by side, others being opened as these end; 0 for all at once.
     width, price: at beta 0 and 1, even factors in between. Prices are in right answers for a
         million tokens.
+    probes: whether running branches show answers. Where they don't, a program asks for none, and
+        a branch disagrees from the time that another has finished.
     lessons: what was learned, in sentences for the docstring.
     """
 
@@ -37,11 +42,13 @@ class Learned:
     cohort: int = 0
     width: tuple[int, int] = (3, 64)
     price: tuple[float, float] = (0.0, 0.0)
+    probes: bool = True
     lessons: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # All of it may come from a file, and becomes a program that is ours.
-        unknown = self.vote.keys() - {"votes", *_OF_ANSWERS}
+        known = {"votes", *_OF_ANSWERS} if self.probes else set(OF_FINISHERS)
+        unknown = self.vote.keys() - known
         numbers = (*self.vote.values(), *(self.stop or ()), *self.price, self.patience)
         if unknown or "votes" not in self.vote:
             raise ValueError(f"a vote needs votes and features that are known, got {self.vote}")
@@ -58,14 +65,24 @@ def source(learned: Learned) -> str:
         _IMPORTS,
         _schedule(learned),
         _solve(learned),
-        _NOTICE,
+        _NOTICE if learned.probes else "",
         _score(learned),
         _LEADING,
         _AHEAD if learned.stop else _MARGIN,
         _WORTH if learned.stop else "",
         _give_up(learned),
     ]
-    return "\n\n".join(block.strip("\n") + "\n" for block in blocks if block)
+    text = "\n\n".join(block.strip("\n") + "\n" for block in blocks if block)
+    return text if learned.probes else _without_probes(text)
+
+
+def _without_probes(text: str) -> str:
+    """The same program, asking for no probes and keeping nothing of what branches show."""
+    text = re.sub(r"^ +(shows|shown|own) = .*\n", "", text, flags=re.MULTILINE)
+    text = text.replace(", shows, shown", "").replace(", shows", "").replace(" - max(own, 0.0)", "")
+    return re.sub(
+        r"(env\.(?:branch|advance)\(.*)\)$", r"\1, probe=False)", text, flags=re.MULTILINE
+    )
 
 
 def _docstring(learned: Learned) -> str:
