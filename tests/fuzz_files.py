@@ -29,7 +29,7 @@ from autotts.discovery.agents import claims
 from autotts.discovery.explorers.completions import read_completion
 from autotts.errors import AutottsError
 from autotts.inference.server import ids_of
-from autotts.inference.speed import ServerSpeed, read_speed
+from autotts.inference.speed import VERSION, ServerSpeed, read_speed
 from autotts.play.folder import WatchedFolder
 from autotts.play.trace_file import head_of, read_trace
 from autotts.reports import report_on
@@ -89,7 +89,7 @@ def _read_trace(path: Path) -> None:
 
 
 _SPEED = {
-    "server_model": 1,
+    "server_model": VERSION,
     **asdict(ServerSpeed((1, 4), (0.1, 0.2), (0.1, 0.1), (0.01, 0.02), (0.3, 0.4), 100)),
 }
 

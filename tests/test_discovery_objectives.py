@@ -54,8 +54,9 @@ def test_the_offline_explorer_counts_seconds_as_its_run_does(store):
     shares, right = np.array([0.2, 0.5, 1.2]), np.array([0.3, 0.5, 0.6])
     spends = shares * reference.tokens
     turn = SimpleNamespace(
-        seed=0, rules=made.rules, stores=[store], objective="seconds", server_model=SPEED
-    )
+        seed=0, rules=made.rules, stores=[store], objective="seconds", server_model=SPEED,
+        judge="mean", family_weight="stores",
+    )  # fmt: skip
     even = np.ones((1, 4))
     sweep = SweepMeans(*((values[:, None] * even,) for values in (right, spends, spends)))
     low, high = (share * reference.tokens[0] for share in reference.span)

@@ -9,6 +9,7 @@ from autotts.discovery.scoring import Scorer, _key
 from autotts.evaluation import Experiment
 from autotts.programs import Source, parse
 from discover_toy import program, settings, store_folder
+from test_forecasting import SPEED
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_a_sweep_comes_back_from_the_cache_as_it_was(scorer, store, tmp_path):
 
 
 CHANGES = {"draws": "subsets:100", "budget": 9, "cost_budget": 8, "probe_tokens": 7,
-           "max_branches": 3, "failed": "abstain", "seed": 5}  # fmt: skip
+           "max_branches": 3, "failed": "abstain", "seed": 5, "cluster": "topic"}  # fmt: skip
 
 
 def test_every_field_of_an_experiment_is_in_the_key(store):
@@ -68,15 +69,17 @@ def test_every_field_of_an_experiment_is_in_the_key(store):
     loaded, specs, plain = [stores.load(store)], [parse("sc")], Experiment()
     assert CHANGES.keys() == {field.name for field in dataclasses.fields(Experiment)}
     keys = {
-        _key(specs, loaded, dataclasses.replace(plain, **{name: value}), 600, "sealed")
+        _key(specs, loaded, dataclasses.replace(plain, **{name: value}), 600, "sealed", None)
         for name, value in CHANGES.items()
     }
-    keys.add(_key(specs, loaded, plain, 600, "sealed"))
-    keys.add(_key(specs, loaded, plain, 100, "sealed"))
-    keys.add(_key(specs, loaded, plain, 600, "blind"))
-    keys.add(_key([parse("sc:width=4")], loaded, plain, 600, "sealed"))
-    keys.add(_key([parse("sc:beta=0.4")], loaded, plain, 600, "sealed"))
-    assert len(keys) == len(CHANGES) + 5
+    keys.add(_key(specs, loaded, plain, 600, "sealed", None))
+    keys.add(_key(specs, loaded, plain, 100, "sealed", None))
+    keys.add(_key(specs, loaded, plain, 600, "blind", None))
+    keys.add(_key([parse("sc:width=4")], loaded, plain, 600, "sealed", None))
+    keys.add(_key([parse("sc:beta=0.4")], loaded, plain, 600, "sealed", None))
+    for objective in ("seconds", "dollars"):
+        keys.add(_key(specs, loaded, plain, 600, "sealed", (objective, SPEED)))
+    assert len(keys) == len(CHANGES) + 7
 
 
 def test_a_sweep_kept_before_a_field_was_added_is_found():

@@ -182,7 +182,11 @@ def ask(
     server: LoopbackServer, path: str, method: str = "GET", **headers: str
 ) -> tuple[http.client.HTTPResponse, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
-    connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    # As `request` does, but for any path: it takes the host from a path that looks like an address.
+    connection.putrequest(method, path, skip_host=True)
+    for name, value in {"Host": f"127.0.0.1:{server.server_port}", **headers}.items():
+        connection.putheader(name.replace("_", "-"), value)
+    connection.endheaders()
     answer = connection.getresponse()
     body = answer.read()
     connection.close()

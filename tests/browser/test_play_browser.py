@@ -247,10 +247,12 @@ def test_a_phone_needs_no_scrolling_sideways(play: Any, theme: str):
 
 @pytest.fixture
 def served(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The page of a service, which asks for the key that the test's parameter is."""
+    """The page of a service; a test's parameter is the key it asks for, or the seconds that its
+    model takes for an interval."""
     page = build("served", "autotts serve")
-    keys = [request.param] if hasattr(request, "param") else []
-    model = ScriptedBranches(seconds=0.03, right=1.0)
+    asked = getattr(request, "param", 0.03)
+    keys = [asked] if isinstance(asked, str) else []
+    model = ScriptedBranches(seconds=0.03 if keys else asked, right=1.0)
     with serving(model, page=page, keys=keys) as address:
         browser.get("about:blank")
         browser.get_log("browser")
@@ -309,6 +311,7 @@ def test_a_key_is_typed_and_kept_nowhere(served: Any):
     assert refused == []
 
 
+@pytest.mark.parametrize("served", [0.5], indirect=True)
 def test_asking_is_stopped(served: Any):
     until(lambda: texts(served, ".lane-head option"))
     ask(served, "What is 6 times 7?")
