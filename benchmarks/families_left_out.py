@@ -40,7 +40,7 @@ def left_out(
         resume(run, trust=True)
     found = finalize(run, trust=True).controllers
     return {
-        ("discovered" if name.startswith("round ") else name): one.area
+        ("discovered" if name.startswith("round ") else name): one.families[family]
         for name, one in found.items()
     }
 

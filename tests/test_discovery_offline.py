@@ -51,6 +51,7 @@ def learnings(draw):
         evidence=draw(st.sampled_from((0.0, 0.3))),
         keep=draw(st.integers(0, 3)),
         cohort=draw(st.sampled_from((0, 4, 16))),
+        last_margin=draw(st.sampled_from((0, 8, 64))),
         probes=probes,
         width=tuple(width),
         price=tuple(price),
@@ -174,9 +175,10 @@ def test_a_pace_is_chosen_by_the_judgement_of_the_run_where_families_are_several
     lab = Lab(turn, 2)
     step = lab.stage("pace", Learned())
     figures = {}
-    for cohort, margin, patience in _PACES:
-        one = Learned(cohort=cohort, margin=margin, patience=patience)
-        figures[cohort, margin, patience] = float(lab._bench.area(lab._bench.measure(one))[0])
+    for pace in _PACES:
+        cohort, margin, last, patience = pace
+        one = Learned(cohort=cohort, margin=margin, last_margin=last, patience=patience)
+        figures[pace] = float(lab._bench.area(lab._bench.measure(one))[0])
     assert step.area == pytest.approx(max(figures.values()))
     assert step.kept == (step.learned.lessons != ())
     assert "3 families" in step.finding

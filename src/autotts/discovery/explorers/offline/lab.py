@@ -24,12 +24,13 @@ _FAMILIES = 3
 """Families of models that it takes to choose a pace: one tells too little of others."""
 
 _PACES = tuple(
-    (cohort, margin, patience)
+    (cohort, margin, last, patience)
     for cohort in (0, 8, 16)
     for margin in (3, 4, 6)
+    for last in (0, 32)
     for patience in (12.0, 16.0)
 )
-"""Branches side by side (0: all), votes ahead, patience."""
+"""Branches side by side (0: all), votes ahead at beta 0 and 1 (0: the same), patience."""
 
 _NEVER = 1_000_000
 _LEADS = ((0.0, 0.0), (0.0, 1.0), (0.0, 2.0), (1.0, 0.0), (1.0, 1.0), (2.0, 0.0))
@@ -79,15 +80,16 @@ class Lab:
 
     def _pace(self, before: Learned) -> Step:
         paces = [
-            replace(before, cohort=cohort, margin=margin, patience=patience)
-            for cohort, margin, patience in _PACES
+            replace(before, cohort=cohort, margin=margin, last_margin=last, patience=patience)
+            for cohort, margin, last, patience in _PACES
         ]
         found = [one for one in (before, *paces) if self._bench.admitted(one)] or [before]
         best, lead, probability = self._bench.best(found, before)
         side = f"{best.cohort} branches" if best.cohort else "all branches"
+        ahead = f"{best.margin} to {best.last_margin}" if best.last_margin else f"{best.margin}"
         words = (
             f"The pace: of {len(found)} plain races the best on {self._bench.families} families of"
-            f" models runs {side} side by side, stops at {best.margin} votes ahead and has a"
+            f" models runs {side} side by side, stops at {ahead} votes ahead and has a"
             f" patience of {best.patience:g}; that is {lead:+.2f} points from the race that all are"
             f" compared with (margin {before.margin}, patience {before.patience:g}, all at once),"
             f" above 0 in {probability:.2f} of resamples, chosen among all."

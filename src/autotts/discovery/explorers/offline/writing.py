@@ -21,6 +21,8 @@ class Learned:
     vote: weights by feature of `diagnosis.evidence`, rounded; `votes` alone is a plain vote.
     stop: base and slope of the value of going on; None stops at `margin` votes.
     margin: votes that the leader must be ahead by, where there is no value to stop by.
+    last_margin: the same at beta 1; 0: as at beta 0. If there is one, the first half of beta widens
+        the race, and the second raises the margin.
     patience: how much a running branch may disagree before it is given up.
     evidence: by how much a round of disagreement counts more, for each unit of log odds by which
         the leader is ahead of the branch's own answer; 0 counts rounds.
@@ -36,6 +38,7 @@ class Learned:
     vote: Weights = field(default_factory=lambda: {"votes": 1.0})
     stop: tuple[float, float] | None = None
     margin: int = 8
+    last_margin: int = 0
     patience: float = 12.0
     evidence: float = 0.0
     keep: int = 2
@@ -101,24 +104,26 @@ import numpy as np
 """
 
 
-def _along(low: float, high: float, *, whole: bool) -> str:
+def _along(low: float, high: float, *, whole: bool, beta: str = "beta") -> str:
     """An expression in beta, in even factors from `low` to `high`."""
     if low == high:
         return f"{low}"
-    rounded = f"{low} * {high / low:.6g} ** beta"
+    rounded = f"{low} * {high / low:.6g} ** {beta}"
     return f"round({rounded})" if whole else f"round({rounded}, 4)"
 
 
 def _schedule(learned: Learned) -> str:
     # All numbers that were fitted stand here, so that others need no compiler, here and in `tune`.
-    lines = [f'"width": {_along(*learned.width, whole=True)},']
+    halves = ("min(1, 2 * beta)", "max(0, 2 * beta - 1)") if learned.last_margin else ("beta", "")
+    lines = [f'"width": {_along(*learned.width, whole=True, beta=halves[0])},']
     if learned.stop:
         base, slope = learned.stop
         price = _along(*learned.price, whole=False)
         lines.append(f'"price": {price},  # right answers for a million tokens')
         lines += [f'"base": {float(base)},', f'"slope": {float(slope)},']
     else:
-        lines.append(f'"margin": {learned.margin},')
+        last = learned.last_margin or learned.margin
+        lines.append(f'"margin": {_along(learned.margin, last, whole=True, beta=halves[1])},')
     lines += [f'"{name}": {float(weight)},' for name, weight in learned.vote.items()]
     lines += [f'"patience": {float(learned.patience)},', f'"keep": {learned.keep},']
     if learned.cohort:
