@@ -151,6 +151,11 @@ def test_without_probes_a_program_asks_for_none_and_plays_as_if_branches_showed_
     assert np.array_equal(ran[0].correct, ran[1].correct)
 
 
+def test_what_was_learned_is_said_as_it_is_where_there_are_no_probes():
+    said = "of what it held, shows, shown: env.branch(8)"
+    assert f"- {said}\n" in source(Learned(probes=False, lessons=(said,)))
+
+
 def test_recordings_without_probes_get_a_program_that_they_can_serve(tmp_path):
     path = simulate(tmp_path / "store", questions=24, branches=24, seed=1, probes=False)
     folder = learn(tmp_path, "run", path, baselines=("asc", "short-mk"))

@@ -64,7 +64,6 @@ class Learned:
 def source(learned: Learned) -> str:
     """The program: docstring, schedule, solve and its helpers; only what it uses."""
     blocks = [
-        _docstring(learned),
         _IMPORTS,
         _schedule(learned),
         _solve(learned),
@@ -75,12 +74,12 @@ def source(learned: Learned) -> str:
         _WORTH if learned.stop else "",
         _give_up(learned),
     ]
-    text = "\n\n".join(block.strip("\n") + "\n" for block in blocks if block)
-    return text if learned.probes else _without_probes(text)
+    code = "\n\n".join(block.strip("\n") + "\n" for block in blocks if block)
+    return f"{_docstring(learned)}\n\n{code if learned.probes else _without_probes(code)}"
 
 
 def _without_probes(text: str) -> str:
-    """The same program, asking for no probes and keeping nothing of what branches show."""
+    """The same code, asking for no probes and keeping nothing of what branches show."""
     text = re.sub(r"^ +(shows|shown|own) = .*\n", "", text, flags=re.MULTILINE)
     text = text.replace(", shows, shown", "").replace(", shows", "").replace(" - max(own, 0.0)", "")
     return re.sub(
