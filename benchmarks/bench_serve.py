@@ -127,5 +127,7 @@ def test_many_requests_at_once_are_all_answered(benchmark):
     assert server.running == 0
     growth = peaks[-1] - peaks[len(peaks) // 3]
     benchmark.extra_info |= {"answered": answered, "growth_mib": growth}
+    tenths = [f"{peaks[len(peaks) * tenth // 10]:.0f}" for tenth in range(10)]
     print(f"\n{answered} requests answered, {growth:.1f} MiB more than at a third of the way")
+    print(f"MiB at most, by tenths of the way: {', '.join(tenths)}, {peaks[-1]:.0f}")
     assert growth < 32

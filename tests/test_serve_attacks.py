@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from autotts.serve.deployment import ServiceLimits
+from autotts.serve.listening import listening_config
 from autotts.serve.passing import PassedOn
 from scripted_branches import ScriptedBranches
 from toy_service import QUESTION, post, serving
@@ -163,6 +164,12 @@ def test_a_long_reply_is_no_slow_request():
         for _ in range(2):
             asked = {"messages": QUESTION, "beta": 0}
             assert client.post(f"{address}/v1/chat/completions", json=asked).status_code == 200
+
+
+def test_a_client_gives_up_a_silent_connection_before_the_service_does():
+    """Else a request can be on its way while the connection is closed, and nobody answers it."""
+    client_seconds = httpx2.Limits().keepalive_expiry
+    assert listening_config(None).timeout_keep_alive > 2 * client_seconds
 
 
 SMUGGLED = {

@@ -10,6 +10,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEAD_SECONDS = 30.0
 """That a client has to say the head of a request, twice over at most."""
 
+KEEP_ALIVE_SECONDS = 75
+"""That a connection may be silent between two requests.
+
+Clients such as openai and httpx drop a connection after 5 s of silence, the very seconds that
+uvicorn waits by itself: a request sent just then would be lost.
+"""
+
 
 def listening_config(
     asgi: Any, *, head_seconds: float = HEAD_SECONDS, **options: Any
@@ -24,7 +31,13 @@ def listening_config(
         seconds = head_seconds
 
     return uvicorn.Config(
-        asgi, http=Patient, ws="none", log_level="warning", access_log=False, **options
+        asgi,
+        http=Patient,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        **options,
     )
 
 
