@@ -233,7 +233,7 @@ def _against(found: pl.DataFrame, parent: pl.DataFrame) -> str:
     )
     if joined.is_empty():
         return ""
-    moved = joined.filter(pl.col("change").abs() > 0.005).sort("change")
+    moved = joined.filter(pl.col("change").abs() > 0.005).sort("change", *keys)
     lines = [
         f"accuracy {100 * _mean(joined['change']):+.2f} points, tokens"
         f" {_mean(joined['tokens']) / max(_mean(joined['tokens_before']), 1) - 1:+.1%}; better on"

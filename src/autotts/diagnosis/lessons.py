@@ -131,7 +131,7 @@ def revotes(looked: Sequence[Hindsight], *, seed: int = 0) -> pl.DataFrame:
         high (95 %, resampling questions), changed (share of episodes in which correctness differs).
     """
     frame = pl.concat([_right(one) for one in looked])
-    by_question = frame.group_by("dataset", "question").agg(pl.all().mean())
+    by_question = frame.group_by("dataset", "question", maintain_order=True).agg(pl.all().mean())
     weights = statistics.question_weights(
         by_question.height, rng=np.random.default_rng(seed), resamples=500
     )
