@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from autotts import programs, stores
 from autotts.diagnosis import value
 from autotts.diagnosis.evidence import FEATURES, OF_FINISHERS, evidence
+from autotts.discovery.ablations import ARMS, _at_its_tokens, ablate_loop
 from autotts.discovery.explorer import ProgramRules
 from autotts.discovery.explorers import make
 from autotts.discovery.explorers.offline.lab import _PACES, Lab
@@ -22,6 +23,7 @@ from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import RunLimits
 from autotts.errors import RunError, SpecError
 from autotts.evaluation import Experiment
+from autotts.evaluation.frontiers import Curve
 from autotts.evaluation.serving import unserved
 from autotts.programs.checker import problems
 from autotts.programs.needs import needs_of
@@ -173,7 +175,7 @@ def test_a_pace_is_chosen_by_the_judgement_of_the_run_where_families_are_several
     ]
     rules = ProgramRules(ceiling=16, cheapest=1.0, dearest=0.0, isotonic_slack=1.0)
     turn = SimpleNamespace(
-        seed=1, stores=paths, rules=rules, server_model=None,
+        seed=1, stores=paths, rules=rules, traces=True, server_model=None,
         objective="tokens", judge=judge,
         family_weight="equal", history=SimpleNamespace(baselines={"margin": ()}),
     )  # fmt: skip
@@ -209,7 +211,7 @@ def test_what_could_not_be_a_program_of_ours_is_refused(wrong):
 
 
 def learn(tmp_path, name, path, **changes):
-    made = settings(path, limits=RunLimits(rounds=1), traces=False, **changes)
+    made = settings(path, limits=RunLimits(rounds=1), **changes)
     folder = RunFolder.create(tmp_path / name, made)
     session(folder.path, make("offline", {"draws": "2"}))
     return folder
@@ -245,6 +247,43 @@ def test_nothing_is_handed_in_that_the_rules_refuse(tmp_path):
     )
     assert not folder.state.trials
     assert "does not keep to the rules" in folder.state.why_nothing
+
+
+def test_the_loop_is_ablated(tmp_path, decoys):
+    """Without a knob all betas are one setting; without traces nothing is fitted to episodes."""
+    results = ablate_loop(
+        [decoys.path], tmp_path, seeds=(1,), rounds=1, draws="reference:2", baselines=(),
+        options={"draws": "2"}, driver="in-process", say=lambda line: None,
+        rules={"cheapest": 1.0, "dearest": 0.0, "isotonic_slack": 1.0, "ceiling": 24},
+    )  # fmt: skip
+    assert [one.arm for one in results] == list(ARMS)
+    full, fixed, blind = (
+        RunFolder(tmp_path / f"{one.arm.replace(' ', '-')}-1").state.best for one in results
+    )
+    assert "fit a conditional logit" in full.proposal.idea
+    assert len({point.tokens for point in fixed.points}) == 1
+    assert "conditional logit" not in blind.proposal.idea
+    assert full.digest
+    assert not blind.digest
+    assert results[0].over_full is None
+    for one in results[1:]:
+        assert one.over_full.estimate == pytest.approx(one.area.estimate - results[0].area.estimate)
+        assert one.over_full.low <= one.over_full.estimate <= one.over_full.high
+
+
+def test_a_setting_is_held_against_the_full_loop_at_its_own_tokens():
+    """200 tokens are half-way between 100 and 400 in log tokens, and .5 and 1 are right there."""
+
+    def curve(right, tokens):
+        correct = np.array([[np.arange(8) < 8 * share for share in right]]).reshape(-1, 8, 1)
+        spent = np.broadcast_to(np.array(tokens, float)[:, None, None], correct.shape)
+        key = ("m", "d")
+        betas = np.linspace(0, 1, len(right))
+        return Curve("c", betas, {"d": np.arange(8)}, {key: correct}, {key: spent})
+
+    found = _at_its_tokens(curve([0.25, 0.875], [50, 200]), 1, curve([0.5, 1], [100, 400]), 0)
+    assert found.estimate == pytest.approx(87.5 - 75)
+    assert found.low <= found.estimate <= found.high
 
 
 def test_what_a_round_keeps_the_next_begins_with(tmp_path):

@@ -1,18 +1,26 @@
-"""`autotts reproduce`: the paper's tables beside what is replayed."""
+"""`autotts reproduce`: the paper's tables beside what is replayed, and its ablations."""
 
 from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from autotts.cli import options
-from autotts.cli.screen import console
+from autotts.cli.screen import console, say
 
-app = typer.Typer(help="Replay the paper's tables beside its figures.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from autotts.evaluation.statistics import Interval
+
+app = typer.Typer(
+    help="Replay the paper's tables beside its figures, and repeat its ablations.",
+    no_args_is_help=True,
+)
 
 
 @app.callback()
 def _reproduce() -> None:
-    """Replay the paper's tables beside its figures."""
+    """Replay the paper's tables beside its figures, and repeat its ablations."""
 
 
 @app.command()
@@ -51,3 +59,65 @@ def table1(
 
 def _show(accuracy: float, kilotokens: float) -> str:
     return f"{accuracy:.1f}@{kilotokens:.1f}k"
+
+
+@app.command("table3", help="The same as `reproduce ablations`.")
+@app.command()
+def ablations(
+    stores: options.SomeStores = None,
+    stores_option: options.StoresOption = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder of the runs; runs that are there already are gone on with.")
+    ] = Path("ablations"),
+    measure_on: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Stores to measure on what was found, opened when all runs are done; by default"
+            " the searched stores, on fresh draws. May be repeated."
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=100, help="Runs of each arm: seeds 1, 2, 3 ...")
+    ] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each run.")] = 5,
+    draws: options.Draws = "reference:100",
+) -> None:
+    """The paper's ablations (its Table 3): the loop without beta and without traces.
+
+    The explorer is `offline`, not a coding agent. A look in a minute takes one or two small stores,
+    --seeds 1 --rounds 1 --draws subsets:8.
+    """
+    from autotts.discovery.ablations import PAPER, ablate_loop
+    from autotts.reports.tables import plain_table
+
+    results = ablate_loop(
+        options.named_stores(stores, stores_option), out, measure_on=measure_on or (),
+        seeds=range(1, seeds + 1), rounds=rounds, draws=draws,
+        say=lambda line: say(line, err=True),
+    )  # fmt: skip
+    table = plain_table(
+        "arm", "seed", "accuracy@tokens", "over full at these tokens", "area", "over full"
+    )
+    for one in results:
+        table.add_row(
+            one.arm, f"{one.seed}", _show(one.accuracy, one.tokens / 1000),
+            _points(one.at_its_tokens), _points(one.area, signed=False), _points(one.over_full),
+        )  # fmt: skip
+    screen = console()
+    screen.print(table)
+    screen.print(
+        "Accuracy in percent at the setting that was best in the search; points over the full loop"
+        " at the same tokens, and of frontier area, with 95 % intervals over questions."
+    )
+    screen.print("The paper, with a coding agent, mean of 12 stores:")
+    for arm, figures in PAPER.items():
+        screen.print(f"  {arm}: {_show(*figures)}")
+
+
+def _points(found: "Interval | None", *, signed: bool = True) -> str:
+    from autotts.reports.tables import span
+
+    if found is None:
+        return ""
+    estimate = f"{found.estimate:+.2f}" if signed else f"{found.estimate:.2f}"
+    return f"{estimate} ({span(found.low, found.high, signed=signed)})"

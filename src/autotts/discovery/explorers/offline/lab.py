@@ -12,7 +12,10 @@ from autotts.discovery.explorer import Turn
 from autotts.discovery.explorers.offline.bench import Bench, Make, price
 from autotts.discovery.explorers.offline.writing import Learned, source
 
-STAGES = ("pace", "vote", "stop", "prune", "again")
+STAGES = ("width", "pace", "vote", "stop", "prune", "again")
+
+_FROM_SCORES = ("width", "pace", "prune")
+"""Stages that look at scores alone, and at no episode."""
 
 _SURE = 0.975
 """How probable it must be that a choice is better on questions left out than the plain rule."""
@@ -63,13 +66,20 @@ class Lab:
         self._bench = Bench(turn)
         self._seed = turn.seed
         self._draws = draws
-        several = self._bench.families >= _FAMILIES
-        self.stages = STAGES if several else STAGES[1:]
+        self._knob = turn.rules.one_knob
+        self.stages = tuple(
+            name
+            for name in STAGES
+            if (turn.traces or name in _FROM_SCORES)
+            and (name != "width" or not self._knob)
+            and (name != "pace" or self._bench.families >= _FAMILIES)
+        )
 
     def stage(self, name: str, before: Learned) -> Step:
         """Go through one of `stages` with what was learned before."""
         before = replace(before, probes=self._bench.probes)
         stages = {
+            "width": self._width,
             "pace": self._pace,
             "vote": self._vote,
             "stop": self._stop,
@@ -78,10 +88,21 @@ class Lab:
         }
         return stages[name](before)
 
+    def _width(self, before: Learned) -> Step:
+        """Where beta need not set anything: the one width that is best."""
+        fixed = [replace(before, width=(width, width)) for width in self._widths]
+        best, _, _ = self._bench.best(fixed, before)
+        words = f"No knob: {best.width[0]} branches at any beta, the best of {self._widths}."
+        learned = replace(best, lessons=(*before.lessons, words))
+        return Step(
+            learned, True, _WIDTH, words, float(self._bench.area(self._bench.measure(best))[0])
+        )
+
     def _pace(self, before: Learned) -> Step:
         paces = [
             replace(before, cohort=cohort, margin=margin, last_margin=last, patience=patience)
             for cohort, margin, last, patience in _PACES
+            if self._knob or not last
         ]
         found = [one for one in (before, *paces) if self._bench.admitted(one)] or [before]
         best, lead, probability = self._bench.best(found, before)
@@ -120,7 +141,7 @@ class Lab:
                 return []
             return [
                 stopping
-                for first in (before.width[0], max(2, before.width[0] - 1))
+                for first in (before.width[0], max(2, before.width[0] - 1))[: 1 + self._knob]
                 for stopping in self._prices(
                     replace(before, width=(first, before.width[1]), lessons=lessons), curve
                 )
@@ -158,17 +179,21 @@ class Lab:
     def _explore(self, learned: Learned) -> Evidence:
         """Traces of races that nothing ends early, with the vote and pruning of a program."""
         ends: dict[str, float] = {"price": 0.0} if learned.stop else {"margin": _NEVER}
-        ceiling = min(task.ceiling for task in self._bench.tasks)
-        widths = sorted({min(width, ceiling) for width in WIDTHS})
-        settings = [{**ends, "width": width} for width in widths]
+        settings = [{**ends, "width": width} for width in self._widths]
         return evidence(self._bench.play(source(learned), settings, self._draws))
+
+    @property
+    def _widths(self) -> list[int]:
+        """Of races that tell something."""
+        ceiling = min(task.ceiling for task in self._bench.tasks)
+        return sorted({min(width, ceiling) for width in WIDTHS})
 
     def _prices(self, learned: Learned, curve: tuple[float, float]) -> list[Learned]:
         """The program stopping by a value, with prices from the leads at which it is to stop."""
         base, slope = round(curve[0], 1), max(0.1, round(curve[1], 1))
         first, last = (width * self._bench.branch_tokens for width in learned.width)
         stopping = []
-        for lead, more in _LEADS:
+        for lead, more in (one for one in _LEADS if self._knob or not one[1]):
             low = price(math.exp(base - slope * lead), first)
             high = price(math.exp(base - slope * (lead + more)), last)
             stopping.append(replace(learned, stop=(base, slope), price=(low, min(low, high))))
@@ -192,6 +217,7 @@ _PACE = (
     " race of all pays, elsewhere it wastes what runs side by side. Open branches in cohorts, and"
     " choose the pace that holds on all families."
 )
+_WIDTH = "No knob is asked for: one width, where accuracy over the budgets is best."
 _VOTE = (
     "Which of the answers that branches finished on is the right one shows in more than their"
     " number: fit a conditional logit over what was seen of each answer, and vote by it."
