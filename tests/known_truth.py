@@ -7,12 +7,16 @@ import numpy as np
 from autotts import stores
 from autotts.answers import FAILED
 from autotts.simulation.process import FAILED as FAILED_CODE
-from autotts.simulation.process import GOLD
+from autotts.simulation.process import GOLD, Signal
 from autotts.simulation.sampling import sample
 from autotts.simulation.typical import typical
 from autotts.stores.recordings import build
 
 _SLOPE = 0.5
+_SIGNALS = {
+    "signal": {"confidence": Signal(auc=0.8, mean=12.0, deviation=2.0), "length": Signal(auc=0.5)},
+    "noise": {name: Signal(auc=0.5) for name in ("one", "two", "three", "four", "five")},
+}
 
 
 def store(folder, truth, *, seed, questions=48, branches=64):
@@ -21,7 +25,8 @@ def store(folder, truth, *, seed, questions=48, branches=64):
     truth: "none": a branch shows its final answer from its first interval, and lengths don't
         depend on it, so only the number of branches tells. "length": wrong branches are longer.
         "decoy": branches that end right show a wrong answer first, the most frequent one, and
-        leave it; wrong ones show theirs throughout.
+        leave it; wrong ones show theirs throughout. "signal": two signals are recorded, of which
+        `confidence` tells right branches from wrong ones. "noise": five, and none tells anything.
     """
     rng = np.random.default_rng(seed)
     parameters = typical(questions, rng=rng)
@@ -43,7 +48,7 @@ def store(folder, truth, *, seed, questions=48, branches=64):
         tables["enter"][0][:, 0, :5] = -20.0  # [seen, ends, stage]: right ones, in their first half
     made = replace(
         parameters, finals=finals, log_length=lengths, wander=wander, tables=tables,
-        spread=np.full_like(parameters.spread, 0.3),
+        spread=np.full_like(parameters.spread, 0.3), signals=_SIGNALS.get(truth, {}),
     )  # fmt: skip
     assert FAILED_CODE == 1
     recordings = sample(made, questions=questions, branches=branches, billing="reference", rng=rng)

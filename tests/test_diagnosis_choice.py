@@ -1,12 +1,13 @@
 """Evidence, the fitted vote and the value of going on: right about stores whose truth is known."""
 
 import math
+import warnings
 
 import numpy as np
 import polars as pl
 import pytest
 
-from autotts import programs
+from autotts import control, programs, stores
 from autotts.diagnosis import choice, value
 from autotts.diagnosis.evidence import FEATURES, evidence
 from autotts.evaluation import Experiment
@@ -86,6 +87,57 @@ def test_evidence_is_what_the_trace_shows(decoys):
         )
         mine = {tuple(row) for row in np.round(seen.features[part][seen.right[part]], 9).tolist()}
         assert bool(mine) == (gold in hand)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    return store(tmp_path_factory.mktemp("known"), "signal", seed=1, questions=36, branches=24)
+
+
+def test_what_signals_tell_is_of_the_finishers_of_an_answer(told):
+    """At the end of each episode, against the pool; intervals without a value don't count."""
+    told = stores.load(told.path)
+    pool = told.pool
+    pool.signals["confidence"][0, :, 0] = -np.inf
+    pool.signals["confidence"][1, :4, :] = -np.inf
+    (ran,) = explored(told, draws=1, widths=(12,))
+    seen = evidence([ran])
+    assert seen.names[-4:] == ("mean_confidence", "last_confidence", "mean_length", "last_length")
+    for q in range(36):
+        (last,) = np.flatnonzero(seen.episode == q)[-1:]
+        steps = ran.steps(q, q + 1)
+        ended = steps[steps[:, 2] == control.FINISH, 3]
+        rows = ran.task.orders[q, 0][ended]
+        values = pool.signals["confidence"][q][rows].astype(float)
+        values[~np.isfinite(values)] = np.nan
+        with warnings.catch_warnings(action="ignore"):
+            means = np.nanmean(values, axis=1)
+        ends = values[np.arange(len(rows)), pool.lengths[q][rows] - 1]
+        finals = pool.finals[q][rows]
+        with warnings.catch_warnings(action="ignore"):
+            expected = [
+                [
+                    np.nan_to_num(np.nanmean(of[finals == a]) - np.nanmean(of))
+                    for of in (means, ends)
+                ]
+                for a in dict.fromkeys(finals.tolist())
+            ]
+        part = slice(seen.starts[last], seen.starts[last + 1])
+        assert seen.features[part][:, -4:-2] == pytest.approx(np.array(expected))
+
+
+def test_a_signal_that_tells_is_found_and_no_other(told):
+    found = choice.fit(evidence(explored(told)), seed=0)
+    kept = set(found.weights) - {"votes"}
+    assert kept
+    assert kept <= {"mean_confidence", "last_confidence"}
+    assert all(found.weights[name] > 0 for name in kept)
+    assert found.right > found.plain + 0.1
+
+
+def test_only_signals_that_all_stores_have_are_looked_at(told, decoys):
+    (one,), (other,) = explored(told, draws=1, widths=(8,)), explored(decoys, draws=1, widths=(8,))
+    assert evidence([one, other]).names == tuple(FEATURES)
 
 
 def test_checkpoints_ascend_and_each_costs_a_third_more(decoys):

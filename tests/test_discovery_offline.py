@@ -35,9 +35,12 @@ from known_truth import store
 
 
 def weights():
+    """Of features, and of signals with names of any kind."""
     numbers = st.floats(-3, 3).map(lambda x: round(x, 1))
     others = st.dictionaries(st.sampled_from(sorted(set(FEATURES) - {"votes"})), numbers)
-    return others.map(lambda rest: {"votes": 1.5, **rest})
+    names = st.sampled_from(("mean_confidence", "last_confidence", "last_mean_len", "mean__x1"))
+    signals = st.dictionaries(names, st.floats(-1e4, 1e4), max_size=2)
+    return st.tuples(others, signals).map(lambda two: {"votes": 1.5, **two[0], **two[1]})
 
 
 @st.composite
@@ -47,7 +50,7 @@ def learnings(draw):
     probes = draw(st.booleans())
     vote = draw(weights())
     return Learned(
-        vote=vote if probes else {name: vote[name] for name in OF_FINISHERS if name in vote},
+        vote={k: w for k, w in vote.items() if probes or k in OF_FINISHERS or k not in FEATURES},
         stop=draw(st.none() | st.tuples(st.floats(-6, 0), st.floats(0.1, 3))),
         patience=draw(st.floats(1, 40)),
         evidence=draw(st.sampled_from((0.0, 0.3))),
@@ -88,12 +91,16 @@ def decoys(tmp_path_factory):
     ],
 )
 def test_a_program_votes_by_the_features_that_were_fitted(decoys, vote, failed, cohort):
+    assert_voted_by_evidence(decoys, vote, failed, cohort)
+
+
+def assert_voted_by_evidence(recorded, vote, failed, cohort):
     """What it answers is what leads by the same weights over `evidence` of its own trace."""
     text = source(Learned(vote=vote, stop=(-2.0, 0.5), patience=5, keep=1, cohort=cohort))
     spec = programs.Spec(
         "made", programs.Source("made", "made.py", text, True), 0.5, {"price": 0.0, "width": 9}
     )
-    task = Experiment(draws="subsets:2", failed=failed).task(decoys)
+    task = Experiment(draws="subsets:2", failed=failed).task(recorded)
     (ran,) = InProcess().run([Cell(task, spec)], keep_log=True)
     assert ran.how.driver == "compiled"
     seen = evidence([ran])
@@ -102,6 +109,31 @@ def test_a_program_votes_by_the_features_that_were_fitted(decoys, vote, failed, 
     sure = stands.lead[ends] > 1e-9  # rounding decides between equals
     assert sure.any()
     assert np.array_equal(stands.right[ends][sure], ran.correct[seen.episode[ends]][sure])
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    return store(tmp_path_factory.mktemp("known"), "signal", seed=1, questions=24, branches=24)
+
+
+def test_a_program_votes_by_the_signals_that_were_fitted(told):
+    vote = {"votes": 1.0, "mean_confidence": 0.7, "last_length": -1.3, "short": 0.5}
+    assert_voted_by_evidence(told, vote, failed="vote", cohort=0)
+    needed = needs_of(programs.Source("made", "made.py", source(Learned(vote=vote)), True))
+    assert needed.signals == {"confidence", "length"}
+
+
+def test_a_signal_that_tells_is_learned_where_all_stores_have_it(told, decoys, tmp_path):
+    """Of two signals the one that tells is read; beside a store without, neither."""
+    folder = learn(tmp_path, "run", told.path)
+    (trial,) = folder.state.trials
+    assert not trial.errors
+    made = programs.Source("made", "made.py", trial.proposal.source, True)
+    assert needs_of(made).signals == {"confidence"}
+    assert "confidence of its finishers is above that of all" in trial.proposal.learned
+    lacking = Lab(offline_turn([told.path, decoys.path]), 2)
+    step = lacking.stage("vote", Learned(width=(3, 24)))
+    assert "confidence" not in step.finding
 
 
 def test_the_price_of_a_token_ends_an_episode(decoys):
@@ -167,18 +199,22 @@ def test_recordings_without_probes_get_a_program_that_they_can_serve(tmp_path):
     assert not needs_of(programs.Source("made", "made.py", trial.proposal.source, True)).probes
 
 
+def offline_turn(paths, ceiling=24, judge="mean"):
+    """As much of a round as the explorer's lab reads."""
+    rules = ProgramRules(ceiling=ceiling, cheapest=1.0, dearest=0.0, isotonic_slack=1.0)
+    return SimpleNamespace(
+        seed=1, stores=paths, rules=rules, traces=True, server_model=None, objective="tokens",
+        judge=judge, family_weight="equal", history=SimpleNamespace(baselines={"margin": ()}),
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("judge", ["mean", "regret"])
 def test_a_pace_is_chosen_by_the_judgement_of_the_run_where_families_are_several(tmp_path, judge):
     paths = [
         simulate(tmp_path, questions=6, branches=16, seed=seed, like=None, model=model, dataset="d")
         for seed, model in enumerate(("a-1", "b-1", "c-1"))
     ]
-    rules = ProgramRules(ceiling=16, cheapest=1.0, dearest=0.0, isotonic_slack=1.0)
-    turn = SimpleNamespace(
-        seed=1, stores=paths, rules=rules, traces=True, server_model=None,
-        objective="tokens", judge=judge,
-        family_weight="equal", history=SimpleNamespace(baselines={"margin": ()}),
-    )  # fmt: skip
+    turn = offline_turn(paths, ceiling=16, judge=judge)
     lab = Lab(turn, 2)
     step = lab.stage("pace", Learned())
     figures = {}
@@ -199,6 +235,7 @@ def test_a_pace_is_chosen_by_the_judgement_of_the_run_where_families_are_several
     [
         {"vote": {"left": 1.0}},
         {"vote": {"votes": 1.0, "os.system": 1.0}},
+        {"vote": {"votes": 1.0, 'mean_x", os.system("y': 1.0}},
         {"vote": {"votes": math.inf}},
         {"lessons": ('"""\nimport os\n',)},
         {"lessons": ("\\",)},

@@ -22,7 +22,7 @@ SPLITS = 4
 
 RIDGE = 3.0
 LEVEL = 0.025
-"""One-sided, of each feature: below it a gain is chance."""
+"""One-sided, of each feature: below it a gain is chance. With signals it is shared with theirs."""
 
 LEAST = 1.0
 """Gain in 0.01 log likelihood below which a feature is not worth its line in a program. What is
@@ -163,7 +163,7 @@ def weigh(evidence: Evidence, names: Sequence[str]) -> dict[str, float] | None:
     if not evidence.contested.any():
         return None
     contested = _Contested(evidence, seed=0)
-    columns = [list(FEATURES).index(name) for name in names]
+    columns = [evidence.names.index(name) for name in names]
     everything = np.ones(len(contested.starts), bool)
     return dict(zip(names, contested.fit(columns, everything).tolist(), strict=True))
 
@@ -176,7 +176,9 @@ def fit(evidence: Evidence, *, seed: int, most: int = _MOST_FEATURES) -> FittedV
     if len(contested.keys) < 2 * FOLDS:
         return None
     rng = np.random.default_rng(seed)
-    names = list(FEATURES)
+    names = evidence.names
+    # Where signals are tried too, each must be surer.
+    level = LEVEL * len(FEATURES) / len(names)
     used = [names.index("votes")]
     likelihood, hit = contested.left_out(used)
     kept: list[Gain] = []
@@ -188,7 +190,7 @@ def fit(evidence: Evidence, *, seed: int, most: int = _MOST_FEATURES) -> FittedV
         for (new, new_hit), c in found:
             more = contested.resampled(new - likelihood, rng)
             low, high = np.quantile(more, (0.025, 0.975))
-            least = float(np.quantile(more, LEVEL))
+            least = float(np.quantile(more, level))
             gain = 100 * contested.mean(new - likelihood)
             tried.append(
                 Gain(

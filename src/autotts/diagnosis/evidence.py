@@ -4,12 +4,14 @@ A checkpoint is the end of a round, before anything is pruned in it, at which th
 `GROWTH` times as much as at the checkpoint before; the first is where a branch has finished, the
 last where the episode ends. The answers compared there are those that a branch has finished on.
 
-`FEATURES` says what is known of an answer. Each is a number that a program can compute as well
-from `env`, which is what makes a fit to them a program (`discovery/explorers/offline`).
+`FEATURES` says what is known of an answer; where stores have signals, two more a signal do, its
+mean over a branch and its last value. Each is a number that a program can compute as well from
+`env`, which is what makes a fit to them a program (`discovery/explorers/offline`).
 """
 
 import functools
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
@@ -23,6 +25,7 @@ from numba.extending import register_jitable
 from autotts import control
 from autotts.engine.cache import compile_cached
 from autotts.replay.driver import Ran
+from autotts.stores import Pool
 
 FEATURES = {
     "votes": "log of the branches that finished on it",
@@ -38,13 +41,17 @@ FEATURES = {
 }
 """What is known of an answer, in the order of the columns of `Evidence.features`."""
 
+SIGNAL = re.compile(r"(mean|last)_([A-Za-z_][A-Za-z0-9_]{0,63})")
+"""Names of features that are made of a signal: its mean over a branch, or its last value."""
+
 OF_FINISHERS = ("votes", "early", "short", "first")
-"""What is known where running branches show nothing; the other features are 0 there."""
+"""What is known, with signals, where running branches show nothing; other features are 0 there."""
 
 GROWTH = 1.3
 DECAY = 0.9
 _EPISODES = 64  # replayed at a time
 _MARKS = 40  # checkpoints of an episode at most: GROWTH**40 is 36,000
+_EPISODE, _SPENT, _OPENED, _ACTIVE, _FINISHED, _ANSWERS = range(6)
 _VOTES, _RUNNING, _LEFT, _GIVEN_UP, _EARLY, _SHORT, _FIRST, _AT_ONCE, _STEADY = range(9)
 
 
@@ -59,7 +66,8 @@ class Evidence:
     spent: `[S]` tokens.
     opened, active, finished: `[S]` branches.
     starts: `[S + 1]` where the answers of each checkpoint begin; the first to be finished on first.
-    features: `[M, len(FEATURES)]`.
+    names: of the features: `FEATURES`, then those of signals that all stores have.
+    features: `[M, len(names)]`.
     right: `[M]` whether the answer is the true one.
     """
 
@@ -71,6 +79,7 @@ class Evidence:
     active: np.ndarray
     finished: np.ndarray
     starts: np.ndarray
+    names: tuple[str, ...]
     features: np.ndarray
     right: np.ndarray
 
@@ -92,9 +101,19 @@ class Evidence:
         return Evidence(
             self.key[kept], self.store[kept], self.episode[kept], self.spent[kept],
             self.opened[kept], self.active[kept], self.finished[kept],
-            np.concatenate([[0], np.cumsum(sizes[kept])]),
+            np.concatenate([[0], np.cumsum(sizes[kept])]), self.names,
             self.features[of_answer], self.right[of_answer],
         )  # fmt: skip
+
+
+def meaning(feature: str) -> str:
+    """What a feature is, in words."""
+    of_signal = SIGNAL.fullmatch(feature)
+    if of_signal is None:
+        return FEATURES[feature]
+    how, signal = of_signal.groups()
+    value = f"mean {signal}" if how == "mean" else f"last value of {signal}"
+    return f"how far the {value} of its finishers is above that of all finishers"
 
 
 def evidence(ran: Sequence[Ran]) -> Evidence:
@@ -109,10 +128,12 @@ def evidence(ran: Sequence[Ran]) -> Evidence:
         datasets[dataset] = offset
         offset += max(len(one.store.gold) for one in ran if one.store.dataset == dataset)
     stores = list(dict.fromkeys(one.store.key for one in ran))
+    signals = sorted(set.intersection(*(set(one.task.pool.signals) for one in ran)))
+    told = {one.store.key: _of_signals(one.task.pool, signals) for one in ran}
     parts: list[tuple[np.ndarray, ...]] = []
     episodes = 0
     for one in ran:
-        for states, answers in _chunks(one):
+        for states, answers in _chunks(one, told[one.store.key]):
             question = one.task.pairs[states[:, _EPISODE], 0]
             gold = one.store.gold[question]
             counts = states[:, _ANSWERS]
@@ -130,26 +151,58 @@ def evidence(ran: Sequence[Ran]) -> Evidence:
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     starts = np.concatenate([[0], np.cumsum(columns[7])])
     key, store, episode, spent, opened, active, finished, _, features, right = columns
+    names = (*FEATURES, *(f"{how}_{signal}" for signal in signals for how in ("mean", "last")))
     if any(one.store.pool.probes is None for one in ran):
-        features[:, [name not in OF_FINISHERS for name in FEATURES]] = 0
-    return Evidence(key, store, episode, spent, opened, active, finished, starts, features, right)
+        features[:, [name in FEATURES and name not in OF_FINISHERS for name in names]] = 0
+    return Evidence(
+        key, store, episode, spent, opened, active, finished, starts, names, features, right
+    )
 
 
-_EPISODE, _SPENT, _OPENED, _ACTIVE, _FINISHED, _ANSWERS = range(6)
+def _of_signals(pool: Pool, signals: Sequence[str]) -> np.ndarray:
+    """`[Q, N, 2 x signals]` mean and last value of each branch's signals, NaN where there is none.
+
+    Intervals without a value don't count.
+    """
+    told = np.full((*pool.lengths.shape, 2 * len(signals)), np.nan)
+    last = np.maximum(pool.lengths - 1, 0)[:, :, None]
+    for s, name in enumerate(signals):
+        values = pool.signals[name].astype(np.float64)
+        there = np.isfinite(values)
+        counts = there.sum(axis=2)
+        sums = np.where(there, values, 0.0).sum(axis=2)
+        np.divide(sums, counts, out=told[:, :, 2 * s], where=counts > 0)
+        ends = np.take_along_axis(values, last, axis=2)[:, :, 0]
+        told[:, :, 2 * s + 1] = np.where(np.isfinite(ends), ends, np.nan)
+    return told
 
 
-def _chunks(ran: Ran) -> list[tuple[np.ndarray, np.ndarray]]:
+def _by_branch(ran: Ran, told: np.ndarray, first: int, last: int) -> np.ndarray:
+    """What `told` has of the branches of some episodes, `[E, W, ...]`, in order of opening."""
+    task = ran.task
+    questions, draws = task.pairs[first:last].T
+    rows = task.orders[questions, draws, : task.ceiling]
+    if task.pool.model is not None and told.shape[2]:
+        for e in range(last - first):
+            models = control.models_opened(ran.log.of(first + e))
+            own = task.rows(int(questions[e]), int(draws[e]), models)
+            rows[e, : len(own)] = own
+    return np.ascontiguousarray(told[questions[:, None], rows])
+
+
+def _chunks(ran: Ran, told: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Of a run's episodes, some at a time: states `[S, 6]`, answers `[M, 1 + features]`."""
     task = ran.task
     found = []
     for first in range(0, len(task.pairs), _EPISODES):
         last = min(first + _EPISODES, len(task.pairs))
         states = np.zeros(((last - first) * _MARKS, 6), np.int64)
-        answers = np.zeros((len(states) * 8, 1 + len(FEATURES)))
+        answers = np.zeros((len(states) * 8, 1 + len(FEATURES) + told.shape[2]))
+        by_branch = _by_branch(ran, told, first, last)
         sizes = np.array([task.ceiling, task.pool.n_codes.max()], np.int64)
         while True:
             counts = np.zeros(2, np.int64)
-            _compiled()(ran.steps(first, last), sizes, states, answers, counts)
+            _compiled()(ran.steps(first, last), by_branch, sizes, states, answers, counts)
             if counts[1] <= len(answers):
                 break
             answers = np.zeros((int(counts[1]), answers.shape[1]))
@@ -193,7 +246,9 @@ def _follow(step: Any, board: Any, times: Any, order: Any, finished: int) -> int
 
 
 @register_jitable
-def _know(n: int, finished: int, board: Any, times: Any, order: Any, rows: Any) -> None:
+def _know(
+    n: int, finished: int, board: Any, times: Any, order: Any, told: Any, rows: Any
+) -> None:  # fmt: skip
     """Write each answer's features to `rows` `[codes, 1 + features]`; column 0: its finishers."""
     rows[:, :] = 0.0
     mean = 0.0
@@ -227,6 +282,28 @@ def _know(n: int, finished: int, board: Any, times: Any, order: Any, rows: Any) 
                 rows[a, 1 + f] = log(1 + rows[a, 1 + f])
             for f in (_SHORT, _AT_ONCE, _STEADY):
                 rows[a, 1 + f] /= votes
+    for f in range(told.shape[1]):
+        _tell(finished, board, order, told[:, f], rows[:, 2 + _STEADY + f])
+
+
+@register_jitable
+def _tell(finished: int, board: Any, order: Any, values: Any, column: Any) -> None:
+    """Write to `column` `[codes]` how far an answer's finishers are above all in `values` `[W]`."""
+    counts = np.zeros(len(column), np.int64)
+    total, known = 0.0, 0
+    for j in range(finished):
+        i = order[j]
+        if np.isnan(values[i]):
+            continue
+        total += values[i]
+        known += 1
+        a = board[i, _ENDED_ON]
+        if a >= 0:
+            column[a] += values[i]
+            counts[a] += 1
+    for a in range(len(column)):
+        if counts[a] > 0:
+            column[a] = column[a] / counts[a] - total / known
 
 
 @register_jitable
@@ -246,9 +323,12 @@ def _write(finished: int, board: Any, order: Any, rows: Any, answers: Any, count
     return count
 
 
-def _look(steps: Any, sizes: Any, states: Any, answers: Any, counts: Any) -> None:
+def _look(
+    steps: Any, told: Any, sizes: Any, states: Any, answers: Any, counts: Any
+) -> None:  # fmt: skip
     """Follow the steps `[M, 7]` of episodes, and write what is known at checkpoints.
 
+    told: `[E, W, ...]` what signals tell of each branch, NaN for nothing.
     sizes: branches that an episode may open, and codes of answers.
     counts: `[2]` out: states and answers; of answers that find no room only the count is kept.
     """
@@ -269,7 +349,7 @@ def _look(steps: Any, sizes: Any, states: Any, answers: Any, counts: Any) -> Non
             if due and not pruning and finished > 0 and marks < _MARKS and (ends or spent >= mark):
                 marks += 1
                 mark = GROWTH * spent
-                _know(n, finished, board, times, order, rows)
+                _know(n, finished, board, times, order, told[steps[first, 0]], rows)
                 before = counts[1]
                 counts[1] = _write(finished, board, order, rows, answers, before)
                 if counts[1] > before:
@@ -298,7 +378,8 @@ def _own_digest() -> str:
 @functools.cache
 def _compiled() -> Any:
     table, words = types.int64[:, ::1], types.int64[::1]
-    signature = types.void(table, words, table, types.float64[:, ::1], words)
+    numbers = types.float64[:, ::1]
+    signature = types.void(table, types.float64[:, :, ::1], words, table, numbers, words)
     return compile_cached(
         _look, signature, key=f"evidence {_own_digest()}", error_model="numpy", nogil=True
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from autotts import programs
-from autotts.diagnosis.evidence import FEATURES
+from autotts.diagnosis.evidence import meaning
 from autotts.diagnosis.matters import DRAWS, WIDTHS, WhatMatters, what_matters
 from autotts.diagnosis.matters_text import GoingOn, Matters, QuestionFamily, Telling
 from autotts.replay.driver import Ran
@@ -42,7 +42,7 @@ def explore(tasks: Sequence[Task], *, seed: int) -> Matters:
     return Matters(
         features=tuple(
             Telling(
-                gain.feature, FEATURES[gain.feature], gain.gain, gain.low, gain.high, gain.points,
+                gain.feature, meaning(gain.feature), gain.gain, gain.low, gain.high, gain.points,
                 gain.kept,
             )
             for gain in (vote.gains if vote else ())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from autotts import programs
 from autotts.diagnosis import choice, value
-from autotts.diagnosis.evidence import FEATURES, evidence
+from autotts.diagnosis.evidence import evidence, meaning
 from autotts.replay.in_process import InProcess
 from autotts.replay.task import Task, cells_of
 
@@ -88,7 +88,7 @@ def _of_feature(gain: choice.Gain, weights: Mapping[str, float]) -> Hypothesis:
     how = "" if weight is None else f": weight {weight:+.1f}, votes {weights['votes']:+.1f}"
     chance = "beyond chance" if weight is not None else "not beyond chance"
     return Hypothesis(
-        f"Choose among answers by `{gain.feature}` ({FEATURES[gain.feature]}) beside the log of"
+        f"Choose among answers by `{gain.feature}` ({meaning(gain.feature)}) beside the log of"
         f" their votes{how}.",
         f"On questions left out it adds {gain.gain:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}] in"
         f" 0.01 of log likelihood of a contested vote, {chance}; {gain.points:+.1f} % of these"

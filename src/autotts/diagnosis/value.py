@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from autotts.diagnosis.evidence import FEATURES, Evidence
+from autotts.diagnosis.evidence import Evidence
 
 _AHEAD = 3  # checkpoints from a state to the one that it is compared with
 _EDGES = (0.5, 1.0, 2.0, 3.0, 4.0)
@@ -75,8 +75,7 @@ class Standings:
 
 def standings(evidence: Evidence, weights: Mapping[str, float]) -> Standings:
     """Who leads by a vote with these weights, the answer that finished first among equals."""
-    names = list(FEATURES)
-    columns = [names.index(name) for name in weights]
+    columns = [evidence.names.index(name) for name in weights]
     score = evidence.features[:, columns] @ np.array(list(weights.values()))
     order = np.lexsort((-score, evidence.state))
     first = order[evidence.starts[:-1]]

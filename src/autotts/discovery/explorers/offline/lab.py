@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autotts.diagnosis import choice, value
-from autotts.diagnosis.evidence import FEATURES, Evidence, evidence
+from autotts.diagnosis.evidence import FEATURES, Evidence, evidence, meaning
 from autotts.diagnosis.matters import WIDTHS
 from autotts.discovery.explorer import Turn
 from autotts.discovery.explorers.offline.bench import Bench, Make, price
@@ -239,14 +239,21 @@ _AGAIN = (
 def _weights(found: choice.FittedVote | None, evidence: Evidence) -> dict[str, float] | None:
     """Weights of the features that were found, fitted to some questions.
 
-    In the digits that folds agree on: a tenth, or whole numbers where they differ by more.
+    In the digits that folds agree on: a tenth, or whole numbers where they differ by more; of
+    signals, whose units are anything, to a part of what they differ by.
     """
     fitted = choice.weigh(evidence, list(found.weights)) if found else None
     if found is None or fitted is None:
         return None
     if len(fitted) == 1:
         return {"votes": 1.0}
-    return {name: round(w, 1 if found.spread[name] < 0.25 else 0) for name, w in fitted.items()}
+    return {name: round(w, _digits(name, found.spread[name])) for name, w in fitted.items()}
+
+
+def _digits(feature: str, spread: float) -> int:
+    """Decimals that a weight with such a spread over folds is worth; negative before the point."""
+    digits = math.floor(-math.log10(max(spread, 1e-9) / 2.5))
+    return digits if feature not in FEATURES else min(1, max(0, digits))
 
 
 def vote_lesson(found: choice.FittedVote | None) -> str:
@@ -254,7 +261,7 @@ def vote_lesson(found: choice.FittedVote | None) -> str:
     if found is None:
         return "Too few questions are ever contested to fit a vote."
     kept = ", ".join(
-        f"`{gain.feature}` ({FEATURES[gain.feature]}; {gain.gain:+.1f}"
+        f"`{gain.feature}` ({meaning(gain.feature)}; {gain.gain:+.1f}"
         f" [{gain.low:+.1f}, {gain.high:+.1f}] in 0.01 log likelihood)"
         for gain in found.gains
         if gain.kept and gain.feature in found.weights

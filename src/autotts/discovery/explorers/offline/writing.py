@@ -9,7 +9,7 @@ import re
 import textwrap
 from dataclasses import dataclass, field
 
-from autotts.diagnosis.evidence import OF_FINISHERS
+from autotts.diagnosis.evidence import OF_FINISHERS, SIGNAL
 
 Weights = dict[str, float]
 
@@ -51,7 +51,7 @@ class Learned:
     def __post_init__(self) -> None:
         # All of it may come from a file, and becomes a program that is ours.
         known = {"votes", *_OF_ANSWERS} if self.probes else set(OF_FINISHERS)
-        unknown = self.vote.keys() - known
+        unknown = {name for name in self.vote.keys() - known if not SIGNAL.fullmatch(name)}
         numbers = (*self.vote.values(), *(self.stop or ()), *self.price, self.patience)
         if unknown or "votes" not in self.vote:
             raise ValueError(f"a vote needs votes and features that are known, got {self.vote}")
@@ -69,6 +69,7 @@ def source(learned: Learned) -> str:
         _solve(learned),
         _NOTICE if learned.probes else "",
         _score(learned),
+        *_signals(learned),
         _LEADING,
         _AHEAD if learned.stop else _MARGIN,
         _WORTH if learned.stop else "",
@@ -232,10 +233,9 @@ _OF_FINISHERS = {
 
 
 def _score(learned: Learned) -> str:
-    used = learned.vote
-    lines = [
-        f"    {_OF_ANSWERS[name][0]}" for name in used if name != "votes" and _OF_ANSWERS[name][0]
-    ]
+    used = [name for name in learned.vote if name in _OF_ANSWERS]
+    signals = [name for name in learned.vote if SIGNAL.fullmatch(name)]
+    lines = [f"    {_OF_ANSWERS[name][0]}" for name in used if _OF_ANSWERS[name][0]]
     branches = [_OF_BRANCHES[name] for name in _OF_BRANCHES if name in used]
     if branches:
         lines += ["    for i in range(env.n):", "        a = shows[i]", "        if a >= 0:"]
@@ -258,7 +258,15 @@ def _score(learned: Learned) -> str:
     if "first" in used:
         lines.append("    first = env.answer[env.finish_order[0]] if env.n_finished > 0 else -1")
     terms = ["p.votes * math.log(env.votes[a])"]
-    terms += [f"+ p.{name} * {_OF_ANSWERS[name][1]}" for name in used if name != "votes"]
+    terms += [f"+ p.{name} * {_OF_ANSWERS[name][1]}" for name in used]
+    terms += [f"+ p.{name} * told_{name}[a]" for name in signals]
+    for name in signals:
+        lines += [
+            "    of_branch = np.full(env.n, np.nan)",
+            "    for i in env.finish_order:",
+            f"        of_branch[i] = {name}(env, i)",
+            f"    told_{name} = above(env, of_branch)",
+        ]
     body = "\n".join(lines)
     total = "\n                ".join(terms)
     return f'''\
@@ -274,6 +282,58 @@ def scores(env, p, shows, shown):
     return score
 '''
 
+
+def _signals(learned: Learned) -> list[str]:
+    """What reads the signals that the vote counts."""
+    read = [
+        _OF_SIGNAL[how].format(name=found[0], signal=signal)
+        for found in map(SIGNAL.fullmatch, learned.vote)
+        if found
+        for how, signal in [found.groups()]
+    ]
+    return [_ABOVE, *read] if read else []
+
+
+_OF_SIGNAL = {
+    "mean": '''\
+def {name}(env, i):
+    """The mean of a branch's `{signal}`, NaN where it has none."""
+    seen = env.signal("{signal}", i)
+    total = 0.0
+    known = 0
+    for value in seen:
+        if np.isfinite(value):
+            total += value
+            known += 1
+    return total / known if known > 0 else np.nan
+''',
+    "last": '''\
+def {name}(env, i):
+    """The last value of a branch's `{signal}`, NaN where it has none."""
+    seen = env.signal("{signal}", i)
+    return seen[-1] if len(seen) > 0 and np.isfinite(seen[-1]) else np.nan
+''',
+}
+
+_ABOVE = '''\
+def above(env, values):
+    """By answer, how far the mean of its finishers is above that of all; NaN is left out."""
+    sums = np.zeros(env.n_answers)
+    counts = np.zeros(env.n_answers)
+    total = 0.0
+    known = 0
+    for i in env.finish_order:
+        if not np.isnan(values[i]):
+            total += values[i]
+            known += 1
+            if env.answer[i] >= 0:
+                sums[env.answer[i]] += values[i]
+                counts[env.answer[i]] += 1
+    for a in range(env.n_answers):
+        if counts[a] > 0:
+            sums[a] = sums[a] / counts[a] - total / known
+    return sums
+'''
 
 _LEADING = '''\
 def leading(env, score):
