@@ -22,6 +22,7 @@ from autotts.replay.in_process import (
 )
 from autotts.replay.task import Cell, Rules, Task, all_pairs
 from autotts.stores import Branch, Recording
+from autotts.votes import runs
 from toy_env import ToyEnv, play
 
 NAMES = programs.built_in()
@@ -239,18 +240,30 @@ def test_budget_forcing_pays_for_one_probe_of_each_branch():
     assert env.history(0).tolist() == [-1, -1, -1, 0]
 
 
-@given(st.lists(st.integers(1, 25), min_size=1, max_size=9), st.integers(1, 12))
-def test_es_cot_jumps_as_a_t_test_says(lengths, min_jump):
-    jumped = load("es-cot").solve.__globals__["jumped"]
+def jumps_out(lengths, min_jump):
+    """What ES-CoT says of runs of these lengths, by SciPy's t-test."""
     jumps = np.diff(lengths)
-    expected = False
-    if len(jumps) > 2 and jumps[-1] >= min_jump:
-        earlier = jumps[:-1]
-        if earlier.std() == 0:
-            expected = jumps[-1] > earlier[0]
-        else:
-            expected = ttest_1samp(earlier, jumps[-1], alternative="less").pvalue < 0.05
-    assert jumped(np.array(lengths), min_jump) == expected
+    if len(jumps) < 3 or jumps[-1] < min_jump:
+        return False
+    earlier = jumps[:-1]
+    if earlier.std() == 0:
+        return bool(jumps[-1] > earlier[0])
+    return bool(ttest_1samp(earlier, jumps[-1], alternative="less").pvalue < 0.05)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abE"), st.integers(1, 25)), min_size=1, max_size=9),
+    st.integers(1, 12),
+)
+def test_es_cot_stops_where_a_t_test_says(shown, min_jump):
+    """E, a failed extraction that abstains, parts runs."""
+    probes = [answer for answer, times in shown for _ in range(times)]
+    ids = np.array([-1 if answer == "E" else ord(answer) for answer in probes])
+    depths = range(1, len(probes) + 1)
+    stops = [depth for depth in depths if jumps_out(runs(ids[:depth]), min_jump)]
+    branch = probes, 500 * len(probes), "a"
+    _, outcome = solve("es-cot", [branch], named={"min_jump": min_jump}, failed="E")
+    assert outcome.tokens == 500 * min([*stops, len(probes)])
 
 
 def test_parallel_probe_drops_deviants_and_stops_when_the_vote_stands():

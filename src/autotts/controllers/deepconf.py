@@ -44,7 +44,7 @@ def solve(env, p):
         worth[i] = lowest(env.signal("confidence", i))
         while not env.finished[i] and worth[i] >= bar:
             env.advance(i, probe=False)
-            worth[i] = lowest(env.signal("confidence", i))
+            worth[i] = min(worth[i], env.signal("confidence", i)[-1])
         if not env.finished[i]:
             env.prune(i)
     return int(np.argmax(weights)) if weights.max() > 0 else env.vote()

@@ -69,7 +69,7 @@ def awake(env, ids, asleep, p):
     """Those of `ids` to read on: not repeating themselves, or due after `sleep` steps."""
     n = 0
     for i in ids:
-        if streak(env.history(i)) > p.lock:
+        if streak(env.history(i)[-p.lock - 1 :]) > p.lock:
             asleep[i] += 1
             if asleep[i] % p.sleep != 0:
                 continue

@@ -8,8 +8,6 @@ moves the jump from 2 to 18. Needs probes.
 
 import math
 
-from autotts.votes import runs
-
 # 95 % points of Student's t for 1, 2, ... 30 degrees of freedom; the last one serves beyond.
 T_95 = (
     6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812,
@@ -24,20 +22,29 @@ def schedule(beta):
 
 def solve(env, p):
     branch = env.branch()
-    while not env.finished[branch] and not jumped(runs(env.history(branch)), p.min_jump):
+    shown = -1
+    runs, first, before, last = 0, 0, 0, 0  # how many; lengths of the first, last but one and last
+    squares = 0  # sum of the squared jumps before the newest
+    while not env.finished[branch]:
+        previous, shown = shown, env.history(branch)[-1]
+        if shown >= 0 and shown == previous:
+            last += 1
+        elif shown >= 0:
+            if runs == 1:
+                first = last
+            elif runs > 1:
+                squares += (last - before) ** 2
+            runs, before, last = runs + 1, last, 1
+        if last - before >= p.min_jump and jumped(runs - 2, before - first, squares, last - before):
+            break
         env.advance(branch)
     return env.answer[branch]
 
 
-def jumped(lengths, min_jump):
-    """Whether the last of the run `lengths` jumps out of the jumps before it."""
-    n = len(lengths) - 2
-    if n < 2 or lengths[-1] - lengths[-2] < min_jump:
+def jumped(n, total, squares, jump):
+    """Whether a jump is out of the `n` before it, of which sum and sum of squares are given."""
+    if n < 2:
         return False
-    jumps = lengths[1:] - lengths[:-1]
-    mean = (lengths[n] - lengths[0]) / n
-    squares = 0.0
-    for jump in jumps[:n]:
-        squares += (jump - mean) ** 2
-    error = math.sqrt(squares / (n - 1) / n)
-    return jumps[n] - mean > T_95[min(n - 1, 30) - 1] * error
+    # Whole numbers up to here: jumps that are all the same have no variance at all.
+    error = math.sqrt((n * squares - total * total) / (n - 1)) / n
+    return jump - total / n > T_95[min(n - 1, 30) - 1] * error
