@@ -146,3 +146,37 @@ def test_a_leaderboard_counts_by_weight(store):
     assert dearest == {
         "sc:width=1": pytest.approx(100 / 3), "sc:width=2": pytest.approx(100 / 3)
     }  # fmt: skip
+
+
+def recorded(order, model, *, by_id=False, last="5"):
+    """Six questions of two branches each, which are right or wrong by the question."""
+    recordings = [
+        Recording(
+            "How many?" if by_id else f"How many {q}?", "1",
+            [Branch(None, 100 * q + n + 1, str(q % 2)) for n in range(2)],
+            id=f"q{last if q == 5 else q}" if by_id else None,
+            weight=q + 1,
+        )
+        for q in order
+    ]  # fmt: skip
+    return stores.build(recordings, model=model, dataset="d", interval_tokens=100)
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+def test_models_are_paired_by_question_and_not_by_its_place(by_id):
+    one, other = (
+        recorded(order, model, by_id=by_id)
+        for order, model in ((range(6), "a"), ([3, 0, 5, 1, 4, 2], "b"))
+    )
+    found = evaluate([other, one], "sc:width=2", experiment=Experiment("subsets:2"))
+    (curve,) = found.curves().values()
+    for values in (curve.correct, curve.tokens):
+        np.testing.assert_array_equal(values[one.key], values[other.key])
+    assert curve.rows[other.key].tolist() == [1, 3, 5, 0, 4, 2]
+    assert curve.design("d").shares.tolist() == design_of(one).shares.tolist()
+
+
+def test_models_of_one_dataset_with_other_questions_are_refused():
+    pair = [recorded(range(6), "a", by_id=True), recorded(range(6), "b", by_id=True, last="6")]
+    with pytest.raises(StoreError, match=r"b/d has 6 questions and a/d 6, .*'q5' is in one alone"):
+        evaluate(pair, "sc", experiment=Experiment("subsets:2")).curves()

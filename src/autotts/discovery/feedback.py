@@ -66,7 +66,9 @@ def _question_gains(curve: Curve, other: Curve, reference: Reference) -> dict[st
     return {
         f"{'/'.join(key)} q{question}": round(float(gain), 2)
         for key in curve.stores
-        for question, gain in zip(curve.questions[key[1]], own[key] - others[key], strict=True)
+        for question, gain in zip(
+            curve.rows.get(key, curve.questions[key[1]]), own[key] - others[key], strict=True
+        )
         if abs(gain) >= 0.01
     }
 

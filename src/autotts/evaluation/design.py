@@ -7,15 +7,15 @@ are weighted by the store's weights; where a grouping is named its groups are re
 in any cluster bootstrap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autotts.errors import SpecError
-from autotts.stores import Store
+from autotts.errors import SpecError, StoreError
+from autotts.stores import Store, StoreKey
 
 Values = NDArray[Any]
 
@@ -95,11 +95,11 @@ class Design:
         """The design of some of the questions.
 
         Args:
-            chosen: bool `[Q]`.
+            chosen: bool `[Q]`, or the numbers of the questions in the order they shall have.
         """
         weights = None if self.weights is None else self.weights[chosen]
         clusters = None if self.clusters is None else self.clusters[chosen]
-        return Design(int(chosen.sum()), weights, clusters)
+        return Design(len(np.arange(self.questions)[chosen]), weights, clusters)
 
 
 def joined(designs: Sequence[Design]) -> Design:
@@ -136,3 +136,38 @@ def design_of(store: Store, cluster: str | None = None) -> Design:
             )
         _, clusters = np.unique(np.array(store.groups[cluster]), return_inverse=True)
     return Design(len(store.texts), store.weights, clusters)
+
+
+def shared_rows(stores: Iterable[Store]) -> dict[StoreKey, NDArray[np.int64]]:
+    """By store, `[Q]` its questions in the order in which a dataset's first model has them.
+
+    They are told by their ids where both stores have some, and else by their texts.
+
+    Raises:
+        StoreError: models of one dataset have other questions.
+    """
+    rows: dict[StoreKey, NDArray[np.int64]] = {}
+    firsts: dict[str, Store] = {}
+    for store in sorted(stores, key=lambda one: one.key):
+        rows[store.key] = _rows_as(firsts.setdefault(store.dataset, store), store)
+    return rows
+
+
+def _rows_as(first: Store, store: Store) -> NDArray[np.int64]:
+    names, own = first.texts, store.texts
+    if first.ids is not None and store.ids is not None:
+        names, own = first.ids, store.ids
+    if names == own:
+        return np.arange(len(own))
+    # Of questions that are called the same the first is the first.
+    at, found = (np.array(sorted(range(len(one)), key=one.__getitem__)) for one in (names, own))
+    if sorted(names) != sorted(own):
+        alone = min({*names} ^ {*own}, default="")
+        raise StoreError(
+            f"{store.name} has {len(own)} questions and {first.name} {len(names)}, and they are"
+            f" not the same ones ({alone[:80]!r} is in one alone); models of one dataset must"
+            " share theirs: name one of the datasets otherwise"
+        )
+    rows = np.empty(len(own), np.int64)
+    rows[at] = found
+    return rows

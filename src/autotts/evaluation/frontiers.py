@@ -83,6 +83,8 @@ class Curve:
     correct: per store, bool `[B, Q, D]`.
     tokens: per store, `[B, Q, D]`.
     designs: per dataset, how its questions count; all the same where it is not named.
+    rows: per store, `[Q]` the numbers that its questions have in the store, which may have them in
+        an order of its own; 0 to Q-1 where it is not named.
     """
 
     controller: str
@@ -91,6 +93,7 @@ class Curve:
     correct: Mapping[StoreKey, Values]
     tokens: Mapping[StoreKey, Values]
     designs: Mapping[str, Design] = field(default_factory=dict)
+    rows: Mapping[StoreKey, NDArray[np.int64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.correct or self.correct.keys() != self.tokens.keys():
@@ -156,13 +159,14 @@ def curve(
     *,
     questions: Mapping[str, NDArray[np.int64]] | None = None,
     designs: Mapping[str, Design] | None = None,
+    rows: Mapping[StoreKey, NDArray[np.int64]] | None = None,
 ) -> Curve:
     """A curve from arrays.
 
     Args:
         cells: per store and beta, `(correct, tokens)`, each `[Q, D]`.
         questions: per dataset, `[Q]` ids; 0 to Q-1 if not given.
-        designs: as in `Curve`.
+        designs, rows: as in `Curve`.
 
     Raises:
         StoreError: models of one dataset have other questions.
@@ -176,7 +180,8 @@ def curve(
     tokens = {s: np.stack([cells[s, b][1] for b in betas]) for s in stores}
     if questions is None:
         questions = _numbered(controller, correct)
-    return Curve(controller, np.array(betas, np.float64), questions, correct, tokens, designs or {})
+    swept = np.array(betas, np.float64)
+    return Curve(controller, swept, questions, correct, tokens, designs or {}, rows or {})
 
 
 def frontier(points: Points) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ import polars as pl
 
 from autotts.errors import StoreError
 from autotts.evaluation import statistics
-from autotts.evaluation.design import Design, design_of
+from autotts.evaluation.design import Design, design_of, shared_rows
 from autotts.evaluation.frontiers import Curve, curve
 from autotts.evaluation.objectives import Objective, forecast_means, mean_of, spent
 from autotts.evaluation.settings import Execution, Experiment
@@ -268,15 +268,17 @@ def curves_of(
     """
     found: dict[str, dict[tuple[StoreKey, float], tuple[np.ndarray, np.ndarray]]] = {}
     designs: dict[str, Design] = {}
+    ran = list(ran)
+    rows = shared_rows({one.store.key: one.store for one in ran}.values())
     for k, one in enumerate(ran):
-        own = design_of(one.store, one.task.cluster)
+        order = rows[one.store.key]
+        own = design_of(one.store, one.task.cluster).only(order)
         if not designs.setdefault(one.store.dataset, own).agrees(own):
             raise StoreError(
                 f"{one.store.name}: its questions have other weights or groups than those of"
                 f" another model's {one.store.dataset}; models of one dataset must share theirs"
             )
-        place = one.store.key, one.spec.beta
         amount = _amount(one, objective, server) if spends is None else spends[k]
-        values = one.task.by_question(one.correct), one.task.by_question(amount)
-        found.setdefault(one.spec.text, {})[place] = values
-    return {name: curve(name, points, designs=designs) for name, points in found.items()}
+        correct, tokens = (one.task.by_question(value)[order] for value in (one.correct, amount))
+        found.setdefault(one.spec.text, {})[one.store.key, one.spec.beta] = correct, tokens
+    return {name: curve(name, points, rows=rows, designs=designs) for name, points in found.items()}
