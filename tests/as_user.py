@@ -57,11 +57,14 @@ def open_the_way() -> None:
 
 
 def give_compiled(cache: Path) -> None:
-    """Copy the code that root's tests have compiled to another of pytest's caches."""
+    """Copy the code that root's tests have compiled to another of pytest's caches.
+
+    They may go on meanwhile: files that are still being written have other names.
+    """
     kept = Path("d", "autotts-compiled")
-    mine = Path(__file__).parent.parent / ".pytest_cache" / kept
-    if mine.is_dir():
-        shutil.copytree(mine, cache / kept)
+    (cache / kept).mkdir(parents=True)
+    for file in (Path(__file__).parent.parent / ".pytest_cache" / kept).glob("*.compiled"):
+        shutil.copy(file, cache / kept)
 
 
 def main(command: list[str]) -> None:
