@@ -24,7 +24,7 @@ def demo(
 ) -> None:
     """Discover a controller on simulated stores, judge it on held-out ones, and write a report."""
     from autotts.cli.discover import begin
-    from autotts.cli.report import report
+    from autotts.cli.report import write_report
     from autotts.discovery.assembly import plan
     from autotts.simulation import simulate
 
@@ -52,7 +52,7 @@ def demo(
     )
     run = out / "run"
     begin(run, settings, explorer, True)
-    report(run, out=out / "report.html")
+    write_report(run, out / "report.html")
     _show_matters(run)
 
 

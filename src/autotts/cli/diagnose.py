@@ -12,7 +12,7 @@ import typer
 from autotts.cli import options
 from autotts.cli.screen import console, say
 from autotts.errors import SpecError
-from autotts.text import counted, shorten
+from autotts.text import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,8 +27,6 @@ Place = Annotated[
     list[Path], typer.Argument(help="Stores, folders that hold stores, or the folder of one run.")
 ]
 Stored = Annotated[Path | None, typer.Option("--out", help="Write the whole table here, as CSV.")]
-_FRONTIER_ROWS = 12
-_KEY_WIDTH = 36
 _NONE = {
     "first_finishers": "a race takes 8 branches per question or more",
     "features": "it takes two questions or more that have right and wrong branches",
@@ -269,24 +267,16 @@ def tune(
 
 
 def _print_tuning(found: "Tuning") -> None:
-    import numpy as np
-    import polars as pl
-
-    from autotts.evaluation.study.tuning import PREFIX
-    from autotts.reports.frames import FrameTable
+    from autotts.reports.studies import frontier_rows, frontier_table, residuals_table
 
     screen = console()
-    on = len(found.confirmed)
-    rows = np.unique(np.linspace(0, on - 1, _FRONTIER_ROWS).round().astype(int))
+    rows = frontier_rows(found.confirmed)
     settings = counted(len(found.trials), "setting")
     _say_wrapped(
-        f"{settings}, {found.per_minute:,.0f} a minute, {on} of them on the frontier; {len(rows)}"
-        " of these, and the same on fresh draws (--out has all):"
+        f"{settings}, {found.per_minute:,.0f} a minute, {len(found.confirmed)} of them on the"
+        f" frontier; {len(rows)} of these, and the same on fresh draws (--out has all):"
     )
-    first = ["trial", "beta", "accuracy", "fresh_accuracy", "tokens", "fresh_tokens"]
-    frontier = found.confirmed[rows].select(*first, pl.col(f"^{PREFIX}.*$"))
-    percent = [_rounded(name, "{:.2f}", 100) for name in ("accuracy", "fresh_accuracy")]
-    screen.print(FrameTable(frontier.with_columns(percent), "tuning"))
+    screen.print(frontier_table(rows))
     say()
     _say_wrapped(found.winner.words)
     if not found.spec.source.trusted:
@@ -297,26 +287,7 @@ def _print_tuning(found: "Tuning") -> None:
         " matters most first: a column is a range of tokens, 0 is on the frontier, less is below"
         " it."
     )
-    table, heads = _by_cost(found.residuals())
-    screen.print(FrameTable(table, "residuals", heads=heads, keys=3))
-
-
-def _by_cost(residuals: "pl.DataFrame") -> "tuple[pl.DataFrame, dict[str, str]]":
-    """Mean residuals in points: a row per parameter and level, a column per cost bin; its head."""
-    import polars as pl
-
-    level = ["parameter", "low", "high"]
-    numbered = residuals.with_columns(
-        _rounded("residual", "{:.2f}", 100), cost=pl.col("tokens_low").rank("dense").cast(pl.String)
-    )
-    bins = numbered.select("cost", "tokens_low", "tokens_high").unique().sort("tokens_low")
-    heads = {cost: f"{_short(low)}-{_short(high)}" for cost, low, high in bins.iter_rows()}
-    table = numbered.pivot("cost", index=level, values="residual")
-    return table.select(*level, *heads), heads
-
-
-def _short(tokens: float) -> str:
-    return f"{tokens / 1000:.0f}k" if tokens >= 10_000 else f"{tokens:.0f}"
+    screen.print(residuals_table(found.residuals()))
 
 
 @options.giving_json
@@ -343,7 +314,7 @@ def ablate(
     from autotts.evaluation.result import made_by
     from autotts.evaluation.study.ablation import SEED
     from autotts.evaluation.study.ablation import ablate as run
-    from autotts.reports.frames import FrameTable
+    from autotts.reports.studies import ablation_table
     from autotts.stores import gather
 
     options.check_file("--out", out)
@@ -376,25 +347,7 @@ def ablate(
         if audit:
             names = table.filter(pl.col("audit") == audit)["variant"].to_list()
             _say_wrapped(f"{', '.join(names)}: {audit}.")
-    shown = table.drop("audit")
-    if table["failure"].is_null().all():
-        shown = shown.drop("failure")
-    variant = pl.col("variant").map_elements(lambda name: shorten(name, _KEY_WIDTH), pl.String)
-    scales = {"accuracy": ("{:+.2f}", 1), "tokens": ("{:+.1f}", 100), "area": ("{:+.2f}", 1)}
-    figures = [
-        _rounded(f"{name}{end}", *how)
-        for name, how in scales.items()
-        for end in ("", "_low", "_high")
-    ]
-    console().print(FrameTable(shown.with_columns(*figures, variant), "ablation"))
-
-
-def _rounded(name: str, form: str, scale: float) -> "pl.Expr":
-    """A column of numbers in words, all with as many digits."""
-    import polars as pl
-
-    # Adding 0 turns -0 into 0.
-    return (pl.col(name) * scale + 0.0).map_elements(form.format, pl.String)
+    console().print(ablation_table(table))
 
 
 def _say_wrapped(text: str) -> None:

@@ -84,7 +84,14 @@ Unsafe = Annotated[
         help="Run programs by path unprotected if this machine can't seal a process.",
     ),
 ]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Threads to use; all cores by default.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="How many parts of the work run at a time, in threads or in sealed workers; as many"
+        " as there are cores by default.",
+    ),
+]
 Timeout = Annotated[
     float,
     typer.Option(

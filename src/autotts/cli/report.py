@@ -51,12 +51,17 @@ def report(
     yes: Yes = False,
 ) -> None:
     """Write a report: one HTML file that opens anywhere, without a network."""
-    from autotts.reports import report as write
-
     options.check_file("--out", out)
     found = _beside(stores, stores_option)
+    write_report(target, out, stores=found, replay=replay, trust=yes)
+
+
+def write_report(target: Path, out: Path, **how: Any) -> None:
+    """Write a report, showing what is computed, and say that it is there; see `reports.report`."""
+    from autotts import reports
+
     with options.parts() as on_part:
-        write(target, out, stores=found, replay=replay, trust=yes, on_part=on_part)
+        reports.report(target, out, on_part=on_part, **how)
     say(f"wrote {out}, {out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -144,7 +144,8 @@ LOCAL = "local"
 class Execution:
     """How programs are run. No figure depends on it, but how far it can be believed.
 
-    jobs: threads in this process, or groups of sealed workers at a time; by the cores by default.
+    jobs: how many parts of the work run at a time: threads in this process, or groups of sealed
+        workers; as many as there are cores by default.
     timeout_seconds: wall clock that a program given by path may take for one store and beta; one
         that does not get on with an episode is stopped after seconds, more above 600.
     audit: episodes of a program given by path that are replayed blind; 0 for none.
