@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from autotts.cli.app import app
 from autotts.discovery.assembly import plan
 from autotts.discovery.held_out import finalize
 from autotts.discovery.run.folder import RunFolder
@@ -14,6 +16,7 @@ from autotts.evaluation.compare import clears_noise
 from autotts.evaluation.families import FamilyJudgement
 from autotts.evaluation.frontiers import Curve
 from autotts.programs import Source
+from autotts.reports.runs import from_run
 from autotts.simulation import simulate
 from autotts.stores import load
 from discover_toy import Scripted, program, session, settings
@@ -112,23 +115,39 @@ def test_areas_leads_and_families_are_of_one_judgement(stores, tmp_path, how):
     assert found.difference == pytest.approx(area - reference.area(curves[1]))
 
 
-def test_a_run_records_families_and_finalize_reports_each(stores, tmp_path):
+@pytest.mark.parametrize(
+    ("judge", "name", "note"),
+    [
+        ("worst", "frontier area in its worst family", "in which it is smallest"),
+        ("regret", "frontier area less its worst regret", "less the regret: the most by which"),
+    ],
+)
+def test_a_run_records_families_and_finalize_reports_each(stores, tmp_path, judge, name, note):
+    """And all who show an area say what was made of those by store."""
     from autotts.discovery.run.store_refs import references
 
     made = settings(stores[0], traces=False, limits=RunLimits(rounds=1)).model_copy(
-        update={"stores": references(stores[1:]), "held_out": references(stores), "judge": "worst"}
+        update={"stores": references(stores[1:]), "held_out": references(stores), "judge": judge}
     )
     RunFolder.create(tmp_path / "run", made)
     session(tmp_path / "run", Scripted(tmp_path / "sent"))
     state = RunFolder(tmp_path / "run").state
     scored = state.scored[1, 0]
     assert set(scored.families) == set(state.baselines["asc"].families)
-    assert scored.area == pytest.approx(min(scored.families.values()))
+    if judge == "worst":
+        assert scored.area == pytest.approx(min(scored.families.values()))
     with RunFolder(tmp_path / "run").open() as run:
         results = finalize(run, lambda text: None)
     for found in results.controllers.values():
         assert set(found.families) == {"nemotron", "qwen"}
-        assert found.area == pytest.approx(min(found.families.values()))
+        if judge == "worst":
+            assert found.area == pytest.approx(min(found.families.values()))
+    shown = CliRunner().invoke(app, ["finalize", str(tmp_path / "run"), "--yes"])
+    assert note in " ".join(shown.output.split())
+    report = from_run(tmp_path / "run", replay=False)
+    assert f"has a {name} of" in report.conclusion
+    assert note in dict(report.facts)["areas"]
+    assert f"{name} of asc on the search questions" in dict(report.facts)
 
 
 def test_a_judgement_that_would_say_nothing_is_refused(stores):

@@ -328,6 +328,7 @@ def _show_session(found: "Discovered") -> None:
     from autotts.discovery.run.round_files import cost_line
 
     console().print(rounds_table(found.state))
+    _say_what_areas_are(found.path)
     if found.winner is not None:
         say(found.winner.words)
     say(cost_line(found.usage, found.state.seconds))
@@ -374,6 +375,16 @@ def _ask(
         )
     if not typer.confirm("allow all of it?", err=True):
         raise SpecError(f"{run} was not gone on with")
+
+
+def _say_what_areas_are(run: Path) -> None:
+    """Say what was made of the areas by store, where it is not their mean."""
+    from autotts.discovery.run.folder import RunFolder
+    from autotts.evaluation.families import area_note
+
+    settings = RunFolder(run).settings
+    if note := area_note(settings.judge, settings.family_weight):
+        say(note)
 
 
 def _resume_command(path: Path) -> str:
@@ -463,6 +474,7 @@ def _show_final(run: Path, final: "HeldOutResults") -> None:
         table.add_row(name, f"{found.area:.2f}", interval, *at)
     console().print(table)
     _show_families(final)
+    _say_what_areas_are(run)
     from autotts.discovery.run.folder import RunFolder
     from autotts.evaluation.objectives import UNITS
 

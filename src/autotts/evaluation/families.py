@@ -18,6 +18,12 @@ Judge = Literal["mean", "worst", "regret"]
 FamilyWeight = Literal["stores", "equal"]
 """Whether every store counts once in a mean, or every family."""
 
+_AREA: dict[Judge, str] = {
+    "mean": "frontier area",
+    "worst": "frontier area in its worst family",
+    "regret": "frontier area less its worst regret",
+}
+
 _MAKERS = ("nvidia", "meta", "google", "microsoft", "openai", "ibm")
 _WORDS = re.compile(r"[^A-Za-z0-9.]+")
 
@@ -32,6 +38,24 @@ def family_of(store: Store) -> str:
     words = [word.lower() for word in _WORDS.split(store.model.rpartition("/")[2]) if word]
     named = [word for word in words if word not in _MAKERS]
     return (named or words or [store.model])[0]
+
+
+def area_name(judge: Judge) -> str:
+    """What the figure is called that programs are judged by."""
+    return _AREA[judge]
+
+
+def area_note(judge: Judge, weight: FamilyWeight) -> str:
+    """What is made of the areas by store, in a sentence; "" where it is their mean."""
+    mean = "areas by store" if weight == "stores" else "areas by family, each counting once"
+    if judge == "worst":
+        return "An area here is that of the family of models in which it is smallest."
+    if judge == "regret":
+        return (
+            f"An area here is the mean of {mean}, less the regret: the most by which, in any"
+            " family of models, it is behind the best baseline there."
+        )
+    return "" if weight == "stores" else f"An area here is the mean of {mean}."
 
 
 @dataclass(frozen=True, slots=True, eq=False)

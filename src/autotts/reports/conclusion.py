@@ -9,6 +9,7 @@ from autotts.discovery.run.events import HeldOutLead
 from autotts.discovery.run.state import RunState
 from autotts.discovery.selection import Lead
 from autotts.evaluation.compare import setting_difference
+from autotts.evaluation.families import Judge, area_name
 from autotts.evaluation.frontiers import Curve
 from autotts.reports.model import Line, Point
 
@@ -56,11 +57,14 @@ def _versus(mine: Curve, top: Point, theirs: Curve, second: Point) -> str:
     return f"; it {standing(difference, low, high, rival)}"
 
 
-def of_run(state: RunState, leads: Mapping[str, Lead] | None = None) -> Conclusion:
+def of_run(
+    state: RunState, leads: Mapping[str, Lead] | None = None, *, judge: Judge = "mean"
+) -> Conclusion:
     """What a run found: on the held-out questions where they were opened, else on the search's.
 
     Args:
         leads: of the best program over each baseline on the search stores, where replayed.
+        judge: what the run judges by.
     """
     best = state.best
     if best is None:
@@ -70,8 +74,8 @@ def of_run(state: RunState, leads: Mapping[str, Lead] | None = None) -> Conclusi
         return Conclusion(f"Nothing was found: {reason}.", "")
     name = f"round {best.name}"
     if state.finalized is not None and name in state.finalized.results.controllers:
-        return Conclusion(_held_out(name, state), name)
-    area = "" if best.area is None else f" with a frontier area of {best.area:.2f}"
+        return Conclusion(_held_out(name, state, judge), name)
+    area = "" if best.area is None else f" with a {area_name(judge)} of {best.area:.2f}"
     words = f"On the search questions, by which it was chosen, {state.leading}{area}"
     if leads:
         rival = min(leads.values(), key=lambda found: found.difference)
@@ -79,13 +83,13 @@ def of_run(state: RunState, leads: Mapping[str, Lead] | None = None) -> Conclusi
     return Conclusion(f"{words}; no held-out question was opened.", name)
 
 
-def _held_out(name: str, state: RunState) -> str:
+def _held_out(name: str, state: RunState, judge: Judge) -> str:
     """What `finalize` found."""
     assert state.finalized is not None
     results = state.finalized.results
     own = results.controllers[name]
     words = (
-        f"On held-out questions {name} has a frontier area of {own.area:.2f}"
+        f"On held-out questions {name} has a {area_name(judge)} of {own.area:.2f}"
         f" ({interval_words(own.area_low, own.area_high)})"
     )
     if not results.against:

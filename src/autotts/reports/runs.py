@@ -17,6 +17,7 @@ from autotts.discovery.run.trust import is_ours
 from autotts.discovery.scoring import Scorer, Sweep
 from autotts.discovery.selection import Candidate, lead
 from autotts.evaluation import Execution, Local
+from autotts.evaluation.families import area_name, area_note
 from autotts.programs import Source, Spec, parse
 from autotts.replay.driver import UNAUDITED, Ran
 from autotts.reports.conclusion import of_run
@@ -74,13 +75,13 @@ def from_run(
     folder = RunFolder(path)
     state, settings = folder.state, folder.settings
     trials = state.trials
-    conclusion = of_run(state)
+    conclusion = of_run(state, judge=settings.judge)
     report = Report(
         settings.name,
         conclusion=conclusion.words,
         best=conclusion.best,
         made_by=_made_by(settings),
-        facts=tuple(_facts(state)),
+        facts=tuple(_facts(state, settings)),
         lines=tuple(_mean_lines(state)),
         rounds=tuple(_rounds(state)),
         matters=state.matters,
@@ -176,7 +177,7 @@ def _replayed(
     whole = replace(
         report,
         facts=(*report.facts, *marks),
-        conclusion=of_run(state, leads).words,
+        conclusion=of_run(state, leads, judge=settings.judge).words,
         matrices=tuple(m for task in experiment.tasks(stores) for m in matrices_of(task)),
     )
     return whole, shown, stores
@@ -296,8 +297,9 @@ def _cost(cost: RoundCost | None, scoring: float) -> dict[str, Any]:
     }
 
 
-def _facts(state: RunState) -> list[tuple[str, str]]:
+def _facts(state: RunState, settings: RunSettings) -> list[tuple[str, str]]:
     trials, best = state.trials, state.best
+    name_of_area = area_name(settings.judge)
     facts = [("proposals", str(len(trials))), ("accepted", str(sum(t.accepted for t in trials)))]
     if best is not None and best.area is not None and best.points:
         top = max(point.accuracy for point in best.points)
@@ -306,21 +308,23 @@ def _facts(state: RunState) -> list[tuple[str, str]]:
             ("its best accuracy on the search questions, as found", f"{top:.2f} %"),
         ]
         if state.winner is None:
-            area = "its frontier area on the search questions, as found"
+            area = f"its {name_of_area} on the search questions, as found"
             facts.append((area, f"{best.area:.2f}"))
     if state.winner is not None:
         facts += state.winner.facts
     if state.baselines:
         leader = max(state.baselines.values(), key=lambda scored: scored.area)
         facts.append(
-            (f"frontier area of {leader.name} on the search questions", f"{leader.area:.2f}")
+            (f"{name_of_area} of {leader.name} on the search questions", f"{leader.area:.2f}")
         )
     if state.finalized is not None:
         name = f"round {state.finalized.trial}"
         found = state.finalized.results.controllers.get(name)
         if found is not None:
             interval = f"{found.area:.2f} ({found.area_low:.1f} … {found.area_high:.1f})"
-            facts.append((f"frontier area of {name} on held-out questions", interval))
+            facts.append((f"{name_of_area} of {name} on held-out questions", interval))
+    if note := area_note(settings.judge, settings.family_weight):
+        facts.append(("areas", note))
     facts += [(f"programs that ran {tier}", str(count)) for tier, count in _tiers(state)]
     facts += [(f"programs {audit}", str(count)) for audit, count in _audits(state)]
     facts.append(("time", f"{state.seconds / 60:.1f} min"))
