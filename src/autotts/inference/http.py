@@ -114,8 +114,9 @@ class Client:
         }
         # One connection each: a pool asks the system about all of its own for every request, and
         # with 64 of them that is most of the time that a request takes.
-        self._transports: list[httpx2.AsyncHTTPTransport] = []
-        self._free: list[httpx2.AsyncHTTPTransport] = []
+        self._transports: list[httpx2.AsyncBaseTransport] = []
+        self._free: list[httpx2.AsyncBaseTransport] = []
+        self._proxy = proxy_of(root)
         self._trusted: ssl.SSLContext | None = None
         self._urls: dict[str, httpx2.URL] = {}
 
@@ -233,7 +234,7 @@ class Client:
 
     async def _read(
         self,
-        transport: "httpx2.AsyncHTTPTransport",
+        transport: "httpx2.AsyncBaseTransport",
         method: str,
         path: str,
         content: bytes,
@@ -267,17 +268,23 @@ class Client:
         said = {str(name).lower(): str(value) for name, value in response.headers.items()}
         return response.status_code, said, bytes(body)
 
-    def _another(self) -> "httpx2.AsyncHTTPTransport":
+    def _another(self) -> "httpx2.AsyncBaseTransport":
         """A connection more."""
         import httpx2
 
-        if self._trusted is None:
-            self._trusted = httpx2.create_ssl_context()  # takes 50 ms
-        transport = httpx2.AsyncHTTPTransport(
-            verify=self._trusted,
-            proxy=proxy_of(self.root) or None,
-            limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
-        )
+        from autotts.inference.direct import DirectTransport
+
+        transport: httpx2.AsyncBaseTransport
+        if self._proxy or not self.root.lower().startswith("http:"):
+            if self._trusted is None:
+                self._trusted = httpx2.create_ssl_context()  # takes 50 ms
+            transport = httpx2.AsyncHTTPTransport(
+                verify=self._trusted,
+                proxy=self._proxy or None,
+                limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
+            )
+        else:
+            transport = DirectTransport(_CONNECT_SECONDS)
         self._transports.append(transport)
         return transport
 

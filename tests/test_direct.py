@@ -1,0 +1,155 @@
+"""One kept connection: what it sends, how it reads, and when it is let go of."""
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+httpx2 = pytest.importorskip("httpx2", reason="the extra `collect` is not installed")
+
+from autotts.inference.direct import DirectTransport  # noqa: E402
+
+BODY = b'{"tokens": [1, 2, 3]}'
+PACKED = gzip.compress(BODY)
+LENGTH = b"content-length: %d\r\n" % len(BODY)
+WHOLE = b"HTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n" + BODY
+
+Ask = Callable[[], Awaitable["httpx2.Response"]]
+
+
+def talk(replies: list[bytes], use: Callable[[Ask, list[list[bytes]]], Awaitable[None]]) -> None:
+    """Use a transport whose server says one reply after the other, and closes at an empty one.
+
+    Args:
+        use: given what asks, and by connection what the server got each time it read.
+    """
+    heard: list[list[bytes]] = []
+    left = list(replies)
+    writers = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append([])
+        writers.append(writer)
+        while got := await reader.read(1 << 16):
+            heard[-1].append(got)
+            said = left.pop(0)
+            writer.write(said)
+            if not said.endswith((BODY, PACKED, b"\n")):
+                break
+        heard[-1].append(b"")
+        writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = httpx2.URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/x?y")
+        transport = DirectTransport(5.0)
+
+        async def ask() -> httpx2.Response:
+            request = httpx2.Request("POST", url, content=b"asked", headers={"a": "b"})
+            response = await transport.handle_async_request(request)
+            try:
+                await response.aread()
+            finally:
+                await response.aclose()
+            return response
+
+        try:
+            await use(ask, heard)
+        finally:
+            await transport.aclose()
+            server.close()
+            for writer in writers:
+                writer.close()
+            await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+
+
+def test_a_request_goes_out_in_one_piece_and_its_connection_is_kept():
+    async def use(ask, heard):
+        for _ in range(3):
+            response = await ask()
+            assert (response.status_code, response.json()) == (200, {"tokens": [1, 2, 3]})
+        (connection,) = heard
+        assert len(connection) == 3
+        assert all(got.startswith(b"POST /v1/x?y HTTP/1.1\r\n") for got in connection)
+        assert all(got.endswith(b"\r\n\r\nasked") for got in connection)
+
+    talk([WHOLE] * 3, use)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+READ = {
+    "chunks": CHUNKED % (len(BODY), BODY),
+    "after it said that it goes on": b"HTTP/1.1 102 Processing\r\n\r\n" + WHOLE,
+    "to the end of the connection": b"HTTP/1.0 200 OK\r\n\r\n" + BODY + b" ",
+    "compressed": b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n%s"
+    % (len(PACKED), PACKED),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_reply_is_read_however_it_comes_and_so_is_the_next(name):
+    async def use(ask, heard):
+        assert (await ask()).json() == {"tokens": [1, 2, 3]}
+        assert (await ask()).json() == {"tokens": [1, 2, 3]}
+
+    talk([READ[name], WHOLE], use)
+
+
+BROKEN = {
+    "nothing": b"",
+    "half a head": b"HTTP/1.1 200 OK\r\ncontent-le",
+    "half a body": WHOLE[:-3],
+    "no HTTP": b"\x16\x03\x01 hello",
+    "another protocol": b"HTTP/1.1 101 Switching Protocols\r\n\r\n.",
+    "headers without end": b"HTTP/1.1 200 OK\r\na: " + b"b" * 200_000,
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_reply_that_breaks_is_an_error_and_the_next_comes_by_another_connection(name):
+    async def use(ask, heard):
+        with pytest.raises(httpx2.TransportError):
+            await ask()
+        assert (await ask()).json() == {"tokens": [1, 2, 3]}
+        assert len(heard) == 2
+
+    talk([BROKEN[name], WHOLE], use)
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again():
+    async def use(ask, heard):
+        assert (await ask()).json() == {}
+        while heard[0][-1]:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)
+        assert (await ask()).json() == {"tokens": [1, 2, 3]}
+        assert len(heard) == 2
+
+    talk([b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", WHOLE], use)
+
+
+def test_who_is_cancelled_hangs_up_at_once():
+    async def use(ask, heard):
+        task = asyncio.create_task(ask())
+        while not heard or not heard[0]:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with asyncio.timeout(5):
+            while heard[0][-1]:
+                await asyncio.sleep(0.01)
+
+    talk([b"HTTP/1.1 100 Continue\r\n\r\n"], use)
+
+
+def test_nobody_there_is_said():
+    async def run():
+        transport = DirectTransport(5.0)
+        with pytest.raises(httpx2.ConnectError):
+            await transport.handle_async_request(httpx2.Request("GET", "http://127.0.0.1:1/"))
+
+    asyncio.run(run())
