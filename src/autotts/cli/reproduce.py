@@ -96,28 +96,28 @@ def ablations(
         say=lambda line: say(line, err=True),
     )  # fmt: skip
     table = plain_table(
-        "arm", "seed", "accuracy@tokens", "over full at these tokens", "area", "over full"
+        "arm", "seed", "accuracy", "over full at these", "area", "over full in area"
     )
     for one in results:
         table.add_row(
             one.arm, f"{one.seed}", _show(one.accuracy, one.tokens / 1000),
-            _points(one.at_its_tokens), _points(one.area, signed=False), _points(one.over_full),
+            _points(one.at_its_tokens), f"{one.area.estimate:.2f}", _points(one.over_full),
         )  # fmt: skip
     screen = console()
     screen.print(table)
     screen.print(
-        "Accuracy in percent at the setting that was best in the search; points over the full loop"
-        " at the same tokens, and of frontier area, with 95 % intervals over questions."
+        "Accuracy in percent at the setting that was best in the search, and points over the full"
+        " loop at the same tokens; frontier area, and points over that of the full loop. Intervals"
+        " are over questions, 95 %."
     )
     screen.print("The paper, with a coding agent, mean of 12 stores:")
     for arm, figures in PAPER.items():
         screen.print(f"  {arm}: {_show(*figures)}")
 
 
-def _points(found: "Interval | None", *, signed: bool = True) -> str:
+def _points(found: "Interval | None") -> str:
     from autotts.reports.tables import span
 
     if found is None:
         return ""
-    estimate = f"{found.estimate:+.2f}" if signed else f"{found.estimate:.2f}"
-    return f"{estimate} ({span(found.low, found.high, signed=signed)})"
+    return f"{found.estimate:+.1f} ({span(found.low, found.high, signed=True)})"
