@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autotts.diagnosis.evidence import FEATURES, Evidence
+from autotts.diagnosis.folds import Folds, split
 
 FOLDS = 6
 SPLITS = 4
@@ -75,7 +76,7 @@ class FittedVote:
 class _Contested:
     """The contested checkpoints of `Evidence`, ready to fit."""
 
-    def __init__(self, evidence: Evidence, seed: int) -> None:
+    def __init__(self, evidence: Evidence, seed: int, family: np.ndarray | None = None) -> None:
         kept = evidence.contested
         of_answer = np.repeat(kept, np.diff(evidence.starts))
         self.features = evidence.features[of_answer]
@@ -90,16 +91,19 @@ class _Contested:
             axis=1, return_inverse=True, return_counts=True,
         )  # fmt: skip
         self.weight = 1 / np.sqrt(counts[group.ravel()])
+        self.store = evidence.store[kept]
+        family = np.zeros(int(evidence.store.max()) + 1, np.int64) if family is None else family
         rng = np.random.default_rng(seed)
-        even = np.arange(len(self.keys)) % FOLDS
-        self.splits = [rng.permutation(even)[self.question] for _ in range(SPLITS)]
+        self.splits = [split(family, len(self.keys), FOLDS, rng) for _ in range(SPLITS)]
         self.scale = np.maximum(self.features.std(axis=0), 1e-9)
         first = self.features[self.starts][self.state]
         self.differ = np.flatnonzero((self.features != first).any(axis=0))
         """Columns that are not the same for all answers of a checkpoint."""
 
     def fit(self, columns: Sequence[int], taught: np.ndarray) -> np.ndarray:
-        """Weights of some columns from some checkpoints, `[S]` bool."""
+        """Weights of some columns from some checkpoints, `[S]` bool; 0 from none."""
+        if not taught.any():
+            return np.zeros(len(columns))
         of_answer = taught[self.state]
         x = self.features[of_answer][:, columns] / self.scale[columns]
         right = self.right[of_answer]
@@ -123,15 +127,22 @@ class _Contested:
     def left_out(self, columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """`[S]` log likelihood, and whether the vote is right, by fits to the other folds."""
         likelihood, hit = np.zeros((2, len(self.starts)))
-        for fold in self.splits:
-            for f in range(FOLDS):
-                tested = fold == f
-                score = self.features[:, columns] @ self.fit(columns, ~tested)
+        for folds in self.splits:
+            for tested, taught in self.parts(folds):
+                score = self.features[:, columns] @ self.fit(columns, taught)
                 p = _softmax(score, self.starts, self.state) * self.right
                 known = np.log(np.add.reduceat(p, self.starts) + 1e-12)
                 likelihood[tested] += known[tested] / SPLITS
                 hit[tested] += self.picked(score)[tested] / SPLITS
         return likelihood, hit
+
+    def parts(self, folds: Folds) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each fold, `[S]` bool the checkpoints left out, and those that it is learned from."""
+        of = folds.of[self.store, self.question]
+        return [
+            (of == f, taught.stores[self.store] & taught.questions[self.question])
+            for f, taught in enumerate(folds.taught)
+        ]
 
     def picked(self, score: np.ndarray) -> np.ndarray:
         """`[S]` 1 where the answer with the highest score is right."""
@@ -168,11 +179,17 @@ def weigh(evidence: Evidence, names: Sequence[str]) -> dict[str, float] | None:
     return dict(zip(names, contested.fit(columns, everything).tolist(), strict=True))
 
 
-def fit(evidence: Evidence, *, seed: int, most: int = _MOST_FEATURES) -> FittedVote | None:
-    """Fit the vote; None where fewer than two questions a fold are ever contested."""
+def fit(
+    evidence: Evidence, *, seed: int, family: np.ndarray | None = None, most: int = _MOST_FEATURES
+) -> FittedVote | None:
+    """Fit the vote; None where fewer than two questions a fold are ever contested.
+
+    Args:
+        family: `[stores]` number of each store's family of models: folds leave out families too.
+    """
     if not evidence.contested.any():
         return None
-    contested = _Contested(evidence, seed)
+    contested = _Contested(evidence, seed, family)
     if len(contested.keys) < 2 * FOLDS:
         return None
     rng = np.random.default_rng(seed)
@@ -209,7 +226,7 @@ def fit(evidence: Evidence, *, seed: int, most: int = _MOST_FEATURES) -> FittedV
         used.append(others[best])
         likelihood, hit = found[best][0]
     everything = np.ones(len(contested.starts), bool)
-    folds = [contested.fit(used, contested.splits[0] != f) for f in range(FOLDS)]
+    folds = [contested.fit(used, taught) for _, taught in contested.parts(contested.splits[0])]
     weights = contested.fit(used, everything)
     votes = contested.features[:, names.index("votes")]
     return FittedVote(

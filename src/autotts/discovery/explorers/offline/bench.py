@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autotts import programs, stores
+from autotts.diagnosis.folds import Folds, TrainingPart, split
 from autotts.discovery.explorer import Turn
 from autotts.discovery.explorers.offline.writing import Learned, source
 from autotts.evaluation import Experiment
@@ -43,9 +44,9 @@ class Judgement:
     """What came of learning.
 
     learned: what was learned from all questions, if it is to be kept; else the plain program.
-    lead: points of area over the plain program, each question played by what was learned without
-        the questions of its fold, mean over the splits into folds; `probability` that it is above
-        0, over resampled questions.
+    lead: points of area over the plain program, each question of a store played by what was learned
+        without its fold, mean over the splits into folds; `probability` that it is above 0, over
+        resampled questions.
     area: of `learned`, on all questions.
     """
 
@@ -55,7 +56,7 @@ class Judgement:
     area: float
 
 
-Make = Callable[[np.ndarray], list[Learned]]
+Make = Callable[[TrainingPart], list[Learned]]
 
 
 class Bench:
@@ -91,7 +92,10 @@ class Bench:
         begins = dict(zip(sizes, np.cumsum([0, *sizes.values()])[:-1], strict=True))
         self._stores = [task.store.key for task in self.tasks]
         families = {task.store.key: family_of(task.store) for task in self.tasks}
-        self.families = len(set(families.values()))
+        numbers = {name: f for f, name in enumerate(dict.fromkeys(families.values()))}
+        self.families = len(numbers)
+        self.family = np.array([numbers[families[key]] for key in self._stores])
+        """`[S]` number of each store's family."""
         self._judgement = FamilyJudgement(families, turn.judge, turn.family_weight)
         # Only regret is behind somebody; what is not ours does not run in this process.
         names = turn.history.baselines if turn.judge == "regret" else ()
@@ -99,6 +103,7 @@ class Bench:
         self._rivals = [self._sweep(at_betas(spec, BETAS)) for spec in rivals]
         # Areas of the rivals under the weights that were asked for last.
         self._behind: tuple[np.ndarray, list[np.ndarray]] | None = None
+        self._everywhere = np.ones(len(self._stores), bool)
         self._keys = [
             begins[task.store.dataset] + np.arange(len(task.store.gold)) for task in self.tasks
         ]
@@ -156,15 +161,23 @@ class Bench:
             and falls < self._rules.isotonic_slack / 2
         )
 
-    def area(self, curve: SweepMeans, weights: np.ndarray | None = None) -> np.ndarray:
+    def area(
+        self, curve: SweepMeans, weights: np.ndarray | None = None, among: np.ndarray | None = None
+    ) -> np.ndarray:
         """What a curve is judged by, in points: `[]`, or `[R]` with weights `[R, K]`.
 
         By default the mean of its frontier areas by store.
+
+        Args:
+            among: `[S]` bool, the stores that count; all by default.
         """
         weights = np.ones((1, self._questions)) if weights is None else np.atleast_2d(weights)
+        among = self._everywhere if among is None else among
         if self._behind is None or self._behind[0] is not weights:
             self._behind = weights, [self._areas(rival, weights) for rival in self._rivals]
-        return self._judgement.figure(self._stores, self._areas(curve, weights), self._behind[1])
+        behind = [areas[..., among] for areas in self._behind[1]]
+        stores = [key for key, counts in zip(self._stores, among, strict=True) if counts]
+        return self._judgement.figure(stores, self._areas(curve, weights)[..., among], behind)
 
     def _areas(self, curve: SweepMeans, weights: np.ndarray) -> np.ndarray:
         """Frontier areas in points, `[R, S]`."""
@@ -201,8 +214,10 @@ class Bench:
     def judge(self, plain: Learned, make: Make, *, keep: float) -> Judgement:
         """Learn, and ask questions that had no part in it whether it is better than a plain rule.
 
+        Where there are several families of models, nor had any store of the same family.
+
         Args:
-            make: programs to choose from, learned from the questions of `[K]` bool alone.
+            make: programs to choose from, learned from a part alone.
             keep: how probable that must be for what was learned to be kept.
         """
         rng = np.random.default_rng(self._seed)
@@ -212,21 +227,22 @@ class Bench:
         probability = 1.0
         # What the first way to make folds does not speak for is not tried in others.
         while len(leads) < SPLITS and probability >= min(keep, _PROMISING):
-            fold = rng.permutation(np.arange(self._questions) % FOLDS)
-            leads.append(self.area(self._left_out(plain, make, fold), weights) - before)
+            curve = self._left_out(plain, make, split(self.family, self._questions, FOLDS, rng))
+            leads.append(self.area(curve, weights) - before)
             probability = float(np.mean(np.mean(leads, axis=0)[1:] > 0))
-        everyone = np.ones(self._questions, bool)
-        learned = self._best(plain, make, everyone) if probability >= keep else plain
+        everything = TrainingPart(self._everywhere, np.ones(self._questions, bool))
+        learned = self._best(plain, make, everything) if probability >= keep else plain
         area = float(self.area(self.measure(learned))[0])
         return Judgement(learned, float(np.mean(leads, axis=0)[0]), probability, area)
 
-    def _left_out(self, plain: Learned, make: Make, fold: np.ndarray) -> SweepMeans:
-        """Each question played by what is learned without the questions of its fold, `[K]`."""
-        curves = [self.measure(self._best(plain, make, fold != f)) for f in range(FOLDS)]
+    def _left_out(self, plain: Learned, make: Make, folds: Folds) -> SweepMeans:
+        """Each question of a store played by what is learned without its fold."""
+        curves = [self.measure(self._best(plain, make, taught)) for taught in folds.taught]
         means = (
             tuple(
                 np.stack(
-                    [getattr(curves[fold[k]], of)[s][:, q] for q, k in enumerate(keys)], axis=1
+                    [getattr(curves[folds.of[s, k]], of)[s][:, q] for q, k in enumerate(keys)],
+                    axis=1,
                 )
                 for s, keys in enumerate(self._keys)
             )
@@ -234,13 +250,14 @@ class Bench:
         )
         return SweepMeans(*means)
 
-    def _best(self, plain: Learned, make: Make, taught: np.ndarray) -> Learned:
-        """The best of what is learned from some questions, on these; plain if nothing is."""
+    def _best(self, plain: Learned, make: Make, taught: TrainingPart) -> Learned:
+        """The best of what is learned from a part, on it; plain if nothing is."""
         found = make(taught)
         admitted = [learned for learned in found if self.admitted(learned)]
         # Where the rules would refuse them all, later stages may yet reach further.
         found = admitted or found or [plain]
-        areas = [self.area(self.measure(one), taught.astype(np.float64))[0] for one in found]
+        weights = taught.questions.astype(np.float64)[None, :]
+        areas = [self.area(self.measure(one), weights, taught.stores)[0] for one in found]
         return found[int(np.argmax(areas))]
 
 

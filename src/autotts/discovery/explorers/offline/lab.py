@@ -3,10 +3,9 @@
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from autotts.diagnosis import choice, value
 from autotts.diagnosis.evidence import FEATURES, Evidence, evidence, meaning
+from autotts.diagnosis.folds import TrainingPart
 from autotts.diagnosis.matters import WIDTHS
 from autotts.discovery.explorer import Turn
 from autotts.discovery.explorers.offline.bench import Bench, Make, price
@@ -105,7 +104,7 @@ class Lab:
             if self._knob or not last
         ]
         found = [one for one in (before, *paces) if self._bench.admitted(one)] or [before]
-        best, lead, probability = self._bench.best(found, before)
+        best, lead, _ = self._bench.best(found, before)
         side = f"{best.cohort} branches" if best.cohort else "all branches"
         ahead = f"{best.margin} to {best.last_margin}" if best.last_margin else f"{best.margin}"
         words = (
@@ -113,19 +112,22 @@ class Lab:
             f" models runs {side} side by side, stops at {ahead} votes ahead and has a"
             f" patience of {best.patience:g}; that is {lead:+.2f} points from the race that all are"
             f" compared with (margin {before.margin}, patience {before.patience:g}, all at once),"
-            f" above 0 in {probability:.2f} of resamples, chosen among all."
+            " chosen among all."
         )
-        learned = replace(best, lessons=(*before.lessons, words)) if best != before else before
-        area = float(self._bench.area(self._bench.measure(best))[0])
-        return Step(learned, best != before, _PACE, words, area)
+        lessons = (*before.lessons, words)
+
+        def make(taught: TrainingPart) -> list[Learned]:
+            return [before, *(replace(pace, lessons=lessons) for pace in paces)]
+
+        return self._judged(before, make, _PACE, words, keep=_FOUNDED)
 
     def _vote(self, before: Learned) -> Step:
         seen = self._explore(before)
-        found = choice.fit(seen, seed=self._seed)
+        found = choice.fit(seen, seed=self._seed, family=self._bench.family)
         lessons = (*before.lessons, vote_lesson(found))
 
-        def make(taught: np.ndarray) -> list[Learned]:
-            weights = _weights(found, seen.only(taught[seen.key]))
+        def make(taught: TrainingPart) -> list[Learned]:
+            weights = _weights(found, taught.of(seen))
             return [replace(before, vote=weights, lessons=lessons)] if weights else []
 
         return self._judged(before, make, _VOTE, vote_lesson(found), keep=_FOUNDED)
@@ -135,8 +137,8 @@ class Lab:
         found = value.fit(seen, before.vote, seed=self._seed)
         lessons = (*before.lessons, stop_lesson(found))
 
-        def make(taught: np.ndarray) -> list[Learned]:
-            curve = value.curve(seen.only(taught[seen.key]), before.vote)
+        def make(taught: TrainingPart) -> list[Learned]:
+            curve = value.curve(taught.of(seen), before.vote)
             if curve is None:
                 return []
             return [
@@ -150,7 +152,7 @@ class Lab:
         return self._judged(before, make, _STOP, stop_lesson(found))
 
     def _prune(self, before: Learned) -> Step:
-        def make(taught: np.ndarray) -> list[Learned]:
+        def make(taught: TrainingPart) -> list[Learned]:
             return [
                 replace(before, patience=patience, evidence=weight, keep=keep)
                 for patience, weight, keep in _PRUNINGS
@@ -160,11 +162,11 @@ class Lab:
 
     def _again(self, before: Learned) -> Step:
         seen = self._explore(before)
-        found = choice.fit(seen, seed=self._seed)
+        found = choice.fit(seen, seed=self._seed, family=self._bench.family)
         lessons = (*before.lessons, f"Fitted again on states of its own. {vote_lesson(found)}")
 
-        def make(taught: np.ndarray) -> list[Learned]:
-            some = seen.only(taught[seen.key])
+        def make(taught: TrainingPart) -> list[Learned]:
+            some = taught.of(seen)
             weights = _weights(found, some)
             if weights is None:
                 return []
@@ -204,8 +206,9 @@ class Lab:
     ) -> Step:
         verdict = self._bench.judge(before, make, keep=keep)
         kept = source(verdict.learned) != source(before)
+        others = "questions and families" if self._bench.families > 1 else "questions"
         words = (
-            f"With its numbers from other questions it is worth {verdict.lead:+.2f} points of"
+            f"With its numbers from other {others} it is worth {verdict.lead:+.2f} points of"
             f" area, above 0 with probability {verdict.probability:.2f}:"
             f" {'kept' if kept else 'the plain rule stays'}."
         )
