@@ -36,6 +36,7 @@ from autotts.stores.tables import (
     accepted_codes,
     optional_columns,
     question_table,
+    strings_of,
     with_questions,
 )
 from autotts.stores.writing import as_parquet, file_digest, staged, telling_of
@@ -252,7 +253,7 @@ def load(folder: Path, manifest: Manifest, questions: "pl.DataFrame") -> Store:
     first = {name: by_branch(name) for name in ("lengths", "tokens", "finals")}
     if missing := [name for name, array in first.items() if array is None]:
         raise StoreError(f"{folder}: no {missing[0]}{_ENDING}")
-    answers = questions["answers"].to_list()
+    answers = strings_of(questions, "answers")
     signals = {name: by_interval(name, np.float32) for name in sorted(names - known)}
     pool = Pool(
         probes=by_interval("probes"),
@@ -268,7 +269,8 @@ def load(folder: Path, manifest: Manifest, questions: "pl.DataFrame") -> Store:
         on_disk=on_disk,
     )
     used = {name: array for name in TOKEN_COLUMNS if (array := by_branch(name)) is not None}
-    return with_questions(folder, manifest, questions, pool, accepted_codes(questions), used)
+    golds = accepted_codes(questions)
+    return with_questions(folder, manifest, questions, answers, pool, golds, used)
 
 
 def _read_columns(folder: Path, manifest: Manifest) -> tuple[int, list[str]]:

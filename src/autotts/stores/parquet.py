@@ -104,9 +104,9 @@ class _Reader:
         if depth > _DEEPEST:
             raise ValueError(f"not Parquet: headers nested more than {_DEEPEST} deep")
         if kind in (_TRUE, _FALSE):
-            return self._take(1)[0] == _TRUE
+            return self._byte() == _TRUE
         if kind == _I8:
-            return self._take(1)[0]
+            return self._byte()
         if kind in (_I16, _I32, _I64):
             number = self._varint()
             return (number >> 1) ^ -(number & 1)
@@ -115,12 +115,12 @@ class _Reader:
         if kind == _BINARY:
             return self._take(self._varint())
         if kind in (_LIST, _SET):
-            head = self._take(1)[0]
+            head = self._byte()
             count = head >> 4 if head >> 4 < 15 else self._varint()
             return [self.read(head & 15, depth + 1) for _ in range(self._possible(count))]
         if kind == _MAP:
             count = self._possible(self._varint())
-            kinds = self._take(1)[0] if count else 0
+            kinds = self._byte() if count else 0
             return [
                 (self.read(kinds >> 4, depth + 1), self.read(kinds & 15, depth + 1))
                 for _ in range(count)
@@ -132,7 +132,7 @@ class _Reader:
     def _struct(self, depth: int) -> dict[int, Any]:
         fields: dict[int, Any] = {}
         number = 0
-        while head := self._take(1)[0]:
+        while head := self._byte():
             kind = head & 15
             number = number + (head >> 4) if head >> 4 else self.read(_I16)
             # A truth is in the field's kind; in lists it has a byte.
@@ -142,21 +142,27 @@ class _Reader:
         return fields
 
     def _varint(self) -> int:
-        number = shift = 0
-        while True:
-            byte = self._take(1)[0]
-            number |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return number
-            shift += 7
+        byte = self._byte()
+        number, shift = byte & 0x7F, 7
+        while byte >= 0x80:
             if shift > 63:
                 raise ValueError("not Parquet: a header has a number beyond 64 bits")
+            byte = self._byte()
+            number |= (byte & 0x7F) << shift
+            shift += 7
+        return number
 
     def _possible(self, count: int) -> int:
         """A count of values, each of which takes a byte at least."""
         if count > len(self.content) - self.at:
             raise ValueError(f"not Parquet: {count:,} values in a header")
         return count
+
+    def _byte(self) -> int:
+        if self.at >= len(self.content):
+            raise ValueError("not Parquet: a header is cut short")
+        self.at += 1
+        return self.content[self.at - 1]
 
     def _take(self, count: int) -> bytes:
         taken = self.content[self.at : self.at + count]

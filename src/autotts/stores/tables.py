@@ -159,7 +159,7 @@ def assemble(
     by_branch = _spread(lengths, at, shape, 0)
     inside = np.arange(int(lengths.max())) < by_branch[:, :, None]
     by_interval = {name: _spread_lists(branches[name], inside) for name in lists}
-    known = _strings(questions, "answers")
+    known = strings_of(questions, "answers")
     golds, spelled = accepted_codes(questions), None
     finals, probes = dense("final", -1), by_interval.get("probes")
     if "classes" in questions.columns:
@@ -189,13 +189,14 @@ def assemble(
         },
     )
     used = {name: dense(name, 0) for name in TOKEN_COLUMNS if name in branches.columns}
-    return with_questions(folder, manifest, questions, pool, golds, used, spelled)
+    return with_questions(folder, manifest, questions, known, pool, golds, used, spelled)
 
 
 def with_questions(
     folder: "Path",
     manifest: Manifest,
     questions: "pl.DataFrame",
+    answers: tuple[tuple[str, ...], ...],
     pool: Pool,
     golds: tuple[tuple[int, ...], ...],
     used: dict[str, np.ndarray],
@@ -211,7 +212,7 @@ def with_questions(
         manifest,
         pool,
         gold=np.array([codes[0] for codes in golds], np.int32),
-        answers=_strings(questions, "answers"),
+        answers=answers,
         texts=tuple(questions["question"].to_list()),
         golds=golds if any(len(codes) > 1 for codes in golds) else None,
         ids=tuple(questions["id"].to_list()) if "id" in questions.columns else None,
@@ -285,7 +286,8 @@ def _spread_lists(column: "pl.Series", inside: np.ndarray) -> np.ndarray:
     return out
 
 
-def _strings(questions: "pl.DataFrame", name: str) -> tuple[tuple[str, ...], ...]:
+def strings_of(questions: "pl.DataFrame", name: str) -> tuple[tuple[str, ...], ...]:
+    """The strings that a column has of each question."""
     return tuple(tuple(strings) for strings in questions[name].to_list())
 
 
@@ -297,6 +299,9 @@ def accepted_codes(questions: "pl.DataFrame") -> tuple[tuple[int, ...], ...]:
     for q, (gold, strings) in enumerate(
         zip(questions["gold"].to_list(), questions[name].to_list(), strict=True)
     ):
+        if several is None and gold in strings:
+            found.append((strings.index(gold),))
+            continue
         accepted = [gold] if several is None else several[q].to_list()
         codes = {text: code for code, text in reversed(list(enumerate(strings)))}
         for text in [gold, *accepted]:
@@ -316,7 +321,7 @@ def _spellings(
 ) -> Spellings:
     if "spellings" not in questions.columns:
         raise StoreError(f"{QUESTIONS}: classes, and no spellings that they are of")
-    classes, strings = questions["classes"].to_list(), _strings(questions, "spellings")
+    classes, strings = questions["classes"].to_list(), strings_of(questions, "spellings")
     for q, (codes, known, answers) in enumerate(
         zip(classes, strings, questions["answers"].to_list(), strict=True)
     ):
