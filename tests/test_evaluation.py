@@ -70,6 +70,14 @@ def test_results_are_means_over_the_episodes(store):
     assert 0 <= row["accuracy_low"] <= row["accuracy"] <= row["accuracy_high"] <= 100
 
 
+def test_what_is_done_to_results_changes_no_others(store):
+    evaluation = run(store, "sc:width=5")
+    first = evaluation.results()
+    first[0]["accuracy"] = -1.0
+    assert evaluation.results()[0]["accuracy"] >= 0
+    assert evaluation.frame()["accuracy"][0] >= 0
+
+
 def test_there_is_a_row_for_every_episode(store):
     episodes = run(store, "sc:width=2", "asc").episodes
     assert episodes.columns[:6] == ["model", "dataset", "controller", "beta", "question", "draw"]

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ WIDTHS = frozenset({"width", "max_branches"})
 """Parameters that are a number of branches to open."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """What ran, in the order in which it was asked for, and under what.
 
@@ -98,6 +99,11 @@ class Evaluation:
 
     def results(self) -> list[dict[str, Any]]:
         """A summary of each cell."""
+        return [dict(row) for row in self._results]
+
+    @cached_property
+    def _results(self) -> list[dict[str, Any]]:
+        # A table, a file and a notebook ask for them each, and intervals take their time.
         return [
             summary(one, np.random.default_rng(self.experiment.seed))
             | forecast_means(one, self.server)
