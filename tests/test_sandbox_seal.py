@@ -16,6 +16,7 @@ from autotts.errors import SandboxError
 from autotts.sandbox.confine import seal
 from autotts.sandbox.confine.tier import Tier, import_path, reach
 from autotts.sandbox.sandbox import Sandbox
+from autotts.sandbox.worker import Zygote
 
 pytestmark = pytest.mark.privileges
 needs_linux = pytest.mark.skipif(seal.supported() is not None, reason=str(seal.supported()))
@@ -216,6 +217,34 @@ def test_code_that_is_kept_goes_with_the_zygote_it_came_from():
             (ran,) = box.run(toy.played(toy.program(HONEST), toy.make_cell(n_draws=1)))
             assert ran.how.driver == "sealed"
             kill(box)
+
+
+@needs_linux
+def test_a_fork_server_is_left_to_the_next_sandbox_when_its_workers_are_gone(monkeypatch, tmp_path):
+    """Not with a worker that nobody ended, not to a fork of this process or for another cache."""
+    with Sandbox() as box:
+        first = box.zygote
+    with Sandbox() as box:
+        assert box.zygote is first
+        with first.fork(seal.Limits()) as worker:
+            worker.hello()
+    with Sandbox() as box:
+        assert box.zygote is first
+        worker = first.fork(seal.Limits())
+    assert not first.alive
+    worker._close()
+    with Sandbox() as box:
+        second = box.zygote
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: 1)
+        other = Zygote.take()
+    other.close()
+    assert other is not second
+    monkeypatch.setenv("AUTOTTS_CACHE", str(tmp_path))
+    with Sandbox() as box:
+        assert box.zygote is not second
+        box.zygote.close()
+    assert not second.alive
 
 
 def kill(box: Sandbox) -> None:

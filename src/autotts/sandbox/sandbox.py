@@ -66,10 +66,10 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End the fork server, and with it every worker."""
+        """End every worker; the fork server is left to the next sandbox of this process."""
         self.forget_code()
         if self._zygote is not None:
-            self._zygote.close()
+            self._zygote.leave()
             self._zygote = None
 
     @property
@@ -78,7 +78,7 @@ class Sandbox:
         if self._zygote is not None and not self._zygote.alive:
             self.close()
         if self._zygote is None:
-            self._zygote = Zygote()
+            self._zygote = Zygote.take()
         return self._zygote
 
     def warm_up(self) -> None:

@@ -1,6 +1,7 @@
 """The trusted side's hold on sealed workers: start them, speak to them, end them."""
 
 import ast
+import atexit
 import contextlib
 import json
 import os
@@ -32,11 +33,13 @@ ANSWER_SECONDS = 20.0
 class Zygote:
     """A process that forks sealed workers; see `autotts.sandbox.guest.fork_server`.
 
-    It imports for a second before it is ready, which whoever asks it first waits for.
+    It imports for a second before it is ready, which whoever asks it first waits for: see `take`.
     """
 
     def __init__(self) -> None:
         self._ready = False
+        self._workers = 0
+        self._cache = str(cache_folder())
         self._control, theirs = socket.socketpair()
         self._told = b""
         self._forking: deque[Worker] = deque()
@@ -44,7 +47,7 @@ class Zygote:
         environment = {
             "PYTHONPATH": import_path(),
             "PYTHONHASHSEED": "0",
-            "AUTOTTS_CACHE": str(cache_folder()),
+            "AUTOTTS_CACHE": self._cache,
             "LANG": "C.UTF-8",
         }
         for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
@@ -67,6 +70,24 @@ class Zygote:
                 stderr=self._said,
                 start_new_session=True,
             )
+
+    @classmethod
+    def take(cls) -> "Zygote":
+        """The one that was left by whoever needed it last, which is warm; else a new one."""
+        left = _LEFT.pop(os.getpid(), None)
+        if left is not None and left.alive and left._cache == str(cache_folder()):
+            return left
+        if left is not None:
+            left.close()
+        return cls()
+
+    def leave(self) -> None:
+        """Leave it to whoever takes one next in this process, at most one; or end it.
+
+        It holds nothing of what its workers were given, and is left only when all of them are gone.
+        """
+        if self._workers or not self.alive or _LEFT.setdefault(os.getpid(), self) is not self:
+            self.close()
 
     @property
     def alive(self) -> bool:
@@ -97,6 +118,7 @@ class Zygote:
             "unsafe": unsafe,
             "without": list(without),
         }
+        self._workers += 1
         try:
             self._ask(request, [theirs.fileno(), write, *files])
         finally:
@@ -110,11 +132,13 @@ class Zygote:
         """Kill a worker, whatever it does; its exit code, or minus the signal that killed it."""
         self._ask({"do": "end", "pid": worker.pid})
         status: int = self._answer(ANSWER_SECONDS)["status"]
+        self._workers -= 1
         return status
 
     def drop(self, worker: "Worker") -> None:
         """Kill a worker, and don't wait for its end."""
         self._ask({"do": "drop", "pid": worker.pid})
+        self._workers -= 1
 
     def tell_pids(self) -> None:
         """Let the workers that were forked know their process ids."""
@@ -165,6 +189,16 @@ class Zygote:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._said.close()
+
+
+_LEFT: dict[int, Zygote] = {}
+"""What `Zygote.leave` left, by process: one that was forked has no right to its parent's."""
+
+
+@atexit.register
+def _end_left() -> None:
+    if left := _LEFT.pop(os.getpid(), None):
+        left.close()
 
 
 class Worker:
