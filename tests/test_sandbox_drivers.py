@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from attacks import HONEST, toy
 from autotts import programs, stores
+from autotts.engine import compiled, linking
 from autotts.errors import ControllerError, ProgramError, SandboxError, SpecError
 from autotts.replay.episodes import Episodes
 from autotts.replay.in_process import run_interpreted
@@ -52,6 +53,60 @@ def test_compiled_is_what_runs_in_process(name):
     assert np.array_equal(run.episodes[0].log.words, expected.log.words)
     assert np.array_equal(run.episodes[0].log.ends, expected.log.ends)
     assert run.parameters[0] == programs.load(source).parameters(cell.spec.beta)
+
+
+HELPED = '''"""Helpers that call each other, NumPy and the vocabulary; one has a name of ours."""
+
+import numpy as np
+
+from autotts.votes import outliers
+
+
+def schedule(beta):
+    return {"width": 4 + round(8 * beta), "first": 3}
+
+
+def entry(env, order):
+    """The answer that most of these branches ended on."""
+    counts = np.zeros(env.n_answers + 1, np.int64)
+    for i in order:
+        counts[env.answer[i]] += 1
+    return largest(counts[:-1])
+
+
+def largest(counts):
+    return int(np.argmax(counts)) if len(counts) else -1
+
+
+def solve(env, p):
+    env.branch(min(p.width, env.room))
+    while env.n_finished < p.first and len(env.active()):
+        for i in outliers(env.active(), env.depth, 4, 3):
+            env.prune(i)
+        env.advance(env.active())
+    return entry(env, env.finish_order)
+'''
+
+
+def test_what_a_program_calls_is_linked_and_does_the_same():
+    """Helpers, NumPy and vocabulary are optimised with the program, once, and decide the same."""
+    source = programs.Source("helped", "helped.py", HELPED, trusted=False)
+    cell = toy.make_cell(ceiling=20, n_draws=30)
+    run = toy.compiled(source, cell)
+    expected = interpreted(source, cell)
+    assert np.array_equal(run.episodes[0].results, expected.results)
+    assert np.array_equal(run.episodes[0].log.words, expected.log.words)
+
+
+def test_what_is_linked_once_is_not_made_machine_code_by_itself(monkeypatch):
+    made = []
+    finish = linking._finish
+    monkeypatch.setattr(
+        linking, "_finish", lambda library: (made.append(library.name), finish(library))
+    )
+    program = programs.load(programs.Source("helped", "helped.py", HELPED, trusted=True))
+    compiled.compile_program(program.solve, program.kinds, key=None, boundscheck=True)
+    assert made == ["<entry>_fresh"]
 
 
 def test_other_constants_compile_nothing(monkeypatch):

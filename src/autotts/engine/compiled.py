@@ -9,7 +9,7 @@ import hashlib
 import warnings
 from collections import namedtuple
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from types import FunctionType
 from typing import Any
 
@@ -25,6 +25,7 @@ from numba.np.math import numbers as numpy_numbers
 from autotts import control
 from autotts.engine import jit
 from autotts.engine.cache import address, compile_cached
+from autotts.engine.linking import linked_once
 
 RESULTS = (
     "status", "code", "tokens", "sequential_tokens", "probe_tokens", "width", "rounds", "overrun",
@@ -346,6 +347,10 @@ def compile_program(
         "    return checked_answer(solve(env_at(header), p))\n"
     )
     exec(source, scope)
-    scope["entry"].__qualname__ = f"entry_{tag}"
-    with checked_throughout() if boundscheck else nullcontext():
+    # No function of a program can have such a name.
+    name = scope["entry"].__qualname__ = f"<entry>_{tag}"
+    with ExitStack() as stack:
+        if boundscheck:
+            stack.enter_context(checked_throughout())
+            stack.enter_context(linked_once(name))
         return compile_cached(scope["entry"], _I64(_I64), key=key, boundscheck=boundscheck)
