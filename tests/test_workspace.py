@@ -302,6 +302,8 @@ def test_what_cannot_be_removed_is_said_and_the_rest_goes(
 
 def test_words_without_headings_are_the_idea() -> None:
     assert workspace.proposal_of("p", "I made it wider.").idea == "I made it wider."
+    assert workspace.proposal_of("p", "# Wider\nIt helps.").idea == "# Wider\nIt helps."
+    assert workspace.proposal_of("p", "Wider.\nLearned: y").idea == "Wider."
     assert workspace.proposal_of("p", "## Learned\nx\n").idea == ""
 
 

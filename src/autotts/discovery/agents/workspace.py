@@ -24,7 +24,7 @@ from autotts.discovery.explorer import History, Proposal, Turn
 from autotts.discovery.prompts.briefing import history_text, prompt, sweep_length, task
 from autotts.discovery.prompts.replies import parse_words
 from autotts.files import write_text
-from autotts.text import clean, counted
+from autotts.text import counted
 
 MOST_BYTES = 64 * 1024
 """Of a program or of the words beside it."""
@@ -160,7 +160,7 @@ def proposal_of(program: str, words: str) -> Proposal:
     said = parse_words(words)
     return Proposal(
         source=program,
-        idea=said.get("idea", "") or ("" if said else clean(words.strip()[:4_000])),
+        idea=said.get("idea", "") or said[""],
         learned=said.get("learned", ""),
         expected_effect=said.get("expected effect", ""),
     )

@@ -123,16 +123,21 @@ def ends_inside_block(text: str) -> bool:
 
 
 def parse_words(text: str) -> dict[str, str]:
-    """The words under Idea, Learned and Expected effect, by heading in lower case."""
-    found: dict[str, list[str]] = {}
-    under: list[str] | None = None
+    """The words under Idea, Learned and Expected effect, by heading in lower case.
+
+    Under "" stands what was said before the first of them.
+    """
+    under: list[str] | None = []
+    found = {"": under}
+    before = True
     for line in _lines(text):
         if heading := line and _HEADING.match(line):
+            before = False
             name = heading[1].lower()
             # The first section of a name counts; a later one is read and left.
             under = [] if name in found else found.setdefault(name, [])
             under.append(line[heading.end() :])
-        elif line.startswith("#") and re.match(r"#++\s", line):
+        elif not before and line.startswith("#") and re.match(r"#++\s", line):
             under = None
         elif under is not None:
             under.append(line)
