@@ -300,6 +300,29 @@ class Careful(Proposes):
         return [found]
 
 
+class Repeats(Proposes):
+    """Tries from the second round on what leads, and keeps what it was told."""
+
+    def __init__(self, *sources):
+        super().__init__(*sources)
+        self.told = []
+
+    def propose(self, turn):
+        if turn.history.best is not None:
+            self.told.append(turn.try_program(turn.history.best.proposal.source).lead)
+        return super().propose(turn)
+
+
+def test_a_try_is_held_against_the_best_on_the_same_draws(begin):
+    """The program that leads is, tried again, neither ahead nor behind; other draws said it was."""
+    folder = begin()
+    explorer = Repeats(program(), program(9))
+    session(folder, explorer)
+    assert explorer.told == [
+        "area +0.00 points against 1 (95 %: +0.00 to +0.00; ahead in 50% of resamples)"
+    ]
+
+
 def test_a_program_is_checked_and_smoke_run_once_on_its_way(begin, monkeypatch):
     """However often its explorer asks, tries and hands it in."""
     smoked, checked = [], []

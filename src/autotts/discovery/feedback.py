@@ -30,8 +30,8 @@ def feedback(
     """Of a program's quick sweep.
 
     Args:
-        best: what it is held against; with all its draws, so only the questions are paired.
-        draws: those of the sweep.
+        best: what it is held against, on the same draws.
+        draws: those of both.
         seed: of the resamples.
         by_question: whether more than scores may be shown.
     """

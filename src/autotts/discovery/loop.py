@@ -306,7 +306,7 @@ class Discovery:
         points = self.reference.points(sweep)
         return feedback(
             sweep,
-            self._best_baseline() if known.best is None else self._candidate(known.best),
+            self._tried_before(known.best),
             self.reference,
             [*breaches, *self._breaches(source, points, known.trials)],
             baseline_areas=areas,
@@ -314,6 +314,17 @@ class Discovery:
             seed=self.settings.seed,
             by_question=self.settings.traces,
         )
+
+    def _tried_before(self, best: Trial | None) -> Candidate:
+        """What a try is held against: the best so far, on the draws of tries.
+
+        Other draws of the same branches would put their noise into the difference.
+        """
+        draws = self.settings.try_draws
+        if best is None:
+            return self._best_baseline(draws)
+        source = self._source(best.proposal.source, best.round, best.index)
+        return Candidate(best.name, self._scorer.sweep(source, draws=draws, audit=_TRY_AUDIT).curve)
 
     def _baseline_areas(self) -> dict[str, float]:
         return {name: scored.area for name, scored in self.state.baselines.items()}
@@ -419,13 +430,16 @@ class Discovery:
         accepted = [trial for trial in self.state.trials if trial.accepted]
         return self._candidate(accepted[-1]) if accepted else self._best_baseline()
 
-    def _best_baseline(self) -> Candidate:
-        """The baseline with the largest area; SC where there is none."""
+    def _best_baseline(self, draws: str | None = None) -> Candidate:
+        """The baseline with the largest area; SC where there is none.
+
+        draws: in place of the settings'.
+        """
         areas = self._baseline_areas()
         if not areas:
             return Candidate("SC", self.reference.curve)
         name = max(areas, key=areas.__getitem__)
-        return Candidate(name, self._scorer.baseline(name).curve)
+        return Candidate(name, self._scorer.baseline(name, draws=draws).curve)
 
     def _candidate(self, trial: Trial) -> Candidate:
         source = self._source(trial.proposal.source, trial.round, trial.index)

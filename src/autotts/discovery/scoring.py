@@ -387,11 +387,16 @@ class Scorer:
         )
         return Reference(sweep.curve, settings.objective, whole, judgement)
 
-    def baseline(self, name: str, betas: Sequence[float] | None = None) -> Sweep:
-        """The sweep of a controller by its SPEC, run where its trust allows."""
+    def baseline(
+        self, name: str, betas: Sequence[float] | None = None, *, draws: str | None = None
+    ) -> Sweep:
+        """The sweep of a controller by its SPEC, run where its trust allows.
+
+        betas, draws: in place of the settings'.
+        """
         spec = programs.parse(name)
         specs = [spec.at(beta) for beta in (self._settings.betas if betas is None else betas)]
-        experiment = self._settings.experiment()
+        experiment = self._settings.experiment(draws=draws)
         return self._cached(specs, experiment, self._settings.audit, self._sweeps, "by trust")
 
 

@@ -20,8 +20,8 @@ OBJECTIVES = {
 }
 NOTES = (
     "Area: mean accuracy in percent over all budgets from {low} to {high} of what SC@64 spends, in"
-    " {objective}, evenly on a logarithmic scale; stores of one family of models are averaged first, and"
-    " families count equally.",
+    " {objective}, evenly on a logarithmic scale; stores of one family of models are averaged"
+    " first, and families count equally.",
     "Behind the best: in points, paired by question, with its 95 % interval. Where the interval"
     " reaches 0, the two can't be told apart.",
     "Best: how often it has the largest area when the questions are drawn anew.",

@@ -213,7 +213,10 @@ class RunState:
 
     @property
     def leading(self) -> str:
-        """What leads, and what is level with it to the digits shown; "" where nothing leads."""
+        """What leads, whether by chance, and what is level with it to the digits shown.
+
+        "" where nothing leads.
+        """
         best = self.best
         if best is None:
             return ""
@@ -222,7 +225,7 @@ class RunState:
         shown = {name: f"{score:.2f}" for name, score in scores.items() if score is not None}
         own = shown.pop(best.name, "")
         level = [name for name, score in shown.items() if score == own]
-        words = f"round {best.name} leads"
+        words = f"round {best.name} leads" + ("" if best.accepted else " by what may be chance")
         if not level:
             return words
         others = ", ".join(level)
