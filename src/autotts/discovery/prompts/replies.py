@@ -127,17 +127,16 @@ def parse_words(text: str) -> dict[str, str]:
 
     Under "" stands what was said before the first of them.
     """
-    under: list[str] | None = []
-    found = {"": under}
-    before = True
+    before: list[str] = []
+    found = {"": before}
+    under: list[str] | None = before
     for line in _lines(text):
         if heading := line and _HEADING.match(line):
-            before = False
             name = heading[1].lower()
             # The first section of a name counts; a later one is read and left.
             under = [] if name in found else found.setdefault(name, [])
             under.append(line[heading.end() :])
-        elif not before and line.startswith("#") and re.match(r"#++\s", line):
+        elif under is not before and line.startswith("#") and re.match(r"#++\s", line):
             under = None
         elif under is not None:
             under.append(line)
