@@ -1,9 +1,11 @@
 """How the cost of replay grows, and how much of a cluster works: `make bench`.
 
 Exponents are slopes of log seconds of processor time over log size: 1 where twice the work takes
-twice as long. More machines than there are here are simulated: a head that hands over one share of
-the work after the other, and workers that take what comes. What is asserted is that results are
-right, and what the simulation must give; never how long anything took.
+twice as long. The size of episodes of more intervals is what they are foretold to take: so much an
+episode, an interval decoded and a round, as in all but the longest ones. A program that does
+anything again for each interval takes more. More machines than there are here are simulated: a head
+that hands over one share of the work after the other, and workers that take what comes. What is
+asserted is that results are right, and what the simulation must give; never how long anything took.
 """
 
 import heapq
@@ -14,10 +16,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import nnls
 
 from autotts import programs, stores
 from autotts.distributed.on_ray import share_sizes
 from autotts.evaluation import Experiment
+from autotts.replay.driver import Ran
 from autotts.replay.in_process import InProcess
 from autotts.replay.task import Cell, cells_of
 from autotts.simulation import simulate
@@ -70,76 +74,106 @@ def cells_on(store: stores.Store, draws: int, *names: str) -> list[Cell]:
     return [cell for name in names for cell in cells_of([task], [programs.parse(name)])]
 
 
-def deeper(store: stores.Store, times: int) -> stores.Store:
-    """The same branches, each interval cut into so many that show its answer."""
+def longer(store: stores.Store, times: int) -> stores.Store:
+    """The same branches, so many times as long: what an interval had, so many of them have."""
     pool = store.pool
-    finer = replace(
+
+    def each(column: np.ndarray) -> np.ndarray:
+        return np.repeat(column, times, axis=2)
+
+    stretched = replace(
         pool,
-        probes=np.repeat(pool.require_probes(), times, axis=2),
-        lengths=pool.lengths * times,
-        interval=pool.interval // times,
+        probes=each(pool.require_probes()),
+        signals={name: each(column) for name, column in pool.signals.items()},
+        lengths=pool.lengths * np.int32(times),
+        tokens=pool.tokens * np.int32(times),
     )
-    return sealed(replace(store, pool=finer, spellings=None))
+    return sealed(replace(store, pool=stretched, spellings=None))
 
 
-class Growth:
-    """Sizes of some work and the processor time that each took; the shortest of several runs."""
+def foretold(parts: Sequence[Sequence[float]], seconds: Sequence[float]) -> np.ndarray:
+    """`[S]` seconds if each unit of each part costs the same, by all sizes but the last.
 
-    def __init__(self, times: int) -> None:
-        self._times = times
-        self.sizes: list[float] = []
-        self.seconds: list[float] = []
+    Args:
+        parts: `[S, P]` how much of each part a size has.
+        seconds: `[S]` what it took.
+    """
+    known, taken = np.array(parts, np.float64), np.array(seconds)
+    costs, _ = nnls((known / taken[:, None])[:-1], np.ones(len(taken) - 1))
+    return np.asarray(known @ costs)
 
-    def add(self, size: float, work: Callable[[], object]) -> None:
-        self.sizes.append(size)
-        self.seconds.append(seconds_of(work, self._times))
 
-    @property
-    def words(self) -> str:
-        """The exponent of what each step adds, whatever is fixed, and that of it all."""
-        added = exponent(np.diff(self.sizes), np.diff(self.seconds))
-        each = [1e9 * s / n for s, n in zip(self.seconds, self.sizes, strict=True)]
-        shown = ", ".join(f"{one:,.1f}" for one in each)
-        whole = exponent(self.sizes, self.seconds)
-        return f"exponent {added:.3f}, with what is fixed {whole:.3f}; ns each {shown}"
+def test_what_grows_with_the_square_is_seen():
+    sizes = np.array([1.0, 2, 4, 8, 16])
+    parts = [[30, n, 2 * n + 5] for n in sizes]
+    assert exponent(foretold(parts, 7 + 3 * sizes), 7 + 3 * sizes) == pytest.approx(1)
+    assert exponent(foretold(parts, 7 + sizes**2), 7 + sizes**2) > 1.1
+
+
+def each(sizes: Sequence[float], seconds: Sequence[float]) -> str:
+    return "ns each " + ", ".join(
+        f"{1e9 * s / n:,.1f}" for n, s in zip(sizes, seconds, strict=True)
+    )
 
 
 def test_cost_grows_with_the_work(benchmark, tmp_path, capsys):
     """Episodes, intervals and stores: each twice as many takes twice as long."""
-    driver, times = InProcess(jobs=1), 7 if benchmark.enabled else 1
-    doubled = (1, 2, 4, 8) if benchmark.enabled else (1, 2)
-    store = stores.load(simulate(tmp_path, questions=30, branches=64, seed=1))
-    found = {}
-
-    def run(cells: Sequence[Cell]) -> int:
-        """Replays each cell; the intervals that were decoded, as they are charged."""
-        ran = [driver.run([cell])[0] for cell in cells]
-        return sum(int(one.tokens.sum()) // one.store.pool.interval for one in ran)
-
-    for name in ("cmc:beta=1", "short-mk:first=64,width=64"):
-        episodes = found[f"episodes of {name}"] = Growth(times)
-        intervals = found[f"intervals of {name}"] = Growth(times)
-        for n in doubled:
-            cells = cells_on(store, 25 * n, name)
-            run(cells)
-            episodes.add(30 * 25 * n, lambda cells=cells: run(cells))
-            cells = cells_on(deeper(store, n), 25, name)
-            intervals.add(run(cells), lambda cells=cells: run(cells))
-        assert intervals.sizes == sorted(intervals.sizes)
-        assert intervals.sizes[1] > 1.5 * intervals.sizes[0]
-    many = [
-        stores.load(simulate(tmp_path / str(k), questions=30, branches=64, seed=k))
+    driver, times = InProcess(jobs=1), 5 if benchmark.enabled else 1
+    doubled = (1, 2, 4, 8, 16) if benchmark.enabled else (1, 2)
+    names = programs.built_in() if benchmark.enabled else ["cmc:beta=1", "short-mk"]
+    signals = {"confidence": 0.8}
+    made = [
+        stores.load(simulate(tmp_path / str(k), questions=30, branches=64, seed=k, signals=signals))
         for k in range(max(doubled))
     ]
-    of_stores = found["stores"] = Growth(times)
-    for n in doubled:
-        cells = [cell for one in many[:n] for cell in cells_on(one, 25, "cmc:beta=1")]
-        run(cells)
-        of_stores.add(n, lambda cells=cells: run(cells))
+    lines = []
+
+    def run(cells: Sequence[Cell]) -> list[Ran]:
+        return [driver.run([cell])[0] for cell in cells]
+
+    def timed(cells: Sequence[Cell]) -> tuple[list[Ran], float]:
+        return run(cells), seconds_of(lambda: run(cells), times)
+
+    def growth_by_episodes(name: str) -> None:
+        parts, seconds = [], []
+        for n in doubled:
+            (ran,), taken = timed(cells_on(made[0], 10 * n, name))
+            parts.append([1, len(ran.task.pairs)])
+            seconds.append(taken)
+        slope = exponent(foretold(parts, seconds), seconds)
+        lines.append(f"episodes of {name}: exponent {slope:.3f}")
+
+    def growth_by_intervals(name: str) -> None:
+        parts, seconds = [], []
+        for n in doubled:
+            (ran,), taken = timed(cells_on(longer(made[0], n), 4, name))
+            intervals = int(ran.tokens.sum()) // ran.store.pool.interval
+            rounds = int(ran.episodes.column("rounds").sum())
+            parts.append([len(ran.task.pairs), intervals, rounds])
+            seconds.append(taken)
+        _, intervals, rounds = np.transpose(parts)
+        line = f"intervals of {name}: {each(intervals, seconds)}; "
+        if intervals[-1] < max(doubled) / 2 * intervals[0]:
+            line += "it stops before"
+        elif rounds[-1] < 2 * rounds[0]:
+            line += "it reads branches to their ends at once"
+        else:
+            line += f"exponent {exponent(foretold(parts, seconds), seconds):.3f}"
+        lines.append(line)
+
+    for name in names:
+        growth_by_episodes(name)
+        growth_by_intervals(name)
+    assert len(lines) == 2 * len(names)
+    several = [
+        [cell for one in made[:n] for cell in cells_on(one, 25, "cmc:beta=1")] for n in doubled
+    ]
+    seconds = [timed(cells)[1] for cells in several]
+    lines.append(f"stores: exponent {exponent(doubled, seconds):.3f}; {each(doubled, seconds)}")
     benchmark.pedantic(lambda: None)
     if benchmark.enabled:
         with capsys.disabled():
-            print(*(f"\n{name:40} {growth.words}" for name, growth in found.items()), sep="")
+            print("", *lines, sep="\n")
 
 
 def test_workers_of_a_cluster_work(benchmark, tmp_path, capsys):
