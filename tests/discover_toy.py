@@ -46,6 +46,7 @@ class Scripted:
 
     name = "scripted"
     deterministic = True
+    side_by_side = True
 
     def __init__(self, sent: Path) -> None:
         self._sent = sent
@@ -167,36 +168,48 @@ def crash_matrix(work: Path) -> dict[str, Any]:
 
     A process of its own calls this: it forks, and must have no threads. The runs that die at an
     event make no diagnosis, which writes no event and takes most of a run's time; those that die at
-    random instants do, and may die in it.
+    random instants do, and may die in it. Rounds side by side are killed at every third event.
     """
     # Polars has threads, which a fork does not survive, so the store is written in a child too.
     in_child(lambda: store_folder(work / "stores"))
     warm_up()
     rng = random.Random(0)
-    points: list[tuple[bool, Any]] = []
-    wholes = {}
-    for traces in (False, True):
-        whole = work / f"whole-{traces}"
-        RunFolder.create(whole, _toy(work, traces))
+    wrong, count = [], 0
+    for kind in KINDS:
+        made, whole = _toy(work, kind), work / f"whole-{kind}"
+        RunFolder.create(whole, made)
         if in_child(lambda whole=whole: session(whole, Scripted(work / "whole.sent"))) != 0:
-            return {"points": 0, "wrong": ["the whole run failed"]}
-        wholes[traces] = result(whole)
-        found = RunFolder(whole).state
-        if traces:
-            points += [(True, rng.uniform(0, found.seconds)) for _ in range(6)]
-        else:
-            numbers = range(1, len(lines(whole)) + 1)
-            points += [(False, (n, torn)) for n in numbers for torn in (True, False)]
-    wrong = [
-        f"{point}: {problem}"
-        for traces, point in points
-        if (problem := _crash(work, _toy(work, traces), point, wholes[traces]))
-    ]
-    return {"points": len(points), "wrong": wrong}
+            return {"points": 0, "wrong": [f"the whole run failed: {kind}"]}
+        events_ = range(1, len(lines(whole)) + 1)
+        points: dict[str, list[Any]] = {
+            "plain": [(n, torn) for n in events_ for torn in (True, False)],
+            "traced": [rng.uniform(0, RunFolder(whole).state.seconds) for _ in range(6)],
+            "parallel": [(n, n % 2 == 1) for n in events_[::3]],
+        }
+        for point in points[kind]:
+            count += 1
+            if problem := _crash(work, made, point, _found(whole, made)):
+                wrong.append(f"{kind} {point}: {problem}")
+    return {"points": count, "wrong": wrong}
 
 
-def _toy(work: Path, traces: bool) -> RunSettings:
-    return settings(work / "stores", baselines=(), traces=traces)
+KINDS = ("plain", "traced", "parallel")
+
+
+def _toy(work: Path, kind: str) -> RunSettings:
+    more: dict[str, Any] = {}
+    if kind == "parallel":
+        more = {"parallel": 3, "limits": RunLimits(rounds=4)}
+    return settings(work / "stores", baselines=(), traces=kind == "traced", **more)
+
+
+def _found(folder: Path, made: RunSettings) -> list[Any]:
+    """What a run found; where rounds are proposed side by side, in the order of rounds."""
+    found = result(folder)
+    if made.parallel > 1:
+        found = [event for event in found if "round" in event]
+        found.sort(key=lambda event: (event["round"], event["event"]))
+    return found
 
 
 def _crash(work: Path, made: RunSettings, point: Any, wanted: list[Any]) -> str:
@@ -220,7 +233,7 @@ def _crash(work: Path, made: RunSettings, point: Any, wanted: list[Any]) -> str:
     replied = _replied(folder)
     if in_child(lambda: session(folder, Scripted(sent))) != 0:
         return "could not be resumed"
-    if result(folder) != wanted:
+    if _found(folder, made) != wanted:
         return "another result"
     if set(sent.read_text().split()[len(before) :]) & replied:
         return "paid twice"

@@ -20,14 +20,15 @@ TOY = Path(__file__).with_name("discover_toy.py")
 def test_a_kill_at_any_instant_loses_only_the_step_in_flight(tmp_path):
     """SIGKILL in the middle of every event, right after it, and at random instants.
 
-    Resumed, the run ends with the same result, and no call whose reply was recorded is paid again.
+    Resumed, the run ends with the same result, and no call whose reply was recorded is paid again;
+    where rounds are proposed side by side too.
     """
     ran = subprocess.run(
         [sys.executable, str(TOY), str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
-    assert found["points"] > 30
+    assert found["points"] > 40
     assert found["wrong"] == []
 
 

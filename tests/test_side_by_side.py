@@ -22,8 +22,6 @@ class Beside(Scripted):
     Says what each round knew, and waits in the rounds of `waits` for so many seconds.
     """
 
-    side_by_side = True
-
     def __init__(self, sent, waits=()):
         super().__init__(sent)
         self.waits = dict(waits)
