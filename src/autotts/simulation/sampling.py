@@ -16,7 +16,7 @@ from autotts.simulation.solving import solve
 from autotts.simulation.typical import ACCURACY, of_models, typical
 from autotts.stores import measures
 from autotts.stores.manifest import Billing, priced
-from autotts.stores.measures import auc
+from autotts.stores.measures import shifted_auc
 from autotts.stores.recordings import Branch, Recording, build
 from autotts.stores.schema import Store
 from autotts.stores.writing import store_folder, write
@@ -224,7 +224,7 @@ def sample(
                 spent,
                 of[final],
                 model=where % models,
-                signals={name: values[at, :length].tolist() for name, values in told.items()},
+                signals={name: values[at, :length] for name, values in told.items()},
             )
         )
     return [
@@ -249,10 +249,7 @@ def _signal(
         fresh = np.sqrt(1 - signal.memory**2) * noise[:, k]
         noise[:, k] = signal.memory * noise[:, k - 1] + fresh
     last = noise[np.arange(len(lengths)), lengths - 1]
-
-    def found(lift: float) -> float:
-        return auc(last + lift * right, right, question)
-
+    found = shifted_auc(last, right, question)
     lift = 0.0 if np.isnan(found(0.0)) else solve(found, signal.auc, _MOST_LIFT)
     share = np.minimum(np.arange(1, noise.shape[1] + 1) / lengths[:, None], 1)
     return np.asarray(signal.mean + signal.deviation * (noise + lift * right[:, None] * share))

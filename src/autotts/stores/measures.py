@@ -5,6 +5,8 @@ length, and everything that weighs or cuts branches by a signal on how well it t
 wrong. Both differ from one family of models to the next.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from autotts.errors import StoreError
@@ -66,24 +68,30 @@ def auc(values: Values, right: Values, question: Values) -> float:
     Args:
         values, right, question: `[R]` of each branch.
     """
-    order = np.lexsort((values, question))
-    values, right, question = values[order], right[order], question[order]
-    other = question[1:] != question[:-1]
-    first = _starts(other)[np.cumsum(np.append(False, other))]
-    apart = other | (values[1:] != values[:-1])
-    begins = _starts(apart)
-    ends = np.append(begins[1:], len(values))
-    rank = ((begins + ends - 1) / 2)[np.cumsum(np.append(False, apart))] - first
-    _, number = np.unique(question, return_inverse=True)
-    n, branches = np.bincount(number, right), np.bincount(number)
-    pairs = (n * (branches - n)).sum()
-    won = rank[right].sum() - (n * (n - 1) / 2).sum()
-    return float(won / pairs) if pairs else float("nan")
+    return shifted_auc(values, right, question)(0.0)
 
 
-def _starts(apart: Values) -> np.ndarray:
-    """Where runs begin, of rows that are `apart` from the row before or not."""
-    return np.append(0, np.flatnonzero(apart) + 1)
+def shifted_auc(values: Values, right: Values, question: Values) -> Callable[[float], float]:
+    """`auc` by what is added to the values of right branches."""
+    # Of complex numbers the real part is compared first: one search does for all questions.
+    wrong, told = (_keys(values[which], question[which]) for which in (~right, right))
+    before, after = (np.searchsorted(wrong.real, told.real, side) for side in ("left", "right"))
+    pairs = (after - before).sum()
+
+    def found(by: float) -> float:
+        moved = told.copy()
+        moved.imag += by
+        below = np.searchsorted(wrong, moved, "left") + np.searchsorted(wrong, moved, "right")
+        return float((below / 2 - before).sum() / pairs) if pairs else float("nan")
+
+    return found
+
+
+def _keys(values: Values, question: Values) -> np.ndarray:
+    keys = np.empty(len(values), np.complex128)
+    keys.real, keys.imag = question, values
+    keys.sort()
+    return keys
 
 
 def mean_ranks(values: Values) -> np.ndarray:

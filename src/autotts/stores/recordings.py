@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import JsonValue, ValidationError
 
 from autotts.answers import FAILED
@@ -32,7 +34,7 @@ class Branch:
     final: str
     ends: Sequence[int] | None = None
     model: int = 0
-    signals: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    signals: Mapping[str, Sequence[float] | NDArray[np.float64]] = field(default_factory=dict)
     used: Mapping[str, int] = field(default_factory=dict)
 
     def intervals(self, interval_tokens: int, billing: Billing) -> int:
@@ -195,7 +197,9 @@ def _by_branch(values: Sequence[Sequence[int]], absent: int = 0) -> np.ndarray:
     return found
 
 
-def _fill(out: np.ndarray, values: Sequence[Sequence[Sequence[float]]]) -> np.ndarray:
+def _fill(
+    out: np.ndarray, values: Sequence[Sequence[Sequence[float] | NDArray[np.float64]]]
+) -> np.ndarray:
     """Write values of branches by interval into `[Q, N, K]`; what is past a branch's end stays."""
     for rows, branches in zip(out, values, strict=True):
         for row, there in zip(rows, branches, strict=False):
@@ -219,15 +223,15 @@ def _coded(
     golds: list[tuple[int, ...]] = []
     answers: list[tuple[str, ...]] = []
     for q, recording in enumerate(recordings):
-        codes: dict[str, int] = {}
+        said = ([*(b.probes or ()), b.final] for b in recording.branches)
+        known = tuple(dict.fromkeys(chain(*said, recording.golds)))
+        codes = {answer: code for code, answer in enumerate(known)}
         for i, branch in enumerate(recording.branches):
             if probes is not None and branch.probes is not None:
-                probes[q, i, : len(branch.probes)] = [
-                    codes.setdefault(answer, len(codes)) for answer in branch.probes
-                ]
-            finals[q, i] = codes.setdefault(branch.final, len(codes))
-        golds.append(tuple(codes.setdefault(gold, len(codes)) for gold in recording.golds))
-        answers.append(tuple(codes))
+                probes[q, i, : len(branch.probes)] = [*map(codes.__getitem__, branch.probes)]
+            finals[q, i] = codes[branch.final]
+        golds.append(tuple(codes[gold] for gold in recording.golds))
+        answers.append(known)
     return probes, finals, tuple(golds), tuple(answers)
 
 
