@@ -42,13 +42,13 @@ def suspending(spec: Spec, *, unsafe: bool = False) -> Iterator[Suspend]:
         parameters = program.parameters(spec.beta, spec.named)
         yield lambda pool: InThisProcess(program, parameters, pool)
         return
-    zygote = Zygote()
+    zygote = Zygote.take()
     try:
         yield lambda pool: InASealedWorker(
             zygote, spec.source, pool, beta=spec.beta, named=spec.named, unsafe=unsafe
         )
     finally:
-        zygote.close()
+        zygote.leave()
 
 
 class InASealedWorker:
