@@ -50,8 +50,8 @@ def test_all_controllers_are_there():
     assert NAMES == [
         "asc", "best-of-infinity", "budget-forcing", "cascade", "cdg", "certaindex", "cmc",
         "deepconf", "deepconf-offline", "dgcc", "distri-voting", "es-cot", "esc", "ibc",
-        "learned-race", "margin", "model-switch", "parallel-probe", "race-beta", "race-prune",
-        "sac", "sc", "sc-sac", "scr", "sdgv", "short-mk",
+        "kept-vote", "learned-race", "margin", "model-switch", "parallel-probe", "race-beta",
+        "race-prune", "sac", "sc", "sc-sac", "scr", "sdgv", "short-mk",
     ]  # fmt: skip
 
 

@@ -83,6 +83,7 @@ class ToyEnv:
         self._exact = billing == "exact"
         self._probe_tokens = 0 if unprobed else probe_tokens
         self._failed = failed
+        self.most_answers = len({a for t in wide for a in (*t.probes, t.final)})
         self._branches: list[Branch] = []
         self._answers: list[str] = []
         self._order: list[int] = []
