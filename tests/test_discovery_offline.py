@@ -224,8 +224,7 @@ def test_a_pace_is_chosen_by_the_judgement_of_the_run_where_families_are_several
         figures[pace] = float(lab._bench.area(lab._bench.measure(one))[0])
     assert "on 3 families" in step.finding
     assert ("kept" in step.finding) == step.kept == (step.learned.lessons != ())
-    plain = float(lab._bench.area(lab._bench.measure(Learned()))[0])
-    assert step.area == pytest.approx(max(figures.values()) if step.kept else plain)
+    assert step.area == pytest.approx(max(figures.values()))
     assert "With its numbers from other questions and families" in step.finding
     few = Lab(SimpleNamespace(**{**vars(turn), "stores": paths[:2]}), 2)
     assert few.stages == ("vote", "stop", "prune", "again")

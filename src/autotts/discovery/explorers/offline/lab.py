@@ -119,7 +119,8 @@ class Lab:
         def make(taught: TrainingPart) -> list[Learned]:
             return [before, *(replace(pace, lessons=lessons) for pace in paces)]
 
-        return self._judged(before, make, _PACE, words, keep=_FOUNDED)
+        # No race is plainer than another, so the best is taken; what it is worth elsewhere is said.
+        return self._judged(before, make, _PACE, words, keep=0.0)
 
     def _vote(self, before: Learned) -> Step:
         seen = self._explore(before)
