@@ -130,4 +130,4 @@ def test_many_requests_at_once_are_all_answered(benchmark):
     tenths = [f"{peaks[len(peaks) * tenth // 10]:.0f}" for tenth in range(10)]
     print(f"\n{answered} requests answered, {growth:.1f} MiB more than at a third of the way")
     print(f"MiB at most, by tenths of the way: {', '.join(tenths)}, {peaks[-1]:.0f}")
-    assert growth < 32
+    assert growth < 8 if SOAK_SECONDS else growth < 32

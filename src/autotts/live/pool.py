@@ -6,6 +6,7 @@ is "longer than anything decoded", so that control takes every interval that is 
 one.
 """
 
+import mmap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -102,9 +103,13 @@ class GrowingPool:
             budget=self.budget,
             probe_tokens=probe_tokens if probed else 0,
             signals=signals,
-            log_words=log_words,
             wide=not probed or bool(signals),
         )
+        # Most of these is never written. Pages of their own go back when the episode is over; in
+        # the heap the written ones would be others each time, and a service would grow for hours.
+        for name, words in (("log", log_words), ("arena", self.memory["arena_size"])):
+            self.memory.point(name, np.frombuffer(mmap.mmap(-1, 8 * words), np.int64))
+        self.memory["log_size"] = log_words
         self.columns: dict[str, np.ndarray] = {
             "orders": np.arange(branches, dtype=np.int32)[None, None],
             "lengths": np.full((1, branches), intervals + 1, np.int32),
