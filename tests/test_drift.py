@@ -13,7 +13,7 @@ from autotts.answers import FAILED
 from autotts.cli import app
 from autotts.errors import SpecError, StoreError
 from autotts.evaluation import Experiment, Local
-from autotts.evaluation.shown import figures_of
+from autotts.evaluation.shown import Shown, figures_of
 from autotts.evaluation.study.drift import shifts
 from autotts.live import served_under
 from autotts.programs import parse
@@ -122,24 +122,77 @@ def test_what_an_episode_shows_is_counted_by_hand():
         cell = Cell(Experiment(draws="recorded").task(store), parse("parallel-probe"))
         (ran,) = driver.run([cell], keep_log=True)
     assert ran.episodes.column("width").tolist() == [3]
-    found = {name: float(values[0]) for name, values in figures_of(ran).items()}
+    shown = figures_of(ran)
+    found = {name: float(one.values[0]) for name, one in shown.items()}
     assert np.exp(found["tokens"]) == pytest.approx(2100)
     assert np.exp(found["length"]) == pytest.approx((900 * 800 * 400) ** (1 / 3))
     assert found["agreement"] == 1.0
     assert found["changes"] == pytest.approx(1 / 2)
     assert found["unreadable"] == pytest.approx(1 / 3)
-    assert found["right"] == 1.0
+    assert (found["right"], shown["right"].weights.tolist()) == (1.0, [2])
+
+
+EARLY = """
+def schedule(beta):
+    return {}
+
+def solve(env, p):
+    env.branch(2)
+    return env.answer[0]
+"""
+
+
+def test_what_no_branch_ended_on_is_taken_from_all(tmp_path):
+    (tmp_path / "early.py").write_text(EARLY)
+    branches = [Branch(("B", "A"), 900, "A"), Branch(("A", "A"), 800, "A")]
+    store = build(
+        [Recording("q", "A", branches)], model="m", dataset="d", billing="exact",
+        interval_tokens=500, failed_answer=FAILED,
+    )  # fmt: skip
+    with Local() as driver:
+        cell = Cell(Experiment(draws="recorded").task(store), parse(f"{tmp_path}/early.py"))
+        (ran,) = driver.run([cell], keep_log=True)
+    right = figures_of(ran)["right"]
+    assert (right.values.tolist(), right.weights.tolist()) == ([0.5], [2])
+
+
+def test_branches_count_once_each_where_questions_are_the_same():
+    """By hand: 10 questions get a branch each, right as before, and 10 get 3, all wrong now."""
+    group = np.arange(20)
+    stored = {"right": Shown(np.full(20, 0.5), np.ones(20))}
+    now = {"right": Shown(np.repeat([0.5, 0.0], 10), np.repeat([1.0, 3.0], 10))}
+    (same,) = shifts((stored, group), (now, group), same=True)
+    assert (same.stored, same.change) == (0.5, pytest.approx(-0.5 * 30 / 40))
+    (other,) = shifts((stored, group), (now, group), same=False)
+    assert other.change == pytest.approx(-0.25)
+
+
+def test_a_change_of_the_size_that_is_noticed_is_called_in_nine_of_ten():
+    """Of 800 comparisons, drawn with the true change that one of them says it notices."""
+    rng = np.random.default_rng(3)
+    group = np.arange(200)
+    stored = {"agreement": Shown(np.full(200, 0.5), np.ones(200))}
+
+    def compared(change):
+        now = Shown(0.5 + change + rng.normal(0, 0.1, 200), np.ones(200))
+        return shifts((stored, group), ({"agreement": now}, group), same=True)[0]
+
+    noticed = float(np.mean([compared(0).noticed for _ in range(50)]))
+    called = np.mean([compared(noticed).drifted for _ in range(800)])
+    assert called == pytest.approx(0.9, abs=0.03)
 
 
 def test_each_interval_gets_wider_with_the_number_of_figures():
     rng = np.random.default_rng(0)
-    stored, group = {"agreement": np.full(40, 0.5)}, np.arange(40)
-    live = {"agreement": 0.5 + rng.normal(0, 0.1, 40)}
-    (alone,) = shifts(stored, live, group, same=True)
-    two = shifts(
-        {**stored, "unreadable": np.zeros(40)}, {**live, "unreadable": np.zeros(40)}, group,
-        same=True,
-    )  # fmt: skip
+    group = np.arange(40)
+
+    def side(**figures):
+        return {name: Shown(values, np.ones(40)) for name, values in figures.items()}, group
+
+    values = 0.5 + rng.normal(0, 0.1, 40)
+    stored = side(agreement=np.full(40, 0.5), unreadable=np.zeros(40))
+    (alone,) = shifts(stored, side(agreement=values), same=True)
+    two = shifts(stored, side(agreement=values, unreadable=np.zeros(40)), same=True)
     assert two[0].high - two[0].low > 1.1 * (alone.high - alone.low)
     assert not two[1].drifted
 

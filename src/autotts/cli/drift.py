@@ -61,6 +61,8 @@ def _print(found: "Drift") -> None:
     )
     for one in found.shifts:
         say(f"  {one.figure:11}{_words(one)}{'  DRIFTED' if one.drifted else ''}")
+    noticed = ", ".join(f"{one.figure} {_noticed(one)}" for one in found.shifts)
+    say(f"Noticed in 9 of 10 comparisons of this size: {noticed}")
     for line in found.left_out:
         say(f"left out: {line}")
     names = ", ".join(f"{one.figure} ({FIGURES[one.figure]})" for one in found.drifted)
@@ -92,3 +94,9 @@ def _words(one: "Shift") -> str:
         f"{one.stored:10.1%} stored {one.live:10.1%} live  {change:+7.1f} points"
         f"  ({low:+.1f} … {high:+.1f})"
     )
+
+
+def _noticed(one: "Shift") -> str:
+    from autotts.evaluation.shown import LOGS
+
+    return f"{one.noticed:.1%}" if one.figure in LOGS else f"{100 * one.noticed:.1f} points"

@@ -1,5 +1,7 @@
 """What episodes show of the model that answers, most of it without the true answer."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from autotts import control
@@ -12,7 +14,7 @@ FIGURES = {
     "agreement": "branches that show the most frequent answer",
     "changes": "readings of a branch that differ from the one before",
     "unreadable": "ended branches without a readable answer",
-    "right": "branches whose latest answer is right",
+    "right": "ended branches that are right",
     "accuracy": "episodes that are right",
 }
 """What is known of an episode: logs of tokens, and shares."""
@@ -22,10 +24,29 @@ LOGS = ("tokens", "length")
 _DECODES = (control.BRANCH, control.CONTINUE, control.FINISH)
 
 
-def figures_of(ran: Ran) -> dict[str, FloatArray]:
-    """`[E]` each of `FIGURES`, nan where an episode does not have one.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One of `FIGURES`.
 
-    Whether branches and episodes are right is among them where the store has true answers.
+    values: `[E]`, nan where an episode does not have it.
+    weights: `[E]` what each episode counts in a mean over episodes of one question: 1, or the
+        branches that its value is a share of; 0 where it has none.
+    """
+
+    values: FloatArray
+    weights: FloatArray
+
+    def some(self, episodes: np.ndarray) -> "Shown":
+        """The same of these episodes."""
+        return Shown(self.values[episodes], self.weights[episodes])
+
+
+def figures_of(ran: Ran) -> dict[str, Shown]:
+    """Each of `FIGURES`.
+
+    Whether branches and episodes are right is among them where the store has true answers. In an
+    episode without an ended branch, `right` is of the latest answers of all branches: programs that
+    stop early may never end one.
 
     Raises:
         SpecError: it was run without traces.
@@ -52,10 +73,18 @@ def figures_of(ran: Ran) -> dict[str, FloatArray]:
         "unreadable": _mean(~read[ends], ended, count),
     }
     if ran.store.graded:
-        right = ran.store.accepts(answers, questions[showing])
-        found["right"] = _mean(right, showing, count)
         found["accuracy"] = ran.correct.astype(np.float64)
-    return found
+    shown = {name: Shown(values, 1.0 - np.isnan(values)) for name, values in found.items()}
+    if ran.store.graded:
+        right = ran.store.accepts(answers, questions[showing])
+        at_end = np.isin(branches, key[ends])
+        none = np.bincount(showing[at_end], minlength=count) == 0
+        counts = at_end | none[showing]
+        shown["right"] = Shown(
+            _mean(right[counts], showing[counts], count),
+            np.bincount(showing[counts], minlength=count).astype(np.float64),
+        )
+    return shown
 
 
 def _latest(key: np.ndarray, code: np.ndarray, branches: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,13 +5,14 @@ live figures are not held against those of the store, but against what the same 
 same beta shows when it is replayed on the store: cut short alike.
 
 If the live questions are questions of the store (played again by `autotts calibrate --record`),
-each is held against itself, and all that differs is the model. Else both sides are samples of
-questions, and what either leaves open is in the interval; then questions that became harder look
-like a model that became worse.
+each is held against itself, and all that differs is the model. How many branches are right is then
+a mean over branches, not over requests: questions that are hard get more branches, and tell more.
+Else both sides are samples of questions, and what either leaves open is in the interval; then
+questions that became harder look like a model that became worse.
 
 Several figures are looked at, so each has an interval wide enough that all of them hold together in
 96 % of comparisons (Bonferroni): figures are skewed, and this way false calls stay near 4 %.
-Questions are what varies: means are over questions first.
+Questions are what varies: requests that ask the same go together.
 """
 
 from collections import Counter
@@ -29,7 +30,7 @@ from autotts.evaluation.result import made_by
 from autotts.evaluation.run import opened
 from autotts.evaluation.serving import require_served
 from autotts.evaluation.settings import Execution, Experiment, explaining
-from autotts.evaluation.shown import FIGURES, LOGS, figures_of
+from autotts.evaluation.shown import FIGURES, LOGS, Shown, figures_of
 from autotts.evaluation.statistics import FloatArray
 from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver
@@ -38,6 +39,7 @@ from autotts.stores import AnyStores, Store, gather, grade
 from autotts.text import counted
 
 _TOGETHER = 0.96
+_POWER = 0.9
 LEAST = 10
 """Questions on either side, below which nothing is said."""
 DRAWS = "subsets:50"
@@ -51,6 +53,7 @@ class Shift:
     stored, live: means over questions; tokens and lengths are geometric means.
     change: live by stored, less 1, for tokens and lengths; live less stored, for shares.
     low, high: the interval of the change, which holds together with those of all other figures.
+    noticed: a change that so many requests show as drifted in 90 % of comparisons.
     requests: of the live side that have the figure.
     """
 
@@ -60,6 +63,7 @@ class Shift:
     change: float
     low: float
     high: float
+    noticed: float
     requests: int
 
     @property
@@ -142,14 +146,10 @@ def drift(
     with opened(driver, execution) as runner:
         (before,) = runner.run([Cell(experiment.task(stored), spec)], keep_log=True)
         (now,) = runner.run([Cell(task, spec)], keep_log=True)
-    first = before.task.pairs[:, 0]
-    means = {
-        name: by_question(values, first, len(stored.texts))
-        for name, values in figures_of(before).items()
-    }
+    replayed = figures_of(before), before.task.pairs[:, 0]
     return Drift(
         spec.text, spec.beta, stored.name, len(chosen), len(np.unique(group)), same,
-        tuple(shifts(means, figures_of(now), group, same=same)), tuple(left_out),
+        tuple(shifts(replayed, (figures_of(now), group), same=same)), tuple(left_out),
         made_by([stored, lived], [spec.source], [before.how, now.how], experiment, execution),
     )  # fmt: skip
 
@@ -237,72 +237,79 @@ def _groups(live: Store, asked: np.ndarray) -> np.ndarray:
     )
 
 
-def shifts(
-    stored: Mapping[str, FloatArray],
-    live: Mapping[str, FloatArray],
-    group: np.ndarray,
-    *,
-    same: bool,
-) -> list[Shift]:
+Side = tuple[Mapping[str, Shown], np.ndarray]
+"""Figures of E episodes, and int64 `[E]` a number for the question of each."""
+
+
+def shifts(stored: Side, live: Side, *, same: bool) -> list[Shift]:
     """Every figure that both sides have, for enough questions.
 
     Args:
-        stored: by figure, `[Q]` means of the store's questions, nan where one has no value.
-        live: by figure, `[E]` values of the live requests.
-        group: `[E]` int64 the question of each request: of the store if `same`, else any number.
-        same: whether each request is held against the store's own question.
+        same: whether the numbers of both sides mean the same questions, and each request is held
+            against its own.
     """
+    (figures, question), (shown, asked) = stored, live
     found = []
-    for name in [name for name in FIGURES if name in stored and name in live]:
-        known = ~np.isnan(live[name])
+    for name in [name for name in FIGURES if name in figures and name in shown]:
+        before, now = figures[name], shown[name]
+        if not same:
+            # Both sides are means over questions then, each worth the same.
+            before, now = _each_the_same(before), _each_the_same(now)
+        means = _by_question(before, question, 1 + int(max(question.max(), asked.max())))
+        known = now.weights > 0
         if same:
-            known &= ~np.isnan(stored[name][group])
-        values, asked = live[name][known], group[known]
-        there = int(np.count_nonzero(~np.isnan(stored[name])))
-        if len(np.unique(asked)) >= LEAST and there >= LEAST:
-            found.append((name, stored[name], values, asked))
+            known &= ~np.isnan(means[asked])
+        there = int(np.count_nonzero(~np.isnan(means)))
+        if len(np.unique(asked[known])) >= LEAST and there >= LEAST:
+            found.append((name, means, now.some(known), asked[known]))
     # Not there: changes, say, under a controller that never asks a branch twice.
     tail = (1 - _TOGETHER) / 2 / max(1, len(found))
     return [_shift(*one, tail=tail, same=same) for one in found]
 
 
-def by_question(values: FloatArray, question: np.ndarray, questions: int) -> FloatArray:
+def _each_the_same(shown: Shown) -> Shown:
+    return Shown(shown.values, (shown.weights > 0).astype(np.float64))
+
+
+def _by_question(shown: Shown, question: np.ndarray, questions: int) -> FloatArray:
     """`[Q]` means over the episodes of each question that have a value; nan where none has."""
-    known = ~np.isnan(values)
+    values = np.where(shown.weights > 0, shown.values, 0.0)
     with np.errstate(invalid="ignore"):
         return np.asarray(
-            np.bincount(question[known], values[known], questions)
-            / np.bincount(question[known], minlength=questions)
+            np.bincount(question, shown.weights * values, questions)
+            / np.bincount(question, shown.weights, questions)
         )
 
 
 def _shift(
-    name: str, stored: FloatArray, values: FloatArray, group: np.ndarray, *, tail: float, same: bool
+    name: str, stored: FloatArray, live: Shown, group: np.ndarray, *, tail: float, same: bool
 ) -> Shift:
     if same:
-        change, error, degrees = _clustered(values - stored[group], group)
-        before = float(stored[group].mean())
+        rest = Shown(live.values - stored[group], live.weights)
+        change, error, degrees = _clustered(rest, group)
+        before = float(np.average(stored[group], weights=live.weights))
     else:
         own = stored[~np.isnan(stored)]
-        mean, live_error, live_degrees = _clustered(values, group)
+        mean, live_error, live_degrees = _clustered(live, group)
         before, own_error = float(own.mean()), float(own.std(ddof=1) / np.sqrt(len(own)))
         change, error = mean - before, float(np.hypot(live_error, own_error))
         degrees = _welch(live_error, live_degrees, own_error, len(own) - 1)
     half = student_quantile(1 - tail, degrees) * error
-    low, high, live = change - half, change + half, before + change
+    low, high, after = change - half, change + half, before + change
+    noticed = half + student_quantile(_POWER, degrees) * error
     if name in LOGS:
-        low, high, change = (float(np.expm1(v)) for v in (low, high, change))
-        before, live = float(np.exp(before)), float(np.exp(live))
-    return Shift(name, before, live, change, low, high, len(values))
+        low, high, change, noticed = (float(np.expm1(v)) for v in (low, high, change, noticed))
+        before, after = float(np.exp(before)), float(np.exp(after))
+    return Shift(name, before, after, change, low, high, noticed, len(live.values))
 
 
-def _clustered(values: FloatArray, group: np.ndarray) -> tuple[float, float, int]:
+def _clustered(shown: Shown, group: np.ndarray) -> tuple[float, float, int]:
     """Mean, its standard error and degrees of freedom; values of one group go together."""
     _, at = np.unique(group, return_inverse=True)
-    mean = float(values.mean())
-    sums = np.bincount(at, values - mean)
+    mean = float(np.average(shown.values, weights=shown.weights))
+    sums = np.bincount(at, shown.weights * (shown.values - mean))
     count = len(sums)
-    error = float(np.sqrt((sums**2).sum() * count / (count - 1)) / len(values))
+    error = float(np.sqrt((sums**2).sum() * count / (count - 1)) / shown.weights.sum())
     return mean, error, count - 1
 
 
