@@ -2,7 +2,8 @@
 
 The model reads characters: id = 3 + code point. What it says is a function of the question and of a
 letter that it draws first, by the seed; so intervals join to what one request gives, and a probe of
-a prefix always says the same. Replies have the fields that each server documents.
+a prefix always says the same. Replies have the fields that each server documents. Ids from `BYTES`
+on are single bytes, as of characters that a vocabulary has no token for.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 EOS = 2
+BYTES = 3 + 0x110000
 SUFFIX = "\nSo the answer is"
 PROMPT_END = "|assistant|"
 Fault = Callable[["Exchange"], Awaitable[bool]]
@@ -28,7 +30,8 @@ def encode(text: str) -> list[int]:
 
 
 def decode(ids: list[int]) -> str:
-    return "".join(chr(i - 3) for i in ids if i > EOS)
+    said = (bytes([i - BYTES]) if i >= BYTES else chr(i - 3).encode() for i in ids if i > EOS)
+    return b"".join(said).decode("utf-8", "replace")
 
 
 def speech(question: str, letter: str) -> str:
@@ -160,6 +163,8 @@ class ModelServer:
             ids = encode(text)
             more = {} if dialect == "llamacpp" else {"count": len(ids), "max_model_len": 4096}
             return {"tokens": ids, **more}
+        if path == "/detokenize" and dialect == "llamacpp":
+            return {"content": decode(body["tokens"])}
         if path == "/apply-template" and dialect == "llamacpp":
             return {"prompt": "".join(m["content"] for m in body["messages"]) + PROMPT_END}
         if path == "/abort_request" and dialect == "sglang" and self.aborts:

@@ -472,3 +472,54 @@ def test_the_doctor_examines_servers(capsys):
     said = capsys.readouterr().out
     assert "no  token ids" in said
     assert "collected stores will say so" in said
+
+
+SPOKEN = [*model_server.encode("it is "), *(model_server.BYTES + b for b in "😀é你".encode()), 36]
+
+
+def speaking_in_bytes(parses: bool) -> model_server.Fault:
+    """As llama.cpp's server speaks where characters have tokens of their bytes.
+
+    parses: whether it reads a reply as a message, with the parser that it is given; else it refuses
+        a parser, as an older build that writes them otherwise.
+    """
+
+    async def answered(exchange: model_server.Exchange) -> bool:
+        body = exchange.body
+        at = len(body["prompt"]) - len("what is it?" + model_server.PROMPT_END)
+        ids = SPOKEN[at : at + body["max_tokens"]]
+        if parses and ids[0] >= model_server.BYTES and "chat_parser" not in body:
+            halves = model_server.decode(ids).startswith("\N{REPLACEMENT CHARACTER}")
+            error = {"code": 500, "message": "The model produced output that does not match"}
+            await exchange.send({"error": error}, 500 if halves else 200)
+        elif not parses and "chat_parser" in body:
+            await exchange.send({"error": {"message": "Field 'chat_parser': no parser"}}, 400)
+        else:
+            prompt = len(body["prompt"])
+            await exchange.send(model_server.completion("llamacpp", body, prompt, ids))
+        return True
+
+    return answered
+
+
+@pytest.mark.parametrize("interval", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("parses", [True, False])
+def test_intervals_may_begin_and_end_inside_a_character(parses, interval):
+    """Ids are exact, each is decoded once, and the character stands where it ends."""
+
+    async def spoken(server: Server) -> Any:
+        context = start = await prompt(server)
+        texts = []
+        while len(context) < len(start) + len(SPOKEN):
+            decoded = await server.decode(context, max_tokens=interval, sampling=Sampling(), seed=1)
+            context = joined(context, decoded.content)
+            texts.append(decoded.text)
+        return list(context[len(start) :]), texts, server.tally
+
+    with serving("llamacpp") as server:
+        server.faults = [speaking_in_bytes(parses)] * 20
+        ids, texts, tally = using(server, spoken)
+    assert ids == SPOKEN
+    assert "".join(texts) == "it is 😀é你!"
+    assert tally.retried == {}
+    assert sum("😀" in text for text in texts) == 1
