@@ -24,7 +24,7 @@ from autotts import programs
 from autotts.answers import FAILED
 from autotts.evaluation import Experiment, Local
 from autotts.evaluation.quantiles import normal_quantile, normal_tail
-from autotts.evaluation.shown import Shown, figures_of
+from autotts.evaluation.shown import FigureValues, figures_of
 from autotts.evaluation.study.drift import Side, shifts
 from autotts.replay.task import Cell, Task, all_pairs
 from autotts.simulation.process import Parameters
@@ -35,7 +35,7 @@ from autotts.stores import Store, build
 REQUESTS, REPETITIONS = 500, 5
 CHANGES = ("none", "longer", "worse")
 LONGER, WORSE = 1.2, 0.05
-Figures = dict[str, Shown]
+Figures = dict[str, FigureValues]
 
 
 def changed(parameters: Parameters, change: str) -> Parameters:

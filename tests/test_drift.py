@@ -13,7 +13,7 @@ from autotts.answers import FAILED
 from autotts.cli import app
 from autotts.errors import SpecError, StoreError
 from autotts.evaluation import Experiment, Local
-from autotts.evaluation.shown import Shown, figures_of
+from autotts.evaluation.shown import FigureValues, figures_of
 from autotts.evaluation.study.drift import shifts
 from autotts.live import served_under
 from autotts.programs import parse
@@ -159,8 +159,8 @@ def test_what_no_branch_ended_on_is_taken_from_all(tmp_path):
 def test_branches_count_once_each_where_questions_are_the_same():
     """By hand: 10 questions get a branch each, right as before, and 10 get 3, all wrong now."""
     group = np.arange(20)
-    stored = {"right": Shown(np.full(20, 0.5), np.ones(20))}
-    now = {"right": Shown(np.repeat([0.5, 0.0], 10), np.repeat([1.0, 3.0], 10))}
+    stored = {"right": FigureValues(np.full(20, 0.5), np.ones(20))}
+    now = {"right": FigureValues(np.repeat([0.5, 0.0], 10), np.repeat([1.0, 3.0], 10))}
     (same,) = shifts((stored, group), (now, group), same=True)
     assert (same.stored, same.change) == (0.5, pytest.approx(-0.5 * 30 / 40))
     (other,) = shifts((stored, group), (now, group), same=False)
@@ -171,10 +171,10 @@ def test_a_change_of_the_size_that_is_noticed_is_called_in_nine_of_ten():
     """Of 800 comparisons, drawn with the true change that one of them says it notices."""
     rng = np.random.default_rng(3)
     group = np.arange(200)
-    stored = {"agreement": Shown(np.full(200, 0.5), np.ones(200))}
+    stored = {"agreement": FigureValues(np.full(200, 0.5), np.ones(200))}
 
     def compared(change):
-        now = Shown(0.5 + change + rng.normal(0, 0.1, 200), np.ones(200))
+        now = FigureValues(0.5 + change + rng.normal(0, 0.1, 200), np.ones(200))
         return shifts((stored, group), ({"agreement": now}, group), same=True)[0]
 
     noticed = float(np.mean([compared(0).noticed for _ in range(50)]))
@@ -187,7 +187,7 @@ def test_each_interval_gets_wider_with_the_number_of_figures():
     group = np.arange(40)
 
     def side(**figures):
-        return {name: Shown(values, np.ones(40)) for name, values in figures.items()}, group
+        return {name: FigureValues(values, np.ones(40)) for name, values in figures.items()}, group
 
     values = 0.5 + rng.normal(0, 0.1, 40)
     stored = side(agreement=np.full(40, 0.5), unreadable=np.zeros(40))

@@ -25,7 +25,7 @@ _DECODES = (control.BRANCH, control.CONTINUE, control.FINISH)
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class FigureValues:
     """One of `FIGURES`.
 
     values: `[E]`, nan where an episode does not have it.
@@ -36,12 +36,12 @@ class Shown:
     values: FloatArray
     weights: FloatArray
 
-    def some(self, episodes: np.ndarray) -> "Shown":
+    def some(self, episodes: np.ndarray) -> "FigureValues":
         """The same of these episodes."""
-        return Shown(self.values[episodes], self.weights[episodes])
+        return FigureValues(self.values[episodes], self.weights[episodes])
 
 
-def figures_of(ran: Ran) -> dict[str, Shown]:
+def figures_of(ran: Ran) -> dict[str, FigureValues]:
     """Each of `FIGURES`.
 
     Whether branches and episodes are right is among them where the store has true answers. In an
@@ -74,13 +74,13 @@ def figures_of(ran: Ran) -> dict[str, Shown]:
     }
     if ran.store.graded:
         found["accuracy"] = ran.correct.astype(np.float64)
-    shown = {name: Shown(values, 1.0 - np.isnan(values)) for name, values in found.items()}
+    shown = {name: FigureValues(values, 1.0 - np.isnan(values)) for name, values in found.items()}
     if ran.store.graded:
         right = ran.store.accepts(answers, questions[showing])
         at_end = np.isin(branches, key[ends])
         none = np.bincount(showing[at_end], minlength=count) == 0
         counts = at_end | none[showing]
-        shown["right"] = Shown(
+        shown["right"] = FigureValues(
             _mean(right[counts], showing[counts], count),
             np.bincount(showing[counts], minlength=count).astype(np.float64),
         )

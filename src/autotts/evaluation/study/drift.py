@@ -30,7 +30,7 @@ from autotts.evaluation.result import made_by
 from autotts.evaluation.run import opened
 from autotts.evaluation.serving import require_served
 from autotts.evaluation.settings import Execution, Experiment, explaining
-from autotts.evaluation.shown import FIGURES, LOGS, Shown, figures_of
+from autotts.evaluation.shown import FIGURES, LOGS, FigureValues, figures_of
 from autotts.evaluation.statistics import FloatArray
 from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver
@@ -237,7 +237,7 @@ def _groups(live: Store, asked: np.ndarray) -> np.ndarray:
     )
 
 
-Side = tuple[Mapping[str, Shown], np.ndarray]
+Side = tuple[Mapping[str, FigureValues], np.ndarray]
 """Figures of E episodes, and int64 `[E]` a number for the question of each."""
 
 
@@ -267,11 +267,11 @@ def shifts(stored: Side, live: Side, *, same: bool) -> list[Shift]:
     return [_shift(*one, tail=tail, same=same) for one in found]
 
 
-def _each_the_same(shown: Shown) -> Shown:
-    return Shown(shown.values, (shown.weights > 0).astype(np.float64))
+def _each_the_same(shown: FigureValues) -> FigureValues:
+    return FigureValues(shown.values, (shown.weights > 0).astype(np.float64))
 
 
-def _by_question(shown: Shown, question: np.ndarray, questions: int) -> FloatArray:
+def _by_question(shown: FigureValues, question: np.ndarray, questions: int) -> FloatArray:
     """`[Q]` means over the episodes of each question that have a value; nan where none has."""
     values = np.where(shown.weights > 0, shown.values, 0.0)
     with np.errstate(invalid="ignore"):
@@ -282,10 +282,10 @@ def _by_question(shown: Shown, question: np.ndarray, questions: int) -> FloatArr
 
 
 def _shift(
-    name: str, stored: FloatArray, live: Shown, group: np.ndarray, *, tail: float, same: bool
+    name: str, stored: FloatArray, live: FigureValues, group: np.ndarray, *, tail: float, same: bool
 ) -> Shift:
     if same:
-        rest = Shown(live.values - stored[group], live.weights)
+        rest = FigureValues(live.values - stored[group], live.weights)
         change, error, degrees = _clustered(rest, group)
         before = float(np.average(stored[group], weights=live.weights))
     else:
@@ -303,7 +303,7 @@ def _shift(
     return Shift(name, before, after, change, low, high, noticed, len(live.values))
 
 
-def _clustered(shown: Shown, group: np.ndarray) -> tuple[float, float, int]:
+def _clustered(shown: FigureValues, group: np.ndarray) -> tuple[float, float, int]:
     """Mean, its standard error and degrees of freedom; values of one group go together."""
     _, at = np.unique(group, return_inverse=True)
     mean = float(np.average(shown.values, weights=shown.weights))
