@@ -11,6 +11,7 @@ import sys
 import traceback
 from typing import Any
 
+import numba.core.boxing  # noqa: F401  Numba imports it for `print`, and who is sealed can't
 import numpy as np
 from numba.core.errors import NumbaError
 
