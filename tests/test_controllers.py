@@ -13,7 +13,7 @@ from scipy.stats import ttest_1samp
 from autotts import programs, stores
 from autotts.controllers import best_of_infinity
 from autotts.engine import cache, compiled
-from autotts.replay import draws
+from autotts.replay.draws import Deal
 from autotts.replay.in_process import (
     InProcess,
     compile_program,
@@ -334,7 +334,7 @@ def test_every_environment_sees_the_same(name, seed, beta, billing, budget, prob
     """Compiled, interpreted and by the letter of the Env table: answers, costs and rounds."""
     store = toy_store(seed, billing=billing)
     rules = Rules(budget=budget, probe_tokens=probe_tokens, abstain=abstain)
-    orders = draws.orders("subsets:2", questions=2, branches=14, ceiling=12, seed=seed % 97)
+    orders = Deal("subsets:2", 12, seed % 97).orders(np.full(2, 14))
     task = Task(store, orders, all_pairs(orders), rules)
     program = load(name)
     values = program.parameters(beta)
@@ -387,7 +387,7 @@ def recorded(model, dataset):
 def accuracy_and_tokens(spec, store):
     """Over the 100 draws of the released code: percent, and tokens a question."""
     asked = programs.parse(spec)
-    orders = draws.orders("reference:100", questions=30, branches=128, ceiling=64)
+    orders = Deal("reference:100", 64).orders(np.full(30, 128))
     (ran,) = InProcess().run([Cell(Task(store, orders, all_pairs(orders)), asked)])
     return 100 * ran.correct.mean(), ran.tokens.mean()
 

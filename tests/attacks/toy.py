@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autotts.programs import Source, Spec
-from autotts.replay import draws
+from autotts.replay.draws import Deal
 from autotts.replay.task import Cell, Rules, Task, all_pairs
 from autotts.sandbox.allowance import Allowance
 from autotts.sandbox.blind_run import BlindRun, run_blind
@@ -61,9 +61,7 @@ def make_cell(
     """All episodes of some draws, for a program that is named later: see `played`."""
     pool = make_pool(seed) if pool is None else pool
     questions, branches = pool.finals.shape
-    orders = draws.orders(
-        f"subsets:{n_draws}", questions=questions, branches=branches, ceiling=ceiling, seed=seed
-    )
+    orders = Deal(f"subsets:{n_draws}", ceiling, seed).orders(np.full(questions, branches))
     task = Task(store_of(pool), orders, all_pairs(orders), rules or Rules())
     return Cell(task, Spec("nobody's", program(""), beta, named))
 

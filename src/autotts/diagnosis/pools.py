@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from autotts import answers
 from autotts.evaluation import statistics
-from autotts.replay import draws
+from autotts.replay.draws import Deal
 from autotts.stores import Pool, Store
 
 DRAWS = 50
@@ -138,11 +138,8 @@ def first_finishers(
 
 def _orders(store: Store, width: int, n_draws: int, seed: int) -> NDArray[np.int32]:
     """`[Q, D, W]` at most `width` branches in random orders, -1 where there are no more."""
-    questions, branches = store.pool.lengths.shape
-    return draws.orders(
-        f"subsets:{n_draws}", questions=questions, branches=store.pool.n_branches,
-        ceiling=min(width, branches), seed=seed,
-    )  # fmt: skip
+    ceiling = min(width, store.pool.lengths.shape[1])
+    return Deal(f"subsets:{n_draws}", ceiling, seed).orders(store.pool.n_branches)
 
 
 def _race(store: Store, questions: Ints, order: NDArray[np.int32]) -> tuple[Ints, Ints]:
