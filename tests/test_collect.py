@@ -13,6 +13,7 @@ import time
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -475,9 +476,25 @@ def test_a_stop_text_ends_a_branch_though_it_lies_across_two_intervals(questions
     assert "so then" not in journal or "answer is" not in journal.split("so then")[1][:40]
 
 
-def test_a_branch_that_a_server_can_not_hold_is_told_before_it_is_paid_for(questions, tmp_path):
-    with serving("vllm") as server, pytest.raises(SpecError, match=r"holds 4,096 tokens.*4,0\d\d"):
-        collected(questions, tmp_path / "out", server, max_tokens=4090)
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_branch_that_a_server_can_not_hold_is_told_before_it_is_paid_for(
+    resume, questions, tmp_path
+):
+    """And who then asks for shorter ones, as the message has it, is not held to the first plan."""
+    with serving("vllm") as server:
+        with pytest.raises(SpecError, match=r"holds 4,096 tokens.*4,0\d\d"):
+            collected(questions, tmp_path / "out", server, max_tokens=4090)
+        store, _ = collected(questions, tmp_path / "out", server, resume=resume, max_tokens=60)
+    assert (store.pool.tokens == 60).all()
+
+
+def test_a_preset_that_can_not_be_fetched_says_what_would_work(monkeypatch):
+    def load_dataset(*_: object, **__: object) -> None:
+        raise ConnectionError("Couldn't reach 'HuggingFaceH4/MATH-500' on the Hub")
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    with pytest.raises(SpecError, match=r"Couldn't reach .*; with a file .* --preset math500"):
+        collect.read_questions("math500")
 
 
 def test_the_command_collects_and_says_so(questions, tmp_path):
@@ -634,7 +651,7 @@ def test_signals_are_refused_where_there_are_no_log_probabilities(questions, tmp
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--prompt", "no place"], "the prompt has no {question} in it"),
+        (["--prompt", "no place"], "error: collect: the prompt has no {question} in it, where"),
         (["--top-p", "3"], "--top-p 3: need a number between 0 and 1"),
         (["--template", "thinking"], "need NAME=VALUE"),
     ],

@@ -127,7 +127,12 @@ class Collected:
 
     @property
     def decoded(self) -> int:
-        return self.interval_tokens + self.probe_tokens + self.trial_tokens
+        return self.recorded + self.trial_tokens
+
+    @property
+    def recorded(self) -> int:
+        """Tokens of branches and of their probes."""
+        return self.interval_tokens + self.probe_tokens
 
     def done(self, unit: Unit) -> bool:
         """Whether nothing is left to do for a unit."""

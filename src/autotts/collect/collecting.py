@@ -49,7 +49,7 @@ class Watched:
     """How far a collection is, for whoever watches.
 
     branches, units: in all.
-    before: tokens that an earlier session decoded.
+    before: tokens of branches and probes that an earlier session decoded.
     """
 
     collected: Collected
@@ -62,7 +62,7 @@ class Watched:
     @property
     def tokens_per_second(self) -> float:
         """Of this session, probes included."""
-        return (self.collected.decoded - self.before) / max(1e-9, time.monotonic() - self.began)
+        return (self.collected.recorded - self.before) / max(1e-9, time.monotonic() - self.began)
 
     @property
     def retried(self) -> int:
@@ -74,9 +74,8 @@ class Watched:
         ended = self.collected.units_done
         if not ended or not self.tokens_per_second:
             return None
-        spent = self.collected.interval_tokens + self.collected.probe_tokens
         begun = sum(branch.tokens for branch in self.collected.begun.values())
-        each = (spent - begun) / ended
+        each = (self.collected.recorded - begun) / ended
         left = max(0.0, each * (self.units - ended) - begun)
         return left / self.tokens_per_second
 
@@ -135,7 +134,7 @@ class Collection:
     def watched(self, servers: Sequence[Server]) -> Watched:
         branches = len(self.items) * self.plan.branches
         count = branches // branches_of_a_unit(self.plan)
-        return Watched(self.collected, servers, branches, count, self.collected.decoded)
+        return Watched(self.collected, servers, branches, count, self.collected.recorded)
 
     async def run(self, servers: Sequence[Server], at_once: int, suspend: Suspend) -> None:
         """Collect all that is left.
@@ -255,11 +254,16 @@ def open_collection(
 ) -> "Collection":
     """Begin a collection, or go on with what its journal has.
 
+    A journal without any branch is begun anew, for it may be of a plan that no server had room for.
+
     Raises:
         SpecError: there is something and it is not to be resumed, or it is of another plan.
         StoreError: the journal is damaged.
     """
     collected = read_collected(journal.path)
+    nothing = not collected.recorded and not collected.answered
+    if nothing and not (resume and collected.plan == plan):
+        collected = Collected()
     if collected.plan is not None:
         if not resume:
             raise SpecError(

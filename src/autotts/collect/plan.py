@@ -64,7 +64,7 @@ class Plan(BaseModel):
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         if "{question}" not in self.prompt:
-            raise ValueError("the prompt has no {question} in it")
+            raise ValueError("the prompt has no {question} in it, where each question is put")
         return self
 
     @property

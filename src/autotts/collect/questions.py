@@ -226,5 +226,11 @@ def _downloaded(name: str, columns: Columns) -> list[Mapping[str, Any]]:
         raise SpecError(
             f'--questions {name} needs datasets: pip install "autotts[datasets]"; or give a file'
         ) from error
-    loaded = datasets.load_dataset(columns.path, columns.name, split=columns.split)
+    try:
+        loaded = datasets.load_dataset(columns.path, columns.name, split=columns.split)
+    except OSError as error:  # no network, no such set, or one that asks for consent first
+        raise SpecError(
+            f"--questions {name} can't be fetched: {error}; with a file of its rows, give that and"
+            f" --preset {name}"
+        ) from error
     return [dict(row) for row in loaded]

@@ -242,9 +242,12 @@ def failed_codes(answers: Sequence[Sequence[str]], failed_answer: str) -> np.nda
 
 def describe(error: ValidationError) -> str:
     """What pydantic found wrong, in one line."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in e['loc'])}: {e['msg'].lower()}" for e in error.errors()
-    )
+    found = []
+    for one in error.errors():
+        where = ".".join(map(str, one["loc"]))
+        words = one["msg"].lower().removeprefix("value error, ")
+        found.append(f"{where}: {words}" if where else words)
+    return "; ".join(found)
 
 
 def _require_sound(recordings: Sequence[Recording], models: Sequence[PricedModel]) -> None:
