@@ -258,7 +258,12 @@ def test_memory_is_flat(served, tmp_path: Path, benchmark) -> None:
     benchmark.pedantic(asyncio.run, (collecting,), rounds=1)
     pipe.send("end")
     pipe.recv()
-    warm = next(resident for done, resident in seen if done >= branches // 4)
-    grown = seen[-1][1] - warm
+
+    def resident(least: int) -> int:
+        return next(resident for done, resident in seen if done >= least)
+
+    points = branches // 10, branches // 2, branches
+    benchmark.extra_info["MiB at branches"] = {k: resident(k) >> 20 for k in points}
+    grown = seen[-1][1] - resident(branches // 4)
     benchmark.extra_info["bytes a branch"] = round(grown / (0.75 * branches))
     assert grown < 16 << 20
