@@ -212,13 +212,13 @@ def evaluate_again(
 
 
 def from_evaluation(
-    evaluation: Evaluation, *, title: str, on_part: OnPart = unheard, pools: bool = True
+    evaluation: Evaluation, *, title: str, on_part: OnPart = unheard, page: bool = True
 ) -> Report:
     """The report of an evaluation, with its questions and some episodes step by step.
 
     Args:
         evaluation: traces need not be kept; the episodes that are shown are run once more.
-        pools: whether the recordings themselves are described too.
+        page: whether to add what a page shows beside figures; see `told`.
     """
     stores = list({id(one.store): one.store for one in evaluation.ran}.values())
     sweeps: dict[str, dict[float, Spec]] = {}
@@ -254,20 +254,28 @@ def from_evaluation(
         matrices=tuple(
             matrix for task in evaluation.experiment.tasks(stores) for matrix in matrices_of(task)
         ),
-        **told(again, stores, on_part=on_part, pools=pools),
+        **told(again, stores, on_part=on_part, page=page),
     )
 
 
 def told(
-    ran: Sequence[Ran], stores: Sequence[Store], *, on_part: OnPart, pools: bool
+    ran: Sequence[Ran], stores: Sequence[Store], *, on_part: OnPart, page: bool
 ) -> dict[str, Any]:
-    """The parts of a report that episodes shown again tell, and with `pools` the stores."""
+    """The parts of a report that episodes shown again tell.
+
+    Args:
+        page: whether all episodes of a draw are written down, and the recordings described; else
+            the one episode that figures show.
+    """
     on_part("writing episodes down")
-    episodes = tuple(episode for one in ran for episode in episodes_of(one))
+    if page:
+        episodes = tuple(episode for one in ran for episode in episodes_of(one))
+    else:
+        episodes = (fullest_episode(ran),) if ran else ()
     on_part("diagnosing episodes")
     waste = tuple(waste_of(ran))
     facts = []
-    for store in stores if pools else ():
+    for store in stores if page else ():
         on_part(f"describing {store.name}")
         facts.append(facts_of(store))
     return {"episodes": episodes, "waste": waste, "pools": tuple(facts)}
@@ -436,14 +444,28 @@ def episodes_of(ran: Ran, *, draw: int = 0) -> list[Episode]:
     Args:
         ran: with logs.
     """
+    return [_episode(ran, e, steps) for e, steps in _steps_of_draw(ran, draw)]
+
+
+def fullest_episode(ran: Sequence[Ran], *, draw: int = 0) -> Episode:
+    """The episode of one draw with most to show: most branches pruned, then most rounds."""
+    found = [(one, e, steps) for one in ran for e, steps in _steps_of_draw(one, draw)]
+    return _episode(*max(found, key=lambda episode: _fullness(*episode)))
+
+
+def _fullness(ran: Ran, e: int, steps: np.ndarray) -> tuple[int, int]:
+    pruned = int((steps[:, control.STEP.index("kind")] == control.PRUNE).sum())
+    return pruned, int(ran.episodes.column("rounds")[e])
+
+
+def _steps_of_draw(ran: Ran, draw: int) -> list[tuple[int, np.ndarray]]:
+    """Number and steps `[M, len(control.STEP)]` of each episode of a draw."""
     chosen = np.flatnonzero(ran.task.pairs[:, 1] == draw)
     steps = ran.steps()
     # By episode, in order; a table of them all would take longer than all else in a report.
     first, last = (np.searchsorted(steps[:, 0], chosen, side) for side in ("left", "right"))
-    return [
-        _episode(ran, e, steps[a:b])
-        for e, a, b in zip(chosen.tolist(), first.tolist(), last.tolist(), strict=True)
-    ]
+    spans = zip(chosen.tolist(), first.tolist(), last.tolist(), strict=True)
+    return [(e, steps[a:b]) for e, a, b in spans]
 
 
 def _episode(ran: Ran, e: int, steps: np.ndarray) -> Episode:

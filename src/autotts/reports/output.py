@@ -24,7 +24,7 @@ def report_on(
     trust: bool = False,
     on_part: OnPart = unheard,
     on_curves: OnCurves | None = None,
-    pools: bool = True,
+    page: bool = True,
 ) -> Report:
     """What a report shows.
 
@@ -34,7 +34,7 @@ def report_on(
         replay: of a run, whether some episodes are replayed; else its log alone is read.
         trust: whether a results file may name code that runs in this process.
         on_part: called with what is made next, for progress.
-        pools: whether the recordings themselves are described too.
+        page: whether to add what a page shows beside figures: all episodes and the recordings.
         on_curves: of a run, called with the report as soon as its curves and questions are there.
 
     Raises:
@@ -44,7 +44,7 @@ def report_on(
     from autotts.reports import evaluations
 
     if isinstance(target, Evaluation):
-        return evaluations.from_evaluation(target, title="Evaluation", on_part=on_part, pools=pools)
+        return evaluations.from_evaluation(target, title="Evaluation", on_part=on_part, page=page)
     path = Path(target)
     if not path.exists():
         raise SpecError(
@@ -55,13 +55,13 @@ def report_on(
             raise SpecError("a run's folder names its own stores: leave STORES out")
         from autotts.reports.runs import from_run
 
-        return from_run(path, replay=replay, on_part=on_part, on_curves=on_curves, pools=pools)
+        return from_run(path, replay=replay, on_part=on_part, on_curves=on_curves, page=page)
     if stores is None:
         return evaluations.from_results(path)
     from autotts.stores import gather
 
     again = evaluations.evaluate_again(path, gather(stores), trust=trust, on_part=on_part)
-    return evaluations.from_evaluation(again, title=path.stem, on_part=on_part, pools=pools)
+    return evaluations.from_evaluation(again, title=path.stem, on_part=on_part, page=page)
 
 
 def report(
@@ -129,7 +129,7 @@ def plot(
 
         drawn = report_on(
             target, stores, replay=replay, trust=trust, on_part=on_part, on_curves=begin,
-            pools=False,
+            page=False,
         )  # fmt: skip
         if not curves:
             begin(drawn)

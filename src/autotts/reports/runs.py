@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from autotts.discovery.run.state import RoundCost, RunState
 from autotts.discovery.run.store_refs import open_stores
 from autotts.discovery.run.trust import is_ours
 from autotts.discovery.scoring import Scorer, Sweep
-from autotts.discovery.selection import Candidate, lead
+from autotts.discovery.selection import Candidate, Lead, lead
 from autotts.evaluation import Execution, Local
 from autotts.evaluation.families import area_name, area_note
 from autotts.programs import Source, Spec, parse
@@ -46,7 +45,7 @@ from autotts.stores import Store
 
 SHOWN_PROGRAMS = 2
 """Programs whose episodes a report shows beside the baselines': the best, and the latest other.
-Each is compiled anew in a sandbox of its own, which takes seconds."""
+Each is compiled anew, which takes seconds."""
 
 
 def from_run(
@@ -55,7 +54,7 @@ def from_run(
     replay: bool = True,
     on_part: OnPart = unheard,
     on_curves: OnCurves | None = None,
-    pools: bool = True,
+    page: bool = True,
 ) -> Report:
     """The report of a run, finished or not.
 
@@ -66,7 +65,7 @@ def from_run(
         replay: whether to add what replaying the search stores tells: intervals, questions,
             episodes and diagnosis. Held-out stores are never opened. Sweeps that this user's run
             has kept are not run again. Without it nothing but the event log is read.
-        pools: whether the recordings themselves are described too.
+        page: whether to add what a page shows beside figures: all episodes and the recordings.
         on_curves: called with the report as soon as its curves and questions are there.
 
     Raises:
@@ -95,14 +94,12 @@ def from_run(
     if not tier.sealed:
         why = f"as the run's log says; nothing was replayed: no process can be sealed: {tier.name}"
         return replace(report, facts=(*report.facts, ("figures", why)))
-    with ExitStack() as open_drivers:
-        drivers = [open_drivers.enter_context(Local(Execution())) for _ in range(SHOWN_PROGRAMS)]
-        for driver in drivers:
-            driver.sandbox.warm_up()
+    with Local(Execution()) as driver:
+        driver.sandbox.warm_up()
         found, shown, opened = _replayed(
-            report, folder, state, evaluated, drivers, on_part, on_curves
+            report, folder, state, evaluated, driver, on_part, on_curves
         )
-    return replace(found, **told(shown, opened, on_part=on_part, pools=pools))
+    return replace(found, **told(shown, opened, on_part=on_part, page=page))
 
 
 def _sealed(settings: RunSettings) -> RunSettings:
@@ -117,7 +114,7 @@ def _replayed(
     folder: RunFolder,
     state: RunState,
     trials: Sequence[Trial],
-    drivers: Sequence[Local],
+    driver: Local,
     on_part: OnPart,
     on_curves: OnCurves | None,
 ) -> tuple[Report, list[Ran], list[Store]]:
@@ -126,6 +123,60 @@ def _replayed(
     stores = open_stores(settings.stores)
     experiment = settings.experiment()
     sources = {title(trial): _source(folder, trial) for trial in trials}
+    best = report.best
+    latest = [name for name in reversed(sources) if name != best]
+    names = ([best] if best in sources else []) + latest
+
+    def shown(specs: Sequence[Spec]) -> list[Ran]:
+        return replay_shown(stores, [specs], experiment, driver, on_part=on_part)
+
+    with ThreadPoolExecutor(1) as thread:
+        # Proposed programs are compiled and run in a process of their own, beside all of this.
+        proposed = thread.map(
+            lambda name: shown([Spec(name, sources[name], b, {}) for b in settings.betas]),
+            names[:SHOWN_PROGRAMS],
+        )
+        sweeps, leads = _swept(folder, settings, stores, sources, best, on_part)
+        on_part("drawing intervals")
+        report = replace(
+            report,
+            lines=tuple(
+                line
+                for name, sweep in sweeps.items()
+                for line in lines_of(
+                    replace(sweep.by_tokens, controller=name), sweep.sequential, seed=settings.seed
+                )
+            )
+            + tuple(line for line in report.lines if line.store == HELD_OUT),
+            grids=tuple(grid_of(store, _grid_rows(store, sweeps)) for store in stores),
+        )
+        if on_curves is not None:
+            on_curves(report)
+        ran = [one for found in proposed for one in found]
+    for name in settings.baselines:
+        ran += shown([parse(name).at(beta) for beta in settings.betas])
+    marks = (
+        ("figures of rounds and of held-out stores", "as the run's log says"),
+        ("curves, questions and episodes", "replayed for this report, sealed"),
+    )
+    whole = replace(
+        report,
+        facts=(*report.facts, *marks),
+        conclusion=of_run(state, leads).words,
+        matrices=tuple(m for task in experiment.tasks(stores) for m in matrices_of(task)),
+    )
+    return whole, ran, stores
+
+
+def _swept(
+    folder: RunFolder,
+    settings: RunSettings,
+    stores: Sequence[Store],
+    sources: Mapping[str, Source],
+    best: str,
+    on_part: OnPart,
+) -> tuple[dict[str, Sweep], dict[str, Lead]]:
+    """The sweep of each program and baseline, and how far the best is ahead of each baseline."""
     with Scorer(stores, settings, folder.path / "evaluations", keep=False) as scorer:
         sweeps = {}
         for name, source in sources.items():
@@ -135,79 +186,13 @@ def _replayed(
             on_part(f"replaying {name}")
             sweeps[name] = scorer.baseline(name)
         reference = scorer.reference()
-    best = report.best
-    leads = {
-        name: lead(
-            Candidate(best, sweeps[best].curve),
-            Candidate(name, sweeps[name].curve),
-            reference,
-            seed=settings.seed,
-        )
-        for name in settings.baselines
-        if best in sources
-    }
-    latest = [name for name in reversed(sources) if name != best]
-    first = [best] if best in sources else []
-    on_part("drawing intervals")
-    report = replace(
-        report,
-        lines=tuple(
-            line
-            for name, sweep in sweeps.items()
-            for line in lines_of(
-                replace(sweep.by_tokens, controller=name), sweep.sequential, seed=settings.seed
-            )
-        )
-        + tuple(line for line in report.lines if line.store == HELD_OUT),
-        grids=tuple(grid_of(store, _grid_rows(store, sweeps)) for store in stores),
-    )
-    if on_curves is not None:
-        on_curves(report)
-    shown = _replay_programs(
-        {name: sources[name] for name in (first + latest)[:SHOWN_PROGRAMS]},
-        settings,
-        stores,
-        drivers,
-        on_part,
-    )
-    marks = (
-        ("figures of rounds and of held-out stores", "as the run's log says"),
-        ("curves, questions and episodes", "replayed for this report, sealed"),
-    )
-    whole = replace(
-        report,
-        facts=(*report.facts, *marks),
-        conclusion=of_run(state, leads, judge=settings.judge).words,
-        matrices=tuple(m for task in experiment.tasks(stores) for m in matrices_of(task)),
-    )
-    return whole, shown, stores
-
-
-def _replay_programs(
-    sources: Mapping[str, Source],
-    settings: RunSettings,
-    stores: Sequence[Store],
-    drivers: Sequence[Local],
-    on_part: OnPart,
-) -> list[Ran]:
-    """The episodes that a report shows, of these programs and of the baselines."""
-    experiment = settings.experiment()
-    programs = [
-        [Spec(name, source, beta, {}) for beta in settings.betas]
-        for name, source in sources.items()
-    ]
-    baselines = [[parse(name).at(beta) for beta in settings.betas] for name in settings.baselines]
-    with ThreadPoolExecutor(SHOWN_PROGRAMS) as threads:
-        # Each program is compiled in a process of its own.
-        found = threads.map(
-            lambda program, driver: replay_shown(
-                stores, [program], experiment, driver, on_part=on_part
-            ),
-            programs,
-            drivers,
-        )
-        shown = [ran for one in found for ran in one]
-    return shown + replay_shown(stores, baselines, experiment, drivers[0], on_part=on_part)
+    leads = {}
+    if best in sources:
+        program = Candidate(best, sweeps[best].curve)
+        for name in settings.baselines:
+            baseline = Candidate(name, sweeps[name].curve)
+            leads[name] = lead(program, baseline, reference, seed=settings.seed)
+    return sweeps, leads
 
 
 def title(trial: Trial) -> str:
