@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import chat_server
 import discover_toy as toy
 from agent_runs import Working, propose
 from autotts.discovery.explorers.agent import make
@@ -264,6 +265,7 @@ def test_stores_that_it_could_open_stop_the_run(tmp_path: Path, store: Path) -> 
         ({"command": "sh {nothing}"}, "may have the blanks"),
         ({"command": "sh", "minutes": "x"}, "minutes='x'"),
         ({"command": "sh", "jail": "maybe"}, "need on or off"),
+        ({"command": "sh", "meter": "on"}, "needs network=on"),
     ],
 )
 def test_wrong_options_say_what_would_work(options: dict[str, str], message: str) -> None:
@@ -353,6 +355,73 @@ def test_codex_is_told_address_and_key_as_it_takes_them(
     assert '-c openai_base_url="http://127.0.0.1:8000/v1"' in run.transcript
     assert "CODEX_API_KEY=[" in run.transcript
     assert KEY not in run.transcript
+
+
+CALLING = """cat > call.py <<'END'
+import json, os, sys, urllib.request
+key = sys.argv[1] if len(sys.argv) > 1 else os.environ["OPENAI_API_KEY"]
+request = urllib.request.Request(
+    os.environ["OPENAI_BASE_URL"] + "/chat/completions",
+    json.dumps({"messages": []}).encode(),
+    {"Authorization": "Bearer " + key, "Content-Type": "application/json"},
+)
+try:
+    print("reply", urllib.request.urlopen(request).read())
+except urllib.error.HTTPError as error:
+    print("refused", error.code, error.read())
+END
+"""
+"""Shell that leaves a script which calls the model, with the key of an argument if there is one."""
+
+
+def metered(tmp_path, store, held_out, monkeypatch, url, script, **options):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    whole = f"{CALLING}{script}\nenv\n{propose(toy.program(8, 3))}"
+    run = Working(
+        tmp_path, store, held_out, whole,
+        env="OPENAI_API_KEY,OPENAI_BASE_URL", meter="on", network="on", **options,
+    )  # fmt: skip
+    run.go()
+    return run
+
+
+def test_a_metered_agent_is_charged_what_its_calls_took(
+    tmp_path: Path, store: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The replies say it, not the agent, whose key is the session's in place of the user's."""
+    script = f"{sys.executable} call.py; {sys.executable} call.py; {sys.executable} call.py forged"
+    with chat_server.serving(chat_server.says("hello", tokens=(700, 30))) as server:
+        run = metered(tmp_path, store, held_out, monkeypatch, server.url, script)
+    usage = run.events("reply")[0]["usage"]
+    assert (usage["calls"], usage["input_tokens"], usage["output_tokens"]) == (2, 1_400, 60)
+    assert [headers["Authorization"] for headers, _ in server.requests] == [f"Bearer {KEY}"] * 2
+    assert run.transcript.count("data: [DONE]") == 2
+    assert "refused 401" in run.transcript
+    assert "OPENAI_API_KEY=metered-" in run.transcript
+    assert run.events("proposed")
+
+
+def test_a_metered_agent_is_stopped_at_its_tokens(
+    tmp_path: Path, store: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f"{sys.executable} call.py; {sys.executable} call.py"
+    with chat_server.serving(chat_server.says("hello", tokens=(700, 30))) as server:
+        run = metered(tmp_path, store, held_out, monkeypatch, server.url, script, tokens="500")
+    assert len(server.requests) == 1
+    assert "refused 429" in run.transcript
+    assert run.events("reply")[0]["usage"]["input_tokens"] == 700
+
+
+def test_a_reply_that_does_not_say_what_it_took_costs_what_was_reserved(
+    tmp_path: Path, store: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with chat_server.serving(chat_server.says("hello", tokens=None)) as server:
+        run = metered(
+            tmp_path, store, held_out, monkeypatch, server.url,
+            f"{sys.executable} call.py", tokens="5000",
+        )  # fmt: skip
+    assert run.events("reply")[0]["usage"]["input_tokens"] == 5_000
 
 
 def test_an_agent_that_says_no_cost_is_charged_its_limit(

@@ -71,6 +71,23 @@ def charged(claim: Usage | None, reserved: Usage, *, ended_well: bool) -> Usage:
     return Usage(claim.calls, claim.input_tokens + missing, claim.output_tokens, usd)
 
 
+def metered(
+    counted: Usage, claim: Usage | None, reserved: Usage, *, whole: bool, ended_well: bool
+) -> Usage:
+    """What a session is charged whose calls were carried by us.
+
+    Args:
+        counted: what the replies reported; without a call, the agent's word counts as ever.
+        claim, reserved, ended_well: as in `charged`, for the dollars.
+        whole: whether every reply reported what it took; else it costs at least what was reserved.
+    """
+    told = charged(claim, reserved, ended_well=ended_well)
+    if not counted.calls:
+        return told
+    missing = 0 if whole else max(0, reserved.tokens - counted.tokens)
+    return Usage(counted.calls, counted.input_tokens + missing, counted.output_tokens, told.usd)
+
+
 def _tokens(usage: object, name: str) -> int | None:
     """A count of an event, 0 if it isn't given; None if what is given can't be one."""
     if usage is None:

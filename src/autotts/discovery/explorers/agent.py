@@ -23,6 +23,7 @@ from autotts.discovery.agents.scorer_server import ScorerSocket, TryAllowance
 from autotts.discovery.agents.workspace import Workspace, proposal_of
 from autotts.discovery.explorer import CallFailed, Proposal, Record, Turn, Usage
 from autotts.discovery.explorers import take_options
+from autotts.discovery.explorers.metering import Meter
 from autotts.discovery.explorers.options import number
 from autotts.discovery.prompts.briefing import prompt_digest
 from autotts.discovery.run.folder import RunFolder
@@ -51,6 +52,8 @@ class Preset:
         agent that does not read the name; `renamed`: by name of the agent's, the name of ours that
         it stands for where it is not set itself.
     network: whether it needs the network, to reach its model.
+    address: the name by which it is told its model's server, and the server if nothing is told.
+    keys: names among `environment` that hold keys of that server.
     usage: reads what it says that it cost from what it printed; None where it does not say.
     """
 
@@ -62,16 +65,14 @@ class Preset:
     arguments: Mapping[str, str] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
     network: bool = True
+    address: tuple[str, str] = ("OPENAI_BASE_URL", "https://api.openai.com/v1")
+    keys: tuple[str, ...] = ("OPENAI_API_KEY",)
     usage: Callable[[str], Usage | None] = claims.no_claim
 
 
-_CLAUDE_ENVIRONMENT = (
-    "ANTHROPIC_API_KEY",
-    "ANTHROPIC_AUTH_TOKEN",
-    "ANTHROPIC_BASE_URL",
-    "CLAUDE_CODE_OAUTH_TOKEN",
-    *_PROXIES,
-)
+_CLAUDE_KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
+_CLAUDE_ENVIRONMENT = ("ANTHROPIC_BASE_URL", *_CLAUDE_KEYS, *_PROXIES)
+_CLAUDE_ADDRESS = ("ANTHROPIC_BASE_URL", "https://api.anthropic.com")
 # The jail is ours: both agents' own prompts and sandboxes would only get in the way inside it.
 # A login shell sets a PATH of its own, on which there is no `autotts`.
 PRESETS = {
@@ -81,6 +82,8 @@ PRESETS = {
         usd="--max-budget-usd {usd}",
         environment=_CLAUDE_ENVIRONMENT,
         fixed={"IS_SANDBOX": "1", "DISABLE_AUTOUPDATER": "1"},
+        address=_CLAUDE_ADDRESS,
+        keys=_CLAUDE_KEYS,
         usage=claims.claude_claim,
     ),
     "codex": Preset(
@@ -91,6 +94,7 @@ PRESETS = {
         # Since 0.171 it reads neither name of OpenAI's in `exec`, but takes them so.
         arguments={"OPENAI_BASE_URL": "-c openai_base_url={value}"},
         renamed={"CODEX_API_KEY": "OPENAI_API_KEY"},
+        keys=("OPENAI_API_KEY", "CODEX_API_KEY"),
         usage=claims.codex_claim,
     ),
     "claude-sdk": Preset(
@@ -99,6 +103,8 @@ PRESETS = {
         usd="--usd {usd}",
         environment=_CLAUDE_ENVIRONMENT,
         fixed={"IS_SANDBOX": "1"},
+        address=_CLAUDE_ADDRESS,
+        keys=_CLAUDE_KEYS,
         usage=claims.claude_claim,
     ),
 }
@@ -117,10 +123,12 @@ OPTIONS = {
     "write": "",
     "network": "",
     "jail": "on",
+    "meter": "off",
 }
 """Options and their defaults. `usd`, `tokens`: what a round may cost at most, reserved before it,
 and charged where the agent does not say what it cost, or fails; `tries`, `pause`: of `autotts try`;
-`env`, `read`, `write`: names and paths, by comma."""
+`env`, `read`, `write`: names and paths, by comma; `meter`: whether its calls go through us, who
+count them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +139,7 @@ class Terms:
     environment: names of ours that it gets.
     read, write: folders that it may use beside its workspace and the system.
     jailed: False runs it with our rights.
+    metered: whether its calls of the model go through a `Meter`.
     """
 
     minutes: float
@@ -143,6 +152,7 @@ class Terms:
     write: tuple[str, ...]
     network: bool
     jailed: bool
+    metered: bool
 
 
 class Agent:
@@ -206,11 +216,14 @@ class Agent:
         """Run the agent once; what it left, and what it cost."""
         terms = self._terms
         environment = self._environment()
+        meter = self._meter(environment, cleaning)
         secrets = {
             name: value
             for name, value in environment.items()
             if any(word in name.upper() for word in _SECRET_WORDS)
         }
+        if meter is not None:
+            environment = self._through(meter, environment)
         workspace = cleaning.enter_context(
             Workspace(turn, tries=terms.tries, minutes=terms.minutes)
         )
@@ -220,7 +233,7 @@ class Agent:
         with ScorerSocket(workspace.socket, turn.try_program, allowance) as scorer:
             try:
                 ended = run_agent(
-                    self._command(workspace.folder),
+                    self._command(workspace.folder, environment),
                     folder=workspace.folder,
                     stdin=workspace.folder / "TASK.md",
                     environment=environment | _of_workspace(workspace),
@@ -247,8 +260,27 @@ class Agent:
             "last": clean(output.strip()[-500:]),
         }
         claim = self._preset.usage(ended.output)
-        ended_well = ended.exit == 0 and not ended.why
-        return reply, claims.charged(claim, self._at_most, ended_well=ended_well)
+        well = ended.exit == 0 and not ended.why
+        if meter is None:
+            return reply, claims.charged(claim, self._at_most, ended_well=well)
+        return reply, claims.metered(
+            meter.usage, claim, self._at_most, whole=meter.whole, ended_well=well
+        )
+
+    def _meter(
+        self, environment: Mapping[str, str], cleaning: contextlib.ExitStack
+    ) -> Meter | None:
+        """What its calls go through, at work, where that is asked for."""
+        if not self._terms.metered:
+            return None
+        name, otherwise = self._preset.address
+        upstream = environment.get(name) or os.environ.get(name) or otherwise
+        return cleaning.enter_context(Meter(upstream, self._terms.tokens))
+
+    def _through(self, meter: Meter, environment: Mapping[str, str]) -> dict[str, str]:
+        """The environment of an agent whose calls go through a meter, with no key of the user's."""
+        rest = {name: value for name, value in environment.items() if name not in _PROXIES}
+        return meter.hold(rest, self._preset.keys) | {self._preset.address[0]: meter.url}
 
     def _environment(self) -> dict[str, str]:
         names = (*_PASSED, *self._preset.environment, *self._terms.environment)
@@ -258,13 +290,14 @@ class Agent:
                 passed[name] = os.environ[ours]
         return passed | dict(self._preset.fixed)
 
-    def _command(self, folder: Path) -> list[str]:
+    def _command(self, folder: Path, environment: Mapping[str, str]) -> list[str]:
         """The command with its blanks filled in, and what the environment adds to it."""
         blanks = {**_BLANKS, "workspace": str(folder)}
         argv = [part.format_map(blanks) for part in self._argv]
+        told = {**os.environ, **environment}
         for name, arguments in self._preset.arguments.items():
-            if name in os.environ:
-                value = json.dumps(os.environ[name])  # TOML reads such strings as JSON does
+            if name in told:
+                value = json.dumps(told[name])  # TOML reads such strings as JSON does
                 argv += [part.replace("{value}", value) for part in shlex.split(arguments)]
         return argv
 
@@ -368,6 +401,11 @@ def make(options: Mapping[str, str]) -> Agent:
             f"the agent can't be jailed here: {reason}; --option jail=off runs it with your"
             " rights, and it could read the answers"
         )
+    metered = _switch(taken, "meter", False)
+    if metered and not network:
+        raise SpecError(
+            "explorer agent: meter=on carries the agent's calls, which needs network=on"
+        )
     terms = Terms(
         minutes=number("agent", taken, "minutes"),
         usd=number("agent", taken, "usd") if taken["usd"] else None,
@@ -379,6 +417,7 @@ def make(options: Mapping[str, str]) -> Agent:
         write=tuple(os.path.expanduser(path) for path in _list(taken["write"])),
         network=network,
         jailed=jailed,
+        metered=metered,
     )
     return Agent(argv, preset, terms, dict(taken))
 

@@ -14,6 +14,7 @@ from typing import Any
 _THINKING = frozenset(
     {"thinking", "reasoning", "thought", "reasoning_content", "redacted_thinking"}
 )
+_CACHED = ("creation", "read")
 _DEEPEST_PART = 4
 """Parts hold parts: a thinking part has a list of texts."""
 _LONGEST_WORDS = 2_000
@@ -73,6 +74,10 @@ class Completion:
             self._add(body.get("content"))
             self._end(body.get("stop_reason"))
             self._count(body.get("usage"), started=kind == "message_start")
+        elif isinstance(body := record.get("response"), dict):
+            # The end of a stream of the Responses API.
+            self.events += 1
+            self._count(body.get("usage"))
         elif not self.events:
             self.odd = self.odd or complaint(record)[0]
 
@@ -126,6 +131,9 @@ class Completion:
         if not isinstance(usage, dict):
             return
         given = _whole(usage.get("prompt_tokens"), usage.get("input_tokens"))
+        if given is not None:
+            # The Anthropic API counts what went into its cache, or came from it, by itself.
+            given += sum(_whole(usage.get(f"cache_{how}_input_tokens")) or 0 for how in _CACHED)
         made = _whole(usage.get("completion_tokens"), usage.get("output_tokens"))
         self.input_tokens = self.input_tokens if given is None else given
         self.output_tokens = self.output_tokens if made is None or started else made

@@ -52,13 +52,11 @@ class Transport:
             timeout_seconds: longest silence, and longest time from the first byte to the last.
 
         Raises:
-            SpecError: the HTTP client is not installed, or can't use the proxy of the environment.
+            SpecError: see `client_of`.
         """
-        if importlib.util.find_spec("httpx2") is None:
-            raise SpecError('explorer chat needs httpx2: pip install "autotts[explorers]"')
         self._url = url
         self._timeout = timeout_seconds
-        self._client = _client(url)
+        self._client = client_of(url)
 
     def post(
         self,
@@ -134,8 +132,14 @@ class Transport:
         return Response(status, said, bytes(body[:most_bytes]), broke, detail)
 
 
-def _client(url: str) -> "httpx2.Client":
-    """A client that goes through the proxy the environment names for this address, if any."""
+def client_of(url: str) -> "httpx2.Client":
+    """A client that goes through the proxy the environment names for this address, if any.
+
+    Raises:
+        SpecError: the HTTP client is not installed, or can't use the proxy of the environment.
+    """
+    if importlib.util.find_spec("httpx2") is None:
+        raise SpecError('explorers that call a model need httpx2: pip install "autotts[explorers]"')
     import httpx2
 
     proxy = proxy_of(url)
