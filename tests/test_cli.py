@@ -283,6 +283,22 @@ def released():
     ]
 
 
+def test_a_store_named_after_the_current_folder_says_so(autotts, tmp_path, monkeypatch):
+    """A file named without its folder takes a name that its user did not write."""
+    here = tmp_path / "work"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    line = {"question": "6 x 7?", "gold": "42", "answer": "42", "tokens": 11}
+    (here / "samples.jsonl").write_text(json.dumps(line) + "\n")
+    command = ("data", "import", "samples.jsonl", "--out", tmp_path / "stores")
+    assert (
+        "work is the name of this folder; --model and --dataset give others"
+        in autotts(*command).out
+    )
+    told = autotts(*command, "--model", "Tiny", "--overwrite").out
+    assert "name of this folder" not in told
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

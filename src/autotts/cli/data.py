@@ -135,9 +135,13 @@ def import_(
             tokenizer=tokenizer, chars_per_token=chars_per_token, interval_tokens=interval,
             on_graded=on_graded,
         )  # fmt: skip
+    # A name that nobody wrote: of the folder that the file lies in, where the path names none.
+    folder_name = path.resolve().parent.name if path.is_file() and len(path.parts) == 1 else ""
     for one in understood:
         for line in one.told:
             say(line)
+        if folder_name and folder_name in one.store.key and folder_name not in (model, dataset):
+            say(f"  {folder_name} is the name of this folder; --model and --dataset give others")
     for folder in importing.write_understood(understood, out, overwrite=overwrite):
         say(f"wrote {folder}")
 
