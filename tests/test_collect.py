@@ -585,6 +585,7 @@ def test_a_table_of_questions_is_read_and_its_columns_found(tmp_path):
         ('{"question": "a", "answer": ""}', "row 0 has no 'answer'"),
         ('{"question": "a", "solved": 1}', "no column of golds among question, solved"),
         ('{"text": "a", "answer": 1}', "no column of questions among text, answer"),
+        (json.dumps({"a" * 5_000: "a"}), "no column of questions among a{499}…; name it"),
         ('{"question": "a", "answer": 1}\n{"question": "a", "answer": 2}', "rows 0 and 1"),
         ("[1]", "an object for each question"),
         ("{", "mine.jsonl: "),

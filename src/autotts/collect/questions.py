@@ -26,6 +26,8 @@ _LETTERS = "ABCDEFGHIJ"
 _QUESTION_COLUMNS = ("question", "problem", "prompt", "input")
 _GOLD_COLUMNS = ("gold", "answer", "gold_answer", "expected_answer", "solution", "target")
 _ID_COLUMNS = ("id", "problem_idx", "unique_id", "qid")
+_MOST_NAMES = 500
+"""Characters of a file's columns, in an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,17 +174,17 @@ def canonical(answer: str) -> str:
 
 def _found(row: Mapping[str, Any], columns: Columns, where: str) -> Columns:
     """The columns by name, those that were not given found by their usual names."""
+    names = shorten(", ".join(row), _MOST_NAMES)
 
     def column(given: str, usual: Iterable[str], needed: str) -> str:
         if given:
             if given not in row:
-                raise SpecError(f"{where}: no column {given!r}; it has {', '.join(row)}")
+                raise SpecError(f"{where}: no column {given!r}; it has {names}")
             return given
         found = next((name for name in usual if name in row), "")
         if needed and not found:
             raise SpecError(
-                f"{where}: no column of {needed}s among {', '.join(row)}; name it:"
-                f" --{needed}-column NAME"
+                f"{where}: no column of {needed}s among {names}; name it: --{needed}-column NAME"
             )
         return found
 
