@@ -370,6 +370,22 @@ def test_finalizing_needs_a_program_and_stores(begin):
         finalize(run, lambda text: None)
 
 
+@pytest.mark.parametrize("words", [[], [""]])
+def test_a_log_without_the_reason_of_a_refusal_is_read(begin, words):
+    """Its folder may be somebody else's."""
+    folder = begin(limits=RunLimits(rounds=1))
+    session(folder, Proposes("x = 1\n"))
+    log = folder / "events.jsonl"
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    (scored,) = (record for record in records if record["event"] == "scored")
+    assert scored["errors"]
+    scored["errors"] = words
+    log.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    message = "no program was selected: all 1 were refused; "
+    with RunFolder(folder).open() as run, pytest.raises(RunError, match=message):
+        finalize(run, lambda text: None)
+
+
 def test_a_sealed_sweep_is_the_same_as_ours(tmp_path, store):
     figures = []
     for driver in ("in-process", "sealed"):

@@ -80,9 +80,11 @@ def _why_none(run: OpenRun) -> str:
     if not trials:
         return f"none was proposed; go on with: autotts discover --resume {path}"
     rounds = trials[-1].round + DEFAULT_ROUNDS
-    last = trials[-1].errors[0].splitlines()[0]
+    # A log may be somebody else's, and say nothing of it.
+    said = [line for trial in trials for text in trial.errors for line in text.splitlines()[:1]]
+    last = f", the last because {said[-1]}" if said else ""
     return (
-        f"all {len(trials)} were refused, the last because {last}; {path}/rounds has an errors.txt"
+        f"all {len(trials)} were refused{last}; {path}/rounds has an errors.txt"
         f" for each; go on with: autotts discover --resume {path} --rounds {rounds}"
     )
 
