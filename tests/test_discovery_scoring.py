@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from autotts import stores
@@ -31,6 +32,17 @@ def test_a_program_that_was_tried_is_audited_anew_when_it_is_handed_in(scorer):
     tried = scorer.sweep(source, draws="reference:2", audit=3)
     handed_in = scorer.sweep(source)
     assert (tried.how.audit.sample, handed_in.how.audit.sample) == (3, 12)
+
+
+def test_the_first_draws_of_a_sweep_are_what_a_sweep_on_them_gives(scorer):
+    whole, few = scorer.baseline("asc"), scorer.baseline("asc", draws="reference:1")
+    part = scorer.first_draws(whole, "reference:1")
+    for one, other in zip(part.ran, few.ran, strict=True):
+        assert np.array_equal(one.episodes.results, other.episodes.results)
+    for key in few.curve.stores:
+        assert np.array_equal(part.curve.correct[key], few.curve.correct[key])
+        assert np.array_equal(part.curve.tokens[key], few.curve.tokens[key])
+    assert scorer.first_draws(whole, "subsets:2") is None
 
 
 def test_fresh_draws_are_audited_too(scorer):

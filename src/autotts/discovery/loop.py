@@ -136,6 +136,7 @@ class Discovery:
             return SessionEnd(self.state.best, "")
         with self._scorer:
             self._say(self._scorer.check_sandbox())
+            self._scorer.warm_up()
             begin = events.Resumed if self.state.begun else events.Started
             self.run.append(begin(self.settings.limits, self.settings.made_by))
             stopped = ""
@@ -324,7 +325,9 @@ class Discovery:
         if best is None:
             return self._best_baseline(draws)
         source = self._source(best.proposal.source, best.round, best.index)
-        return Candidate(best.name, self._scorer.sweep(source, draws=draws, audit=_TRY_AUDIT).curve)
+        found = self._scorer.first_draws(self._scorer.sweep(source), draws)
+        found = found or self._scorer.sweep(source, draws=draws, audit=_TRY_AUDIT)
+        return Candidate(best.name, found.curve)
 
     def _baseline_areas(self) -> dict[str, float]:
         return {name: scored.area for name, scored in self.state.baselines.items()}
@@ -439,7 +442,11 @@ class Discovery:
         if not areas:
             return Candidate("SC", self.reference.curve)
         name = max(areas, key=areas.__getitem__)
-        return Candidate(name, self._scorer.baseline(name, draws=draws).curve)
+        found = self._scorer.baseline(name)
+        if draws is not None:
+            part = self._scorer.first_draws(found, draws)
+            found = part or self._scorer.baseline(name, draws=draws)
+        return Candidate(name, found.curve)
 
     def _candidate(self, trial: Trial) -> Candidate:
         source = self._source(trial.proposal.source, trial.round, trial.index)

@@ -249,6 +249,11 @@ class Scorer:
             raise SandboxError(f"proposed programs can't be run sealed here: {tier.explain()}")
         return f"proposed programs run {tier}"
 
+    def warm_up(self) -> None:
+        """Start what seals programs, which gets ready beside whatever is done meanwhile."""
+        if self._settings.driver != "in-process":
+            self._local.sandbox.warm_up()
+
     def _specs(self, source: Source, betas: Sequence[float]) -> list[Spec]:
         # Whoever chose to run proposals in this process said that they are trusted.
         source = replace(source, trusted=self._settings.driver == "in-process")
@@ -268,6 +273,27 @@ class Scorer:
         """
         audit = self._settings.audit if audit is None else audit
         return self._sweep(source, self._settings.experiment(draws=draws), audit)
+
+    def first_draws(self, whole: Sweep, draws: str) -> Sweep | None:
+        """The part of a sweep that is on these draws; None where they aren't the first of its own.
+
+        Running them again would give the same, and takes seconds to compile.
+        """
+        experiment = self._settings.experiment(draws=draws)
+        tasks = {store.key: experiment.task(store) for store in self.stores}
+        ran, spends = [], []
+        for c, one in enumerate(whole.ran):
+            task, own = tasks[one.store.key], one.task
+            count = task.orders.shape[1]
+            picked = np.flatnonzero(own.pairs[:, 1] < count)
+            same = np.array_equal(own.orders[:, :count], task.orders)
+            if not same or not np.array_equal(own.pairs[picked], task.pairs):
+                return None
+            episodes = Episodes(one.episodes.results[picked])
+            ran.append(replace(one, cell=replace(one.cell, task=task), episodes=episodes))
+            if whole.spends is not None:
+                spends.append(whole.spends[c][picked])
+        return Sweep.of(ran, 0.0, self._settings.objective, spends or None)
 
     def sweep_afresh(self, source: Source) -> Sweep:
         """The sweep of a program on draws that had no part in its score, and audited on them.

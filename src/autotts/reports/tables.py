@@ -195,7 +195,7 @@ def _comparison_table(
     ]
     if not np.isfinite(frame.select("low", "high").to_numpy()).all():
         notes.append(_UNKNOWN)
-    if detectable:
+    if detectable and min(detectable) >= 0.05:
         notes.append(f"differences below {min(detectable):.1f} points are hard to show")
     return Group(
         _heading(f"Accuracy in % at equal {UNITS[objective]}", a, b),
