@@ -17,7 +17,8 @@ import numpy as np
 
 import genuine
 from autotts import collect, stores
-from autotts.inference import Sampling, Server, connect, examine
+from autotts.inference import Sampling, Server, connect, examine, joined
+from autotts.inference.server import GREEDY
 
 SUMS = {
     "12 + 13": 25, "22 + 14": 36, "31 + 15": 46, "9 + 8": 17, "18 - 5": 13, "45 - 11": 34,
@@ -49,6 +50,34 @@ def test_its_intervals_are_exact_and_its_cache_is_kept(smol):
     found = asyncio.run(run())
     for what in ("token ids", "intervals", "cache of prefixes", "log-probabilities"):
         assert found[what].good, found[what]
+
+
+def test_intervals_begin_and_end_inside_a_character(smol):
+    """Characters of two to four bytes, cut at every token and at some; nothing is asked twice."""
+
+    async def run() -> list[str]:
+        server: Server = await connect(smol)
+        try:
+            prompt = await server.encode("你好😀é你好😀é你好", special=False)
+            retried = dict(server.tally.retried)
+            texts = []
+            for interval in (1, 2, 15):
+                context, text = prompt, ""
+                while left := len(prompt) + 15 - len(context):
+                    decoded = await server.decode(
+                        context, max_tokens=min(interval, left), sampling=GREEDY, seed=1
+                    )
+                    context, text = joined(context, decoded.content), text + decoded.text
+                texts.append(text)
+            assert server.tally.retried == retried
+            return texts
+        finally:
+            await server.aclose()
+
+    texts = asyncio.run(run())
+    assert len(set(texts)) == 1, texts
+    assert "😀" in texts[0]
+    assert "\N{REPLACEMENT CHARACTER}" not in texts[0]
 
 
 def test_what_is_cancelled_stops_within_a_second(smol):

@@ -1,5 +1,6 @@
 """`autotts serve` over a genuine server, asked by real clients; skipped where there is none."""
 
+import contextlib
 import json
 import os
 import re
@@ -227,3 +228,56 @@ def test_traffic_is_recorded_as_the_clients_were_charged(tiny, tmp_path):
         experiment=Experiment(draws="recorded", failed="abstain"),
     )  # fmt: skip
     assert dict(zip(live.ids or (), found.episodes["tokens"].to_list(), strict=True)) == charged
+
+
+LONG = {"messages": CHAT, "seed": 1, "beta": 0.5}
+
+
+def asking_for(address: str, replies: list[httpx2.Response]) -> threading.Thread:
+    """A thread in which somebody asks for much, and leaves the reply there."""
+
+    def ask() -> None:
+        replies.append(httpx2.post(f"{address}/v1/chat/completions", json=LONG, timeout=60))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    return asking
+
+
+def until_busy(upstream: str) -> None:
+    until = time.monotonic() + 20
+    while not genuine.busy(upstream):
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+OPTIONS = ("-c", "sc", "--interval", 16, "--max-tokens", 160, "--temperature", 1, "--top-p", 1)
+
+
+def test_an_upstream_that_dies_in_the_middle_of_a_request_costs_none(tiny):
+    """It is killed while it decodes; the other one answers what was asked."""
+    replies: list[httpx2.Response] = []
+    with contextlib.ExitStack() as dying:
+        mortal = dying.enter_context(genuine.serving(genuine.TINY))
+        with served(mortal, "--upstream", tiny, *OPTIONS) as address:
+            asking = asking_for(address, replies)
+            until_busy(mortal)
+            dying.close()
+            asking.join()
+            replies.append(httpx2.post(f"{address}/v1/chat/completions", json=LONG, timeout=60))
+    for reply in replies:
+        assert reply.status_code == 200, reply.text
+        assert reply.json()["usage"]["autotts"]["stop_reason"] == "answered"
+
+
+def test_what_is_under_way_is_answered_after_a_sigterm(tiny):
+    replies: list[httpx2.Response] = []
+    with served(tiny, *OPTIONS) as address:
+        asking = asking_for(address, replies)
+        until_busy(tiny)
+    # Told to end while branches were decoded, it has ended with 0 by now.
+    asking.join()
+    assert replies[0].status_code == 200
+    assert replies[0].json()["usage"]["autotts"]["stop_reason"] == "answered"
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(f"{address}/health")
