@@ -8,6 +8,7 @@ import json
 import math
 import os
 import random
+import subprocess
 import sys
 
 import httpx2
@@ -17,7 +18,7 @@ import pytest
 import autotts
 import genuine
 from autotts import collect, stores
-from autotts.answers import extract
+from autotts.answers import FAILED, extract
 from autotts.collect import journal as journals
 from autotts.collect.questions import Item
 from autotts.inference import Capabilities, connected, joined
@@ -63,6 +64,29 @@ def test_collected_killed_five_times_and_resumed(collected):
     assert found.begun == found.failed == {}
     assert len(found.servers) == KILLS + 1
     assert found.decoded <= paid <= found.decoded + KILLS * AT_ONCE * INTERVAL
+
+
+def test_five_controllers_do_live_what_the_store_forecasts(collected, tiny, tmp_path):
+    """On eight of its questions; `AUTOTTS_FULL=1` plays all, with more branches and more often."""
+    store = stores.load(collected[0])
+    few = stores.build(
+        stores.recordings_of(store)[:: 1 if FULL else 3],
+        model=store.model, dataset=store.dataset, interval_tokens=INTERVAL, billing="exact",
+        failed_answer=FAILED, sampling=store.manifest.sampling,
+    )  # fmt: skip
+    stores.write(few, tmp_path / "few")
+    controllers = ("sc", "asc", "short-mk", "race-prune", "cmc")
+    command = [
+        sys.executable, "-m", "autotts", "calibrate", tmp_path / "few", "--upstream", tiny,
+        *(word for name in controllers for word in ("-c", name)), "--beta", 0.2,
+        "--max-branches", 16 if FULL else 4, "--repetitions", 4 if FULL else 1, "--at-once", 16,
+        "--json", tmp_path / "found.json",
+    ]  # fmt: skip
+    ran = subprocess.run([*map(str, command)], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    rows = json.loads((tmp_path / "found.json").read_text())["rows"]
+    assert [row["controller"] for row in rows[::3]] == list(controllers)
+    assert [row["figure"] for row in rows if not row["holds"]] == [], ran.stdout
 
 
 def test_the_majority_is_right_more_often_than_a_branch(collected):
