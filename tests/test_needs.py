@@ -15,7 +15,7 @@ from autotts.discovery.run.settings import RunSettings
 from autotts.errors import SpecError
 from autotts.evaluation.serving import doubts, lacks
 from autotts.programs import Source
-from autotts.programs.needs import needs_of
+from autotts.programs.needs import needs_of, signals_read
 from autotts.stores import Branch, Recording
 
 PROBED = {
@@ -51,6 +51,24 @@ def final_answers_alone(tmp_path_factory):
 def test_needs_are_read_from_the_text(body, probes, answers):
     found = needs_of(source(body))
     assert (found.probes, found.answers) == (probes, answers)
+
+
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        ("return env.vote()", set()),
+        ("return env.signal('a', 0)[0] + env.signal('b', 1)[0]", {"a", "b"}),
+        ("read = env.signal\n    return read('a', 0)[0]", None),
+        ("return env.signal(name='a', i=0)[0]", None),
+        ("return getattr(env, 'sig' + 'nal')('a', 0)[0]", None),
+        ("from numpy import argmax\n    return argmax(env.signal('a', 0))", {"a"}),
+        ("from mine import best\n    return best(env)", None),
+        ("import mine\n    return mine.best(env)", None),
+        ("from . import best\n    return best(env)", None),
+    ],
+)
+def test_where_a_text_can_t_tell_which_signals_are_read_all_may_be(body, read):
+    assert signals_read(source(body)) == read
 
 
 def test_signals_and_models_are_needs_too():

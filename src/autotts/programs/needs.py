@@ -11,6 +11,9 @@ _PROBES = frozenset({"history", "probe"})
 _OF_RUNNING = frozenset({"dissent"})
 """Functions of the vocabulary that compare what running branches show."""
 
+_KNOWN_MODULES = frozenset({"math", "numpy", "autotts.votes"})
+"""None of what a program may import from them reads a signal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -49,3 +52,27 @@ def needs_of(source: Source) -> Needs:
         models="n_models" in read,
         signals=frozenset(signals),
     )
+
+
+@functools.cache
+def signals_read(source: Source) -> frozenset[str] | None:
+    """The signals that a program may read, None for any; its text must parse.
+
+    Whoever names `signal` otherwise than in a plain call, or calls what others wrote, may read any.
+    """
+    named = called = 0
+    for node in ast.walk(ast.parse(source.text)):
+        match node:
+            case ast.Import(names):
+                if any(alias.name not in _KNOWN_MODULES for alias in names):
+                    return None
+            case ast.ImportFrom(module, _, level):
+                if level or module not in _KNOWN_MODULES:
+                    return None
+            case ast.Attribute(attr="signal"):
+                named += 1
+            case ast.Call(ast.Attribute(attr="signal"), [ast.Constant(), *_]):
+                called += 1
+            case ast.Name(id="getattr" | "vars" | "eval" | "exec" | "__import__"):
+                return None
+    return needs_of(source).signals if named == called else None

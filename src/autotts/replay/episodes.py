@@ -28,9 +28,14 @@ class Episodes:
         return self.results[:, compiled.RESULTS.index(name)]
 
 
-def memory_rules(task: Task) -> dict[str, Any]:
-    """What `Memory` takes of what holds in every episode of a task: billing, prices and budgets."""
+def memory_rules(task: Task, reads: frozenset[str] | None = None) -> dict[str, Any]:
+    """What `Memory` takes of what holds in every episode of a task: billing, prices and budgets.
+
+    Args:
+        reads: the signals that are read; None for all.
+    """
     pool, rules = task.pool, task.rules
+    signals = _signals(task, reads)
     return {
         "interval": pool.interval,
         "billing": pool.billing,
@@ -43,20 +48,25 @@ def memory_rules(task: Task) -> dict[str, Any]:
         or pool.probes is None
         or pool.ends is not None
         or bool(pool.models)
-        or bool(pool.signals),
-        "signals": list(pool.signals),
+        or bool(signals),
+        "signals": list(signals),
         "most_answers": pool.shown,
     }
 
 
-def make_memory(task: Task, log_words: int = 0) -> Memory:
-    """Memory for the episodes of a task, one after the other."""
+def _signals(task: Task, reads: frozenset[str] | None) -> dict[str, np.ndarray]:
+    recorded = task.pool.signals
+    return {name: recorded[name] for name in recorded if reads is None or name in reads}
+
+
+def make_memory(task: Task, log_words: int = 0, reads: frozenset[str] | None = None) -> Memory:
+    """Memory for the episodes of a task, one after the other; `reads` as of `memory_rules`."""
     return Memory(
         ceiling=task.ceiling,
         intervals=task.pool.depth,
         n_codes=int(task.pool.n_codes.max()),
         log_words=log_words,
-        **memory_rules(task),
+        **memory_rules(task, reads),
     )
 
 
@@ -85,9 +95,9 @@ def pool_columns(task: Task) -> dict[str, np.ndarray]:
     return {name: column for name, column in columns.items() if column is not None}
 
 
-def pool_header(task: Task) -> PoolHeader:
-    """The task's pool, for compiled code."""
-    return PoolHeader(task.pool.signals, **pool_columns(task))
+def pool_header(task: Task, reads: frozenset[str] | None = None) -> PoolHeader:
+    """The task's pool, for compiled code; `reads` as of `memory_rules`."""
+    return PoolHeader(_signals(task, reads), **pool_columns(task))
 
 
 def aim(memory: Memory, task: Task, q: int, d: int) -> None:

@@ -15,6 +15,7 @@ from autotts.engine import compiled, interpreted
 from autotts.engine.cache import address
 from autotts.errors import ControlError, ControllerError, ProgramError, SandboxError
 from autotts.programs import Program, check_named, load_trusted
+from autotts.programs.needs import signals_read
 from autotts.replay.driver import How, OnRan, Ran
 from autotts.replay.episodes import Episodes, aim, make_memory, pool_header
 from autotts.replay.task import Cell, Task, program_of
@@ -92,9 +93,13 @@ class InProcess:
             for task in tasks
         ]
 
+        reads = signals_read(program.source)
+
         def run(part: tuple[dict[str, float], Task]) -> Episodes:
             values, task = part
-            episodes = run_compiled(entry, list(values.values()), task, keep_log=keep_log)
+            episodes = run_compiled(
+                entry, list(values.values()), task, keep_log=keep_log, reads=reads
+            )
             if task.pool.on_disk is not None:
                 asked = task.pairs[:, 0]
                 task.pool.on_disk.release(int(asked.min()), int(asked.max()) + 1)
@@ -172,19 +177,25 @@ def _compile(program: Program, *, boundscheck: bool) -> Any:
 
 
 def run_compiled(
-    entry: int, values: Sequence[float], task: Task, *, keep_log: bool = False
+    entry: int,
+    values: Sequence[float],
+    task: Task,
+    *,
+    keep_log: bool = False,
+    reads: frozenset[str] | None = None,
 ) -> Episodes:
     """Run a compiled program, in this thread.
 
     Args:
         entry: address of the program, from `cache.address(compile_program(...))`.
         values: its parameters, in order.
+        reads: the signals that it reads, None for all: those of no use to it are not looked at.
 
     An episode may have failed: see the column `status`.
     """
     pairs = np.ascontiguousarray(task.pairs, np.int64)
     log_words = _FIRST_LOG_WORDS if keep_log else 0
-    memory, pool = make_memory(task, log_words), pool_header(task)
+    memory, pool = make_memory(task, log_words, reads), pool_header(task, reads)
     memory.set_parameters(values)
     results = np.zeros((len(pairs), len(compiled.RESULTS)), np.int64)
     ends = np.zeros(len(pairs), np.int64)

@@ -51,6 +51,7 @@ class Pool:
     signals: by name, float32 `[Q, N, K]` at the end of each interval, -inf where absent.
     on_disk: where columns by interval are read from; None if they are in memory.
     shown: codes that branches show are below it; gold's may not be.
+    n_branches: int64 `[Q]` branches of each question.
     """
 
     probes: np.ndarray | None
@@ -67,6 +68,7 @@ class Pool:
     signals: Mapping[str, np.ndarray] = field(default_factory=dict)
     on_disk: OnDisk | None = None
     shown: int = field(init=False, default=0)
+    n_branches: np.ndarray = field(init=False)
 
     @property
     def depth(self) -> int:
@@ -80,11 +82,6 @@ class Pool:
             return 1
         columns = [self.probes, self.ends, *self.signals.values()]
         return -(-sum(array.nbytes for array in columns if array is not None) // _PART_BYTES)
-
-    @property
-    def n_branches(self) -> np.ndarray:
-        """int64 `[Q]` branches of each question."""
-        return np.asarray(np.count_nonzero(self.lengths, axis=1))
 
     @property
     def exists(self) -> np.ndarray:
@@ -123,6 +120,8 @@ class Pool:
             raise StoreError(f"an interval is at least one token, got {self.interval}")
         shape = self.lengths.shape if self.probes is None else self.probes.shape[:2]
         require(self.lengths, "lengths", shape, np.int32)
+        # Counted once: every part of a store that is gone through in parts asks for it.
+        object.__setattr__(self, "n_branches", np.count_nonzero(self.lengths, axis=1))
         require(self.tokens, "tokens", shape, np.int32)
         require(self.finals, "finals", shape, np.int32)
         require(self.failed, "failed", shape[:1], np.int32)
