@@ -1,13 +1,13 @@
 """How often does the offline explorer keep what is worth nothing, and find what is there?
 
-    python benchmarks/false_keeps.py [--truths none length decoy] [--stages vote stop prune]
-        [--stores 40] [--seed 0]
+    python benchmarks/false_keeps.py [--truths none noise length decoy signal]
+        [--stages vote stop prune] [--stores 40] [--seed 0]
 
 Stores are simulated of which it is known what tells the right answer (`tests/known_truth.py`):
-nothing but the number of branches, shorter branches, or that branches left a decoy. Each stage is
-tried on top of the plain race. What it keeps is held against the plain race on many other
-questions of the same kind: a **false keep** is one that is no better there. Of a stage's stores at
-most 5 % should end in one.
+nothing but the number of branches, also where signals are recorded that tell nothing; shorter
+branches; that branches left a decoy; or a signal. Each stage is tried on top of the plain race.
+What it keeps is held against the plain race on many other questions of the same kind: a **false
+keep** is one that is no better there. Of a stage's stores at most 5 % should end in one.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from autotts.stores import Store
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from known_truth import store
 
+TRUTHS = ("none", "noise", "length", "decoy", "signal")
 QUESTIONS, BRANCHES, DRAWS = 32, 24, 4
 _FRESH = 12  # times the questions, to know what is true
 _RULES = ProgramRules(ceiling=BRANCHES, cheapest=1.0, dearest=0.0, isotonic_slack=1.0)
@@ -87,7 +88,7 @@ def count(truth: str, stages: list[str], stores: int, seed: int) -> dict[str, St
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--truths", nargs="+", default=["none", "length", "decoy"])
+    asked.add_argument("--truths", nargs="+", default=list(TRUTHS))
     asked.add_argument("--stages", nargs="+", default=["vote", "stop", "prune"])
     asked.add_argument("--stores", type=int, default=40)
     asked.add_argument("--seed", type=int, default=0)

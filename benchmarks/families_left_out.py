@@ -32,7 +32,8 @@ def left_out(
         discover(
             [path for path, of in paths.items() if of != family], run,
             held_out=[path for path, of in paths.items() if of == family],
-            rounds=rounds, seed=seed, judge="regret", family_weight="equal", traces=False,
+            rounds=rounds, seed=seed, judge="regret", family_weight="equal",
+            traces=rounds > 1,  # the first round chooses the pace, from scores alone
             draws=draws, baselines=BASELINES, audit=60,
             rules=ProgramRules(ceiling=min(64, *(_branches(path) for path in paths))),
         )  # fmt: skip
