@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autotts import control, programs
+from autotts.answers.reader import AnswerReader
 from autotts.serve.body import ChatBody, CompletionBody
 from autotts.serve.deployment import ServiceLimits
 from autotts.serve.passing import PassedOn
@@ -150,6 +151,47 @@ def test_free_text_is_never_probed_and_any_branch_may_be_the_answer(address, con
     account = post(address, **asked).json()["usage"]["autotts"]
     assert account["probes"] == 0
     assert account["stop_reason"] == "answered"
+
+
+@pytest.mark.parametrize("equal", [None, lambda one, other: ("42" in one) == ("42" in other)])
+def test_free_text_votes_under_an_equality_of_the_users_own(equal):
+    """No two texts of the model are the same; with an equality, most of them are one vote."""
+    reader = AnswerReader(read=str.strip, same=equal)
+    with serving(ScriptedBranches(right=0.7), answers=reader) as address:
+        asked = {"controller": "short-mk", "beta": 1.0, "seed": 3}
+        reply = post(address, **asked).json()
+    account = reply["usage"]["autotts"]
+    if equal is None:
+        assert account["vote_share"] == pytest.approx(1 / account["finished"])
+    else:
+        assert account["vote_share"] > 0.5
+        assert "42" in reply["choices"][0]["message"]["content"]
+    assert account["answer"] == reply["choices"][0]["message"]["content"].strip()
+
+
+ASKED_BY_LM_EVAL = {
+    "model": "toy@cmc:0.2", "max_tokens": 160, "temperature": 0, "stop": ["<|im_end|>"],
+    "seed": 1234,
+}  # fmt: skip
+
+
+def test_lm_eval_reads_what_it_asks_for(address):
+    """Its bodies (0.4.13), by `local-chat-completions` and `local-completions`."""
+    chat = {"messages": QUESTION, **ASKED_BY_LM_EVAL}
+    (choice,) = httpx2.post(f"{address}/v1/chat/completions", json=chat).json()["choices"]
+    assert choice["index"] == 0
+    assert "boxed" in choice["message"]["content"]
+    texts = {"prompt": ["What is 6 times 7?", "What is 7 times 6?"], **ASKED_BY_LM_EVAL}
+    choices = httpx2.post(f"{address}/v1/completions", json=texts).json()["choices"]
+    assert [one["index"] for one in choices] == [0, 1]
+    assert all("boxed" in one["text"] for one in choices)
+    likelihoods = {
+        "model": "toy", "prompt": [[54, 42]], "temperature": 0, "max_tokens": 1, "logprobs": 1,
+        "seed": 1234, "echo": True,
+    }  # fmt: skip
+    refused = httpx2.post(f"{address}/v1/completions", json=likelihoods)
+    assert refused.status_code == 400
+    assert "logprobs" in refused.json()["error"]["message"]
 
 
 @pytest.fixture(scope="module")
