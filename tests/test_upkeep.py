@@ -123,10 +123,10 @@ def test_what_ended_between_its_store_and_its_journal_is_whole(
         assert server.tokens - paid <= 16  # the trials
         assert stores.load(path).digest == store.digest == written.digest
         assert len(found.finished) == 6
-        assert len(list(collect.journal_path(path).parent.glob("topped-up-*"))) == 1
+        assert len(collect.added_journals(path)) == 1
         store, _ = topped_up()
         assert store.pool.n_branches.tolist() == [8, 8, 8]
-        assert len(list(collect.journal_path(path).parent.glob("topped-up-*"))) == 2
+        assert len(collect.added_journals(path)) == 2
 
 
 async def failing(servers: Any, server: ModelServer, store: stores.Store) -> Any:

@@ -90,6 +90,8 @@ def refresh(
     async def run() -> "tuple[Store, Collected]":
         async with asked.connected(collect.plan_of(store).model) as servers:
             with CollectingDisplay(asked.prices) as display:
+                if collect.added_journals(folder):
+                    say("branches that `data top-up` added are left out", err=True)
                 return await collect.refresh(
                     store, servers, out, probe=probe_text(probe), probe_tokens=probe_tokens,
                     probe_stop=probe_stop or (), dataset=dataset, items=items,

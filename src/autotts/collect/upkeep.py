@@ -26,6 +26,7 @@ from autotts.stores.schema import sealed
 
 _DEFAULT = Session()
 _BRANCHES_A_BATCH = 512
+_TOPPED_UP = "topped-up-"
 
 
 def plan_of(store: Store) -> Plan:
@@ -138,10 +139,15 @@ def _added_by(plan: Plan) -> str:
 
 def _put_beside(path: Path, plan: Plan, folder: Path) -> None:
     """Keep the journal of branches that were added, which has their text, beside the others."""
-    kept = journal_path(folder).with_name(f"topped-up-{plan.seed}.jsonl")
+    kept = journal_path(folder).with_name(f"{_TOPPED_UP}{plan.seed}.jsonl")
     kept.parent.mkdir(exist_ok=True)
     path.rename(kept)
     path.parent.rmdir()
+
+
+def added_journals(folder: Path) -> list[Path]:
+    """The journals of branches that were added to a store, which `refresh` leaves out."""
+    return sorted(journal_path(folder).parent.glob(f"{_TOPPED_UP}*.jsonl"))
 
 
 async def refresh(
@@ -159,7 +165,7 @@ async def refresh(
     """Ask the branches of a store for their answers anew, as the store OUT/MODEL/DATASET.
 
     Their text comes from the journal of the store, and is not sampled again; branches that failed
-    then are.
+    then are. Branches that `top_up` added have journals of their own, and are left out.
 
     Args:
         store: on the disk, its journal beside it.
@@ -179,8 +185,8 @@ async def refresh(
         raise SpecError(f"{store.path}: no journal {before}, which has the text of its branches")
     if digest_of(asked) != plan.questions:
         raise SpecError(
-            f"{before} was collected of other questions; name those with --questions, and with"
-            " --first as then"
+            f"{before} was collected of other questions than {store.path} has; name those with"
+            " --questions, and with --first as then"
         )
     name = dataset or store.dataset
     folder = store_folder(out, store.model, name)
