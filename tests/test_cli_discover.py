@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from autotts.cli.app import app
 from autotts.cli.discover import NOTHING_PROPOSED
+from autotts.discovery.explorer import ProgramRules
 from autotts.discovery.run.folder import RunFolder
 from autotts.programs import find
 from discover_toy import Scripted, session, settings, store_folder
@@ -62,9 +63,17 @@ def test_a_run_and_its_held_out_figures_fit_80_columns(begin, tmp_path):
     assert "width 12" in shown
 
 
-def test_finalizing_a_run_without_a_program_says_what_to_do(begin, tmp_path):
-    """Nothing of so small a store spends as little as the rules ask for."""
-    assert begin().exit_code == 0
+def test_stores_of_few_branches_are_asked_for_as_few_of_them(begin, tmp_path):
+    """A twentieth of 64 branches is a fifth of 16."""
+    assert begin("--no-beta").exit_code == 0
+    assert RunFolder(tmp_path / "run").settings.rules.cheapest == pytest.approx(0.2)
+
+
+def test_finalizing_a_run_without_a_program_says_what_to_do(recorded, tmp_path):
+    """Nothing of so small a store spends as little as the rules for 64 branches ask for."""
+    _, store, held_out = recorded
+    RunFolder.create(tmp_path / "run", settings(store, held_out, rules=ProgramRules()))
+    session(tmp_path / "run", Scripted(tmp_path / "sent"))
     done = call("finalize", tmp_path / "run")
     assert "all 2 were refused, the last because" in str(done.exception)
     assert f"autotts discover --resume {tmp_path / 'run'} --rounds 7" in str(done.exception)

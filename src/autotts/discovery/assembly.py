@@ -7,7 +7,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -162,7 +162,8 @@ def plan(
 ) -> tuple[RunSettings, Explorer]:
     """The settings of a run that could begin, in full, and its explorer; see `discover`.
 
-    Of the usual baselines it has those that its stores can serve.
+    Of the usual baselines it has those that its stores can serve. The rule on the cheapest setting
+    is for 64 branches: of narrow stores it asks for as many branches, so for a larger share.
     """
     search, sealed = references(stores), references(held_out) if held_out else ()
     for ref in sealed:
@@ -190,7 +191,11 @@ def plan(
     if "baselines" in settings:
         require_served(loaded, list(specs.values()))
     served = [name for name, spec in specs.items() if not any(lacks(s, spec) for s in loaded)]
-    made = made.model_copy(update={"baselines": tuple(served)})
+    rules = made.rules
+    if "cheapest" not in settings.get("rules", {}):
+        width = min(rules.ceiling, *(int(store.pool.n_branches.min()) for store in loaded))
+        rules = replace(rules, cheapest=min(1.0, rules.cheapest * rules.ceiling / width))
+    made = made.model_copy(update={"baselines": tuple(served), "rules": rules})
     _check_judgement(made)
     require_server(made.objective, made.server_model)
     return made, who

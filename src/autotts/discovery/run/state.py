@@ -225,7 +225,7 @@ class RunState:
         shown = {name: f"{score:.2f}" for name, score in scores.items() if score is not None}
         own = shown.pop(best.name, "")
         level = [name for name, score in shown.items() if score == own]
-        words = f"round {best.name} leads" + ("" if best.accepted else " by what may be chance")
+        words = f"round {best.name} leads" + ("" if best.accepted else ", though not accepted")
         if not level:
             return words
         others = ", ".join(level)
