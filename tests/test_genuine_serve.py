@@ -24,7 +24,7 @@ from autotts.evaluation import Experiment
 from autotts.serve.traffic import traffic_store
 
 HARNESS = genuine.folder() / "harness"
-"""For `pip install --target .live/harness lm_eval==0.4.13 tenacity`: 600 MB, so by hand."""
+"""Where `make harness` installs it."""
 CHAT = [{"role": "user", "content": "What is 11 + 8?"}]
 
 
@@ -158,7 +158,7 @@ def test_curl(sums):
     assert "beta" in refused["error"]["message"]
 
 
-@pytest.mark.skipif(not HARNESS.is_dir(), reason=f"no evaluation harness (lm_eval) in {HARNESS}")
+@pytest.mark.skipif(not HARNESS.is_dir(), reason=f"no {HARNESS}: make harness installs lm-eval")
 def test_lm_eval_as_a_client(sums, tmp_path):
     """By chat, with its own prompts, requests side by side and judgement."""
     task = (Path(__file__).parent / "harness" / "sums.yaml").read_text()
