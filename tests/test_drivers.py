@@ -75,7 +75,12 @@ def test_steps_of_some_episodes_are_those_of_all(task):
     parts = [ran.steps(first, first + 4) for first in range(0, 12, 4)]
     for k, part in enumerate(parts):
         part[:, 0] += 4 * k
-    assert np.array_equal(np.concatenate(parts), ran.steps())
+    every = ran.steps()
+    assert np.array_equal(np.concatenate(parts), every)
+    chosen = np.array([7, 2])
+    found = ran.steps_of(chosen)
+    for k, e in enumerate(chosen):
+        assert np.array_equal(found[found[:, 0] == k, 1:], every[every[:, 0] == e, 1:])
 
 
 @pytest.mark.parametrize(

@@ -154,9 +154,19 @@ class Ran:
             SpecError: no log was kept.
         """
         last = len(self.task.pairs) if last is None else last
-        task = self.task.some(self.task.pairs[first:last])
-        log = self.log.part(first, last)
-        return replay(log, self.codes[first:last], task, trace=True)[1]
+        return self._traced(slice(first, last), self.log.part(first, last))
+
+    def steps_of(self, episodes: np.ndarray) -> np.ndarray:
+        """Every step of some episodes, as `steps`; numbered from 0 in the order asked for.
+
+        Args:
+            episodes: int64 `[C]`.
+        """
+        return self._traced(episodes, Log.by_episode([self.log.of(e) for e in episodes.tolist()]))
+
+    def _traced(self, episodes: np.ndarray | slice, log: Log) -> np.ndarray:
+        task = self.task.some(self.task.pairs[episodes])
+        return replay(log, self.codes[episodes], task, trace=True)[1]
 
     def trace(self) -> pl.DataFrame:
         """Every step of every episode, a row each; see `replay.traces.trace_frame`.

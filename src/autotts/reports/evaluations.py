@@ -461,9 +461,11 @@ def _fullness(ran: Ran, e: int, steps: np.ndarray) -> tuple[int, int]:
 def _steps_of_draw(ran: Ran, draw: int) -> list[tuple[int, np.ndarray]]:
     """Number and steps `[M, len(control.STEP)]` of each episode of a draw."""
     chosen = np.flatnonzero(ran.task.pairs[:, 1] == draw)
-    steps = ran.steps()
+    steps = ran.steps_of(chosen)
     # By episode, in order; a table of them all would take longer than all else in a report.
-    first, last = (np.searchsorted(steps[:, 0], chosen, side) for side in ("left", "right"))
+    first, last = (
+        np.searchsorted(steps[:, 0], range(len(chosen)), side) for side in ("left", "right")
+    )
     spans = zip(chosen.tolist(), first.tolist(), last.tolist(), strict=True)
     return [(e, steps[a:b]) for e, a, b in spans]
 
