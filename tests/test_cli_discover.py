@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from autotts.cli.app import app
 from autotts.cli.discover import NOTHING_PROPOSED
+from autotts.discovery.assembly import plan
 from autotts.discovery.explorer import ProgramRules
 from autotts.discovery.run.folder import RunFolder
 from autotts.programs import find
@@ -67,6 +68,12 @@ def test_stores_of_few_branches_are_asked_for_as_few_of_them(begin, tmp_path):
     """A twentieth of 64 branches is a fifth of 16."""
     assert begin("--no-beta").exit_code == 0
     assert RunFolder(tmp_path / "run").settings.rules.cheapest == pytest.approx(0.2)
+
+
+def test_rules_that_were_given_whole_stay_as_they_are(recorded):
+    _, store, _ = recorded
+    asked = ProgramRules(cheapest=0.07)
+    assert plan(store, name="mine", rules=asked)[0].rules == asked
 
 
 def test_finalizing_a_run_without_a_program_says_what_to_do(recorded, tmp_path):

@@ -192,7 +192,8 @@ def plan(
         require_served(loaded, list(specs.values()))
     served = [name for name, spec in specs.items() if not any(lacks(s, spec) for s in loaded)]
     rules = made.rules
-    if "cheapest" not in settings.get("rules", {}):
+    given = settings.get("rules", {})
+    if isinstance(given, Mapping) and "cheapest" not in given:
         width = min(rules.ceiling, *(int(store.pool.n_branches.min()) for store in loaded))
         rules = replace(rules, cheapest=min(1.0, rules.cheapest * rules.ceiling / width))
     made = made.model_copy(update={"baselines": tuple(served), "rules": rules})
