@@ -104,6 +104,8 @@ def test_what_is_nearer_to_the_request_counts(address, model, headers, body, bet
         ({"messages": []}, 400, "messages"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "content"),
         ({"messages": [{"role": "tool", "content": "x"}]}, 400, "messages[0] is not served"),
+        ({"messages": [{"content": "x"}]}, 400, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": [3]}]}, 400, "messages.0.content"),
         ({"answers": {"type": "regex", "pattern": "(a+)+$"}}, 400, "answers"),
         ({"answers": {"type": "json"}}, 400, "name it"),
         ({"answers": {"type": "math", "field": "x"}}, 400, "name it"),
@@ -113,6 +115,36 @@ def test_what_is_not_allowed_is_refused_by_name(address, body, status, says):
     reply = post(address, **body)
     assert reply.status_code == status
     assert says in reply.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "field"), [("/v1/chat/completions", "messages"), ("/v1/responses", "input")]
+)
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"content": "Three?", "type": "text", "name": "ann", "id": "m1", "cache_control": {}},
+        {"content": "Three?", "type": "message", "refusal": None, "tool_calls": [], "audio": None},
+        {"content": [{"type": "text", "text": "Three?", "annotations": [], "x": 1}]},
+        {"content": ["Thr", {"text": "ee?"}, {"type": "refusal", "refusal": ""}]},
+    ],
+)
+def test_what_only_some_clients_say_of_a_message_is_left_out(
+    server, address, monkeypatch, path, field, said
+):
+    """Clients send back what they were sent, and fields that other servers know."""
+    rendered = []
+    render = server.render
+
+    async def seen(messages, *args):
+        rendered.extend(messages)
+        return await render(messages, *args)
+
+    monkeypatch.setattr(server, "render", seen)
+    body = {"messages": None, "stream": None, "stream_options": None, "model": None, "beta": 0}
+    reply = post(address, path, **{**body, field: [{"role": "user", **said}]})
+    assert reply.status_code == 200, reply.text
+    assert rendered == [("user", "Three?")]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"a": 1e999}'])

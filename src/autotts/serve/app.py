@@ -164,7 +164,7 @@ class Service:
         if self._passes(said):
             return await self._pass_on(request, client, said)
         body = parse(ChatBody, said)
-        messages = [turn.said(f"messages[{k}].content") for k, turn in enumerate(body.messages)]
+        messages = [turn.said() for turn in body.messages]
 
         async def prompts(server: Server) -> list[Context]:
             return [await server.render(messages)]

@@ -80,31 +80,26 @@ class Common(_Said):
     )
 
 
-_TEXTS = ("text", "input_text", "output_text")
+_TEXTS = ("text", "input_text", "output_text", "refusal")
 """Kinds of content that are text, as the endpoints call it."""
 
 
 class Part(_Said):
-    type: str
-    text: str = ""
+    """A piece of content that is text; `unserved` has refused the others."""
+
+    text: str | None = None
+    refusal: str | None = None
 
 
 class ChatMessage(_Said):
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part] | None = None
+    content: str | list[str | Part] | None = None
 
-    def said(self, where: str) -> tuple[str, str]:
-        """Role and content.
-
-        Raises:
-            BadRequest: it is more than text.
-        """
-        if not isinstance(self.content, list):
-            return self.role, self.content or ""
-        for part in self.content:
-            if part.type not in _TEXTS:
-                raise BadRequest(f"content of type {part.type!r} is not served, only text", where)
-        return self.role, "".join(part.text for part in self.content)
+    def said(self) -> tuple[str, str]:
+        """Role and content."""
+        parts = self.content if isinstance(self.content, list) else [self.content or ""]
+        texts = (part if isinstance(part, str) else part.text or part.refusal for part in parts)
+        return self.role, "".join(text or "" for text in texts)
 
 
 class ChatBody(Common):
@@ -169,23 +164,28 @@ def unserved(body: Mapping[str, Any]) -> str | None:
 
 
 def _unserved_of(turn: Mapping[str, Any]) -> str:
-    """What of a turn is not served: a field of it, "." for all of it, "" for nothing."""
-    if turn.get("tool_calls") or turn.get("role") in ("tool", "function"):
+    """What of a turn is not served: a field of it, "." for all of it, "" for nothing.
+
+    Fields that only some clients have say nothing here, as on other servers.
+    """
+    if turn.get("tool_calls") or turn.get("function_call"):
+        return "."
+    if turn.get("role") in ("tool", "function"):
         return "."
     kind = turn.get("type")
     if kind == "reasoning":
         return ""  # what a model thought earlier is left out
-    if kind not in (None, "message"):
-        return "."
+    if "role" not in turn and kind not in (None, "message"):
+        return "."  # an item of /v1/responses that nobody says
     content = turn.get("content")
     for part in content if isinstance(content, list) else []:
-        if (part.get("type") if isinstance(part, dict) else None) not in _TEXTS:
+        if isinstance(part, dict) and part.get("type", "text") not in _TEXTS:
             return ".content"
     return ""
 
 
 def parse(kind: type[Body], body: Mapping[str, Any]) -> Body:
-    """A body as it is meant.
+    """A body as it is meant; a field that is null is as if it were left out.
 
     Raises:
         BadRequest: it is not one, or asks for what is not served.
@@ -199,7 +199,7 @@ def parse(kind: type[Body], body: Mapping[str, Any]) -> Body:
             code="unsupported_parameter",
         )
     try:
-        return kind.model_validate(body)
+        return kind.model_validate({k: v for k, v in body.items() if v is not None})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])

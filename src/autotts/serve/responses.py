@@ -18,7 +18,7 @@ from autotts.serve.replies import event, pieces, usage
 class InputItem(ChatMessage):
     """A turn of the conversation; what a model thought in an earlier one is left out."""
 
-    type: Literal["message", "reasoning"] = "message"
+    type: str = "message"
     role: Literal["system", "developer", "user", "assistant"] = "assistant"
 
 
@@ -31,20 +31,11 @@ class ResponsesBody(Common):
     metadata: dict[str, str] | None = None
 
     def messages(self) -> list[Message]:
-        """The conversation, as a server renders it.
-
-        Raises:
-            BadRequest: it has more than text.
-        """
+        """The conversation, as a server renders it."""
         opening = [("system", self.instructions)] if self.instructions else []
         if isinstance(self.input, str):
             return [*opening, ("user", self.input)]
-        said = [
-            turn.said(f"input[{k}].content")
-            for k, turn in enumerate(self.input)
-            if turn.type == "message"
-        ]
-        return [*opening, *said]
+        return [*opening, *(turn.said() for turn in self.input if turn.type != "reasoning")]
 
     def echoed(self) -> dict[str, Any]:
         """What a reply repeats of it."""
