@@ -182,6 +182,10 @@ def test_who_chooses_among_models_needs_several(loaded, tmp_path):
         ("gpt-oss-20b", "gpt"),
         ("Phi-4-reasoning", "phi"),
         ("nvidia", "nvidia"),
+        ("s1.1-32B", "s1.1"),
+        ("7B-ours", "ours"),
+        ("small", "unnamed"),
+        ("Large-70b", "unnamed"),
     ],
 )
 def test_a_family_is_guessed_from_the_name(loaded, model, family):

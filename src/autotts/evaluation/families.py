@@ -25,19 +25,25 @@ _AREA: dict[Judge, str] = {
 }
 
 _MAKERS = ("nvidia", "meta", "google", "microsoft", "openai", "ibm")
+_SIZES = re.compile(
+    r"\d[\d.]*[bmk]?|\d+x\d+b|tiny|mini|nano|small|base|medium|big|large|xl|xxl|huge"
+)
 _WORDS = re.compile(r"[^A-Za-z0-9.]+")
+_UNNAMED = "unnamed"
 
 
 def family_of(store: Store) -> str:
     """The family of a store's model: as its manifest says, else the first word of the name.
 
-    "Qwen3-4B" is of "qwen3", "NVIDIA-Nemotron-Nano-9B-v2" of "nemotron".
+    "Qwen3-4B" is of "qwen3", "NVIDIA-Nemotron-Nano-9B-v2" of "nemotron". Names that only tell a
+    size, such as "small" and "large", are taken for sizes of one model, whose family is "unnamed".
     """
     if store.manifest.family:
         return store.manifest.family
     words = [word.lower() for word in _WORDS.split(store.model.rpartition("/")[2]) if word]
-    named = [word for word in words if word not in _MAKERS]
-    return (named or words or [store.model])[0]
+    telling = [word for word in words if not _SIZES.fullmatch(word)]
+    named = [word for word in telling if word not in _MAKERS]
+    return (named or telling or [_UNNAMED])[0]
 
 
 def area_name(judge: Judge) -> str:
