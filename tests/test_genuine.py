@@ -1,7 +1,7 @@
 """With a genuine server and a genuine language model; skipped where `make live` was not run.
 
 It reads 50 tokens a second on two busy cores, so few branches are collected here; `AUTOTTS_FULL=1`
-collects 16 of each question, killed five times, and looks at their majority too. In CI
+collects 16 of twice as many questions, killed five times, and looks at their majority too. In CI
 `test_genuine_tiny.py` has the numbers.
 """
 
@@ -36,7 +36,7 @@ Q: What is {question}?
 A:"""
 FULL = bool(os.environ.get("AUTOTTS_FULL"))
 BRANCHES, KILLS = (16, 5) if FULL else (2, 1)
-INTERVAL, AT_ONCE = 8, 16
+INTERVAL, AT_ONCE = 8, 4  # each slot of the server reads the examples of the prompt for itself
 
 
 def test_its_intervals_are_exact_and_its_cache_is_kept(smol):
@@ -110,8 +110,9 @@ def test_what_is_cancelled_stops_within_a_second(smol):
 def test_collected_killed_and_resumed(smol, tmp_path):
     """No gap, no duplicate, and no token paid twice, as the server itself counts."""
     questions, out, prompt = tmp_path / "sums.jsonl", tmp_path / "out", tmp_path / "prompt.txt"
-    rows = [json.dumps({"question": q, "answer": a}) for q, a in SUMS.items()]
+    rows = [json.dumps({"question": q, "answer": a}) for q, a in SUMS.items()][:: 1 if FULL else 2]
     questions.write_text("\n".join(rows))
+    branches = len(rows) * BRANCHES
     prompt.write_text(PROMPT)
     asked = [
         sys.executable, "-m", "autotts", "collect", "--server", smol, "--questions", questions,
@@ -120,13 +121,13 @@ def test_collected_killed_and_resumed(smol, tmp_path):
         "--temperature", 0.7, "--branches", BRANCHES, "--at-once", AT_ONCE, "--resume",
     ]  # fmt: skip
     journal = collect.journal_path(out / "smol" / "sums")
-    kills = random.Random(5).sample(range(10 * BRANCHES, 37 * BRANCHES), KILLS)
+    kills = random.Random(5).sample(range(branches, 3 * branches), KILLS)
     before = genuine.metric(smol, "tokens_predicted_total")
     genuine.killed_and_resumed(asked, journal, kills)
     paid = genuine.metric(smol, "tokens_predicted_total") - before
 
     found = collect.read_collected(journal)
-    assert len(found.finished) == len(SUMS) * BRANCHES
+    assert len(found.finished) == branches
     assert found.begun == found.failed == {}
     assert len(found.servers) == KILLS + 1
     assert found.decoded <= paid <= found.decoded + KILLS * AT_ONCE * INTERVAL

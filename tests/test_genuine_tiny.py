@@ -1,6 +1,6 @@
 """With a genuine server and a tiny Qwen3, for what needs numbers; skipped where there is none.
 
-`AUTOTTS_FULL=1` collects 64 branches a question, and not 24.
+`AUTOTTS_FULL=1` collects 64 branches a question, and not 16.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from autotts.inference.text import TextServer
 
 SUMS = [(a, b) for a in range(5, 20, 2) for b in (2, 5, 8)]
 FULL = bool(os.environ.get("AUTOTTS_FULL"))
-BRANCHES, INTERVAL, AT_ONCE, KILLS = 64 if FULL else 24, 16, 32, 5
+BRANCHES, INTERVAL, AT_ONCE, KILLS = 64 if FULL else 16, 16, 32, 5
 WINDOW = 20
 SAMPLING = {"temperature": 1.0, "top_p": 1.0}
 
