@@ -182,19 +182,39 @@ def test_a_change_of_the_size_that_is_noticed_is_called_in_nine_of_ten():
     assert called == pytest.approx(0.9, abs=0.03)
 
 
-def test_each_interval_gets_wider_with_the_number_of_figures():
-    rng = np.random.default_rng(0)
+def test_the_leading_figure_has_the_narrowest_interval_and_the_others_share():
+    """The same values under several names, so that only the intervals differ."""
     group = np.arange(40)
+    values = 0.5 + np.random.default_rng(0).normal(0, 0.1, 40)
 
-    def side(**figures):
-        return {name: FigureValues(values, np.ones(40)) for name, values in figures.items()}, group
+    def widths(*names):
+        stored = {name: FigureValues(np.full(40, 0.5), np.ones(40)) for name in names}
+        now = {name: FigureValues(values, np.full(40, 100.0)) for name in names}
+        found = shifts((stored, group), (now, group), same=True)
+        return {one.figure: one.high - one.low for one in found}
 
-    values = 0.5 + rng.normal(0, 0.1, 40)
-    stored = side(agreement=np.full(40, 0.5), unreadable=np.zeros(40))
-    (alone,) = shifts(stored, side(agreement=values), same=True)
-    two = shifts(stored, side(agreement=values, unreadable=np.zeros(40)), same=True)
-    assert two[0].high - two[0].low > 1.1 * (alone.high - alone.low)
-    assert not two[1].drifted
+    two, three = widths("agreement", "changes"), widths("agreement", "changes", "tokens")
+    assert three["agreement"] == two["agreement"] < 0.95 * two["changes"]
+    assert three["changes"] > 1.05 * two["changes"]
+    graded = widths("agreement", "changes", "right")
+    assert graded["right"] < graded["agreement"] == graded["changes"]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_what_is_rare_is_not_called_for_being_absent(same):
+    """By hand: 6 of 1,500 branches are expected, give or take 2.4, and none is there."""
+    group = np.arange(100)
+    stored = {"unreadable": FigureValues(np.full(100, 0.004), np.ones(100))}
+
+    def called(count):
+        now = np.zeros(100)
+        now[:count] = 1 / 15
+        live = {"unreadable": FigureValues(now, np.full(100, 15.0))}
+        return shifts((stored, group), (live, group), same=same)[0].drifted
+
+    assert not called(0)
+    assert not called(6)
+    assert called(30)
 
 
 def test_what_can_not_be_compared_is_told(parameters, store):

@@ -21,6 +21,9 @@ FIGURES = {
 
 LOGS = ("tokens", "length")
 
+COUNTED = ("unreadable", "right", "accuracy")
+"""Shares of a number of things, the weight, each of which is so or is not."""
+
 _DECODES = (control.BRANCH, control.CONTINUE, control.FINISH)
 
 
@@ -75,6 +78,8 @@ def figures_of(ran: Ran) -> dict[str, FigureValues]:
     if ran.store.graded:
         found["accuracy"] = ran.correct.astype(np.float64)
     shown = {name: FigureValues(values, 1.0 - np.isnan(values)) for name, values in found.items()}
+    of_ended = np.bincount(ended, minlength=count).astype(np.float64)
+    shown["unreadable"] = FigureValues(found["unreadable"], of_ended)
     if ran.store.graded:
         right = ran.store.accepts(answers, questions[showing])
         at_end = np.isin(branches, key[ends])

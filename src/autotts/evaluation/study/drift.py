@@ -11,8 +11,10 @@ Else both sides are samples of questions, and what either leaves open is in the 
 questions that became harder look like a model that became worse.
 
 Several figures are looked at, so each has an interval wide enough that all of them hold together in
-96 % of comparisons (Bonferroni): figures are skewed, and this way false calls stay near 4 %.
-Questions are what varies: requests that ask the same go together.
+96 % of comparisons (Bonferroni): figures are skewed, and this way false calls stay near 4 %. Most
+of these are spent on the figure that says whether the model became worse, which changes least:
+`right`, or without true answers `agreement`. Questions are what varies: requests that ask the same
+go together.
 """
 
 from collections import Counter
@@ -30,7 +32,7 @@ from autotts.evaluation.result import made_by
 from autotts.evaluation.run import opened
 from autotts.evaluation.serving import require_served
 from autotts.evaluation.settings import Execution, Experiment, explaining
-from autotts.evaluation.shown import FIGURES, LOGS, FigureValues, figures_of
+from autotts.evaluation.shown import COUNTED, FIGURES, LOGS, FigureValues, figures_of
 from autotts.evaluation.statistics import FloatArray
 from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver
@@ -38,7 +40,8 @@ from autotts.replay.task import Cell
 from autotts.stores import AnyStores, Store, gather, grade
 from autotts.text import counted
 
-_TOGETHER = 0.96
+_OF_THE_LEADING, _OF_THE_OTHERS = 0.025, 0.015
+"""Comparisons in which the leading figure, and any other, is called though nothing changed."""
 _POWER = 0.9
 LEAST = 10
 """Questions on either side, below which nothing is said."""
@@ -253,8 +256,8 @@ def shifts(stored: Side, live: Side, *, same: bool) -> list[Shift]:
     for name in [name for name in FIGURES if name in figures and name in shown]:
         before, now = figures[name], shown[name]
         if not same:
-            # Both sides are means over questions then, each worth the same.
-            before, now = _each_the_same(before), _each_the_same(now)
+            # The store's is a mean over questions then, each worth the same.
+            before = _each_the_same(before)
         means = _by_question(before, question, 1 + int(max(question.max(), asked.max())))
         known = now.weights > 0
         if same:
@@ -263,8 +266,13 @@ def shifts(stored: Side, live: Side, *, same: bool) -> list[Shift]:
         if len(np.unique(asked[known])) >= LEAST and there >= LEAST:
             found.append((name, means, now.some(known), asked[known]))
     # Not there: changes, say, under a controller that never asks a branch twice.
-    tail = (1 - _TOGETHER) / 2 / max(1, len(found))
-    return [_shift(*one, tail=tail, same=same) for one in found]
+    names = [name for name, *_ in found]
+    leading = "right" if "right" in names else "agreement"
+    others = _OF_THE_OTHERS / max(1, len(names) - 1)
+    return [
+        _shift(*one, tail=(_OF_THE_LEADING if one[0] == leading else others) / 2, same=same)
+        for one in found
+    ]
 
 
 def _each_the_same(shown: FigureValues) -> FigureValues:
@@ -288,10 +296,15 @@ def _shift(
         rest = FigureValues(live.values - stored[group], live.weights)
         change, error, degrees = _clustered(rest, group)
         before = float(np.average(stored[group], weights=live.weights))
+        if name in COUNTED:
+            error = max(error, _chance(stored[group], live.weights, live.weights))
     else:
-        own = stored[~np.isnan(stored)]
+        # The live side too is a mean over questions, each worth the same.
+        own, counts, live = stored[~np.isnan(stored)], live.weights, _each_the_same(live)
         mean, live_error, live_degrees = _clustered(live, group)
         before, own_error = float(own.mean()), float(own.std(ddof=1) / np.sqrt(len(own)))
+        if name in COUNTED:
+            live_error = max(live_error, _chance(before, counts, live.weights))
         change, error = mean - before, float(np.hypot(live_error, own_error))
         degrees = _welch(live_error, live_degrees, own_error, len(own) - 1)
     half = student_quantile(1 - tail, degrees) * error
@@ -311,6 +324,19 @@ def _clustered(shown: FigureValues, group: np.ndarray) -> tuple[float, float, in
     count = len(sums)
     error = float(np.sqrt((sums**2).sum() * count / (count - 1)) / shown.weights.sum())
     return mean, error, count - 1
+
+
+def _chance(rate: FloatArray | float, counts: FloatArray, weights: FloatArray) -> float:
+    """The least standard error of a mean of live shares: what chance leaves at the store's rates.
+
+    What is rare may not occur live at all; then live values do not differ, and seem to be sure.
+
+    Args:
+        rate: `[E]` or one for all, of the store.
+        counts: `[E]` what each share is of.
+        weights: `[E]` of the mean.
+    """
+    return float(np.sqrt((weights**2 * rate * (1 - rate) / counts).sum()) / weights.sum())
 
 
 def _welch(a: float, degrees_a: int, b: float, degrees_b: int) -> int:
