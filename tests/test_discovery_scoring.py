@@ -34,15 +34,20 @@ def test_a_program_that_was_tried_is_audited_anew_when_it_is_handed_in(scorer):
     assert (tried.how.audit.sample, handed_in.how.audit.sample) == (3, 12)
 
 
-def test_the_first_draws_of_a_sweep_are_what_a_sweep_on_them_gives(scorer):
-    whole, few = scorer.baseline("asc"), scorer.baseline("asc", draws="reference:1")
-    part = scorer.first_draws(whole, "reference:1")
+def test_the_first_draws_of_a_kept_sweep_are_what_a_sweep_on_them_gives(scorer, store, tmp_path):
+    scorer.baseline("asc")
+    kept = set(tmp_path.glob("*.sweep"))
+    part = scorer.baseline("asc", draws="reference:1")
+    assert set(tmp_path.glob("*.sweep")) == kept, "it was run, not taken from the whole"
+    with Scorer([stores.load(store)], settings(store, draws="reference:2")) as without:
+        few = without.baseline("asc", draws="reference:1")
     for one, other in zip(part.ran, few.ran, strict=True):
         assert np.array_equal(one.episodes.results, other.episodes.results)
     for key in few.curve.stores:
         assert np.array_equal(part.curve.correct[key], few.curve.correct[key])
         assert np.array_equal(part.curve.tokens[key], few.curve.tokens[key])
-    assert scorer.first_draws(whole, "subsets:2") is None
+    scorer.baseline("asc", draws="subsets:2")
+    assert len(set(tmp_path.glob("*.sweep")) - kept) == 1, "other draws are no part of the whole"
 
 
 def test_fresh_draws_are_audited_too(scorer):

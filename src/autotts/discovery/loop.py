@@ -322,12 +322,7 @@ class Discovery:
         Other draws of the same branches would put their noise into the difference.
         """
         draws = self.settings.try_draws
-        if best is None:
-            return self._best_baseline(draws)
-        source = self._source(best.proposal.source, best.round, best.index)
-        found = self._scorer.first_draws(self._scorer.sweep(source), draws)
-        found = found or self._scorer.sweep(source, draws=draws, audit=_TRY_AUDIT)
-        return Candidate(best.name, found.curve)
+        return self._best_baseline(draws) if best is None else self._candidate(best, draws)
 
     def _baseline_areas(self) -> dict[str, float]:
         return {name: scored.area for name, scored in self.state.baselines.items()}
@@ -442,15 +437,11 @@ class Discovery:
         if not areas:
             return Candidate("SC", self.reference.curve)
         name = max(areas, key=areas.__getitem__)
-        found = self._scorer.baseline(name)
-        if draws is not None:
-            part = self._scorer.first_draws(found, draws)
-            found = part or self._scorer.baseline(name, draws=draws)
-        return Candidate(name, found.curve)
+        return Candidate(name, self._scorer.baseline(name, draws=draws).curve)
 
-    def _candidate(self, trial: Trial) -> Candidate:
+    def _candidate(self, trial: Trial, draws: str | None = None) -> Candidate:
         source = self._source(trial.proposal.source, trial.round, trial.index)
-        return Candidate(trial.name, self._scorer.sweep(source).curve)
+        return Candidate(trial.name, self._scorer.sweep(source, draws=draws).curve)
 
     def _select(self, number: int) -> None:
         """Judge the round's trials one after the other, and name the best so far."""

@@ -272,14 +272,41 @@ class Scorer:
             SandboxError: its worker broke its protocol.
         """
         audit = self._settings.audit if audit is None else audit
-        return self._sweep(source, self._settings.experiment(draws=draws), audit)
+        specs = self._specs(source, self._settings.betas)
+        return self._on_draws(specs, draws, audit, self._driver, self._settings.driver)
 
-    def first_draws(self, whole: Sweep, draws: str) -> Sweep | None:
-        """The part of a sweep that is on these draws; None where they aren't the first of its own.
+    def sweep_afresh(self, source: Source) -> Sweep:
+        """The sweep of a program on draws that had no part in its score, and audited on them.
 
-        Running them again would give the same, and takes seconds to compile.
+        Raises:
+            ProgramError, ControllerError, SandboxError: as `sweep`.
         """
-        experiment = self._settings.experiment(draws=draws)
+        settings = self._settings
+        specs, experiment = self._specs(source, settings.betas), settings.experiment().fresh()
+        return self._cached(specs, experiment, settings.audit, self._driver, settings.driver)
+
+    def _on_draws(
+        self,
+        specs: Sequence[Spec],
+        draws: str | None,
+        audit: int,
+        driver: Driver,
+        driver_name: str,
+    ) -> Sweep:
+        """A sweep on other draws than the settings', or a part of that on theirs.
+
+        Running what a kept sweep begins with would give the same, and takes seconds to compile.
+        """
+        whole, experiment = self._settings.experiment(), self._settings.experiment(draws=draws)
+        if experiment != whole:
+            kept_whole = self._kept(specs, whole, self._settings.audit, driver_name)
+            part = kept_whole and self._first_draws(kept_whole, experiment)
+            if part is not None:
+                return part
+        return self._cached(specs, experiment, audit, driver, driver_name)
+
+    def _first_draws(self, whole: Sweep, experiment: Experiment) -> Sweep | None:
+        """The part of a sweep that is on these draws; None where they aren't its first."""
         tasks = {store.key: experiment.task(store) for store in self.stores}
         ran, spends = [], []
         for c, one in enumerate(whole.ran):
@@ -295,17 +322,15 @@ class Scorer:
                 spends.append(whole.spends[c][picked])
         return Sweep.of(ran, 0.0, self._settings.objective, spends or None)
 
-    def sweep_afresh(self, source: Source) -> Sweep:
-        """The sweep of a program on draws that had no part in its score, and audited on them.
-
-        Raises:
-            ProgramError, ControllerError, SandboxError: as `sweep`.
-        """
-        return self._sweep(source, self._settings.experiment().fresh(), self._settings.audit)
-
-    def _sweep(self, source: Source, experiment: Experiment, audit: int) -> Sweep:
-        specs = self._specs(source, self._settings.betas)
-        return self._cached(specs, experiment, audit, self._driver, self._settings.driver)
+    def _kept(
+        self, specs: Sequence[Spec], experiment: Experiment, audit: int, driver_name: str
+    ) -> Sweep | None:
+        """What this user's run has kept of a program at these settings; None if that is nothing."""
+        name = self._name(specs, experiment, audit, driver_name)
+        content = None if self._cache is None else kept.find(self._cache, name)
+        if content is None:
+            return None
+        return _unpacked(content, cells_of(experiment.tasks(self.stores), specs), self._settings)
 
     def _cached(
         self,
@@ -315,13 +340,12 @@ class Scorer:
         driver: Driver,
         driver_name: str,
     ) -> Sweep:
-        """What a program at these settings comes to: from the cache, or run and kept there."""
-        cells = cells_of(experiment.tasks(self.stores), specs)
-        settings = self._settings
-        key = _key(specs, self.stores, experiment, audit, driver_name, settings.forecast)
-        found = _read(self._cache, key, cells, settings.objective)
+        """What a program at these settings comes to: kept before, or run and kept now."""
+        found = self._kept(specs, experiment, audit, driver_name)
         if found is not None:
             return found
+        settings = self._settings
+        cells = cells_of(experiment.tasks(self.stores), specs)
         began = time.monotonic()
         ran, spends = driver.run(cells, audit=audit, keep_log=settings.forecast is not None), None
         if settings.forecast is not None:
@@ -330,8 +354,15 @@ class Scorer:
         seconds = round(time.monotonic() - began, 3)
         sweep = Sweep.of(ran, seconds, settings.objective, spends)
         if self._cache is not None and self._keep:
-            _write(self._cache, key, sweep)
+            name = self._name(specs, experiment, audit, driver_name)
+            kept.keep(self._cache, name, _packed(sweep))
         return sweep
+
+    def _name(
+        self, specs: Sequence[Spec], experiment: Experiment, audit: int, driver_name: str
+    ) -> str:
+        forecast = self._settings.forecast
+        return f"{_key(specs, self.stores, experiment, audit, driver_name, forecast)}.sweep"
 
     def _spent(self, ran: Ran) -> np.ndarray:
         return spent(ran, self._settings.objective, self._settings.server_model)
@@ -422,8 +453,7 @@ class Scorer:
         """
         spec = programs.parse(name)
         specs = [spec.at(beta) for beta in (self._settings.betas if betas is None else betas)]
-        experiment = self._settings.experiment(draws=draws)
-        return self._cached(specs, experiment, self._settings.audit, self._sweeps, "by trust")
+        return self._on_draws(specs, draws, self._settings.audit, self._sweeps, "by trust")
 
 
 _TRUSTED = InProcess()
@@ -451,8 +481,8 @@ def _key(
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 
-def _write(cache: Path, key: str, sweep: Sweep) -> None:
-    """Keep a sweep, whole or not at all."""
+def _packed(sweep: Sweep) -> bytes:
+    """A sweep as it is kept."""
     header = {
         "parameters": [dict(one.parameters) for one in sweep.ran],
         "how": sweep.how.record(),
@@ -463,16 +493,11 @@ def _write(cache: Path, key: str, sweep: Sweep) -> None:
     arrays["header"] = np.array(json.dumps(header))
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
-    kept.keep(cache, f"{key}.sweep", content.getvalue())
+    return content.getvalue()
 
 
-def _read(
-    cache: Path | None, key: str, cells: Sequence[Cell], objective: Objective
-) -> Sweep | None:
-    """A sweep that this user's run has kept; None if there is none."""
-    content = None if cache is None else kept.find(cache, f"{key}.sweep")
-    if content is None:
-        return None
+def _unpacked(content: bytes, cells: Sequence[Cell], settings: RunSettings) -> Sweep:
+    """A sweep over cells, from how it was kept."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         header = json.loads(str(arrays["header"]))
         how = How.of(header["how"])
@@ -483,4 +508,4 @@ def _read(
         spends = None
         if "spends_0" in arrays:
             spends = [arrays[f"spends_{c}"] for c in range(len(cells))]
-    return Sweep.of(ran, header["seconds"], objective, spends)
+    return Sweep.of(ran, header["seconds"], settings.objective, spends)
