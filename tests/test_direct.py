@@ -1,7 +1,9 @@
 """One kept connection: what it sends, how it reads, and when it is let go of."""
 
 import asyncio
+import contextlib
 import gzip
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -153,3 +155,46 @@ def test_nobody_there_is_said():
             await transport.handle_async_request(httpx2.Request("GET", "http://127.0.0.1:1/"))
 
     asyncio.run(run())
+
+
+def test_an_address_that_swallows_everything_holds_up_only_briefly(monkeypatch):
+    """As the IPv6 one of many hosts does: nothing is refused, and nothing ever comes."""
+    with contextlib.ExitStack() as held:
+        deaf = held.enter_context(socket.socket())
+        deaf.bind(("127.0.0.2", 0))
+        deaf.listen(0)
+        port = deaf.getsockname()[1]
+        for _ in range(3):  # what waits to be accepted; packets of any more are dropped
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.2", port))
+
+        async def use(transport: DirectTransport) -> float:
+            async def serve(reader, writer) -> None:
+                await reader.readuntil(b"asked")
+                writer.write(WHOLE)
+                writer.close()
+                await writer.wait_closed()
+
+            server = await asyncio.start_server(serve, "127.0.0.1", port)
+            loop = asyncio.get_running_loop()
+
+            async def addresses(host: str, *_: object, **__: object) -> list[object]:
+                kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+                return [(*kind, (each, port)) for each in ("127.0.0.2", "127.0.0.1")]
+
+            monkeypatch.setattr(loop, "getaddrinfo", addresses)
+            began = loop.time()
+            url = httpx2.URL(f"http://two.example:{port}/")
+            response = await transport.handle_async_request(
+                httpx2.Request("POST", url, content=b"asked")
+            )
+            assert await response.aread() == BODY
+            took = loop.time() - began
+            await response.aclose()
+            await transport.aclose()
+            server.close()
+            await asyncio.sleep(0.01)
+            return took
+
+        assert asyncio.run(use(DirectTransport(5.0))) < 4

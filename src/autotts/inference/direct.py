@@ -16,6 +16,9 @@ _PIECE_BYTES = 64 << 10
 _HEAD_BYTES = 100 << 10
 """Of a reply's headers, and of a line that tells the size of a chunk."""
 
+_NEXT_ADDRESS_SECONDS = 0.25
+"""After which a host's next address is tried beside the first, which may swallow all (RFC 8305)."""
+
 
 class DirectTransport(httpx2.AsyncBaseTransport):
     """Sends one request at a time, each to the same server."""
@@ -64,7 +67,11 @@ class DirectTransport(httpx2.AsyncBaseTransport):
         self._drop()
         try:
             async with asyncio.timeout(self._connect_seconds):
-                self._open = await asyncio.open_connection(url.raw_host.decode(), url.port or 80)
+                self._open = await asyncio.open_connection(
+                    url.raw_host.decode(),
+                    url.port or 80,
+                    happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
+                )
         except TimeoutError as error:
             raise httpx2.ConnectTimeout(f"no connection in {self._connect_seconds:g} s") from error
         except (OSError, UnicodeError) as error:
