@@ -109,6 +109,9 @@ def test_what_ended_between_its_store_and_its_journal_is_whole(
             server, lambda servers: top_up(stores.load(path), servers, branches=2, session=session)
         )
 
+    def added() -> list[Path]:
+        return list(collect.journal_path(path).parent.glob("topped-up-*.jsonl"))
+
     with serving("vllm") as server:
         before, _ = collected(questions, tmp_path / "out", server)
         path = before.path
@@ -123,10 +126,10 @@ def test_what_ended_between_its_store_and_its_journal_is_whole(
         assert server.tokens - paid <= 16  # the trials
         assert stores.load(path).digest == store.digest == written.digest
         assert len(found.finished) == 6
-        assert len(collect.added_journals(path)) == 1
+        assert len(added()) == 1
         store, _ = topped_up()
         assert store.pool.n_branches.tolist() == [8, 8, 8]
-        assert len(collect.added_journals(path)) == 2
+        assert len(added()) == 2
 
 
 async def failing(servers: Any, server: ModelServer, store: stores.Store) -> Any:
@@ -155,6 +158,46 @@ def test_probes_are_asked_anew_without_sampling_again(dialect, questions, tmp_pa
             assert as_recorded(store, q, n) == as_recorded(expected, q, n)
     assert as_recorded(before, 0, 0)["probes"] == branch_of(QUESTIONS[0], 0, 0)["probes"]
     assert (store.pool.probes != before.pool.probes).any()
+
+
+def test_what_was_added_is_asked_anew_too(questions, tmp_path):  # noqa: F811
+    """Branches and questions, in their places, for their probes alone; and it can be done again."""
+    row = {"id": "q9", "question": "and now?", "answer": "8"}
+    more = tmp_path / "more.jsonl"
+    more.write_text(json.dumps(row) + "\n" + questions.read_text())
+    with serving("vllm") as server:
+        before, _ = collected(questions, tmp_path / "out", server)
+        for words in (["--branches", 1], ["--questions", more], ["--branches", 2]):
+            ran = run("top-up", before.path, "--server", server.url, *words)
+            assert ran.exit_code == 0, ran.output
+        topped_up = stores.load(before.path)
+        asked = ["--server", server.url, "--probe", OTHER_SUFFIX, "--out"]
+        paid = server.tokens
+        ran = run("refresh", before.path, *asked, tmp_path / "new")
+        assert ran.exit_code == 0, ran.output
+        store = stores.check(tmp_path / "new" / "toy" / "lengths")
+        assert server.tokens - paid == store.used["probe_tokens"].sum() + 16
+        ran = run("refresh", store.path, *asked, tmp_path / "newer")
+        assert ran.exit_code == 0, ran.output
+        ran = run("refresh", store.path, *asked, tmp_path / "newer", "--resume")
+        assert ran.exit_code == 0, ran.output
+
+        async def failing(servers: Any) -> Any:
+            server.faults = [model_server.fails(400)] * 2
+            return await collect.refresh(
+                store, servers, tmp_path / "in-part", probe=OTHER_SUFFIX, session=collect.Session(1)
+            )
+
+        in_part, _ = using(server, failing)
+        assert in_part.pool.n_branches.tolist() == [5, 7, 7, 7]
+        ran = run("refresh", store.path, *asked, tmp_path / "in-part", "--resume")
+        assert ran.exit_code == 0, ran.output
+    assert store.texts == (*QUESTIONS, "and now?")
+    assert store.pool.n_branches.tolist() == [7, 7, 7, 7]
+    assert np.array_equal(store.pool.tokens, topped_up.pool.tokens)
+    assert (store.pool.probes != topped_up.pool.probes)[:, 4:].any()
+    for name in ("newer", "in-part"):
+        assert stores.load(tmp_path / name / "toy" / "lengths").digest == store.digest
 
 
 def test_branches_without_probes_are_probed_at_every_interval_later(

@@ -220,19 +220,24 @@ def keeping_what_came() -> Iterator[None]:
         raise
 
 
-def say_written(store: "Store", collected: "Collected") -> None:
-    """Tell of a store and of what failed, and leave with exit code 1 if anything did."""
+def say_written(
+    store: "Store", *collected: "Collected", again: str = "; --resume asks for them again"
+) -> None:
+    """Tell of a store and of what failed, and leave with exit code 1 if anything did.
+
+    Args:
+        again: how to ask for what failed.
+    """
     say(f"wrote {store.path}: {store!r}")
-    failed = collected.failed
+    failed = [(*place, why) for each in collected for place, why in each.failed.items()]
     if not failed:
         return
-    (q, n), why = next(iter(failed.items()))
+    q, n, why = failed[0]
     what, which = "branches", f"branch {n} of "
-    if collected.plan is not None and collected.plan.controller:
+    if (plan := collected[0].plan) is not None and plan.controller:
         what, which = "questions", ""
     say(
-        f"{len(failed)} {what} failed and are not in it, such as {which}question {q}: {why};"
-        " --resume asks for them again",
+        f"{len(failed)} {what} failed and are not in it, such as {which}question {q}: {why}{again}",
         err=True,
     )
     raise typer.Exit(1)

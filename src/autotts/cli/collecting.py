@@ -25,7 +25,7 @@ class CollectingDisplay(contextlib.AbstractContextManager["CollectingDisplay"]):
         self._screen = console(err=True)
         self._live = Live(console=self._screen, auto_refresh=False, transient=True)
         self._said = 0.0
-        self._last: Watched | None = None
+        self._shown: list[Watched] = []
 
     def __enter__(self) -> "CollectingDisplay":
         if self._screen.is_terminal:
@@ -34,11 +34,12 @@ class CollectingDisplay(contextlib.AbstractContextManager["CollectingDisplay"]):
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
-        if self._last is not None:
-            say(self._line(self._last), err=True)
+        for watched in self._shown:
+            say(self._line(watched), err=True)
 
     def show(self, watched: "Watched") -> None:
-        self._last = watched
+        if not any(watched is each for each in self._shown):
+            self._shown.append(watched)  # another journal of the same store
         if self._screen.is_terminal:
             self._live.update(self._table(watched), refresh=True)
         elif (now := time.monotonic()) - self._said >= _SECONDS_BETWEEN_LINES:

@@ -60,7 +60,7 @@ def top_up(
 
     with keeping_what_came():
         written, collected = asyncio.run(run())
-    say_written(written, collected)
+    say_written(written, collected, again="")
 
 
 @asking
@@ -80,18 +80,16 @@ def refresh(
 ) -> None:
     """Ask the branches of a collected store for their answers anew, as a new store.
 
-    Their text comes from the journal beside the store, and is not sampled again.
+    Their text comes from the journals beside the store, and is not sampled again.
     """
     from autotts import collect, stores
 
     store = stores.load(folder)
     items = question_set.items if question_set else None
 
-    async def run() -> "tuple[Store, Collected]":
+    async def run() -> "tuple[Store, list[Collected]]":
         async with asked.connected(collect.plan_of(store).model) as servers:
             with CollectingDisplay(asked.prices) as display:
-                if collect.added_journals(folder):
-                    say("branches that `data top-up` added are left out", err=True)
                 return await collect.refresh(
                     store, servers, out, probe=probe_text(probe), probe_tokens=probe_tokens,
                     probe_stop=probe_stop or (), dataset=dataset, items=items,
@@ -100,7 +98,7 @@ def refresh(
 
     with keeping_what_came():
         written, collected = asyncio.run(run())
-    say_written(written, collected)
+    say_written(written, *collected)
 
 
 def push(

@@ -9,7 +9,7 @@ from autotts.collect.kept import kept_columns, kept_path
 from autotts.collect.plan import PROBE_SUFFIX, Plan, digest_of
 from autotts.collect.questions import PROMPTS, Columns, Item, presets, read_questions
 from autotts.collect.session import Session, collect, collect_on, journal_path
-from autotts.collect.upkeep import added_journals, plan_of, refresh, top_up
+from autotts.collect.upkeep import plan_of, refresh, top_up
 from autotts.collect.writing import to_store
 from autotts.inference.prices import TokenPrices
 
@@ -26,7 +26,6 @@ __all__ = [
     "Session",
     "TokenPrices",
     "Watched",
-    "added_journals",
     "collect",
     "collect_on",
     "digest_of",

@@ -1,7 +1,7 @@
 """What is to be collected: all that the branches depend on, kept in the journal."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -87,8 +87,22 @@ class Plan(BaseModel):
 
 def digest_of(items: Sequence[Item]) -> str:
     """sha256 of questions: their names, texts, options and answers."""
+    *_, last = hashlib.sha256().hexdigest(), *_digests(items)
+    return last
+
+
+def first_of(items: Sequence[Item], digest: str) -> Sequence[Item] | None:
+    """As many of the first questions as have a digest; None if no number of them has."""
+    for count, found in enumerate(_digests(items), 1):
+        if found == digest:
+            return items[:count]
+    return None
+
+
+def _digests(items: Sequence[Item]) -> Iterator[str]:
+    """The digests of the first one, two, three questions ..."""
     digest = hashlib.sha256()
     for item in items:
         for text in (item.id, item.question, item.gold, *item.options):
             digest.update(hashlib.sha256(text.encode()).digest())
-    return digest.hexdigest()
+        yield digest.hexdigest()

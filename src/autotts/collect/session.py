@@ -196,7 +196,7 @@ def _begun(
 
 def _written(collection: Collection, folder: Path, name: str, session: Session) -> Store:
     if folder.exists():
-        _require_all_in(collection, folder)
+        require_all_in(len(collection.collected.finished), folder)
     store = to_store(collection.collected, collection.plan, collection.items, model=name)
     journal = journal_path(folder)
     try:
@@ -207,9 +207,13 @@ def _written(collection: Collection, folder: Path, name: str, session: Session) 
         raise StoreError(f"{error}; the branches are kept in {journal}: --resume") from error
 
 
-def _require_all_in(collection: Collection, folder: Path) -> None:
-    """See to it that a store has nothing that its journal doesn't, for it will be replaced."""
-    journalled, manifest = len(collection.collected.finished), read_manifest(folder)
+def require_all_in(journalled: int, folder: Path) -> None:
+    """See to it that a store has nothing that its journal doesn't, for it will be replaced.
+
+    Args:
+        journalled: branches that the journal has.
+    """
+    manifest = read_manifest(folder)
     there = manifest.branches_in_all or manifest.questions * manifest.branches
     if there > journalled:
         raise SpecError(

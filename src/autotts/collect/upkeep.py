@@ -14,9 +14,9 @@ from autotts.collect.journal import (
     journals_beside,
     read_journal,
 )
-from autotts.collect.plan import Plan, digest_of
+from autotts.collect.plan import Plan, digest_of, first_of
 from autotts.collect.questions import Item
-from autotts.collect.session import Session, gather, journal_path
+from autotts.collect.session import Session, gather, journal_path, require_all_in
 from autotts.collect.writing import to_store
 from autotts.errors import SpecError
 from autotts.inference import Server
@@ -123,13 +123,17 @@ async def top_up(
         )
     collection = await gather(more, asked, servers, path, session)
     part = to_store(collection.collected, more, asked, model=store.model)
+    written = write(_with_part(store, part, more), store.path, overwrite=True)
+    _put_beside(path, more, store.path)
+    return written, collection.collected
+
+
+def _with_part(store: Store, part: Store, more: Plan) -> Store:
+    """A store with what another plan added to it."""
     merged = merge([store, part])
     source = f"{store.manifest.source}, {_added_by(more)}"
     about = {"sampling": store.manifest.sampling, "source": source}
-    merged = sealed(replace(merged, manifest=merged.manifest.model_copy(update=about)))
-    written = write(merged, store.path, overwrite=True)
-    _put_beside(path, more, store.path)
-    return written, collection.collected
+    return sealed(replace(merged, manifest=merged.manifest.model_copy(update=about)))
 
 
 def _added_by(plan: Plan) -> str:
@@ -145,9 +149,44 @@ def _put_beside(path: Path, plan: Plan, folder: Path) -> None:
     path.parent.rmdir()
 
 
-def added_journals(folder: Path) -> list[Path]:
-    """The journals of branches that were added to a store, which `refresh` leaves out."""
-    return sorted(journal_path(folder).parent.glob(f"{_TOPPED_UP}*.jsonl"))
+def _journals_of(store: Store) -> list[Path]:
+    """The journal of a store, and those of what was added to it, in the order of its branches."""
+    assert store.path is not None
+    main = journal_path(store.path)
+    if not main.is_file():
+        raise SpecError(f"{store.path}: no journal {main}, which has the text of its branches")
+    added = {
+        store.manifest.source.find(f"topped up by seed {path.stem.removeprefix(_TOPPED_UP)}"): path
+        for path in main.parent.glob(f"{_TOPPED_UP}*.jsonl")
+    }
+    return [main, *(added[place] for place in sorted(added))]
+
+
+class _Asked:
+    """The questions that a store's journals were collected of, found by their digests.
+
+    What is added to a store stands behind what was there.
+    """
+
+    def __init__(self, *lists: Sequence[Item]) -> None:
+        self._lists = [(items, {0}) for items in lists]
+
+    def by(self, plan: Plan, path: Path) -> Sequence[Item]:
+        """Those of a journal.
+
+        Raises:
+            SpecError: it is of others.
+        """
+        for items, starts in self._lists:
+            for start in sorted(starts):
+                found = first_of(items[start:], plan.questions)
+                if found is not None:
+                    starts.add(start + len(found))
+                    return found
+        raise SpecError(
+            f"{path} was collected of other questions than its store has; name those with"
+            " --questions"
+        )
 
 
 async def refresh(
@@ -161,33 +200,29 @@ async def refresh(
     dataset: str = "",
     items: Sequence[Item] | None = None,
     session: Session = _DEFAULT,
-) -> tuple[Store, Collected]:
+) -> tuple[Store, list[Collected]]:
     """Ask the branches of a store for their answers anew, as the store OUT/MODEL/DATASET.
 
-    Their text comes from the journal of the store, and is not sampled again; branches that failed
-    then are. Branches that `top_up` added have journals of their own, and are left out.
+    Their text comes from the journals of the store, those of what `top_up` added too, and is not
+    sampled again; branches that failed then are.
 
     Args:
-        store: on the disk, its journal beside it.
+        store: on the disk, its journals beside it.
         probe, probe_tokens, probe_stop: as in `Plan`.
         dataset: the new store's name for the questions; by default the old one's.
         items: the questions as they were collected; by default the store's.
 
+    Returns:
+        The new store, and what was collected by each journal.
+
     Raises:
-        SpecError: the journal is not there, or of other questions; or the new store is there.
+        SpecError: a journal is not there, or of other questions; or the new store is there
+            and is not to be gone on with.
         StoreError, ServerError: as `collect`.
     """
-    assert store.path is not None
-    before = journal_path(store.path)
     plan = _to_be_gone_on_with(store, servers)
-    asked = list(items) if items is not None else items_of(store, plan)
-    if not before.is_file():
-        raise SpecError(f"{store.path}: no journal {before}, which has the text of its branches")
-    if digest_of(asked) != plan.questions:
-        raise SpecError(
-            f"{before} was collected of other questions than {store.path} has; name those with"
-            " --questions, and with --first as then"
-        )
+    own = [] if items is not None and "{options}" in plan.prompt else items_of(store, plan)
+    asked = _Asked(items or [], own)
     name = dataset or store.dataset
     folder = store_folder(out, store.model, name)
     changed = {
@@ -196,15 +231,27 @@ async def refresh(
         "probe_stop": tuple(probe_stop),
         "dataset": name,
     }
-    path = journal_path(folder)
+    journals = _journals_of(store)
+    if folder.exists() and not session.resume:
+        raise SpecError(
+            f"{folder} is there already: go on with --resume, or give another --out or --dataset"
+        )
+    made: Store | None = None
+    found = []
+    for before in journals:
+        then, lines = await asyncio.to_thread(_read_before, before)
+        mine, new = asked.by(then, before), then.model_copy(update=changed)
+        path = journal_path(folder).with_name(before.name)
+        # Some questions at a time: the text of all branches may be more than memory holds.
+        batches = _batches(new, len(mine), lines)
+        collection = await gather(new, mine, servers, path, session, batches)
+        found.append(collection.collected)
+        part = to_store(collection.collected, new, mine, model=store.model)
+        made = part if made is None else _with_part(made, part, new)
+    assert made is not None
     if folder.exists():
-        raise SpecError(f"{folder} is there already; give another --out or --dataset")
-    new, lines = await asyncio.to_thread(_read_before, before)
-    new = new.model_copy(update=changed)
-    # Some questions at a time: the text of all branches may be more than memory holds.
-    collection = await gather(new, asked, servers, path, session, _batches(new, len(asked), lines))
-    made = to_store(collection.collected, new, asked, model=store.model)
-    return write(made, folder), collection.collected
+        require_all_in(sum(len(each.finished) for each in found), folder)
+    return write(made, folder, overwrite=session.resume), found
 
 
 def _to_be_gone_on_with(store: Store, servers: Sequence[Server]) -> Plan:
@@ -225,7 +272,8 @@ def _read_before(main: Path) -> tuple[Plan, dict[int, list[LinePlace]]]:
     """The plan of a journal, and by question where its intervals lie, those of a fleet too."""
     plan: Plan | None = None
     places: dict[int, list[LinePlace]] = {}
-    for path in (main, *journals_beside(main)):
+    added = main.name.startswith(_TOPPED_UP)  # which no fleet does
+    for path in (main, *([] if added else journals_beside(main))):
         start = 0
         for line, end in read_journal(path):
             if isinstance(line, PlanLine) and path == main:
