@@ -195,6 +195,7 @@ class Collected:
         if k in branch.probes or k >= branch.passed:
             raise StoreError(f"question {at[0]}, branch {at[1]}: probe {k} is out of turn")
         branch.probes[k] = line
+        self.failed.pop(at, None)
         self.probes += 1
         self.probe_tokens += line.tokens
         self.prompt_tokens += line.prompt_tokens or 0
