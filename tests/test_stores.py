@@ -263,7 +263,7 @@ def test_find_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "Model").mkdir()
     (tmp_path / "Model" / "d.json").write_text("[]")
     with pytest.raises(
-        StoreError, match=r"no store here .*JSON recordings become stores by `autotts data import`"
+        StoreError, match=r"no store here .*recordings become stores by `autotts data import`"
     ):
         find(tmp_path)
 

@@ -119,8 +119,8 @@ def _below(path: Path) -> list[Path]:
     below = sorted(file.parent for file in files if file.name == MANIFEST)
     if not below:
         hint = ""
-        if path.suffix == ".json" or any(path.glob("*/*.json")):
-            hint = "; JSON recordings become stores by `autotts data import`"
+        if path.is_file() or any(path.glob("*/*.json*")):
+            hint = "; recordings become stores by `autotts data import`"
         raise StoreError(f"{path}: no store here (a folder with {MANIFEST}) nor below{hint}")
     return below
 

@@ -106,7 +106,10 @@ class Gathered:
         answer, tokens = sample.answer, sample.tokens
         if answer is None:
             if sample.response is None:
-                raise StoreError(f"{sample.where}: neither an answer nor a response to read it in")
+                raise StoreError(
+                    f"{sample.where}: neither an answer nor a response to read it in; if a column"
+                    " of your samples has one, name that: --column answer=NAME or response=NAME"
+                )
             answer = self.reader(sample.response)
             self.read += 1
         branches = self.questions.setdefault(key, [])
@@ -138,7 +141,8 @@ class Gathered:
                     "; --tokenizer FILE (a tokenizer.json) counts tokens in the response, and"
                     " --chars-per-token 4 estimates them"
                     if sample.response is not None
-                    else " and no response to count tokens in"
+                    else " and no response to count tokens in; if a column of your samples has it,"
+                    " name that: --column tokens=NAME"
                 )
             )
         self.tokens_counted = counter.told
