@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotts.discovery.explorer import ProgramRules, SweepPoint
+from autotts.discovery.explorer import ProgramRules, Proposal, SweepPoint, Trial
 from autotts.discovery.rules import (
-    Earlier,
     check_curve,
     check_novelty,
     check_schedule,
@@ -67,8 +66,12 @@ def test_the_frontier_must_reach():
     assert broken(check_curve(short, ProgramRules())) == ["reach", "reach"]
 
 
+def earlier(source, points):
+    return Trial(1, 0, Proposal(source), points, None, (), (), "", False)
+
+
 def test_the_same_behaviour_is_refused_and_the_same_structure_pointed_out():
-    same = [Earlier("round 1", program(12), POINTS)]
+    same = [earlier(program(12), POINTS)]
     assert broken(check_novelty(program(13), POINTS, same)) == ["novelty"]
     other = tuple(replace(p, accuracy=p.accuracy + 2) for p in POINTS)
     (found,) = check_novelty(program(13), other, same)
@@ -91,7 +94,7 @@ def test_repetitive_programs_are_compared_at_once():
         "def solve(env, p):\n" + body * (32_000 // len(body)) for body in (line, line + other)
     )
     began = time.monotonic()
-    found = check_novelty(one, (), [Earlier(f"round {n}", two, ()) for n in range(20)])
+    found = check_novelty(one, (), [earlier(two, ()) for _ in range(20)])
     assert time.monotonic() - began < 5
     assert found == []
     assert 0.3 < similarity(one, two) < 0.9

@@ -111,7 +111,7 @@ def test_areas_leads_and_families_are_of_one_judgement(stores, tmp_path, how):
     area = reference.area(curves[0])
     judge = how.get("judge", "equal" if how else "mean")
     assert area == pytest.approx(expected[judge])
-    found = lead(Candidate("mine", curves[0]), Candidate("asc", curves[1]), reference, seed=0)
+    found = lead(curves[0], Candidate("asc", curves[1]), reference, seed=0)
     assert found.difference == pytest.approx(area - reference.area(curves[1]))
 
 

@@ -131,7 +131,7 @@ def _measured(
         if arm != FULL:
             ahead = _at_its_tokens(sweep.curve, at, curves[FULL], seed)
             full = Candidate(FULL, curves[FULL])
-            found_lead = lead(Candidate(arm, sweep.curve), full, reference, seed=seed)
+            found_lead = lead(sweep.curve, full, reference, seed=seed)
             over = Interval(found_lead.difference, found_lead.low, found_lead.high, LEVEL)
         whole = area(
             sweep.curve, rng=np.random.default_rng(seed), reference=reference.curve,

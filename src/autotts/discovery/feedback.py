@@ -35,16 +35,16 @@ def feedback(
         seed: of the resamples.
         by_question: whether more than scores may be shown.
     """
-    curve = sweep.curve
+    curve, figures = sweep.curve, reference.figures(sweep)
     return Feedback(
         errors=tuple(b.reason for b in breaches if b.fatal),
         remarks=tuple(b.reason for b in breaches if not b.fatal),
-        points=reference.points(sweep),
-        area=reference.area(curve),
+        points=figures.points,
+        area=figures.area,
         baseline_areas=baseline_areas,
-        shares=reference.at_fractions(curve),
+        shares=figures.fractions,
         store_areas=_store_areas(curve, reference),
-        lead=lead(Candidate("", curve), best, reference, seed=seed).words,
+        lead=lead(curve, best, reference, seed=seed).words,
         questions=_question_gains(curve, best.curve, reference) if by_question else {},
         draws=draws,
         noise=_noise(curve, reference),

@@ -103,7 +103,7 @@ def _measure(
             sweeps[name] = scorer.baseline(name)
         reference = scorer.reference()
     program, *others = (Candidate(name, sweep.curve) for name, sweep in sweeps.items())
-    leads = [lead(program, other, reference, seed=settings.seed) for other in others]
+    leads = [lead(program.curve, other, reference, seed=settings.seed) for other in others]
     again = run.state.winner
     return HeldOutResults(
         trial=best.name,
@@ -126,15 +126,16 @@ def _figures(sweep: Sweep, reference: Reference, settings: RunSettings) -> HeldO
         span=reference.span,
         score=reference.score,
     )
+    figures = reference.figures(sweep)
     return HeldOutFigures(
         area=100 * interval.estimate,
         area_low=100 * interval.low,
         area_high=100 * interval.high,
-        fractions=reference.at_fractions(sweep.curve),
-        points=reference.points(sweep),
+        fractions=figures.fractions,
+        points=figures.points,
         notes=sweep.notes,
         bands=_bands(sweep, settings),
-        families=reference.by_family(sweep.curve),
+        families=figures.families,
     )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ from autotts.discovery.explorer import (
 )
 from autotts.discovery.feedback import feedback
 from autotts.discovery.race import SWEEPS, race
-from autotts.discovery.rules import Breach, Earlier
+from autotts.discovery.rules import Breach
 from autotts.discovery.run import events
 from autotts.discovery.run.budget import Ledger
 from autotts.discovery.run.folder import OpenRun
@@ -45,7 +46,7 @@ from autotts.discovery.run.paid_calls import PaidCalls
 from autotts.discovery.run.round_files import write_best, write_matters, write_round
 from autotts.discovery.run.settings import RunLimits
 from autotts.discovery.run.store_refs import open_stores
-from autotts.discovery.scoring import Reference, Scorer, Sweep
+from autotts.discovery.scoring import Reference, Scorer, SweepFigures
 from autotts.discovery.selection import Candidate, choose, lead
 from autotts.discovery.side_by_side import SideBySide
 from autotts.errors import ProposalError, RunError, ServerError
@@ -56,6 +57,7 @@ from autotts.programs import Source
 from autotts.text import counted
 
 _TRY_AUDIT = 100
+_NO_FIGURES: dict[str, Any] = {"points": (), "area": None, "fractions": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +172,8 @@ class Discovery:
         for name in self.settings.baselines:
             if name not in self.state.baselines:
                 self._say(f"replaying {name} to compare with")
-                sweep = self._scorer.baseline(name)
-                families = self.reference.by_family(sweep.curve)
-                self.run.append(
-                    events.BaselineScored(name, *self._figures(sweep), families=families)
-                )
+                figures = self.reference.figures(self._scorer.baseline(name))
+                self.run.append(events.BaselineScored(name, *figures))
             if self.settings.traces and name not in self.state.diagnosed:
                 told = describe_baseline(name, self._scorer)
                 self.run.append(events.BaselineDiagnosed(name, told.digest, told.traces))
@@ -191,12 +190,6 @@ class Discovery:
             runs = counted(len(self.settings.earlier), "earlier run")
             self._say(f"round 0: {programs} of {runs}")
         self._round(0)
-
-    def _figures(self, sweep: Sweep) -> tuple[tuple[SweepPoint, ...], float, dict[str, float]]:
-        """Points, area and accuracy at shares of SC@64's tokens."""
-        reference = self.reference
-        curve = sweep.curve
-        return reference.points(sweep), reference.area(curve), reference.at_fractions(curve)
 
     def _round(self, number: int) -> None:
         if number in self.state.selections:
@@ -278,13 +271,8 @@ class Discovery:
         with self._evaluating:
             return self._admission.admit(text).errors
 
-    def _source(self, text: str, number: int, index: int) -> Source:
-        path = self.run.folder.round(number, index).relative_to(self.run.folder.path)
-        name = f"round-{number}" if index == 0 else f"round-{number}.{index + 1}"
-        return Source(name=name, path=str(path / "program.py"), text=text, trusted=False)
-
     def _try(self, number: int, text: str) -> Feedback:
-        source = self._source(text, number, 0)
+        source = self.run.folder.source(text, number)
         known = self.state.tried(number, source.digest)
         if known is not None:
             return known
@@ -330,12 +318,9 @@ class Discovery:
     def _breaches(
         self, source: Source, points: Sequence[SweepPoint], before: Sequence[Trial]
     ) -> list[Breach]:
-        earlier = [
-            Earlier(f"round {t.name}", t.proposal.source, t.points) for t in before if t.points
-        ]
         return [
             *rule_checks.check_curve(points, self.settings.rules),
-            *rule_checks.check_novelty(source.text, points, earlier),
+            *rule_checks.check_novelty(source.text, points, [t for t in before if t.points]),
         ]
 
     # Score.
@@ -343,7 +328,7 @@ class Discovery:
     def _race(self, number: int) -> None:
         """Find out on growing samples which of many proposals are worth a sweep."""
         sources = {
-            index: self._source(proposal.source, number, index)
+            index: self.run.folder.source(proposal.source, number, index)
             for index, proposal in enumerate(self.state.proposals[number])
             if not self._admission.admit(proposal.source).errors
         }
@@ -372,14 +357,11 @@ class Discovery:
         )
 
     def _score(self, number: int, index: int, proposal: Proposal) -> None:
-        source = self._source(proposal.source, number, index)
+        source = self.run.folder.source(proposal.source, number, index)
         self._say(f"round {number}: replaying {source.name}")
         self._ledger.check_evaluation()
         began = time.monotonic()
-        points: tuple[SweepPoint, ...] = ()
-        area: float | None = None
-        fractions: dict[str, float] = {}
-        families: dict[str, float] = {}
+        figures: SweepFigures | None = None
         said = Diagnosed("", "")
         notes: Record = {}
         admitted = self._admission.admit(proposal.source)
@@ -395,9 +377,8 @@ class Discovery:
             except REFUSED as error:
                 errors = [str(error)]
             else:
-                points, area, fractions = self._figures(sweep)
-                families = self.reference.by_family(sweep.curve)
-                breaches += self._breaches(source, points, self.state.trials)
+                figures = self.reference.figures(sweep)
+                breaches += self._breaches(source, figures.points, self.state.trials)
                 errors = [b.reason for b in breaches if b.fatal]
                 notes = sweep.notes
         self.run.append(
@@ -405,21 +386,18 @@ class Discovery:
                 round=number,
                 index=index,
                 program=source.digest,
-                counts=bool(points),
+                counts=figures is not None,
                 errors=tuple(errors),
                 remarks=tuple(b.reason for b in breaches if not b.fatal),
                 digest=said.digest,
                 traces=said.traces,
                 notes=notes,
                 seconds=_since(began),
-                points=points,
-                area=area,
-                fractions=fractions,
-                families=families,
+                **(figures._asdict() if figures else _NO_FIGURES),
             )
         )
-        outcome = f"is refused: {errors[0]}" if errors else f"has area {area:.2f}"
-        self._say(f"{source.name} {outcome}")
+        outcome = f"has area {figures.area:.2f}" if figures else ""
+        self._say(f"{source.name} {f'is refused: {errors[0]}' if errors else outcome}")
 
     # Select.
 
@@ -440,8 +418,11 @@ class Discovery:
         return Candidate(name, self._scorer.baseline(name, draws=draws).curve)
 
     def _candidate(self, trial: Trial, draws: str | None = None) -> Candidate:
-        source = self._source(trial.proposal.source, trial.round, trial.index)
-        return Candidate(trial.name, self._scorer.sweep(source, draws=draws).curve)
+        sweep = self._scorer.sweep(self._program(trial), draws=draws)
+        return Candidate(trial.name, sweep.curve)
+
+    def _program(self, trial: Trial) -> Source:
+        return self.run.folder.source(trial.proposal.source, trial.round, trial.index)
 
     def _select(self, number: int) -> None:
         """Judge the round's trials one after the other, and name the best so far."""
@@ -451,7 +432,8 @@ class Discovery:
         words: list[str] = []
         for trial in (t for t in eligible if t.round == number):
             candidate = self._candidate(trial)
-            found = lead(candidate, incumbent, self.reference, seed=self.settings.seed + number)
+            seed = self.settings.seed + number
+            found = lead(candidate.curve, incumbent, self.reference, seed=seed)
             ahead = found.probability >= self.settings.accept
             verdict = "accepted" if ahead else f"{self.settings.accept:.0%} are asked for"
             words.append(f"round {trial.name}: {found.words}: {verdict}")
@@ -483,7 +465,7 @@ class Discovery:
         trials, known = self.state.eligible, self.state.measured_again
         if len(trials) < 2 or (known is not None and known.rounds == rounds):
             return
-        sources = [self._source(t.proposal.source, t.round, t.index) for t in trials]
+        sources = [self._program(trial) for trial in trials]
         by_name = {source.name: source for source in sources}
 
         def rerun(choice: Pick) -> Rerun:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autotts.discovery.explorer import ProgramRules, SweepPoint
+from autotts.discovery.explorer import ProgramRules, SweepPoint, Trial
 from autotts.evaluation.frontiers import isotonic_violation
 
 NEAR_STRUCTURE = 0.97
@@ -28,15 +28,6 @@ class Breach:
     rule: str
     reason: str
     fatal: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """A program to be different from."""
-
-    name: str
-    source: str
-    points: tuple[SweepPoint, ...]
 
 
 def check_schedule(
@@ -114,7 +105,7 @@ def check_curve(points: Sequence[SweepPoint], rules: ProgramRules) -> list[Breac
 
 
 def check_novelty(
-    source: str, points: Sequence[SweepPoint], earlier: Sequence[Earlier]
+    source: str, points: Sequence[SweepPoint], earlier: Sequence[Trial]
 ) -> list[Breach]:
     """Whether it differs from earlier programs, in structure or in behaviour.
 
@@ -123,17 +114,17 @@ def check_novelty(
     """
     for other in earlier:
         if other.points and _same(points, other.points, 1e-9, 1e-9):
-            alike = similarity(source, other.source)
+            alike = similarity(source, other.proposal.source)
             return [
                 Breach(
                     "novelty",
-                    f"it does exactly what {other.name} does at every beta (their code is"
+                    f"it does exactly what round {other.name} does at every beta (their code is"
                     f" {alike:.0%} alike); propose something that behaves differently",
                     fatal=True,
                 )
             ]
     for other in earlier:
-        alike = similarity(source, other.source)
+        alike = similarity(source, other.proposal.source)
         if alike < NEAR_STRUCTURE:
             continue
         near = bool(other.points) and _same(points, other.points, NEAR_ACCURACY, NEAR_TOKENS)
@@ -141,7 +132,8 @@ def check_novelty(
         return [
             Breach(
                 "novelty",
-                f"its code is {alike:.0%} that of {other.name} with other constants, and it {what}",
+                f"its code is {alike:.0%} that of round {other.name} with other constants, and it"
+                f" {what}",
                 fatal=False,
             )
         ]

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -101,6 +102,21 @@ class Sweep:
         }
 
 
+class SweepFigures(NamedTuple):
+    """What the record of a run says of a sweep.
+
+    points: its means, by beta.
+    area: of its frontier, in percent.
+    fractions: accuracy in percent at the shares of SC@64's tokens that are shown.
+    families: area in percent by family of models.
+    """
+
+    points: tuple[SweepPoint, ...]
+    area: float
+    fractions: dict[str, float]
+    families: dict[str, float]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SampledEpisodes:
     """Some episodes of a program: per store, `[B, n]` whether each was right, and what it spent."""
@@ -153,11 +169,12 @@ class Reference:
             return {}
         return self.judgement.by_family(curve, self.store_areas(curve))
 
-    def at_fractions(self, curve: Curve) -> dict[str, float]:
-        """Accuracy in percent at the shares that are shown for the objective."""
-        shown = SHOWN[self.objective]
+    def figures(self, sweep: Sweep) -> SweepFigures:
+        """All that is told of a sweep in figures."""
+        curve, shown = sweep.curve, SHOWN[self.objective]
         accuracy = 100 * accuracy_at_fractions(curve.points(), self.tokens, shown)
-        return {f"{share:g}": float(a) for share, a in zip(shown, accuracy, strict=True)}
+        fractions = {f"{share:g}": float(a) for share, a in zip(shown, accuracy, strict=True)}
+        return SweepFigures(self.points(sweep), self.area(curve), fractions, self.by_family(curve))
 
     def points(self, sweep: Sweep) -> tuple[SweepPoint, ...]:
         """The means of a sweep, by beta."""

@@ -28,7 +28,7 @@ By = Literal["area", "accuracy"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A program that may be accepted: its trial's name and its curve."""
+    """What a program is held against: its name among others', and its curve."""
 
     name: str
     curve: Curve
@@ -84,10 +84,10 @@ def choose(trials: Sequence[Trial], by: By) -> Choice | None:
     return best
 
 
-def lead(candidate: Candidate, other: Candidate, reference: Reference, *, seed: int) -> Lead:
-    """How far a candidate's frontier area is above another's."""
+def lead(curve: Curve, other: Candidate, reference: Reference, *, seed: int) -> Lead:
+    """How far the frontier area of a curve is above another's."""
     found = clears_noise(
-        candidate.curve,
+        curve,
         other.curve,
         rng=np.random.default_rng(seed),
         reference=reference.curve,

@@ -122,7 +122,10 @@ def _replayed(
     settings = _sealed(folder.settings)
     stores = open_stores(settings.stores)
     experiment = settings.experiment()
-    sources = {title(trial): _source(folder, trial) for trial in trials}
+    sources = {
+        title(trial): folder.source(trial.proposal.source, trial.round, trial.index)
+        for trial in trials
+    }
     best = report.best
     latest = [name for name in reversed(sources) if name != best]
     names = ([best] if best in sources else []) + latest
@@ -188,22 +191,15 @@ def _swept(
         reference = scorer.reference()
     leads = {}
     if best in sources:
-        program = Candidate(best, sweeps[best].curve)
         for name in settings.baselines:
             baseline = Candidate(name, sweeps[name].curve)
-            leads[name] = lead(program, baseline, reference, seed=settings.seed)
+            leads[name] = lead(sweeps[best].curve, baseline, reference, seed=settings.seed)
     return sweeps, leads
 
 
 def title(trial: Trial) -> str:
     """What a proposal is called beside other controllers."""
     return f"round {trial.name}"
-
-
-def _source(folder: RunFolder, trial: Trial) -> Source:
-    path = folder.round(trial.round, trial.index).relative_to(folder.path) / "program.py"
-    name = title(trial).replace(" ", "-")
-    return Source(name=name, path=str(path), text=trial.proposal.source, trusted=False)
 
 
 def _grid_rows(store: Store, sweeps: dict[str, Sweep]) -> list[GridRow]:

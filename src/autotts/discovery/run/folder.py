@@ -27,6 +27,7 @@ from autotts.discovery.run.settings import RunSettings, parse_settings
 from autotts.discovery.run.state import RunState
 from autotts.errors import RunError
 from autotts.files import read_regular, write_text
+from autotts.programs import Source
 from autotts.untrusted import MOST_BYTES
 
 _DEEPEST = 20
@@ -152,6 +153,12 @@ class RunFolder:
         """The folder of a proposal."""
         folder = self.path / "rounds" / f"{number:04}"
         return folder if index == 0 else folder / str(index + 1)
+
+    def source(self, text: str, number: int, index: int = 0) -> Source:
+        """A proposal's program, by its place in the run's folder."""
+        path = self.round(number, index).relative_to(self.path) / "program.py"
+        name = f"round-{number}" if index == 0 else f"round-{number}.{index + 1}"
+        return Source(name=name, path=str(path), text=text, trusted=False)
 
     def write(self, path: Path, text: str) -> None:
         """Write a file of the run, whole or not at all.
