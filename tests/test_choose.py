@@ -115,7 +115,7 @@ def test_the_command_says_the_beta_what_it_buys_and_how_sure_that_is(folder, tmp
     assert ran.exit_code == 0, ran.output
     record = json.loads(out.read_text())
     assert f"beta {record['chosen']['beta']:g}" in ran.output
-    assert "surely" in ran.output
+    assert "keeps to it on other questions" in ran.output
     refused = CliRunner().invoke(app, [*command, "--budget", "10tokens", "--beta", "0.5"])
     assert refused.exit_code == 1
     assert "no beta" in refused.output

@@ -123,6 +123,18 @@ def test_columns_are_mapped_by_look_and_by_hand(tmp_path):
         read_recordings(path, columns={"depth": "z"})
 
 
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_a_table_of_any_spreadsheet_is_read(sign, tmp_path):
+    """Where commas are decimal points they part no columns."""
+    path = tmp_path / "m" / "table.csv"
+    path.parent.mkdir()
+    rows = [["question", "gold", "answer", "tokens"], ["1 + 1?", "2", "2", "30"]]
+    path.write_text("\ufeff" + "\r\n".join(sign.join(row) for row in rows), encoding="utf-8")
+    [one] = read_recordings(path)
+    assert one.store.texts == ("1 + 1?",)
+    assert one.store.correct.all()
+
+
 def test_questions_may_have_several_true_answers_and_repeat(tmp_path):
     rows = [
         {"problem_num": 4, "gold_answer": [4, "four"], "all_answers": [["four", 9], ["4", 8]]},
@@ -187,7 +199,10 @@ REFUSED = {
     "tokens in words": ({"tokens": "many"}, 'line 2: tokens is "many", not a non-negative'),
     "too many tokens": ({"tokens": 2**31}, "line 2: tokens is 2147483648, not a non-neg"),
     "true tokens": ({"tokens": True}, "line 2: tokens is true, not a non-negative integer"),
-    "no tokens": ({"tokens": None}, "line 2: no token count and no response to count tokens in"),
+    "no tokens": (
+        {"tokens": None},
+        "line 2: no token count and no response to count tokens in; .*--column tokens=NAME",
+    ),
     "an answer without tokens": ({"tokens": 0}, 'line 2: no tokens, and yet the answer "3"'),
     "another gold": ({"gold": "3"}, r'line 2: gold is \["3"\], but \["2"\] at .*line 1, for the'),
     "another text": ({"question": "Why?"}, 'line 2: question is "Why.", but "What is 1'),

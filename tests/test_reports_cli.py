@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from autotts import stores
 from autotts.cli import app
-from autotts.errors import SpecError
+from autotts.errors import RunError, SpecError
 from autotts.evaluation import Experiment, evaluate
 
 SMALL = Experiment(draws="subsets:4", max_branches=16)
@@ -58,11 +58,13 @@ def test_a_comparison_says_what_fresh_draws_leave_of_the_better(simulated):
     assert "on fresh draws of the same questions" in told
 
 
-def test_what_does_not_exist_is_named(results, tmp_path):
+def test_what_does_not_exist_is_named(results, simulated, tmp_path):
     with pytest.raises(SpecError, match="there is no folder"):
         run("report", results, "--out", tmp_path / "nowhere" / "report.html")
     with pytest.raises(SpecError, match="no such file or folder; name a run, or"):
         run("report", tmp_path / "nothing.json")
+    with pytest.raises(RunError, match="it is a store, of which `autotts evaluate --json` writes"):
+        run("plot", simulated, "--out", tmp_path)
     with pytest.raises(SpecError, match="name a folder"):
         run("plot", results, "--out", results)
     with pytest.raises(SpecError, match="as gif; there are png, svg, pdf"):

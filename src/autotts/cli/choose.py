@@ -87,7 +87,8 @@ def _print(found: "BetaChoice") -> None:
             low, estimate, high = (scale * v for v in (value.low, value.estimate, value.high))
             say(f"  {name:18}{told(estimate)}{sign}  (95 %: {told(low)} … {told(high)})")
         say(f"  one question in 20 spends {told(chosen.spent_by_dearest)} {unit} or more")
-        sure = "surely" if found.assured else "as measured only"
-        say(f"  {sure}" + (f": {found.why}" if found.why else ""))
+        keeps = "keeps to it" if found.by == "budget" else "has it"
+        where = "on other questions like these too, in 39 of 40 cases"
+        say(f"  {keeps} {where}" if found.assured else f"  as measured only: {found.why}")
     for remark in found.remarks:
         console().print(f"- {remark}", markup=False)

@@ -47,7 +47,11 @@ class RunFolder:
         try:
             content = read_regular(where, most_bytes=MOST_BYTES)
         except FileNotFoundError:
-            raise RunError(f"{path}: no run here (it has no run.toml)") from None
+            store = (path / "manifest.json").exists()
+            hint = "; it is a store, of which `autotts evaluate --json` writes results"
+            raise RunError(
+                f"{path}: no run here (it has no run.toml){hint if store else ''}"
+            ) from None
         except OSError as error:
             raise RunError(f"{where}: {error.strerror}") from error
         self.settings = parse_settings(content, str(where))

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -102,13 +103,20 @@ def table_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 
 
 def csv_rows(path: Path) -> Iterator[Row]:
-    """The rows of a table with commas, its first line naming the columns."""
+    """The rows of a table with commas, its first line naming the columns.
+
+    Semicolons or tabs do where that line has no comma, as where commas are decimal points.
+    """
     with opened(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-        table = csv.DictReader(_bounded(text), strict=True)
+        lines, count = _bounded(text), 0
         try:
+            names = next(lines, "")
+            delimiter = next((sign for sign in ",;\t" if sign in names), ",")
+            table = csv.DictReader(chain([names], lines), delimiter=delimiter, strict=True)
             for values in table:
-                where = f"line {table.line_num}"
+                count = table.line_num
+                where = f"line {count}"
                 if None in values or None in values.values():
                     raise StoreError(
                         f"{where}: its fields are not as many as the {len(table.fieldnames or ())}"
@@ -116,7 +124,7 @@ def csv_rows(path: Path) -> Iterator[Row]:
                     )
                 yield Row(where, {k: (v if v != "" else None) for k, v in values.items()})
         except (csv.Error, UnicodeDecodeError) as error:
-            raise StoreError(f"line {table.line_num + 1}: no CSV in UTF-8 ({error})") from error
+            raise StoreError(f"line {count + 1}: no CSV in UTF-8 ({error})") from error
 
 
 def _bounded(text: Iterable[str]) -> Iterator[str]:
