@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from autotts import control, programs
 from autotts.answers.reader import AnswerReader
+from autotts.errors import ServerError
 from autotts.serve.body import ChatBody, CompletionBody
 from autotts.serve.deployment import ServiceLimits
 from autotts.serve.passing import PassedOn
@@ -334,12 +335,40 @@ def test_a_client_that_leaves_stops_what_is_decoded(stream):
     assert "autotts_running 0.0" in text
 
 
-def test_a_failing_upstream_is_a_502_and_the_next_request_is_served():
+def test_a_failing_upstream_is_a_502_and_the_next_request_is_served(caplog):
     with serving(ScriptedBranches(fails=1)) as address:
         failed = post(address)
         assert failed.status_code == 502
         assert failed.json()["error"]["message"] == "the upstream said no"
         assert post(address).status_code == 200
+    (line,) = [record for record in caplog.records if record.getMessage() == "failed"]
+    assert (line.path, line.status, line.why) == (
+        "/v1/chat/completions", 502, "the upstream said no",
+    )  # fmt: skip
+
+
+def test_the_log_has_why_a_request_failed_and_nothing_that_it_said(server, monkeypatch, caplog):
+    """Nor what an upstream repeats of it."""
+
+    async def refuses(*_, **__):
+        raise ServerError(f"http://up: HTTP 400: can't read {QUESTION}, 5 times")
+
+    caplog.set_level("INFO", "autotts.serve")
+    monkeypatch.setattr(server, "render", refuses)
+    with serving(server) as address:
+        post(address)
+        post(address, stream=True)
+        post(address, controller="SECRET")
+        post(address, messages=[{"role": "SECRET"}])
+    told = [
+        (record.getMessage(), record.status, getattr(record, "why", ""))
+        for record in caplog.records
+        if record.name == "autotts.serve"
+    ]
+    assert told[:2] == [("failed", 502, "http://up: HTTP 400")] * 2
+    assert [each[:2] for each in told[2:]] == [("refused", 400)] * 2
+    assert "SECRET" not in str([vars(record) for record in caplog.records])
+    assert "6 times 7" not in str([vars(record) for record in caplog.records])
 
 
 def test_a_failure_within_a_stream_is_its_last_event():

@@ -54,6 +54,8 @@ _PAGE_HEADERS = {
 
 _OWN_ORIGIN = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
 
+_UPSTREAMS_WORDS = re.compile(r"(HTTP \d{3}):.*", re.DOTALL)
+
 log = logging.getLogger("autotts.serve")
 
 OnPrompt = Callable[[Progress], None]
@@ -132,7 +134,8 @@ class Service:
             except ClientDisconnect:
                 response = Response(status_code=499)
             except Exception as error:
-                response = _error_response(error)
+                status, body, headers = _failed(error, path)
+                response = JSONResponse(body, status, headers)
             # By the route: what stands in a path is the client's, who need have no key, and every
             # other text would be kept for ever.
             self._metrics.ended(path, response.status_code)
@@ -270,7 +273,7 @@ class Service:
             raise Full(1)
         if body.stream:
             self._turns.require_room()
-            stream = self._stream(run, shape, body)
+            stream = self._stream(run, shape, body, request.url.path)
             return StreamingResponse(stream, media_type="text/event-stream")
         task = asyncio.create_task(run(lambda _: None))
         await self._until_done_or_gone(request, task)
@@ -298,6 +301,7 @@ class Service:
         run: Callable[[Callable[[Progress], None]], Awaitable[list[Answer]]],
         shape: Shape,
         body: Common,
+        path: str,
     ) -> AsyncIterator[bytes]:
         """The events of a stream: comments while branches run, then the text."""
         told: asyncio.Queue[Progress] = asyncio.Queue()
@@ -324,7 +328,7 @@ class Service:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            for piece in shape.fails(_error_of(error)[1]):
+            for piece in shape.fails(_failed(error, path)[1]):
                 yield piece
         finally:
             if not task.done():
@@ -515,13 +519,23 @@ def _error_of(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]]:
         return 502, error_body(str(error), "upstream_error", code="upstream"), {}
     if isinstance(error, AutottsError):
         return 500, error_body(str(error), "controller_error", code="controller"), {}
-    log.exception("a request failed", exc_info=error)
     return 500, error_body("an error of the service; its log has more", "internal_error"), {}
 
 
-def _error_response(error: Exception) -> Response:
+def _failed(error: Exception, path: str) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """As `_error_of`, with a line in the log: of what a client said, the name of a field at most.
+
+    An upstream that refuses a request may say the request again.
+    """
     status, body, headers = _error_of(error)
-    return JSONResponse(body, status, headers)
+    about = {"path": path, "status": status}
+    if status < 500:
+        log.info("refused", extra={**about, "field": getattr(error, "where", "")})
+    elif isinstance(error, AutottsError):
+        log.warning("failed", extra={**about, "why": _UPSTREAMS_WORDS.sub(r"\1", str(error))})
+    else:
+        log.error("failed", extra=about, exc_info=error)
+    return status, body, headers
 
 
 async def _refused(request: Request, error: Exception) -> Response:
