@@ -1,4 +1,5 @@
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -266,3 +267,16 @@ def test_a_bootstrap_of_the_usual_size_takes_well_under_a_second() -> None:
     started = time.process_time()
     frontier_band(wide, rng=rng, resamples=statistics.RESAMPLES)
     assert time.process_time() - started < 1
+
+
+def test_a_comparison_holds_a_byte_for_a_question_and_resample(monkeypatch) -> None:
+    """Not the eight of a weight, which are 640 MB where 40,000 questions are compared."""
+    monkeypatch.setattr(statistics, "_AT_ONCE", 2_000 * 8)
+    questions, resamples = 2_000, 500
+    a, b = (exam(0, questions=questions, draws=1, models=1, luck=luck) for luck in (1, 2))
+    for found in (compare, compare_tokens, clears_noise):
+        tracemalloc.start()
+        found(a, b, rng=np.random.default_rng(0), resamples=resamples)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert 1 < most / (questions * resamples) < 4

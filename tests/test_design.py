@@ -28,6 +28,8 @@ def test_resamples_count_every_question_by_its_weight(weights, data):
         np.testing.assert_allclose(drawn[0], np.array(weights) / sum(weights))
         assert not drawn[:, np.array(weights) == 0].any()
         assert 1 <= design.units <= len(weights)
+        kept = statistics.question_resamples(design, rng=np.random.default_rng(0), resamples=20)
+        np.testing.assert_array_equal(kept.means(np.eye(len(weights))), drawn)
 
 
 @given(st.integers(2, 5), st.integers(2, 9))

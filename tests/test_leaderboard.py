@@ -12,10 +12,10 @@ from autotts import stores
 from autotts.cli import app
 from autotts.errors import SpecError
 from autotts.evaluation import Experiment, compare, evaluate
-from autotts.evaluation.design import design_of
+from autotts.evaluation.design import Design, design_of
 from autotts.evaluation.families import family_of
-from autotts.evaluation.statistics import question_weights
-from autotts.evaluation.study.leaderboard import _Weights, leaderboard
+from autotts.evaluation.statistics import question_resamples
+from autotts.evaluation.study.leaderboard import _Draws, leaderboard
 from autotts.reports import leaderboard_page
 from autotts.reports.leaderboard import conclusion, left_out, markdown
 from autotts.simulation import SimulatedModel, simulate
@@ -99,16 +99,17 @@ def test_it_is_the_same_from_the_disk_where_one_store_is_held_at_a_time(folder, 
 
 def test_questions_are_drawn_alike_wherever_a_dataset_comes(loaded):
     """The models of a dataset share what is drawn, with other datasets between them."""
-    drawn = _Weights(np.random.default_rng(5))
+    drawn = _Draws(np.random.default_rng(5))
     named = loaded[1].manifest.model_copy(update={"dataset": "other"})
     other = replace(loaded[1], manifest=named)
     first, second, again = (
         drawn.of(store, design_of(store)) for store in (loaded[0], other, loaded[0])
     )
-    assert np.array_equal(first, again)
+    assert np.array_equal(first.drawn, again.drawn)
     rng = np.random.default_rng(5)
-    for weights in (first, second):
-        assert np.array_equal(weights, question_weights(weights.shape[1], rng=rng))
+    for one in (first, second):
+        same = question_resamples(Design(one.drawn.shape[1]), rng=rng)
+        assert np.array_equal(one.drawn, same.drawn)
 
 
 def test_standings_follow_from_areas(found):

@@ -1,7 +1,7 @@
 """Comparing controllers: bands for a curve, differences between two, and which of many is best.
 
-All of it resamples questions (see `autotts.evaluation.statistics`): the weights of one resample
-apply to every store of a dataset, every setting, both controllers and the reference, whose
+All of it resamples questions (see `autotts.evaluation.statistics`): what is drawn in one resample
+counts for every store of a dataset, every setting, both controllers and the reference, whose
 frontiers are then drawn anew. A budget is a share of what the reference spends on the same
 questions, SC@64 by custom, so each model has its own budget in tokens and stores count equally."""
 
@@ -23,7 +23,15 @@ from autotts.evaluation.frontiers import (
     mixture_at,
     tokens_to_reach,
 )
-from autotts.evaluation.statistics import LEVEL, RESAMPLES, Best, Difference, FloatArray, Interval
+from autotts.evaluation.statistics import (
+    LEVEL,
+    RESAMPLES,
+    Best,
+    Difference,
+    FloatArray,
+    Interval,
+    Resamples,
+)
 
 By = Literal["area", "accuracy"]
 """The figure by which the best is chosen."""
@@ -74,7 +82,7 @@ def curve_intervals(
     Returns:
         Columns beta, accuracy, accuracy_low, accuracy_high, tokens, tokens_low, tokens_high.
     """
-    points = curve.points(_weights(curve, rng=rng, resamples=resamples))
+    points = curve.points(_drawn(curve, rng=rng, resamples=resamples))
     columns: dict[str, FloatArray] = {"beta": curve.betas}
     for name, values in (("accuracy", points.accuracy), ("tokens", points.tokens)):
         columns |= _columns(name, values.mean(axis=1), curve, level)
@@ -99,9 +107,9 @@ def frontier_band(
         Columns fraction, budget (tokens per question, mean of the stores), accuracy, accuracy_low,
         accuracy_high.
     """
-    weights = _weights(curve, rng=rng, resamples=resamples)
-    budget = _reference(curve, reference).dearest_tokens(weights)
-    accuracy = accuracy_at_fractions(curve.points(weights), budget, fractions)
+    drawn = _drawn(curve, rng=rng, resamples=resamples)
+    budget = _reference(curve, reference).dearest_tokens(drawn)
+    accuracy = accuracy_at_fractions(curve.points(drawn), budget, fractions)
     return pl.DataFrame(
         {
             "fraction": np.asarray(fractions, np.float64),
@@ -128,8 +136,8 @@ def area(
         span: from which to which share of it.
         score: makes one figure of the areas by store.
     """
-    weights = _weights(curve, rng=rng, resamples=resamples)
-    areas = _areas(curve, _reference(curve, reference), weights, span, score)
+    drawn = _drawn(curve, rng=rng, resamples=resamples)
+    areas = _areas(curve, _reference(curve, reference), drawn, span, score)
     low, high = statistics.bounds(areas[1:], questions=_smallest(curve), level=level)
     return Interval(float(areas[0]), float(low), float(high), level)
 
@@ -160,9 +168,9 @@ def compare(
         better, worse and equal (questions, seen from a), verdict.
     """
     reference = _reference(b, reference)
-    weights = _paired_weights(a, b, reference, rng=rng, resamples=resamples)
-    budget = reference.dearest_tokens(weights)
-    accuracy = [accuracy_at_fractions(c.points(weights), budget, fractions) for c in (a, b)]
+    drawn = _paired_draw(a, b, reference, rng=rng, resamples=resamples)
+    budget = reference.dearest_tokens(drawn)
+    accuracy = [accuracy_at_fractions(c.points(drawn), budget, fractions) for c in (a, b)]
     own_budget = budget[0][:, None] * np.asarray(fractions)
     signs = _signs(a, b, *(mixture_at(c.points(), own_budget) for c in (a, b)), level=level)
     questions = _smallest(a)
@@ -212,9 +220,9 @@ def compare_tokens(
         resample the saving could be anything, and the interval says so.
     """
     reference = _reference(b, reference)
-    weights = _paired_weights(a, b, reference, rng=rng, resamples=resamples)
-    budget = reference.dearest_tokens(weights)
-    points = [c.points(weights) for c in (a, b)]
+    drawn = _paired_draw(a, b, reference, rng=rng, resamples=resamples)
+    budget = reference.dearest_tokens(drawn)
+    points = [c.points(drawn) for c in (a, b)]
     if accuracies is None:
         targets = accuracy_at_fractions(points[1], budget, fractions)
     else:
@@ -284,9 +292,9 @@ def clears_noise(
         score: as in `area`.
     """
     reference = _reference(incumbent, reference)
-    weights = _paired_weights(candidate, incumbent, reference, rng=rng, resamples=resamples)
+    drawn = _paired_draw(candidate, incumbent, reference, rng=rng, resamples=resamples)
     pair = (candidate, incumbent)
-    gap = np.subtract(*(_areas(c, reference, weights, span, score) for c in pair))
+    gap = np.subtract(*(_areas(c, reference, drawn, span, score) for c in pair))
     budgets = reference.dearest_tokens()[:, None] * np.geomspace(*span, _AREA_GRID)
     settings = [mixture_at(c.points(), budgets).mean(axis=1, keepdims=True) for c in pair]
     signs = _signs(candidate, incumbent, *settings, level=level)[0]
@@ -310,9 +318,9 @@ def setting_difference(
         rng: consumed.
     """
     _check_pair(a, b)
-    weights = _weights(a, rng=rng, resamples=resamples)
+    drawn = _drawn(a, rng=rng, resamples=resamples)
     one, other = (
-        curve.points(weights).accuracy[..., curve.betas == beta].mean(axis=(1, 2))
+        curve.points(drawn).accuracy[..., curve.betas == beta].mean(axis=(1, 2))
         for curve, beta in ((a, beta_a), (b, beta_b))
     )
     gap = one - other
@@ -343,14 +351,14 @@ def best(
     reference = _reference(curves[0], reference)
     for other in curves:
         _check_pair(other, reference)
-    weights = _weights(reference, rng=rng, resamples=resamples)
+    drawn = _drawn(reference, rng=rng, resamples=resamples)
     names: list[tuple[str, float | None]]
     if by == "area":
         names = [(c.controller, None) for c in curves]
-        scores = np.stack([_areas(c, reference, weights, span, score) for c in curves], axis=1)
+        scores = np.stack([_areas(c, reference, drawn, span, score) for c in curves], axis=1)
     else:
         names = [(c.controller, float(beta)) for c in curves for beta in c.betas]
-        means = [c.points(weights).accuracy.mean(axis=1) for c in curves]
+        means = [c.points(drawn).accuracy.mean(axis=1) for c in curves]
         scores = np.concatenate(means, axis=1)
     found = statistics.best_of(scores[0], scores[1:], questions=_smallest(reference))
     return Pick(*names[found.index], found)
@@ -410,33 +418,33 @@ def _check_pair(a: Curve, b: Curve) -> None:
             )
 
 
-def _weights(curve: Curve, *, rng: np.random.Generator, resamples: int) -> Mapping[str, FloatArray]:
-    """Per dataset `[1 + R, Q]`; the datasets are resampled apart, the models of one together."""
+def _drawn(curve: Curve, *, rng: np.random.Generator, resamples: int) -> Mapping[str, Resamples]:
+    """Per dataset; the datasets are resampled apart, the models of one together."""
     return {
-        dataset: statistics.question_weights(curve.design(dataset), rng=rng, resamples=resamples)
+        dataset: statistics.question_resamples(curve.design(dataset), rng=rng, resamples=resamples)
         for dataset in sorted(curve.questions)
     }
 
 
-def _paired_weights(
+def _paired_draw(
     a: Curve, b: Curve, reference: Curve, *, rng: np.random.Generator, resamples: int
-) -> Mapping[str, FloatArray]:
+) -> Mapping[str, Resamples]:
     _check_pair(a, b)
     _check_pair(a, reference)
-    return _weights(a, rng=rng, resamples=resamples)
+    return _drawn(a, rng=rng, resamples=resamples)
 
 
 def _areas(
     curve: Curve,
     reference: Curve,
-    weights: Mapping[str, FloatArray],
+    drawn: Mapping[str, Resamples],
     span: tuple[float, float],
     score: AreaScore,
 ) -> FloatArray:
     """What a curve is judged by in each resample: `[R]`."""
-    budget = reference.dearest_tokens(weights)
+    budget = reference.dearest_tokens(drawn)
     low, high = (share * budget for share in span)
-    return score(curve, lambda one: frontier_area(one.points(weights), low, high))
+    return score(curve, lambda one: frontier_area(one.points(drawn), low, high))
 
 
 def _signs(

@@ -64,22 +64,41 @@ class Design:
             return float(values.mean())
         return float(self.shares @ values.mean(axis=1))
 
-    def resampled(self, resamples: int, *, rng: np.random.Generator) -> NDArray[np.float64]:
-        """`[resamples, Q]` what each question counts in each resample; a row adds up to 1.
+    @property
+    def drawn_units(self) -> int:
+        """How many there are to draw from: questions, or groups that count."""
+        return self.questions if self.even else len(self._groups()[0])
+
+    def drawn(self, resamples: int, *, rng: np.random.Generator) -> NDArray[np.int64]:
+        """`[resamples, U]` how often each resample has each question, or each group that counts.
 
         Args:
             rng: consumed.
         """
+        units = self.drawn_units
+        return rng.multinomial(units, np.full(units, 1 / units), size=resamples)
+
+    def weights_of(self, drawn: Values) -> NDArray[np.float64]:
+        """`[resamples, Q]` what each question counts in each resample; a row adds up to 1.
+
+        Args:
+            drawn: `[resamples, U]` whole numbers as `drawn` gives them.
+        """
         if self.even:
-            even = np.full(self.questions, 1 / self.questions)
-            return rng.multinomial(self.questions, even, size=resamples) / self.questions
-        clusters = np.arange(self.questions) if self.clusters is None else self.clusters
-        # A group of no weight says nothing, and a resample of such groups alone would be none.
-        known, at = np.unique(clusters[self.shares > 0], return_inverse=True)
-        drawn = rng.multinomial(len(known), np.full(len(known), 1 / len(known)), size=resamples)
-        counts = np.zeros((resamples, self.questions))
+            return np.asarray(drawn / self.questions)
+        _, at = self._groups()
+        counts = np.zeros((len(drawn), self.questions))
         counts[:, self.shares > 0] = drawn[:, at] * self.shares[self.shares > 0]
         return np.asarray(counts / counts.sum(axis=1, keepdims=True))
+
+    def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The groups that count, and which of them each question that counts belongs to.
+
+        A group of no weight says nothing, and a resample of such groups alone would be none.
+        """
+        clusters = np.arange(self.questions) if self.clusters is None else self.clusters
+        known, at = np.unique(clusters[self.shares > 0], return_inverse=True)
+        return known, at
 
     def agrees(self, other: "Design") -> bool:
         """Whether two designs of as many questions count them alike; true of other numbers."""

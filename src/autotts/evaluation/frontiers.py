@@ -30,7 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from autotts.errors import StoreError
 from autotts.evaluation.design import Design
-from autotts.evaluation.statistics import FloatArray, Values
+from autotts.evaluation.statistics import FloatArray, Resamples, Values
 from autotts.stores import StoreKey
 
 BUDGET_FRACTIONS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -120,36 +120,43 @@ class Curve:
     def stores(self) -> tuple[StoreKey, ...]:
         return tuple(sorted(self.correct))
 
-    def points(self, weights: Mapping[str, FloatArray] | None = None) -> Points:
+    def points(self, drawn: Mapping[str, Resamples] | None = None) -> Points:
         """Means per store and beta.
 
         Args:
-            weights: per dataset, `[R, Q]` weights of its questions in each resample.
+            drawn: per dataset, R resamples of its questions.
 
         Returns:
-            Points `[S, B]`, or `[R, S, B]` with weights, stores in the order of `stores`.
+            Points `[S, B]`, or `[1 + R, S, B]` of the sample and its resamples, stores in the order
+            of `stores`.
         """
-        return Points(self._means(self.tokens, weights), self._means(self.correct, weights))
+        return Points(self._means(self.tokens, drawn), self._means(self.correct, drawn))
 
-    def dearest_tokens(self, weights: Mapping[str, FloatArray] | None = None) -> FloatArray:
-        """Tokens per question of the setting that spends most: `[S]`, or `[R, S]` with weights."""
+    def dearest_tokens(self, drawn: Mapping[str, Resamples] | None = None) -> FloatArray:
+        """Tokens per question of the setting that spends most.
+
+        Args:
+            drawn: as in `points`.
+
+        Returns:
+            `[S]`, or `[1 + R, S]`.
+        """
         tokens = self.points().tokens.mean(axis=0)
-        dearest: FloatArray = self.points(weights).tokens[..., int(np.argmax(tokens))]
+        dearest: FloatArray = self._means(self.tokens, drawn)[..., int(np.argmax(tokens))]
         return dearest
 
     def _means(
-        self, values: Mapping[StoreKey, Values], weights: Mapping[str, FloatArray] | None
+        self, values: Mapping[StoreKey, Values], drawn: Mapping[str, Resamples] | None
     ) -> FloatArray:
         means = []
         for model, dataset in self.stores:
             per_question = values[model, dataset].mean(axis=2)
-            if weights is None and self.design(dataset).weights is None:
+            if drawn is not None:
+                means.append(drawn[dataset].means(per_question))
+            elif self.design(dataset).weights is None:
                 means.append(per_question.mean(axis=1))
-            elif weights is None:
-                means.append(per_question @ self.design(dataset).shares)
             else:
-                # Not `@`: BLAS threads cost more than so small a product.
-                means.append(np.einsum("rq,bq->rb", weights[dataset], per_question))
+                means.append(per_question @ self.design(dataset).shares)
         return np.stack(means, axis=-2)
 
 

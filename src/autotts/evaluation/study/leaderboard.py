@@ -32,7 +32,7 @@ from autotts.evaluation.result import made_by, store_record
 from autotts.evaluation.run import at_betas, opened
 from autotts.evaluation.serving import doubts, lacks
 from autotts.evaluation.settings import Execution, Experiment
-from autotts.evaluation.statistics import FloatArray
+from autotts.evaluation.statistics import FloatArray, Resamples
 from autotts.evaluation.study.comparison import BETAS, REFERENCE
 from autotts.inference.speed import ServerSpeed
 from autotts.programs import AnyController, Spec
@@ -202,15 +202,15 @@ def leaderboard(
     places = named(stores)
     _require_names(places)
     specs = programs.as_specs(list(controllers or programs.built_in()))
-    weights = _Weights(np.random.default_rng(experiment.seed))
+    draws = _Draws(np.random.default_rng(experiment.seed))
     tally = _Tally(specs)
     with opened(driver, execution) as chosen:
         for one in places:
             store = one if isinstance(one, Store) else load(one)
             task, design = experiment.task(store), design_of(store, experiment.cluster)
-            drawn = weights.of(store, design)
+            drawn = draws.of(store, design)
 
-            def points(spec: Spec, task: Task = task, drawn: FloatArray = drawn) -> Points:
+            def points(spec: Spec, task: Task = task, drawn: Resamples = drawn) -> Points:
                 on_part(f"{spec.text} on {task.store.name}")
                 cells = cells_of([task], at_betas(spec, betas))
                 ran = chosen.run(cells, audit=execution.audit, keep_log=server is not None)
@@ -298,8 +298,8 @@ class _Tally:
         return sorted(boards, key=lambda board: (-len(board.stores), sorted(board.stores)))
 
 
-class _Weights:
-    """Weights of the questions of a store in each resample; the models of a dataset share them.
+class _Draws:
+    """Resamples of the questions of a store; the models of a dataset share them.
 
     Only where they have the same questions and count them alike: a recording may lack some. Those
     of the last store are kept, and what is needed to draw the others again.
@@ -308,10 +308,9 @@ class _Weights:
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
         self._begun: dict[tuple[str, bytes], Any] = {}
-        self._last: tuple[tuple[str, bytes], FloatArray] | None = None
+        self._last: tuple[tuple[str, bytes], Resamples] | None = None
 
-    def of(self, store: Store, design: Design) -> FloatArray:
-        """`[1 + R, Q]`."""
+    def of(self, store: Store, design: Design) -> Resamples:
         counted = [part.tolist() for part in (design.weights, design.clusters) if part is not None]
         asked = store.dataset, hashlib.sha256(repr((store.texts, counted)).encode()).digest()
         if self._last is not None and self._last[0] == asked:
@@ -322,21 +321,19 @@ class _Weights:
             rng.bit_generator.state = self._begun[asked]
         else:
             self._begun[asked] = rng.bit_generator.state
-        weights = statistics.question_weights(design, rng=rng)
-        self._last = asked, weights
-        return weights
+        drawn = statistics.question_resamples(design, rng=rng)
+        self._last = asked, drawn
+        return drawn
 
 
-def _points(ran: Sequence[Ran], spends: Sequence[FloatArray], weights: FloatArray) -> Points:
+def _points(ran: Sequence[Ran], spends: Sequence[FloatArray], drawn: Resamples) -> Points:
     """`[1 + R, B]` what a sweep spends and gets right on one store, in each resample."""
 
     def means(values: Sequence[np.ndarray]) -> FloatArray:
         by_question = [
             one.task.by_question(value).mean(axis=1) for one, value in zip(ran, values, strict=True)
         ]
-        # Not `@`: BLAS threads cost more than so small a product.
-        sums: FloatArray = np.einsum("rq,bq->rb", weights, np.stack(by_question))
-        return sums
+        return drawn.means(np.stack(by_question))
 
     return Points(means(spends), means([one.correct for one in ran]))
 
