@@ -477,13 +477,20 @@ def test_without_a_readable_answer_the_longest_finished_branch_is_returned(addre
         ("null", None, 403),
         ("http://[", None, 403),
         ("http://evil.example", "evil.example", 403),
+        (None, "evil.example:8080", 403),
+        (None, "127.0.0.1.evil.example", 403),
+        (None, "localhost:8080", 200),
+        (None, "127.1.2.3", 200),
+        (None, "[::1]:8080", 200),
     ],
 )
 def test_without_keys_no_page_of_another_site_spends_tokens(address, origin, host, status):
+    """Nor reads anything, by a name that was made to lead here."""
     said = {"origin": origin and origin.format(address), "host": host}
     headers = {name: value for name, value in said.items() if value is not None}
     reply = post(address, headers=headers, beta=0)
     assert reply.status_code == status, reply.text
+    assert httpx2.get(f"{address}/metrics", headers=headers).status_code == status
 
 
 def test_the_description_names_what_is_checked(address):

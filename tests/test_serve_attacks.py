@@ -1,8 +1,10 @@
 """Clients that want more of a service than they are given: one property a test."""
 
 import asyncio
+import select
 import socket
 import threading
+import time
 
 import httpx2
 import pytest
@@ -138,7 +140,9 @@ def test_a_packed_reply_is_passed_on_packed():
     assert content == b"\x1f\x8bnot really"
 
 
-@pytest.mark.parametrize("said", [b"", b"GET /health HTT", b"GET /health HTTP/1.1\r\nhost: x\r\n"])
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /health HTT", b"GET /health HTTP/1.1\r\nhost: localhost\r\n"]
+)
 def test_who_never_says_what_it_wants_is_let_go(said):
     """Each would keep a connection open, until nobody else gets one."""
     with serving(ScriptedBranches(), head_seconds=0.1) as address:
@@ -153,7 +157,9 @@ def test_a_body_that_trickles_is_not_waited_for():
     with serving(ScriptedBranches(), body_seconds=0.2, head_seconds=0.1) as address:
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=5) as slow:
-            head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"
+            head = (
+                b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{"
+            )
             slow.sendall(head)
             assert b" 408 " in slow.recv(100)
 
@@ -164,6 +170,40 @@ def test_a_long_reply_is_no_slow_request():
         for _ in range(2):
             asked = {"messages": QUESTION, "beta": 0}
             assert client.post(f"{address}/v1/chat/completions", json=asked).status_code == 200
+
+
+def test_who_never_reads_the_reply_is_let_go():
+    """Nor is the reply kept for it; who reads slowly gets all of it."""
+    page = "x" * 8_000_000
+    with serving(ScriptedBranches(), head_seconds=0.1, page=page) as address:
+        host, port = address.removeprefix("http://").split(":")
+        asked = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        with socket.socket() as deaf, socket.socket() as slow:
+            for each in (deaf, slow):
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+                each.settimeout(5)
+                each.connect((host, int(port)))
+                each.sendall(asked)
+            read, until = 0, time.monotonic() + 0.6
+            while time.monotonic() < until:
+                read += len(slow.recv(1 << 14))
+                time.sleep(0.02)
+            ended = select.poll()
+            ended.register(deaf, 0)
+            assert ended.poll(2_000)
+            while got := slow.recv(1 << 20):
+                read += len(got)
+        assert read > len(page)
+        assert httpx2.get(f"{address}/health").status_code == 200
+
+
+def test_a_body_that_would_be_too_large_is_not_waited_for():
+    with serving(ScriptedBranches()) as address:
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=5) as sender:
+            head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"
+            sender.sendall(head % 10**12)
+            assert b" 413 " in sender.recv(100)
 
 
 def test_a_client_gives_up_a_silent_connection_before_the_service_does():
@@ -184,8 +224,8 @@ SMUGGLED = {
 @pytest.mark.parametrize("name", SMUGGLED)
 def test_no_request_hides_in_another(name):
     """Where it ends must be one question with one answer, whoever stands before this service."""
-    hidden = b"{}GET /v1/models/hidden HTTP/1.1\r\nhost: x\r\n\r\n"
-    head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\n" + SMUGGLED[name] + b"\r\n"
+    hidden = b"{}GET /v1/models/hidden HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\n" + SMUGGLED[name] + b"\r\n"
     with serving(ScriptedBranches()) as address:
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=5) as smuggler:

@@ -52,7 +52,7 @@ _PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-_OWN_ORIGIN = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
+_OWN_HOST = re.compile(r"(localhost|127(\.\d{1,3}){3}|0\.0\.0\.0|\[::1?\])(:\d{1,5})?")
 
 _UPSTREAMS_WORDS = re.compile(r"(HTTP \d{3}):.*", re.DOTALL)
 
@@ -376,13 +376,16 @@ class Service:
             BadRequest: it is none, or too large.
         """
         most = self.deployment.limits.body_bytes
+        too_large = BadRequest(f"a body of more than {most:,} bytes", status=413)
+        if int(request.headers.get("content-length", 0)) > most:
+            raise too_large
         read = bytearray()
         try:
             async with asyncio.timeout(self._body_seconds):
                 async for piece in request.stream():
                     read += piece
                     if len(read) > most:
-                        raise BadRequest(f"a body of more than {most:,} bytes", status=413)
+                        raise too_large
         except TimeoutError as error:
             words = f"no whole body within {self._body_seconds:g} s"
             raise BadRequest(words, status=408) from error
@@ -460,13 +463,16 @@ def _require_own_page(request: Request) -> None:
     """Raises BadRequest if a browser asks for a page that this service didn't give.
 
     Without keys any page that a user looks at could spend their tokens. Browsers say where a page
-    is from; a name that was made to lead here is no loopback address.
+    is from, if it sends something; a name that was made to lead here is no loopback address.
     """
-    origin = request.headers.get("origin")
-    if origin is None:
-        return
-    here = origin.partition("://")[2] == request.headers.get("host")
-    if not (here and _OWN_ORIGIN.fullmatch(origin)):
+    host, origin = request.headers.get("host", ""), request.headers.get("origin")
+    if not _OWN_HOST.fullmatch(host):
+        raise BadRequest(
+            f"this service needs no key, so it answers as localhost only, and not as {host[:80]!r};"
+            " give it keys for others",
+            "host", status=403, code="foreign_host",
+        )  # fmt: skip
+    if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
         raise BadRequest(
             f"a page of {origin[:80]!r} asks, and this service needs no key: only its own page may;"
             " give it keys for others",
