@@ -156,6 +156,15 @@ def test_what_no_branch_ended_on_is_taken_from_all(tmp_path):
     assert (right.values.tolist(), right.weights.tolist()) == ([0.5], [2])
 
 
+def test_an_early_stop_at_a_right_branch_is_no_drift():
+    """All pairs of an episode that stops at one right branch, and one that reads two wrong ones."""
+    group = np.arange(20)
+    right, branches = np.array([1.0, 0.0]), np.array([1.0, 2.0])
+    stored = {"right": FigureValues(np.tile(right, 10), np.tile(branches, 10))}
+    now = {"right": FigureValues(np.repeat(right, 10), np.repeat(branches, 10))}
+    assert shifts((stored, group), (now, group), same=True)[0].change == pytest.approx(0)
+
+
 def test_branches_count_once_each_where_questions_are_the_same():
     """By hand: 10 questions get a branch each, right as before, and 10 get 3, all wrong now."""
     group = np.arange(20)

@@ -6,7 +6,11 @@ same beta shows when it is replayed on the store: cut short alike.
 
 If the live questions are questions of the store (played again by `autotts calibrate --record`),
 each is held against itself, and all that differs is the model. How many branches are right is then
-a mean over branches, not over requests: questions that are hard get more branches, and tell more.
+a mean over pairs of a live and a replayed branch, not over requests: questions that are hard get
+more branches, and tell more. Live branches alone must not be the weights: where the store happens
+to have more right ones, a vote is settled sooner, and a live share was some half a standard error
+too low under `asc`. Pairs treat both sides alike.
+
 Else both sides are samples of questions, and what either leaves open is in the interval; then
 questions that became harder look like a model that became worse.
 
@@ -261,8 +265,8 @@ def shifts(stored: Side, live: Side, *, same: bool) -> list[Shift]:
         means = _by_question(before, question, 1 + int(max(question.max(), asked.max())))
         known = now.weights > 0
         if same:
-            known &= ~np.isnan(means[asked])
-        there = int(np.count_nonzero(~np.isnan(means)))
+            known &= means.weights[asked] > 0
+        there = int(np.count_nonzero(means.weights))
         if len(np.unique(asked[known])) >= LEAST and there >= LEAST:
             found.append((name, means, now.some(known), asked[known]))
     # Not there: changes, say, under a controller that never asks a branch twice.
@@ -279,28 +283,34 @@ def _each_the_same(shown: FigureValues) -> FigureValues:
     return FigureValues(shown.values, (shown.weights > 0).astype(np.float64))
 
 
-def _by_question(shown: FigureValues, question: np.ndarray, questions: int) -> FloatArray:
-    """`[Q]` means over the episodes of each question that have a value; nan where none has."""
+def _by_question(shown: FigureValues, question: np.ndarray, questions: int) -> FigureValues:
+    """`[Q]` means over the episodes of each question, and what its episodes weigh on average."""
     values = np.where(shown.weights > 0, shown.values, 0.0)
+    sums = np.bincount(question, shown.weights, questions)
     with np.errstate(invalid="ignore"):
-        return np.asarray(
-            np.bincount(question, shown.weights * values, questions)
-            / np.bincount(question, shown.weights, questions)
-        )
+        means = np.bincount(question, shown.weights * values, questions) / sums
+    return FigureValues(means, sums / np.maximum(1, np.bincount(question, minlength=questions)))
 
 
 def _shift(
-    name: str, stored: FloatArray, live: FigureValues, group: np.ndarray, *, tail: float, same: bool
+    name: str,
+    stored: FigureValues,
+    live: FigureValues,
+    group: np.ndarray,
+    *,
+    tail: float,
+    same: bool,
 ) -> Shift:
+    counts = live.weights
     if same:
-        rest = FigureValues(live.values - stored[group], live.weights)
-        change, error, degrees = _clustered(rest, group)
-        before = float(np.average(stored[group], weights=live.weights))
+        there, pairs = stored.values[group], counts * stored.weights[group]
+        change, error, degrees = _clustered(FigureValues(live.values - there, pairs), group)
+        before = float(np.average(there, weights=pairs))
         if name in COUNTED:
-            error = max(error, _chance(stored[group], live.weights, live.weights))
+            error = max(error, _chance(there, counts, pairs))
     else:
         # The live side too is a mean over questions, each worth the same.
-        own, counts, live = stored[~np.isnan(stored)], live.weights, _each_the_same(live)
+        own, live = stored.values[stored.weights > 0], _each_the_same(live)
         mean, live_error, live_degrees = _clustered(live, group)
         before, own_error = float(own.mean()), float(own.std(ddof=1) / np.sqrt(len(own)))
         if name in COUNTED:
