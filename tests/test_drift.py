@@ -191,6 +191,20 @@ def test_a_change_of_the_size_that_is_noticed_is_called_in_nine_of_ten():
     assert called == pytest.approx(0.9, abs=0.03)
 
 
+def test_a_few_questions_that_weigh_most_are_not_called_too_often():
+    """Of 1,500 comparisons in which nothing changed; a tenth of the questions has most branches."""
+    rng = np.random.default_rng(4)
+    group = np.arange(60)
+    branches = np.where(group % 10 == 0, 64.0, 8.0)
+    stored = {"agreement": FigureValues(np.full(60, 0.5), branches)}
+
+    def called():
+        now = FigureValues(0.5 + rng.normal(0, 0.1, 60), branches)
+        return shifts((stored, group), ({"agreement": now}, group), same=True)[0].drifted
+
+    assert np.mean([called() for _ in range(1500)]) < 0.035
+
+
 def test_the_leading_figure_has_the_narrowest_interval_and_the_others_share():
     """The same values under several names, so that only the intervals differ."""
     group = np.arange(40)

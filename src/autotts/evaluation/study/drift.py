@@ -327,13 +327,17 @@ def _shift(
 
 
 def _clustered(shown: FigureValues, group: np.ndarray) -> tuple[float, float, int]:
-    """Mean, its standard error and degrees of freedom; values of one group go together."""
+    """Mean, its standard error and degrees of freedom; values of one group go together.
+
+    Where a few groups weigh most, their values pull the mean to themselves, and are what there is
+    to tell the error from (HC3 of MacKinnon and White 1985, and Kish's number of groups).
+    """
     _, at = np.unique(group, return_inverse=True)
     mean = float(np.average(shown.values, weights=shown.weights))
     sums = np.bincount(at, shown.weights * (shown.values - mean))
-    count = len(sums)
-    error = float(np.sqrt((sums**2).sum() * count / (count - 1)) / shown.weights.sum())
-    return mean, error, count - 1
+    weights = np.bincount(at, shown.weights) / shown.weights.sum()
+    error = float(np.sqrt(((sums / (1 - weights)) ** 2).sum()) / shown.weights.sum())
+    return mean, error, max(1, round(1 / float((weights**2).sum())) - 1)
 
 
 def _chance(rate: FloatArray | float, counts: FloatArray, weights: FloatArray) -> float:
