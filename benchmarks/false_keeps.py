@@ -23,7 +23,6 @@ import numpy as np
 from autotts.discovery.explorer import History, ProgramRules, Remaining, Turn
 from autotts.discovery.explorers.offline.bench import Bench
 from autotts.discovery.explorers.offline.lab import Lab
-from autotts.discovery.explorers.offline.writing import Learned
 from autotts.stores import Store
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -33,7 +32,6 @@ TRUTHS = ("none", "noise", "length", "decoy", "signal")
 QUESTIONS, BRANCHES, DRAWS = 32, 24, 4
 _FRESH = 12  # times the questions, to know what is true
 _RULES = ProgramRules(ceiling=BRANCHES, cheapest=1.0, dearest=0.0, isotonic_slack=1.0)
-PLAIN = Learned(width=(3, BRANCHES))
 
 
 @dataclass
@@ -73,14 +71,14 @@ def count(truth: str, stages: list[str], stores: int, seed: int) -> dict[str, St
             )
             lab = Lab(turn(one, seed + number), DRAWS)
             for stage in stages:
-                step = lab.stage(stage, PLAIN)
+                step = lab.stage(stage, lab.plain)
                 found = counts[stage]
                 found.tried += 1
                 found.kept += step.kept
                 found.features += set(step.learned.vote) != {"votes"}
                 if step.kept:
                     lead = fresh.area(fresh.measure(step.learned)) - fresh.area(
-                        fresh.measure(PLAIN)
+                        fresh.measure(lab.plain)
                     )
                     found.false += bool(np.all(lead <= 0))
     return counts

@@ -1,8 +1,11 @@
 """What matters on some stores is what is known of how they were made."""
 
-import numpy as np
+from types import SimpleNamespace
 
-from autotts.diagnosis.matters import _hypotheses, what_matters
+import numpy as np
+import pytest
+
+from autotts.diagnosis.matters import _hypotheses, patience, what_matters
 from autotts.diagnosis.value import States, Value
 from autotts.evaluation import Experiment
 from known_truth import store
@@ -45,3 +48,12 @@ def test_the_stop_is_advised_from_where_on_nothing_is_gained():
 
 def test_few_questions_say_nothing_of_votes(tmp_path):
     assert matters(tmp_path, "decoy", questions=8).vote is None
+
+
+@pytest.mark.parametrize(
+    ("depths", "rounds"), [([30], 12), ([18, 59], 12), ([150], 60), ([10, 10], 4), ([1], 1)]
+)
+def test_a_branch_may_disagree_for_a_share_of_its_intervals_however_long_these_are(depths, rounds):
+    lengths = (np.array([[0, depth - 1, depth + 1]]) for depth in depths)
+    tasks = [SimpleNamespace(pool=SimpleNamespace(lengths=one)) for one in lengths]
+    assert patience(tasks) == rounds

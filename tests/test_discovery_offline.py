@@ -219,8 +219,8 @@ def test_a_pace_is_chosen_by_the_judgement_of_the_run_where_families_are_several
     step = lab.stage("pace", Learned())
     figures = {}
     for pace in _PACES:
-        cohort, margin, last, patience = pace
-        one = Learned(cohort=cohort, margin=margin, last_margin=last, patience=patience)
+        cohort, margin, last, longer = pace
+        one = Learned(cohort=cohort, margin=margin, last_margin=last, patience=round(12 * longer))
         figures[pace] = float(lab._bench.area(lab._bench.measure(one))[0])
     assert "on 3 families" in step.finding
     assert ("kept" in step.finding) == step.kept == (step.learned.lessons != ())

@@ -9,6 +9,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from autotts import programs
 from autotts.diagnosis import choice, value
 from autotts.diagnosis.evidence import evidence, meaning
@@ -20,8 +22,8 @@ WIDTHS = (8, 16, 32, 64)
 
 DRAWS = 16
 _NEVER = 1_000_000  # votes ahead: no race is stopped
-PATIENCE = 12
-"""Rounds for which a branch of them may disagree."""
+_PATIENCE, _DEPTH = 12, 30
+"""Rounds for which a branch of them may disagree, where branches have so many intervals."""
 
 _HYPOTHESES = 3
 _LITTLE = 1.0  # point of right answers for twice the tokens
@@ -62,13 +64,24 @@ def what_matters(tasks: Sequence[Task], *, seed: int) -> WhatMatters:
     widths = sorted({min(width, ceiling) for width in WIDTHS})
     # Where running branches show nothing, all of them would be given up as dissenters.
     blind = any(task.pool.probes is None for task in tasks)
-    rest = f"margin={_NEVER},patience={_NEVER if blind else PATIENCE}"
+    rest = f"margin={_NEVER},patience={_NEVER if blind else patience(tasks)}"
     races = [programs.parse(f"race-prune:width={width},{rest}") for width in widths]
     played = [task.first(min(DRAWS, task.orders.shape[1])) for task in tasks]
     seen = evidence(InProcess().run(cells_of(played, races), keep_log=True))
     vote = choice.fit(seen, seed=seed)
     stop = value.fit(seen, vote.weights if vote else {"votes": 1.0}, seed=seed)
     return WhatMatters(vote, stop, _hypotheses(vote, stop))
+
+
+def patience(tasks: Sequence[Task]) -> int:
+    """Rounds for which a branch may disagree with the leader before it is given up, at first.
+
+    A branch makes up its mind in its own time, which is a share of its intervals whether these
+    have 100 tokens or 1,500. Models differ too: within a factor of two the number stays.
+    """
+    depths = [task.pool.lengths[task.pool.lengths > 0].mean() for task in tasks]
+    times = float(np.exp(np.log(np.divide(depths, _DEPTH)).mean()))
+    return _PATIENCE if 0.5 <= times <= 2 else max(1, round(_PATIENCE * times))
 
 
 def _hypotheses(vote: choice.FittedVote | None, stop: value.Value | None) -> tuple[Hypothesis, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from autotts.diagnosis import choice, value
 from autotts.diagnosis.evidence import FEATURES, Evidence, evidence, meaning
 from autotts.diagnosis.folds import TrainingPart
-from autotts.diagnosis.matters import WIDTHS
+from autotts.diagnosis.matters import WIDTHS, patience
 from autotts.discovery.explorer import Turn
 from autotts.discovery.explorers.offline.bench import Bench, Make, price
 from autotts.discovery.explorers.offline.writing import Learned, source
@@ -26,20 +26,23 @@ _FAMILIES = 3
 """Families of models that it takes to choose a pace: one tells too little of others."""
 
 _PACES = tuple(
-    (cohort, margin, last, patience)
+    (cohort, margin, last, longer)
     for cohort in (0, 8, 16)
     for margin in (3, 4, 6)
     for last in (0, 32)
-    for patience in (12.0, 16.0)
+    for longer in (1.0, 4 / 3)
 )
-"""Branches side by side (0: all), votes ahead at beta 0 and 1 (0: the same), patience."""
+"""Branches side by side (0: all), votes ahead at beta 0 and 1 (0: the same), times the patience."""
+
+_LEAST = 3 / 64
+"""Share of the branches with which a race is cheapest."""
 
 _NEVER = 1_000_000
 _LEADS = ((0.0, 0.0), (0.0, 1.0), (0.0, 2.0), (1.0, 0.0), (1.0, 1.0), (2.0, 0.0))
 """At which lead a race stops that has read its branches to the end: at beta 0, and how much more
 at beta 1. Prices are made from it."""
-_PRUNINGS = ((12.0, 0.0, 1), (10.0, 0.0, 1), (8.0, 0.0, 1), (12.0, 0.3, 1), (16.0, 0.6, 1))
-"""Patience, weight of the evidence, branches kept."""
+_PRUNINGS = ((1.0, 0.0, 1), (5 / 6, 0.0, 1), (2 / 3, 0.0, 1), (1.0, 0.3, 1), (4 / 3, 0.6, 1))
+"""Times the patience, weight of the evidence, branches kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class Lab:
         self._seed = turn.seed
         self._draws = draws
         self._knob = turn.rules.one_knob
+        self._patience = patience(self._bench.tasks)
+        self._ceiling = min(task.ceiling for task in self._bench.tasks)
         self.stages = tuple(
             name
             for name in STAGES
@@ -73,6 +78,12 @@ class Lab:
             and (name != "width" or not self._knob)
             and (name != "pace" or self._bench.families >= _FAMILIES)
         )
+
+    @property
+    def plain(self) -> Learned:
+        """The race that learning begins with: of a twentieth of all branches, to all of them."""
+        least = max(1, round(_LEAST * self._ceiling))
+        return Learned(patience=self._rounds(1.0), width=(least, self._ceiling))
 
     def stage(self, name: str, before: Learned) -> Step:
         """Go through one of `stages` with what was learned before."""
@@ -99,8 +110,14 @@ class Lab:
 
     def _pace(self, before: Learned) -> Step:
         paces = [
-            replace(before, cohort=cohort, margin=margin, last_margin=last, patience=patience)
-            for cohort, margin, last, patience in _PACES
+            replace(
+                before,
+                cohort=cohort,
+                margin=margin,
+                last_margin=last,
+                patience=self._rounds(longer),
+            )
+            for cohort, margin, last, longer in _PACES
             if self._knob or not last
         ]
         found = [one for one in (before, *paces) if self._bench.admitted(one)] or [before]
@@ -144,7 +161,7 @@ class Lab:
                 return []
             return [
                 stopping
-                for first in (before.width[0], max(2, before.width[0] - 1))[: 1 + self._knob]
+                for first in self._first_widths(before)
                 for stopping in self._prices(
                     replace(before, width=(first, before.width[1]), lessons=lessons), curve
                 )
@@ -155,8 +172,8 @@ class Lab:
     def _prune(self, before: Learned) -> Step:
         def make(taught: TrainingPart) -> list[Learned]:
             return [
-                replace(before, patience=patience, evidence=weight, keep=keep)
-                for patience, weight, keep in _PRUNINGS
+                replace(before, patience=self._rounds(longer), evidence=weight, keep=keep)
+                for longer, weight, keep in _PRUNINGS
             ]
 
         return self._judged(before, make, _PRUNE, "")
@@ -179,6 +196,15 @@ class Lab:
 
         return self._judged(before, make, _AGAIN, vote_lesson(found))
 
+    def _first_widths(self, before: Learned) -> list[int]:
+        """Of a race at beta 0: as it is, and one branch fewer where that leaves two."""
+        first = before.width[0]
+        return [first, first - 1] if self._knob and first > 2 else [first]
+
+    def _rounds(self, longer: float) -> float:
+        """So many times the patience, in whole rounds."""
+        return float(max(1, round(longer * self._patience)))
+
     def _explore(self, learned: Learned) -> Evidence:
         """Traces of races that nothing ends early, with the vote and pruning of a program."""
         ends: dict[str, float] = {"price": 0.0} if learned.stop else {"margin": _NEVER}
@@ -188,8 +214,7 @@ class Lab:
     @property
     def _widths(self) -> list[int]:
         """Of races that tell something."""
-        ceiling = min(task.ceiling for task in self._bench.tasks)
-        return sorted({min(width, ceiling) for width in WIDTHS})
+        return sorted({min(width, self._ceiling) for width in WIDTHS})
 
     def _prices(self, learned: Learned, curve: tuple[float, float]) -> list[Learned]:
         """The program stopping by a value, with prices from the leads at which it is to stop."""

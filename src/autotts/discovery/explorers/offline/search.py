@@ -56,8 +56,8 @@ class Offline:
         return FREE
 
     def propose(self, turn: Turn) -> list[Proposal]:
-        before = _kept(turn)
         lab = Lab(turn, self._draws)
+        before = _kept(turn) or Kept(lab.plain, 0)
         learned, passed = before.learned, list[str]()
         for number, name in enumerate(lab.stages[before.stages :], before.stages + 1):
             step = lab.stage(name, learned)
@@ -94,8 +94,8 @@ def _keep(turn: Turn, kept: Kept) -> None:
     write_text(turn.folder / _FILE, _KEPT.dump_json(kept, indent=1).decode())
 
 
-def _kept(turn: Turn) -> Kept:
-    """What the rounds before left, the latest that left something."""
+def _kept(turn: Turn) -> Kept | None:
+    """What the rounds before left, the latest that left something; None if none did."""
     for number in range(turn.round - 1, 0, -1):
         path = turn.folder.parent.parent / f"{number:04}" / "explorer" / _FILE
         if path.is_file():
@@ -105,7 +105,7 @@ def _kept(turn: Turn) -> Kept:
                 raise RunError(
                     f"{path}: {error}; delete it, and learning begins without it"
                 ) from error
-    return Kept(Learned(), 0)
+    return None
 
 
 def make(options: Mapping[str, str]) -> Offline:
