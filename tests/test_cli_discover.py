@@ -153,6 +153,14 @@ def test_a_run_is_not_begun_where_one_is(begin, tmp_path):
     assert f"go on with --resume {tmp_path / 'run'}" in str(done.exception)
 
 
+def test_draws_of_one_order_alone_are_refused_in_words(recorded, tmp_path):
+    done = call("discover", recorded[1], "--out", tmp_path / "run", "--draws", "recorded")
+    assert done.exit_code == 1
+    said = "draws: a search needs reference:N or subsets:N, such as reference:100, got 'recorded'"
+    assert str(done.exception) == said
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_search_in_which_nothing_was_proposed_ends_with_the_reason(recorded, tmp_path):
     """Here the run that is played again has no rounds left to give."""
     run, store, _ = recorded

@@ -546,7 +546,7 @@ def first_problem(error: ValidationError | RecursionError) -> str:
     where = ".".join(str(part) for part in found["loc"])
     given = repr(found["input"])
     shown = given if len(given) <= 60 else f"{given[:57]}..."
-    return f"{where}: {found['msg']}, got {shown}"
+    return f"{where}: {found['msg'].removeprefix('Value error, ')}, got {shown}"
 
 
 def _line(event: Event) -> bytes:

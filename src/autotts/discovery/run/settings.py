@@ -2,11 +2,12 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from autotts.discovery.explorer import ProgramRules
 from autotts.errors import RunError
@@ -34,7 +35,15 @@ Amount = Annotated[
     Annotated[float, Field(ge=0, allow_inf_nan=False)] | None, BeforeValidator(_limit)
 ]
 Beta = Annotated[float, Field(ge=0, le=1)]
-Draws = Annotated[str, Field(pattern=r"^(reference|subsets):[0-9]{1,5}$")]
+
+
+def _several_orders(draws: str) -> str:
+    if re.fullmatch(r"(reference|subsets):[0-9]{1,5}", draws):
+        return draws
+    raise ValueError("a search needs reference:N or subsets:N, such as reference:100")
+
+
+Draws = Annotated[str, AfterValidator(_several_orders)]
 
 
 Forecasting = tuple[Objective, ServerSpeed]
@@ -185,7 +194,7 @@ def parse_settings(content: bytes, where: str) -> RunSettings:
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)[0]
         field = ".".join(str(part) for part in found["loc"])[:200]
-        raise RunError(f"{where}: {field}: {found['msg']}") from error
+        raise RunError(f"{where}: {field}: {found['msg'].removeprefix('Value error, ')}") from error
     except ValueError as error:
         raise RunError(f"{where}: no TOML: {error}") from error
 
