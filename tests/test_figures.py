@@ -1,8 +1,9 @@
 """Figures: drawn for any data, in either theme, the same bytes every time."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import matplotlib as mpl
 import numpy as np
@@ -79,6 +80,22 @@ def test_all_formats_are_the_same_bytes_again(tmp_path):
     for name in figures.FORMATS:
         first, second = ((tmp_path / f / f"curves.{name}").read_bytes() for f in ("a", "b"))
         assert first == second
+
+
+def test_a_full_disk_leaves_no_half_of_a_figure_and_its_name_is_told(tmp_path, monkeypatch):
+    figure = DRAW["curves"]("light")
+    (path,) = figures.save(figure, tmp_path / "curves", ["png"])
+    before = path.read_bytes()
+    monkeypatch.setattr(type(figure), "savefig", half_of_it)
+    with pytest.raises(OSError, match=f"No space left.*{path.name}"):
+        figures.save(figure, tmp_path / "curves", ["png"])
+    assert [each.name for each in tmp_path.iterdir()] == ["curves.png"]
+    assert path.read_bytes() == before
+
+
+def half_of_it(_: "Figure", file: BinaryIO, **how: object) -> None:
+    file.write(b"half")
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_the_user_s_settings_are_left_alone(tmp_path):

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from autotts.errors import SpecError
+from autotts.files import whole
 from autotts.reports.model import Line
 from autotts.reports.palette import DARK, LIGHT, Palette
 from autotts.text import shorten
@@ -78,7 +79,8 @@ def save(figure: "Figure", stem: Path, formats: Sequence[str] = FORMATS) -> list
     with mpl.rc_context({"svg.hashsalt": "autotts", "pdf.fonttype": 42}):
         for name in formats:
             path = stem.with_name(f"{stem.name}.{name}")
-            figure.savefig(path, dpi=200, metadata=undated.get(name))
+            with whole(path) as file:
+                figure.savefig(file, format=name, dpi=200, metadata=undated.get(name))
             written.append(path)
     return written
 
