@@ -108,6 +108,14 @@ def test_amounts_are_read_as_people_write_them(text, amount):
     assert parse_amount(text) == amount
 
 
+def test_a_number_is_a_budget_of_tokens(folder):
+    small = Experiment(draws="reference:2")
+    found = choose(folder, "cmc", budget=120_000, betas=[0.0, 0.5], experiment=small)
+    assert (found.target, found.objective) == (120_000, "tokens")
+    with pytest.raises(SpecError, match="no beta was named"):
+        choose(folder, "cmc", budget=120_000, betas=[])
+
+
 def test_the_command_says_the_beta_what_it_buys_and_how_sure_that_is(folder, tmp_path):
     out = tmp_path / "chosen.json"
     command = ["choose", str(folder), "-c", "cmc", "--draws", "reference:4", "--json", str(out)]

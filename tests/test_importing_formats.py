@@ -4,6 +4,8 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
 import recordings
@@ -133,6 +135,50 @@ def test_a_table_of_any_spreadsheet_is_read(sign, tmp_path):
     [one] = read_recordings(path)
     assert one.store.texts == ("1 + 1?",)
     assert one.store.correct.all()
+
+
+SAMPLES = [
+    {"question": "1 + 1?", "gold": 2, "answer": "2", "tokens": 30.0},
+    {"question": "1 + 1?", "gold": 2, "answer": None, "tokens": 40.0},
+]
+
+
+class PandasLike:
+    """A frame as pandas has it: numbers of NumPy, NaN where there is nothing."""
+
+    def to_dict(self, orient):
+        assert orient == "records"
+        return [
+            {**row, "answer": row["answer"] or float("nan"), "tokens": np.float64(row["tokens"])}
+            for row in SAMPLES
+        ]
+
+
+@pytest.mark.parametrize("table", [SAMPLES, pl.DataFrame(SAMPLES), PandasLike()])
+def test_a_table_in_memory_is_imported(table, tmp_path):
+    """As in a notebook, without a file between."""
+    [folder] = import_recordings(table, tmp_path, model="m", dataset="d")
+    assert check(folder).pool.tokens.tolist() == [[30, 40]]
+    assert check(folder).correct.tolist() == [[True, False]]
+    with pytest.raises(SpecError, match="nothing names the dataset of a table; give dataset="):
+        import_recordings(table, tmp_path, model="m")
+    with pytest.raises(StoreError, match=r"^table: .*--column gold=NAME"):
+        import_recordings([{"question": "?"}], tmp_path, model="m", dataset="e")
+    for wrong in (3, [3], "abc".encode):
+        with pytest.raises(SpecError, match="a frame of pandas or polars, or a list of dict"):
+            import_recordings(wrong, tmp_path)
+
+
+def test_whole_numbers_are_read_as_a_spreadsheet_writes_them(tmp_path):
+    """With a point, where some row of the column has none."""
+    path = tmp_path / "m" / "table.csv"
+    path.parent.mkdir()
+    path.write_text("question,gold,answer,tokens\n1 + 1?,2,2,30.0\n")
+    [one] = read_recordings(path)
+    assert one.store.pool.tokens.tolist() == [[30]]
+    path.write_text("question,gold,answer,tokens\n1 + 1?,2,2,30.5\n")
+    with pytest.raises(StoreError, match=r'tokens is "30.5", not a non-negative integer'):
+        read_recordings(path)
 
 
 def test_questions_may_have_several_true_answers_and_repeat(tmp_path):

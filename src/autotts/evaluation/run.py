@@ -103,12 +103,14 @@ def at_betas(spec: Spec, betas: Sequence[float] | float | None) -> list[Spec]:
     """A SPEC at each beta; one that names a beta of its own stays at it.
 
     Raises:
-        SpecError: a beta is no number from 0 to 1, or is named twice.
+        SpecError: a beta is no number from 0 to 1, or is named twice; or there is none.
     """
     if betas is None or spec.fixed:
         return [spec]
     several = [betas] if isinstance(betas, int | float) else list(betas)
     found = [programs.parse_beta(str(beta)) for beta in several]
+    if not found:
+        raise SpecError("no beta was named: give numbers from 0 to 1")
     if len(set(found)) != len(found):
         raise SpecError(f"betas {several}: one is named twice")
     return [spec.at(beta) for beta in found]

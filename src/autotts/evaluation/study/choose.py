@@ -170,7 +170,7 @@ def choose(
     store: AnyStores,
     controller: AnyController,
     *,
-    budget: Allowed | str | None = None,
+    budget: Allowed | str | float | None = None,
     accuracy: float | None = None,
     betas: Sequence[float] = BETAS,
     server: ServerSpeed | None = None,
@@ -184,8 +184,8 @@ def choose(
     Args:
         store: one store, of questions like those that will be asked.
         controller: a SPEC that names no beta, or the path of a program.
-        budget: mean per question, such as "2000tokens"; the largest beta that surely keeps to it
-            is chosen.
+        budget: mean per question, such as "2000tokens"; a number is of tokens. The largest beta
+            that surely keeps to it is chosen.
         accuracy: a share; the smallest beta that surely has it is chosen. Where none surely has,
             the cheapest that has it as measured, and `assured` is False.
         betas: from which to choose.
@@ -199,7 +199,10 @@ def choose(
         raise SpecError("choose by a budget or by an accuracy: give one of them")
     if accuracy is not None and not 0 < accuracy < 1:
         raise SpecError(f"accuracy {accuracy:g}: need a share between 0 and 1, such as 0.6")
-    budget = parse_amount(budget) if isinstance(budget, str) else budget
+    if isinstance(budget, str):
+        budget = parse_amount(budget)
+    elif isinstance(budget, int | float):
+        budget = Allowed(budget)
     experiment, execution = experiment or Experiment(), execution or Execution()
     (spec,) = programs.as_specs([controller])
     if spec.fixed:

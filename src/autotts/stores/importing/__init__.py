@@ -22,6 +22,7 @@ from autotts.stores.importing.formats import (
 )
 from autotts.stores.importing.sample import Gathered, interval_for
 from autotts.stores.importing.samples import SampleColumns
+from autotts.stores.importing.tables import Table, as_path
 from autotts.stores.importing.telling import named, notes_on
 from autotts.stores.importing.tokens import counter
 from autotts.stores.limits import MOST_TOKENS
@@ -65,14 +66,17 @@ class _Read:
 
 
 def import_recordings(
-    path: AnyPath, out: AnyPath, *, overwrite: bool = False, **options: Any
+    recordings: AnyPath | Table, out: AnyPath, *, overwrite: bool = False, **options: Any
 ) -> list[Path]:
-    """Import a file, or all recordings in a folder, to OUT/MODEL/DATASET.
+    """Import a file, all recordings in a folder, or a table to OUT/MODEL/DATASET.
 
     Everything is read and verified before anything is written.
 
     Args:
-        options: as of `read_recordings`.
+        recordings: a path, or samples of one's own: a frame of pandas or polars, or a list of
+            dictionaries, with the columns that `docs/import.md` names under "Your own samples".
+        options: `model`, `dataset`, `columns`, `equality`, `interval_tokens` and the others of
+            `autotts.stores.importing.read_recordings`.
 
     Returns:
         The folders of the stores.
@@ -80,8 +84,8 @@ def import_recordings(
     Raises:
         StoreError, SpecError: as `read_recordings`, and as `write`.
     """
-    understood = read_recordings(path, **options)
-    return write_understood(understood, out, overwrite=overwrite)
+    with as_path(recordings, options) as path:
+        return write_understood(read_recordings(path, **options), out, overwrite=overwrite)
 
 
 def write_understood(

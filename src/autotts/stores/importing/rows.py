@@ -2,12 +2,16 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from autotts.errors import StoreError
 from autotts.text import shorten
+
+_WHOLE = re.compile(r"\s*\d{1,19}(\.0*)?\s*", re.ASCII)
+"""As tables have it: `1130.0` where some row of the column has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,9 @@ class Row:
         value = self.get(key)
         if value is None or value == "":
             return None
-        digits = isinstance(value, str) and value.strip().isdecimal() and len(value) < 20
-        if digits or (isinstance(value, float) and value.is_integer()):
+        if isinstance(value, str) and _WHOLE.fullmatch(value):
+            value = int(value.partition(".")[0])
+        elif isinstance(value, float) and value.is_integer():
             value = int(value)
         if not is_whole(value) or not least <= value < 2**31:
             kind = "a positive integer" if least else "a non-negative integer"
