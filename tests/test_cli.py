@@ -134,6 +134,33 @@ def test_stores_are_imported_checked_and_listed(autotts, tmp_path, released):
     assert_narrow(listed.out)
 
 
+def test_everything_that_a_store_holds_is_told(autotts, tmp_path):
+    samples = [
+        {"id": "a", "question": "1 + 1?", "gold": ["2", "two"], "answer": answer, "tokens": 30,
+         "prompt_tokens": 7, "weight": 2, "group:topic": "sums"}
+        for answer in ("2", "2.0", "3")
+    ]  # fmt: skip
+    (tmp_path / "s.json").write_text(json.dumps(samples))
+    names = ("--model", "m", "--dataset", "d", "--out", tmp_path)
+    assert autotts("data", "import", tmp_path / "s.json", *names).code == 0
+    (tmp_path / "m" / "d.kept").mkdir()
+    held = autotts("data", "info", tmp_path).out
+    assert held.startswith("m/d: 1 question x 3 branches\n")
+    for words in (
+        "answers at the end of branches only", "ids, weights",
+        "several true answers", "topic", "equality math", "prompt tokens", "d.kept",
+        "s.json in the samples layout",
+    ):  # fmt: skip
+        assert words in " ".join(held.split())
+    several = ("--with-model", "a:0.4:0.6", "--with-model", "b:0.6:8", "--signal", "sure=0.7")
+    small = ("--questions", 2, "--branches", 8, "--out", tmp_path / "more", "--family", "f")
+    assert autotts("data", "simulate", *several, *small).code == 0
+    held = autotts("data", "info", tmp_path / "more").out
+    for words in ("of 500 tokens, answers probed", "sure", "a at 0.6, b at 8", "seed 0"):
+        assert words in held
+    assert_narrow(held)
+
+
 def test_the_command_regrades_in_place_or_elsewhere(autotts, tmp_path):
     recordings.write("released", tmp_path / "in")
     assert autotts("data", "import", tmp_path / "in", "--out", tmp_path / "st").code == 0

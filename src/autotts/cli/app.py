@@ -21,6 +21,7 @@ from autotts.cli import (
     leaderboard,
     play,
     plugins,
+    recorded,
     report,
     reproduce,
     runs,
@@ -43,6 +44,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+data.app.command("list")(recorded.list_)
+data.app.command("info")(recorded.info)
+data.app.command("stats")(recorded.stats)
 data.app.command("top-up")(upkeep.top_up)
 data.app.command("refresh")(upkeep.refresh)
 data.app.command("push")(upkeep.push)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autotts.cli import options
-from autotts.cli.screen import console, say
+from autotts.cli.screen import say
 from autotts.errors import SpecError, StoreError
 from autotts.text import counted
 
@@ -376,98 +376,6 @@ def _write(store: "Store", out: Path, overwrite: bool) -> None:
     most = "up to " if store.manifest.branches_in_all else ""
     size = f"{counted(questions, 'question')} x {most}{counted(branches, 'branch')}"
     say(f"wrote {written.path}: {size}, {written.digest[:12]}")
-
-
-@app.command()
-def stats(
-    folders: Annotated[list[Path], typer.Argument(help="Stores, or folders with stores below.")],
-) -> None:
-    """Print how accurate branches are by their length, how reliable probes by depth, the cost."""
-    from rich.table import Table
-
-    from autotts import stores
-    from autotts.diagnosis import pools
-
-    for store in map(stores.load, stores.find(folders)):
-        for line in [*_by_length(store), *_spent(store)]:
-            say(line)
-        if store.pool.probes is None:
-            say("  recorded without probes")
-            continue
-        table = Table(box=None, pad_edge=False)
-        for column in ("from interval", "branches there, %", "probe is right, %", "is final, %"):
-            table.add_column(column, justify="right")
-        for row in pools.by_depth(store).iter_rows(named=True):
-            shares = (row[name] for name in ("running", "reliability", "final"))
-            table.add_row(str(row["depth"]), *map(_percent, shares))
-        console().print(table)
-
-
-def _by_length(store: "Store") -> list[str]:
-    """What a store's branches are like, the short ones and the long ones apart."""
-    from autotts import stores
-
-    tokens, right, exists = store.pool.tokens, store.correct, store.pool.exists
-    means = [
-        f"{name} {values.mean():,.0f}"
-        for name, values in (("right", tokens[right]), ("wrong", tokens[exists & ~right]))
-        if values.size
-    ]
-    slopes = [slope for slope in stores.length_slopes(store).tolist() if slope == slope]  # not nan
-    told = f"{100 * sum(slopes) / len(slopes):+.1f} points" if slopes else "unknown"
-    quarters = " ".join(map(_percent, stores.accuracy_by_length(store).tolist()))
-    return [
-        f"{store.name}: {_percent(store.shares_right.mean())} % of branches right,"
-        f" {tokens[exists].mean():,.0f} tokens on average ({', '.join(means)})",
-        f"  right by length, the shortest quarter of each question first: {quarters} %",
-        f"  from a question's shortest branch to its longest: {told}",
-    ]
-
-
-def _spent(store: "Store") -> list[str]:
-    """What a store's branches took, as far as it was recorded."""
-    exists, used = store.pool.exists, store.used
-    decoded = int(store.pool.tokens[exists].sum())
-    told = [f"{decoded:,} tokens of branches"]
-    if "probe_tokens" in used:
-        probes = int(used["probe_tokens"][exists].sum())
-        told.append(f"{probes:,} of probes ({_percent(probes / decoded)} % more)")
-    if "prompt_tokens" in used:
-        told.append(f"{int(used['prompt_tokens'][exists].sum()):,} read")
-        if "cached_tokens" in used:
-            told[-1] += f", {int(used['cached_tokens'][exists].sum()):,} of these from a cache"
-    return [f"  cost: {'; '.join(told)}"]
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None or share != share else f"{100 * share:.1f}"
-
-
-@app.command("list")
-def list_(
-    folders: Annotated[list[Path], typer.Argument(help="Stores, or folders with stores below.")],
-) -> None:
-    """List stores: what they hold and where they come from."""
-    from rich.table import Table
-
-    from autotts import stores
-
-    table = Table(box=None, pad_edge=False)
-    for column in ("model", "dataset", "questions", "branches", "interval", "billing", "digest"):
-        right = column in ("questions", "branches", "interval")
-        table.add_column(column, justify="right" if right else "left")
-    for folder in stores.find(folders):
-        manifest = stores.read_manifest(folder)
-        table.add_row(
-            manifest.model,
-            manifest.dataset,
-            str(manifest.questions),
-            f"{'up to ' if manifest.branches_in_all else ''}{manifest.branches}",
-            str(manifest.interval_tokens),
-            manifest.billing,
-            manifest.digest[:12],
-        )
-    console().print(table)
 
 
 @app.command()
