@@ -119,6 +119,20 @@ def test_an_evaluation_has_no_rounds(report: Report, browser: Any, tmp_path):
     assert selected_tab(browser) == "overview"
 
 
+def test_a_docstring_is_shown_in_paragraphs(report: Report, browser: Any, tmp_path):
+    """Whatever the columns of its source; a list keeps its lines."""
+    source = '"""Race: stop early.\n\nLines go on\nin the next.\n- one\n- two\n"""\n'
+    write(
+        replace(report, rounds=(), program=source),
+        tmp_path / "evaluation.html",
+        browser,
+        "overview",
+    )
+    (idea,) = browser.find_elements(By.CSS_SELECTOR, ".best .idea")
+    shown = idea.get_property("textContent")
+    assert shown == "Race: stop early.\n\nLines go on in the next.\n- one\n- two"
+
+
 FORMULAS = {
     r"$\frac{a+b\sqrt{c}}{d}$": "mfrac msqrt",
     r"\[\left\{x \over y\right\}_{n=1}^{\infty}\]": "mfrac msubsup",

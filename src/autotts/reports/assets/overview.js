@@ -55,12 +55,14 @@ function bandWords(lines) {
   return `${marks}Shaded: 95 % interval of ${lines.map((line) => line.controller).reverse().join(" and of ")}, by resampling questions.${flat}`;
 }
 const FLAT = "An interval without width says that all questions came out alike, not that the figure is certain.";
-const docstring = (source) => (/^\s*(?:"""([^]*?)"""|'''([^]*?)''')/.exec(source) ?? []).slice(1).find(Boolean) ?? "";
+// Lines of a source are as long as its columns allow; what goes on in the next one is one paragraph here.
+const docstring = (source) => docstringLines(source).trim().replace(/([^\n])\n(?=[^\s*-])/g, "$1 ");
+const docstringLines = (source) => (/^\s*(?:"""([^]*?)"""|'''([^]*?)''')/.exec(source) ?? []).slice(1).find(Boolean) ?? "";
 function bestProgram(line) {
   const round = data.rounds.find((one) => one.controller === line.controller);
   const source = round?.source || (line.controller === data.best ? data.program : "");
   const p = bestOf(line.points);
-  const idea = round?.idea || docstring(source).trim();
+  const idea = round?.idea || docstring(source);
   const rows = [["accuracy", `${percent(p.accuracy)}${p.accuracy_low === null ? "" : ` (95 %: ${interval(p)})`}`], ["total tokens per question", whole(p.tokens)], ["sequential tokens", whole(p.sequential_tokens)]];
   return h("div", { class: "best" }, h("h2", null, line.controller, " ", h("span", { class: "badge good" }, data.best && line.controller === data.best ? "best" : "most accurate")),
     round && round.area !== null ? h("p", { class: "note" }, `Frontier area, as found on the search questions: ${fixed(round.area)}`) : null,
