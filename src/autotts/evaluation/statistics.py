@@ -31,7 +31,7 @@ RESAMPLES = 2_000
 _MOST_WEIGHTS = 1 << 23
 """Weights of questions in resamples that are held together to weigh one column: 64 MB."""
 _AT_ONCE = 1 << 20
-"""Weights that are made at a time where resamples are kept as counts: 8 MB."""
+"""Weights, or draws, that are made at a time where they are not held: 8 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +211,11 @@ def resampled_means(
         `[1 + resamples]`, the sample itself first.
     """
     design, questions = design or Design(len(values)), len(values)
-    blocks = _blocks(resamples, max(questions, 1), _MOST_WEIGHTS)
-    if len(blocks) < 2:
+    if len(_blocks(resamples, max(questions, 1), _MOST_WEIGHTS)) < 2:
         return question_weights(design, rng=rng, resamples=resamples) @ values
     means = np.empty(1 + resamples)
     means[0] = design.mean(values[:, None])
-    for block in blocks:
+    for block in _blocks(resamples, questions, _AT_ONCE):
         count = block.stop - block.start
         if design.even:
             drawn = values[rng.integers(questions, size=(count, questions))].mean(axis=1)
