@@ -269,7 +269,7 @@ def load(folder: Path, manifest: Manifest, questions: "pl.DataFrame") -> Store:
         on_disk=on_disk,
     )
     used = {name: array for name in TOKEN_COLUMNS if (array := by_branch(name)) is not None}
-    golds = accepted_codes(questions)
+    golds = accepted_codes(questions, answers)
     return with_questions(folder, manifest, questions, answers, pool, golds, used)
 
 

@@ -105,7 +105,7 @@ class Pool:
 
     def inside(self) -> np.ndarray:
         """bool `[Q, N, K]` whether the branch has such an interval."""
-        return np.asarray(np.arange(self.depth) < self.lengths[:, :, None])
+        return inside_of(self.lengths, self.depth)
 
     def __post_init__(self) -> None:
         if self.probes is not None and (self.probes.ndim != 3 or self.probes.size == 0):
@@ -182,7 +182,7 @@ class Pool:
     def _require_block(self, block: slice) -> int:
         """Check the columns by interval of some questions; the largest code that probes show."""
         lengths = self.lengths[block]
-        inside = np.arange(self.depth) < lengths[:, :, None]
+        inside = inside_of(lengths, self.depth)
         most = -1
         if self.probes is not None:
             most = _require_probes(self.probes[block], inside, self.n_codes[block], block.start)
@@ -211,6 +211,12 @@ class Pool:
             low = np.where(self.exists, np.int32(0), np.int32(-1))
             high = np.where(self.exists, np.int32(len(self.models) - 1), np.int32(-1))
             require_range(self.model, "model number", low, high)
+
+
+def inside_of(lengths: np.ndarray, depth: int) -> np.ndarray:
+    """bool `[Q, N, K]` whether branches of int32 lengths `[Q, N]` have each interval."""
+    # Of the same kind as the lengths: another one has them converted, which takes twice as long.
+    return np.asarray(np.arange(depth, dtype=np.int32) < lengths[:, :, None])
 
 
 def _require_probes(probes: np.ndarray, inside: np.ndarray, n_codes: np.ndarray, first: int) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from autotts.errors import StoreError
 from autotts.stores.limits import require_shape
 from autotts.stores.manifest import BRANCHES, QUESTIONS, Manifest
-from autotts.stores.pool import Pool
+from autotts.stores.pool import Pool, inside_of
 from autotts.stores.recordings import failed_codes
 from autotts.stores.schema import TOKEN_COLUMNS, Spellings, Store, by_class
 
@@ -157,10 +157,10 @@ def assemble(
         return _spread(branches[name].to_numpy(), at, shape, absent)
 
     by_branch = _spread(lengths, at, shape, 0)
-    inside = np.arange(int(lengths.max())) < by_branch[:, :, None]
+    inside = inside_of(by_branch, int(lengths.max()))
     by_interval = {name: _spread_lists(branches[name], inside) for name in lists}
     known = strings_of(questions, "answers")
-    golds, spelled = accepted_codes(questions), None
+    golds, spelled = accepted_codes(questions, known), None
     finals, probes = dense("final", -1), by_interval.get("probes")
     if "classes" in questions.columns:
         spelled = _spellings(questions, finals, probes, golds)
@@ -291,14 +291,19 @@ def strings_of(questions: "pl.DataFrame", name: str) -> tuple[tuple[str, ...], .
     return tuple(tuple(strings) for strings in questions[name].to_list())
 
 
-def accepted_codes(questions: "pl.DataFrame") -> tuple[tuple[int, ...], ...]:
-    """Per question, the codes of its accepted answers, or of their spellings."""
+def accepted_codes(
+    questions: "pl.DataFrame", answers: tuple[tuple[str, ...], ...]
+) -> tuple[tuple[int, ...], ...]:
+    """Per question, the codes of its accepted answers, or of their spellings.
+
+    Args:
+        answers: the strings of each question, `strings_of(questions, "answers")`.
+    """
     name = "spellings" if "spellings" in questions.columns else "answers"
+    known = strings_of(questions, name) if name == "spellings" else answers
     several = questions["golds"] if "golds" in questions.columns else None
-    found = []
-    for q, (gold, strings) in enumerate(
-        zip(questions["gold"].to_list(), questions[name].to_list(), strict=True)
-    ):
+    found: list[tuple[int, ...]] = []
+    for q, (gold, strings) in enumerate(zip(questions["gold"].to_list(), known, strict=True)):
         if several is None and gold in strings:
             found.append((strings.index(gold),))
             continue
