@@ -55,16 +55,17 @@ def _print(found: "Drift") -> None:
     from autotts.evaluation.shown import FIGURES
 
     how = "the store's own questions" if found.same_questions else "other questions"
-    say(
+    _wrapped(
         f"{found.controller} at beta {found.beta:g}: {found.requests:,} requests, {how}"
         f" ({found.questions:,}), against {found.store}"
     )
+    say(f"  {'':11}{'stored':>10}{'live':>10}{'change':>14}")
     for one in found.shifts:
         say(f"  {one.figure:11}{_words(one)}{'  DRIFTED' if one.drifted else ''}")
     noticed = ", ".join(f"{one.figure} {_noticed(one)}" for one in found.shifts)
-    say(f"Noticed in 9 of 10 comparisons of this size: {noticed}")
+    _wrapped(f"Noticed in 9 of 10 comparisons of this size: {noticed}")
     for line in found.left_out:
-        say(f"left out: {line}")
+        _wrapped(f"left out: {line}")
     names = ", ".join(f"{one.figure} ({FIGURES[one.figure]})" for one in found.drifted)
     if names:
         verdict = f"The traffic is no longer like the store: {names}. Collect anew."
@@ -78,7 +79,11 @@ def _print(found: "Drift") -> None:
             "Nothing drifted beyond chance; what the intervals leave open can't be told from so few"
             " requests."
         )
-    console().print(verdict, markup=False)
+    _wrapped(verdict)
+
+
+def _wrapped(text: str) -> None:
+    console().print(text, markup=False, highlight=False)
 
 
 def _words(one: "Shift") -> str:
@@ -86,14 +91,11 @@ def _words(one: "Shift") -> str:
 
     if one.figure in LOGS:
         return (
-            f"{one.stored:10,.0f} stored {one.live:10,.0f} live  {one.change:+7.1%}"
+            f"{one.stored:10,.0f}{one.live:10,.0f}{one.change:+14.1%}"
             f"  ({one.low:+.1%} … {one.high:+.1%})"
         )
     low, change, high = (100 * value for value in (one.low, one.change, one.high))
-    return (
-        f"{one.stored:10.1%} stored {one.live:10.1%} live  {change:+7.1f} points"
-        f"  ({low:+.1f} … {high:+.1f})"
-    )
+    return f"{one.stored:10.1%}{one.live:10.1%}{change:+7.1f} points  ({low:+.1f} … {high:+.1f})"
 
 
 def _noticed(one: "Shift") -> str:
