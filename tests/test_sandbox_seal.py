@@ -75,6 +75,23 @@ def test_calls_that_are_not_allowed_fail(attempt):
 
 
 @needs_linux
+def test_no_lock_tells_which_processes_there_are():
+    """One that lends its priority looks for the process whose number it holds."""
+    number = seal.ALLOWED["futex"][seal.MACHINES[os.uname().machine][0]]
+    said = sealed(
+        "import ctypes, errno\n"
+        "word = ctypes.c_uint32()\n"
+        "def ask(command, pid):\n"
+        "    word.value = pid\n"
+        f"    call = seal.load_libc().syscall({number}, ctypes.byref(word), command, 0, 0, 0, 0)\n"
+        "    return errno.errorcode[ctypes.get_errno()] if call < 0 else call\n"
+        f"print([ask(c, pid) for c in (8, 8 | 128, 7) for pid in ({os.getpid()}, 1 << 29)])\n"
+        "print(ask(0, 1), ask(1, 1))"
+    )
+    assert said == f"{['EPERM'] * 6}\nEAGAIN 0\nstatus 0"
+
+
+@needs_linux
 @pytest.mark.parametrize("name", seal.KILLED)
 def test_calls_that_nobody_makes_by_accident_kill(name):
     number = seal.KILLED[name][seal.MACHINES[os.uname().machine][0]]

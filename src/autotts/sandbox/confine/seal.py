@@ -63,6 +63,7 @@ _SET_MODE_FILTER, _FILTER_FLAG_TSYNC = 1, 1
 
 # Instructions of classic BPF: load a word, jump if equal / at least / any bit, return.
 LOAD, EQUAL, AT_LEAST, _ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_AND = 0x54
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16
 X32_BIT = 0x40000000
@@ -76,6 +77,11 @@ _REFUSED_BITS = {
     "sched_getaffinity": (0, 0xFFFFFFFF, errno.EPERM),
 }  # fmt: skip
 """Calls of `ALLOWED` that fail if an argument has one of these bits: (argument, bits, error)."""
+
+_FUTEX_COMMAND = 0x7F
+_FUTEX_COMMANDS = (0, 1, 3, 4, 5, 9, 10)
+"""Wait, wake and requeue. The others lend their priority to the process that a word names, and so
+tell which processes there are."""
 
 _FIRST_UID, _UIDS = 61184, 4096
 """Where worker user ids lie: a range that containers map and systemd uses the same way."""
@@ -187,7 +193,9 @@ def fixed_filter(exec_pages: bool) -> bytes:
     for name, numbers in ALLOWED.items():
         number = numbers[column]
         argument, bits, refusal = _REFUSED_BITS.get(name, (0, 0, 0))
-        if bits and not (exec_pages and bits == _PROT_EXEC):
+        if name == "futex":
+            code += _futex(number)
+        elif bits and not (exec_pages and bits == _PROT_EXEC):
             code += [
                 instruction(EQUAL, number, 0, 4),
                 instruction(LOAD, ARGUMENTS + 8 * argument),
@@ -200,6 +208,19 @@ def fixed_filter(exec_pages: bool) -> bytes:
     for numbers in KILLED.values():
         code += [instruction(EQUAL, numbers[column], 0, 1), instruction(RETURN, KILL)]
     return b"".join(code)
+
+
+def _futex(number: int) -> list[bytes]:
+    """Allow the commands of `_FUTEX_COMMANDS`, whatever flags they have."""
+    count = len(_FUTEX_COMMANDS)
+    return [
+        instruction(EQUAL, number, 0, count + 4),
+        instruction(LOAD, ARGUMENTS + 8),
+        instruction(_AND, _FUTEX_COMMAND),
+        *(instruction(EQUAL, one, count - k) for k, one in enumerate(_FUTEX_COMMANDS)),
+        instruction(RETURN, ERRNO | errno.EPERM),
+        instruction(RETURN, ALLOW),
+    ]
 
 
 def instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
