@@ -330,14 +330,14 @@ def test_likelihoods_are_no_samples(tmp_path):
 
 
 def test_many_questions_and_many_branches(tmp_path):
-    """40,000 of each."""
-    branches = [{"problem_num": 0, "gold_answer": "4", "all_answers": [["4", 100]] * 40_000}]
+    """20,000 of each."""
+    branches = [{"problem_num": 0, "gold_answer": "4", "all_answers": [["4", 100]] * 20_000}]
     questions = [
-        {"problem_num": q, "gold_answer": "4", "all_answers": [["4", 100]]} for q in range(40_000)
+        {"problem_num": q, "gold_answer": "4", "all_answers": [["4", 100]]} for q in range(20_000)
     ]
     for name, rows in (("branches", branches), ("questions", questions)):
         path = lines(tmp_path / "d" / f"{name}.jsonl", rows)
-        assert read_recordings(path)[0].store.correct.sum() == 40_000
+        assert read_recordings(path)[0].store.correct.sum() == 20_000
 
 
 def test_the_answer_to_be_voted_on_is_that_of_the_first_filter(tmp_path):
