@@ -85,14 +85,14 @@ print("\n".join(str(diagnosed).splitlines()[:16]), "\n...")
 #
 # An *explorer* proposes programs; each is checked, sealed, replayed over a sweep of beta, audited
 # and diagnosed. `offline` needs no model; `chat` asks any OpenAI-compatible server, `agent` runs a
-# coding agent. Two rounds here; five are usual.
+# coding agent. One round here; five are usual.
 
 # %%
 run = autotts.discover(
     search,
     work / "run",
     held_out=held_out,
-    rounds=2,
+    rounds=1,
     draws="reference:20",
     seed=1,
     say=print,
