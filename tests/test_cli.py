@@ -134,6 +134,28 @@ def test_stores_are_imported_checked_and_listed(autotts, tmp_path, released):
     assert_narrow(listed.out)
 
 
+def test_ctrl_c_is_answered_in_a_word(autotts, tmp_path, monkeypatch):
+    """By one word, or by how to go on; by none where the command has announced it as its end."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("autotts.stores.find", interrupted)
+        ended = autotts("data", "list", tmp_path)
+    assert (ended.code, ended.out, ended.err) == (130, "", "interrupted\n")
+    (tmp_path / "s.json").write_text("[]")
+    with monkeypatch.context() as patched:
+        patched.setattr("autotts.stores.importing.read_recordings", interrupted)
+        ended = autotts("data", "import", tmp_path / "s.json", "--out", tmp_path)
+    assert (ended.code, ended.err.count("\n")) == (130, 1)
+    assert "no store was written" in ended.err
+    with monkeypatch.context() as patched:
+        patched.setattr("autotts.reports.server.LoopbackServer.serve_forever", interrupted)
+        ended = autotts("view", tmp_path)
+    assert (ended.code, ended.err) == (0, "")
+
+
 def test_everything_that_a_store_holds_is_told(autotts, tmp_path):
     samples = [
         {"id": "a", "question": "1 + 1?", "gold": ["2", "two"], "answer": answer, "tokens": 30,

@@ -34,7 +34,6 @@ from autotts.cli.screen import accept_any_text, say
 from autotts.errors import AutottsError
 from autotts.version import __version__
 
-INTERRUPTED = 130
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 app = typer.Typer(
@@ -128,6 +127,13 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         say(f"error: {where}{error.strerror or error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        say("interrupted", err=True)
-        sys.exit(INTERRUPTED)
+    except SystemExit as leaving:
+        if _by_interrupt(leaving):
+            say("interrupted", err=True)
+        raise
+
+
+def _by_interrupt(leaving: SystemExit) -> bool:
+    """Whether Ctrl-C ended a command that said nothing of it: Typer makes of that an exit."""
+    made = leaving.__context__
+    return made is not None and isinstance(made.__cause__, KeyboardInterrupt)

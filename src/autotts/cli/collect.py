@@ -21,7 +21,7 @@ from autotts.cli.asking import (
     questioning,
 )
 from autotts.cli.collecting import CollectingDisplay
-from autotts.cli.screen import say
+from autotts.cli.screen import INTERRUPTED, say
 from autotts.errors import SpecError
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def keeping_what_came() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         say("what was collected is kept: the same command with --resume goes on", err=True)
-        raise
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def say_written(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autotts.cli import options
-from autotts.cli.screen import say
+from autotts.cli.screen import INTERRUPTED, say
 from autotts.errors import SpecError, StoreError
 from autotts.text import counted
 
@@ -55,7 +55,7 @@ def _grading() -> "Iterator[OnGraded]":
         except KeyboardInterrupt:
             say("stopped, and no store was written. Formulas that were compared are kept: the same"
                 " command goes on from there.", err=True)  # fmt: skip
-            raise
+            raise typer.Exit(INTERRUPTED) from None
 
 
 @app.command("import")

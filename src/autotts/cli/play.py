@@ -1,5 +1,6 @@
 """`autotts play`: recorded questions, played before your eyes."""
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,4 +49,5 @@ def play(
         LoopbackServer(PlayAnswers(recorded).answer, port=port) as server,
     ):
         say(f"{server.url}   (Ctrl-C ends it)")
-        server.serve_forever()
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()

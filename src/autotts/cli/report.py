@@ -1,5 +1,6 @@
 """`autotts report`, `view`, `plot` and `compare`: results that a person can look at."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -104,7 +105,8 @@ def view(
         answer = source.answer
     with LoopbackServer(answer, port=port) as server:
         say(f"{server.url}   (Ctrl-C ends it)")
-        server.serve_forever()
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 def plot(

@@ -75,7 +75,7 @@ async def connect(
         ServerError: it can't be reached, lacks the model, or gives nothing that can be read.
     """
     asker = "a model server"
-    root = check_address(url, "--server", asker).removesuffix("/v1")
+    root = check_address(url, "address", asker).removesuffix("/v1")
     key = read_key("OPENAI_API_KEY", asker)
     client = Client(root, key=key, at_once=at_once, patience=patience, interruptible=interruptible)
     async with AsyncExitStack() as cleanup:
