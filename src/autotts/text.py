@@ -1,6 +1,7 @@
 """Text that others wrote, made fit to be shown; and letters for answers."""
 
 import itertools
+import math
 import re
 import string
 from collections.abc import Hashable, Iterable
@@ -57,6 +58,18 @@ def letters(answers: Iterable[T]) -> dict[T, str]:
     """
     names = itertools.chain(LETTERS, itertools.repeat("?"))
     return dict(zip(dict.fromkeys(answers), names, strict=False))
+
+
+def percent(share: float | None, form: str = ".1f") -> str:
+    """A share in percent, without the sign; "-" for none.
+
+    Args:
+        form: of the number, as `format` takes it.
+
+    >>> percent(0.123), percent(-0.004, "+.2f"), percent(None)
+    ('12.3', '-0.40', '-')
+    """
+    return "-" if share is None or math.isnan(share) else format(100 * share, form)
 
 
 def counted(count: int, noun: str) -> str:

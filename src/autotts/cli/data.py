@@ -11,7 +11,7 @@ import typer
 from autotts.cli import options
 from autotts.cli.screen import INTERRUPTED, say
 from autotts.errors import SpecError, StoreError
-from autotts.text import counted
+from autotts.text import counted, percent
 
 if TYPE_CHECKING:
     from autotts.simulation import SimulatedModel
@@ -179,9 +179,9 @@ def gold(
     store = stores.load(folder)
     graded = stores.grade(store, read_golds(answers, by_text=store.ids is None))
     place = folder if out is None else stores.store_folder(out, store.model, store.dataset)
-    right = 100 * graded.correct[graded.pool.exists].mean()
+    right = graded.correct[graded.pool.exists].mean()
     written = stores.write(graded, place, overwrite=out is None)
-    say(f"{store.name}: {right:.1f} % of branches right")
+    say(f"{store.name}: {percent(right)} % of branches right")
     say(f"wrote {written.path}")
 
 
@@ -233,8 +233,8 @@ def regrade(
             )
         place = folder if out is None else stores.store_folder(out, store.model, store.dataset)
         places.append((graded, place))
-        was, now = (100 * each.correct[each.pool.exists].mean() for each in (store, graded))
-        say(f"{store.name}: {now:.1f} % of branches right, {was:.1f} % before")
+        was, now = (each.correct[each.pool.exists].mean() for each in (store, graded))
+        say(f"{store.name}: {percent(now)} % of branches right, {percent(was)} % before")
     for store in stores.write_all(places, overwrite=out is None):
         say(f"wrote {store.path}")
 

@@ -7,6 +7,7 @@ import typer
 
 from autotts.cli import options
 from autotts.cli.screen import console, say
+from autotts.text import percent
 
 if TYPE_CHECKING:
     from autotts.evaluation.study.drift import Drift, Shift
@@ -94,11 +95,13 @@ def _words(one: "Shift") -> str:
             f"{one.stored:10,.0f}{one.live:10,.0f}{one.change:+14.1%}"
             f"  ({one.low:+.1%} … {one.high:+.1%})"
         )
-    low, change, high = (100 * value for value in (one.low, one.change, one.high))
-    return f"{one.stored:10.1%}{one.live:10.1%}{change:+7.1f} points  ({low:+.1f} … {high:+.1f})"
+    return (
+        f"{one.stored:10.1%}{one.live:10.1%}{percent(one.change, '+7.1f')} points"
+        f"  ({percent(one.low, '+.1f')} … {percent(one.high, '+.1f')})"
+    )
 
 
 def _noticed(one: "Shift") -> str:
     from autotts.evaluation.shown import LOGS
 
-    return f"{one.noticed:.1%}" if one.figure in LOGS else f"{100 * one.noticed:.1f} points"
+    return f"{one.noticed:.1%}" if one.figure in LOGS else f"{percent(one.noticed)} points"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autotts.cli.screen import console, say
-from autotts.text import counted, shorten
+from autotts.text import counted, percent, shorten
 
 if TYPE_CHECKING:
     from autotts.stores import Store
@@ -128,7 +128,7 @@ def stats(
             table.add_column(column, justify="right")
         for row in pools.by_depth(store).iter_rows(named=True):
             shares = (row[name] for name in ("running", "reliability", "final"))
-            table.add_row(str(row["depth"]), *map(_percent, shares))
+            table.add_row(str(row["depth"]), *map(percent, shares))
         console().print(table)
 
 
@@ -143,10 +143,10 @@ def _by_length(store: "Store") -> list[str]:
         if values.size
     ]
     slopes = [slope for slope in stores.length_slopes(store).tolist() if slope == slope]  # not nan
-    told = f"{100 * sum(slopes) / len(slopes):+.1f} points" if slopes else "unknown"
-    quarters = " ".join(map(_percent, stores.accuracy_by_length(store).tolist()))
+    told = f"{percent(sum(slopes) / len(slopes), '+.1f')} points" if slopes else "unknown"
+    quarters = " ".join(map(percent, stores.accuracy_by_length(store).tolist()))
     return [
-        f"{store.name}: {_percent(store.shares_right.mean())} % of branches right,"
+        f"{store.name}: {percent(store.shares_right.mean())} % of branches right,"
         f" {tokens[exists].mean():,.0f} tokens on average ({', '.join(means)})",
         f"  right by length, the shortest quarter of each question first: {quarters} %",
         f"  from a question's shortest branch to its longest: {told}",
@@ -160,13 +160,9 @@ def _spent(store: "Store") -> list[str]:
     told = [f"{decoded:,} tokens of branches"]
     if "probe_tokens" in used:
         probes = int(used["probe_tokens"][exists].sum())
-        told.append(f"{probes:,} of probes ({_percent(probes / decoded)} % more)")
+        told.append(f"{probes:,} of probes ({percent(probes / decoded)} % more)")
     if "prompt_tokens" in used:
         told.append(f"{int(used['prompt_tokens'][exists].sum()):,} read")
         if "cached_tokens" in used:
             told[-1] += f", {int(used['cached_tokens'][exists].sum()):,} of these from a cache"
     return [f"  cost: {'; '.join(told)}"]
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None or share != share else f"{100 * share:.1f}"

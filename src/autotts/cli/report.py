@@ -196,12 +196,12 @@ def _votes(ran: "Sequence[Ran]") -> str:
 
 def _record(found: "Comparison") -> dict[str, Any]:
     """A comparison for JSON; accuracies and areas are in percent, their differences in points."""
-    gap = found.area.difference
-    points = {name: 100 * getattr(gap, name) for name in ("estimate", "low", "high")}
+    from autotts.evaluation.statistics import in_percent
+
     return found.evaluation.record(
         objective=found.objective,
         at_tokens=options.rows(found.at_tokens),
         at_accuracy=options.rows(found.at_accuracy),
-        area=asdict(replace(found.area, difference=replace(gap, **points))),
+        area=asdict(replace(found.area, difference=in_percent(found.area.difference))),
         winner=found.winner and asdict(found.winner),
     )

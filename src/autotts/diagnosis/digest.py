@@ -13,10 +13,10 @@ import polars as pl
 from autotts.diagnosis import lesson_text, marginal, pools
 from autotts.diagnosis.findings import PARTS, VERDICTS, summarise
 from autotts.diagnosis.lessons import hindsight_of
-from autotts.diagnosis.markdown import percent, table, thousands
+from autotts.diagnosis.markdown import table, thousands
 from autotts.replay.driver import Ran
 from autotts.stores import Store
-from autotts.text import counted, head
+from autotts.text import counted, head, percent
 
 LIMIT_BYTES = 16 * 1024
 _QUESTIONS = 12
@@ -208,7 +208,7 @@ def _waste(found: pl.DataFrame) -> str:
             rows.append(
                 [
                     name, part.height, thousands(tokens.mean()), thousands(settled.mean()),
-                    *(f"{100 * q:.0f}" for q in np.quantile(share, [0.1, 0.5, 0.9])),
+                    *(percent(q, ".0f") for q in np.quantile(share, [0.1, 0.5, 0.9])),
                 ]
             )  # fmt: skip
     return (
@@ -235,7 +235,7 @@ def _against(found: pl.DataFrame, parent: pl.DataFrame) -> str:
         return ""
     moved = joined.filter(pl.col("change").abs() > 0.005).sort("change", *keys)
     lines = [
-        f"accuracy {100 * _mean(joined['change']):+.2f} points, tokens"
+        f"accuracy {percent(_mean(joined['change']), '+.2f')} points, tokens"
         f" {_mean(joined['tokens']) / max(_mean(joined['tokens_before']), 1) - 1:+.1%}; better on"
         f" {(moved['change'] > 0).sum()}, worse on {(moved['change'] < 0).sum()} of"
         f" {counted(joined.height, 'question')}",
@@ -243,7 +243,7 @@ def _against(found: pl.DataFrame, parent: pl.DataFrame) -> str:
     ]
     for title, part in (("lost", moved.head(6)), ("won", moved.tail(6).reverse())):
         shown = [
-            f"{row['model']}/{row['dataset']} q{row['question']} {100 * row['change']:+.0f}"
+            f"{row['model']}/{row['dataset']} q{row['question']} {percent(row['change'], '+.0f')}"
             for row in part.iter_rows(named=True)
             if (row["change"] < 0) == (title == "lost")
         ]

@@ -6,8 +6,9 @@ import polars as pl
 
 from autotts.diagnosis import lessons
 from autotts.diagnosis.hindsight import HELD, RANKS, Hindsight
-from autotts.diagnosis.markdown import percent, table, thousands
+from autotts.diagnosis.markdown import table, thousands
 from autotts.replay.driver import Ran
+from autotts.text import percent
 
 _QUESTIONS = 10
 _STOPS = 6
@@ -53,8 +54,9 @@ def revotes(looked: Sequence[Hindsight]) -> str:
     """What other weights of the same votes would have given."""
     rows = [
         [
-            row["weight"], percent(row["accuracy"]), f"{100 * row['difference']:+.2f}",
-            f"[{100 * row['low']:+.2f}, {100 * row['high']:+.2f}]", percent(row["changed"]),
+            row["weight"], percent(row["accuracy"]), percent(row["difference"], "+.2f"),
+            f"[{percent(row['low'], '+.2f')}, {percent(row['high'], '+.2f')}]",
+            percent(row["changed"]),
         ]
         for row in lessons.revotes(looked).iter_rows(named=True)
     ]  # fmt: skip

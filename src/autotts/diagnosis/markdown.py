@@ -10,15 +10,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def percent(share: float | None) -> str:
-    """A share in percent; "-" for none.
-
-    >>> percent(0.123)
-    '12.3'
-    """
-    return "-" if share is None else f"{100 * share:.1f}"
-
-
 def thousands(tokens: float | None) -> str:
     """Tokens in thousands; "-" for none.
 

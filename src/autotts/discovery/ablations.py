@@ -22,7 +22,7 @@ from autotts.discovery.selection import Candidate, lead
 from autotts.errors import RunError
 from autotts.evaluation.compare import area, compare
 from autotts.evaluation.frontiers import Curve
-from autotts.evaluation.statistics import LEVEL, Interval
+from autotts.evaluation.statistics import LEVEL, Interval, in_percent
 from autotts.programs import Source
 from autotts.stores import Store
 
@@ -138,7 +138,7 @@ def _measured(
             span=reference.span,
         )  # fmt: skip
         results.append(
-            ArmResult(arm, seed, point.accuracy, point.tokens, _percent(whole), ahead, over)
+            ArmResult(arm, seed, point.accuracy, point.tokens, in_percent(whole), ahead, over)
         )
     return results
 
@@ -155,8 +155,4 @@ def _at_its_tokens(curve: Curve, at: int, full: Curve, seed: int) -> Interval:
     )
     rng = np.random.default_rng(seed)
     (row,) = compare(one, full, rng=rng, reference=one, fractions=(1.0,)).iter_rows(named=True)
-    return _percent(Interval(row["difference"], row["low"], row["high"], LEVEL))
-
-
-def _percent(found: Interval) -> Interval:
-    return Interval(100 * found.estimate, 100 * found.low, 100 * found.high, found.level)
+    return in_percent(Interval(row["difference"], row["low"], row["high"], LEVEL))

@@ -26,6 +26,7 @@ from autotts.discovery.scoring import Reference, Scorer, Sweep
 from autotts.discovery.selection import Candidate, Lead, lead
 from autotts.errors import RunError
 from autotts.evaluation.compare import area, curve_intervals
+from autotts.evaluation.statistics import in_percent
 from autotts.programs import Source
 
 _CURVE_NUMBERS = (
@@ -119,18 +120,18 @@ def _measure(
 
 def _figures(sweep: Sweep, reference: Reference, settings: RunSettings) -> HeldOutFigures:
     """A controller's area with its interval, its accuracy at the budgets, and its sweep."""
-    interval = area(
+    found = area(
         sweep.curve,
         rng=np.random.default_rng(settings.seed),
         reference=reference.curve,
         span=reference.span,
         score=reference.score,
     )
-    figures = reference.figures(sweep)
+    figures, interval = reference.figures(sweep), in_percent(found)
     return HeldOutFigures(
-        area=100 * interval.estimate,
-        area_low=100 * interval.low,
-        area_high=100 * interval.high,
+        area=interval.estimate,
+        area_low=interval.low,
+        area_high=interval.high,
         fractions=figures.fractions,
         points=figures.points,
         notes=sweep.notes,

@@ -24,6 +24,7 @@ from autotts.discovery.run.events import RaceStanding
 from autotts.discovery.scoring import Reference, SampledEpisodes
 from autotts.evaluation.frontiers import Points, frontier_area, mixture_at
 from autotts.evaluation.statistics import FloatArray
+from autotts.text import percent
 
 SWEEPS = 3.0
 """Full sweeps that a race costs at most, that of its winner among them."""
@@ -162,7 +163,7 @@ def _surely_behind(
     return {
         c: RaceStanding(
             area, gap, low, high, share,
-            f"dropped after {100 * share:.1f} % of a sweep: surely behind, by {gap:.1f} points of"
+            f"dropped after {percent(share)} % of a sweep: surely behind, by {gap:.1f} points of"
             f" area ({low:.1f} to {high:.1f})",
         )
         for c, (area, gap, low, high) in found.items()
@@ -185,7 +186,7 @@ def _placed(
     for place, c in enumerate(order):
         area, gap, low, high = found[c]
         why = (
-            f"left out after {100 * share:.1f} % of a sweep, when the race's episodes were spent:"
+            f"left out after {percent(share)} % of a sweep, when the race's episodes were spent:"
             f" place {place + 1}, {gap:.1f} points of area behind ({low:.1f} to {high:.1f})"
         )
         dropped = "" if place < affordable else why

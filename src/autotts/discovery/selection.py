@@ -22,6 +22,7 @@ from autotts.discovery.explorer import Trial
 from autotts.discovery.scoring import Reference
 from autotts.evaluation.compare import clears_noise
 from autotts.evaluation.frontiers import Curve
+from autotts.evaluation.statistics import in_percent
 
 By = Literal["area", "accuracy"]
 
@@ -94,5 +95,5 @@ def lead(curve: Curve, other: Candidate, reference: Reference, *, seed: int) -> 
         span=reference.span,
         score=reference.score,
     ).difference
-    difference, low, high = (100 * x for x in (found.estimate, found.low, found.high))
-    return Lead(other.name, difference, low, high, found.probability)
+    points = in_percent(found)
+    return Lead(other.name, points.estimate, points.low, points.high, points.probability)

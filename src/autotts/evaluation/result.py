@@ -229,7 +229,7 @@ def episode_frame(ran: Ran) -> pl.DataFrame:
 def summary(ran: Ran, rng: np.random.Generator) -> dict[str, Any]:
     """Means per question, accuracy in percent with its interval."""
     correct, design = ran.task.by_question(ran.correct), design_of(ran.store, ran.task.cluster)
-    accuracy = statistics.accuracy_interval(correct, rng=rng, design=design)
+    accuracy = statistics.in_percent(statistics.accuracy_interval(correct, rng=rng, design=design))
     return {
         "model": ran.store.model,
         "dataset": ran.store.dataset,
@@ -239,8 +239,8 @@ def summary(ran: Ran, rng: np.random.Generator) -> dict[str, Any]:
         "beta": ran.spec.beta,
         "episodes": len(ran.task.pairs),
         "accuracy": 100 * design.mean(correct),
-        "accuracy_low": 100 * accuracy.low,
-        "accuracy_high": 100 * accuracy.high,
+        "accuracy_low": accuracy.low,
+        "accuracy_high": accuracy.high,
         **{name: mean_of(ran, ran.episodes.column(name)) for name in MEANS},
         "cost": mean_of(ran, ran.cost),
         "program_digest": ran.spec.source.digest,

@@ -14,8 +14,8 @@ all resamples of all points are one matrix product.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,14 @@ class Difference:
     def sign(self) -> int:
         """1 or -1 where the interval excludes zero, else 0."""
         return int(self.low > 0) - int(self.high < 0)
+
+
+_Found = TypeVar("_Found", Interval, Difference)
+
+
+def in_percent(found: _Found) -> _Found:
+    """An interval, or a difference, of shares as it is published: in percent, or in points."""
+    return replace(found, estimate=100 * found.estimate, low=100 * found.low, high=100 * found.high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from autotts.discovery.selection import Lead
 from autotts.evaluation.compare import setting_difference
 from autotts.evaluation.families import Judge, area_name
 from autotts.evaluation.frontiers import Curve
+from autotts.evaluation.statistics import in_percent
 from autotts.reports.model import Line, Point
 
 
@@ -51,10 +52,9 @@ def of_settings(lines: list[Line], curves: Mapping[str, Curve] | None = None) ->
 def _versus(mine: Curve, top: Point, theirs: Curve, second: Point) -> str:
     """The most accurate setting against that of the other controllers."""
     rng = np.random.default_rng(0)
-    found = setting_difference(mine, top.beta, theirs, second.beta, rng=rng)
-    difference, low, high = (100 * x for x in (found.estimate, found.low, found.high))
+    found = in_percent(setting_difference(mine, top.beta, theirs, second.beta, rng=rng))
     rival = f"{theirs.controller} at beta {second.beta:g}"
-    return f"; it {standing(difference, low, high, rival)}"
+    return f"; it {standing(found.estimate, found.low, found.high, rival)}"
 
 
 def of_run(

@@ -8,6 +8,7 @@ import polars as pl
 from autotts.diagnosis import pools
 from autotts.reports.model import Chart, PoolFacts
 from autotts.stores import Store
+from autotts.text import percent
 
 _CEILINGS = {
     "probe": "the earliest right probe",
@@ -35,10 +36,10 @@ def facts_of(store: Store) -> PoolFacts:
             "questions × branches",
             f"{len(share)} × {width}",
         ),
-        ("a branch is right", f"{100 * share.mean():.1f} %"),
+        ("a branch is right", f"{percent(share.mean())} %"),
         ("questions with no right branch", f"{int((share == 0).sum())}"),
         ("questions with right branches only", f"{int((share == 1).sum())}"),
-        ("failed extractions", f"{100 * failed:.1f} % of branches"),
+        ("failed extractions", f"{percent(failed)} % of branches"),
         ("tokens of a branch", f"{tokens.mean():,.0f} (median {np.median(tokens):,.0f})"),
     ]
     for kind, name in ((True, "right"), (False, "wrong")):

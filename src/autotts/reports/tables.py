@@ -13,6 +13,7 @@ from rich.text import Text
 
 from autotts.evaluation.compare import Acceptance
 from autotts.evaluation.objectives import FORECAST, UNITS, Objective
+from autotts.evaluation.statistics import in_percent
 
 Row = Mapping[str, Any]
 
@@ -250,13 +251,13 @@ def _saving_table(
 
 def acceptance_line(found: Acceptance) -> RenderableType:
     """Whether A's whole frontier is above B's by more than chance, in a line."""
-    gap = found.difference
+    gap = in_percent(found.difference)
     words = {1: "A is better", -1: "B is better", 0: "can't tell which is better"}[gap.sign]
-    points = span(100 * gap.low, 100 * gap.high, signed=True)
+    points = span(gap.low, gap.high, signed=True)
     if not math.isfinite(gap.low):
         points = "unknown from so few questions"
     return Text.assemble(
-        f"Over all budgets, frontier area A − B: {100 * gap.estimate:+.2f} points, 95 % {points}: ",
+        f"Over all budgets, frontier area A − B: {gap.estimate:+.2f} points, 95 % {points}: ",
         (words, "bold"),
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 from autotts.answers import UNREADABLE, Equality, classify, judged_by, letter, normalise
 from autotts.stores.classes import classified, spellings_of
 from autotts.stores.schema import Spellings, Store
-from autotts.text import counted
+from autotts.text import counted, percent
 
 _CHOICES = "ABCDEFGHIJ"
 _SHARE_OF_CHOICES = 0.9
@@ -114,7 +114,7 @@ class Disagreement:
     def __str__(self) -> str:
         changed = counted(len(self.questions), "question")
         right, majority = (
-            " instead of ".join(f"{100 * share:.1f} %" for share in reversed(pair))
+            " instead of ".join(f"{percent(share)} %" for share in reversed(pair))
             for pair in (self.right, self.majority)
         )
         return (

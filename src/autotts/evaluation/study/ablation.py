@@ -256,24 +256,25 @@ def _differences(
     ran: Sequence[Ran], base: Sequence[Ran], rng: np.random.Generator
 ) -> Mapping[str, float]:
     (mine,), (theirs,) = curves_of(ran).values(), curves_of(base).values()
-    gap = statistics.paired_difference(
+    paired = statistics.paired_difference(
         _per_question(mine, mine.correct), _per_question(theirs, theirs.correct), rng=rng,
         design=_design(mine),
     )  # fmt: skip
     tokens = _token_ratio(mine, theirs, rng)
-    area = clears_noise(mine, theirs, rng=rng).difference
+    gap = statistics.in_percent(paired)
+    area = statistics.in_percent(clears_noise(mine, theirs, rng=rng).difference)
     return {
-        "accuracy": 100 * gap.estimate,
-        "accuracy_low": 100 * gap.low,
-        "accuracy_high": 100 * gap.high,
+        "accuracy": gap.estimate,
+        "accuracy_low": gap.low,
+        "accuracy_high": gap.high,
         "better": gap.better,
         "worse": gap.worse,
         "tokens": tokens[0],
         "tokens_low": tokens[1],
         "tokens_high": tokens[2],
-        "area": 100 * area.estimate,
-        "area_low": 100 * area.low,
-        "area_high": 100 * area.high,
+        "area": area.estimate,
+        "area_low": area.low,
+        "area_high": area.high,
     }
 
 

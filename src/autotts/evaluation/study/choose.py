@@ -32,6 +32,7 @@ from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver, OnRan, Ran
 from autotts.replay.task import cells_of
 from autotts.stores import AnyStores, Store, gather
+from autotts.text import percent
 
 BETAS = tuple(k / 20 for k in range(21))
 FEW_QUESTIONS = 30
@@ -327,8 +328,8 @@ def _of_interval(chosen: Priced, questions: int) -> list[str]:
         return []
     needed = int(np.ceil(questions * (half / _WIDE) ** 2))
     return [
-        f"accuracy is known to within {100 * half:.0f} points; some {needed:,} questions would tell"
-        f" it to within {100 * _WIDE:.0f}"
+        f"accuracy is known to within {percent(half, '.0f')} points; some {needed:,} questions"
+        f" would tell it to within {percent(_WIDE, '.0f')}"
     ]
 
 

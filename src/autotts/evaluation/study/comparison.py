@@ -12,6 +12,7 @@ from autotts.evaluation.objectives import SHOWN, SPANS, Objective
 from autotts.evaluation.result import Evaluation
 from autotts.evaluation.run import evaluate, opened
 from autotts.evaluation.settings import Execution, Experiment, explaining
+from autotts.evaluation.statistics import in_percent
 from autotts.evaluation.winner import Winner, winner_of
 from autotts.inference.speed import ServerSpeed
 from autotts.programs import AnyController, as_specs, parse
@@ -47,10 +48,10 @@ class Comparison:
     evaluation: Evaluation
 
     def __repr__(self) -> str:
-        gap = self.area.difference
+        gap = in_percent(self.area.difference)
         return (
-            f"<Comparison {self.a} with {self.b}: frontier area {100 * gap.estimate:+.2f} points,"
-            f" 95 % {100 * gap.low:+.1f} to {100 * gap.high:+.1f}>"
+            f"<Comparison {self.a} with {self.b}: frontier area {gap.estimate:+.2f} points,"
+            f" 95 % {gap.low:+.1f} to {gap.high:+.1f}>"
         )
 
     def _repr_html_(self) -> str:

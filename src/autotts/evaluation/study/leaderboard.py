@@ -385,12 +385,12 @@ def _board(names: Sequence[str], alike: Sequence[_Alike], stores: tuple[str, ...
 def _facts(store: Store, design: Design, reference_tokens: float, seed: int) -> StoreFacts:
     slopes = length_slopes(store)
     known = ~np.isnan(slopes) & (design.shares > 0)
-    slope = statistics.mean_interval(
+    mean = statistics.mean_interval(
         slopes[known, None] if known.any() else np.zeros((1, 1)),
         rng=np.random.default_rng(seed),
         design=design.only(known) if known.any() else None,
     )
-    there = store.pool.exists
+    slope, there = statistics.in_percent(mean), store.pool.exists
     return StoreFacts(
         name=store.name,
         family=family_of(store),
@@ -399,8 +399,8 @@ def _facts(store: Store, design: Design, reference_tokens: float, seed: int) -> 
         branches=int(store.pool.n_branches.max()),
         branch_tokens=float(store.pool.tokens[there].mean()),
         branch_accuracy=100 * float(store.correct[there].mean()),
-        slope=100 * slope.estimate,
-        slope_low=100 * slope.low,
-        slope_high=100 * slope.high,
+        slope=slope.estimate,
+        slope_low=slope.low,
+        slope_high=slope.high,
         reference_tokens=reference_tokens,
     )

@@ -9,7 +9,7 @@ from autotts.stores.importing.sample import Gathered
 from autotts.stores.importing.samples import SampleColumns
 from autotts.stores.regrading import spelled_differently
 from autotts.stores.schema import Store
-from autotts.text import clean, counted, shorten
+from autotts.text import clean, counted, percent, shorten
 
 _AS = {
     "exact": "as strings",
@@ -59,19 +59,19 @@ def notes_on(
 
 def _graded(graded: Store, exact: Store) -> str:
     branches = exact.pool.n_branches.sum()
-    right, as_strings = (100 * s.correct.sum() / branches for s in (graded, exact))
+    right, as_strings = (s.correct.sum() / branches for s in (graded, exact))
     equality = graded.manifest.equality
     if equality == "exact":
-        told = f"  answers compared {_AS[equality]}: {right:.1f} % of branches right"
+        told = f"  answers compared {_AS[equality]}: {percent(right)} % of branches right"
         questions, share = spelled_differently(graded)
         if questions:
             told += (
                 f"; {counted(questions, 'question')} with equal answers in other spellings, without"
-                f" which {100 * share:.1f} % are: --equality math or choice"
+                f" which {percent(share)} % are: --equality math or choice"
             )
         return told
-    told = f"  answers compared {_AS[equality]}: {right:.1f} % of branches right, as strings"
-    told += f" {as_strings:.1f} %"
+    told = f"  answers compared {_AS[equality]}: {percent(right)} % of branches right, as strings"
+    told += f" {percent(as_strings)} %"
     if equality == "math" and not judged_by("math"):
         told += '; formulas only by their form: pip install "autotts[math]" compares them truly'
     return told

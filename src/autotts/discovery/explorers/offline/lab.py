@@ -10,6 +10,7 @@ from autotts.diagnosis.matters import WIDTHS, patience
 from autotts.discovery.explorer import Turn
 from autotts.discovery.explorers.offline.bench import Bench, Make, price
 from autotts.discovery.explorers.offline.writing import Learned, source
+from autotts.text import percent
 
 STAGES = ("width", "pace", "vote", "stop", "prune", "again")
 
@@ -300,7 +301,7 @@ def vote_lesson(found: choice.FittedVote | None) -> str:
         return f"Beside the number of votes nothing tells which answer is right ({others})."
     return (
         f"The vote: on {found.questions} contested questions, each judged by a fit to others, it"
-        f" is right in {100 * found.right:.1f} % of votes, plain voting in {100 * found.plain:.1f}."
+        f" is right in {percent(found.right)} % of votes, plain voting in {percent(found.plain)}."
         f" What earns it: {kept}. Not above chance: {others}."
     )
 
