@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from autotts.errors import ServerError
-from autotts.inference.dialect import HttpServer
+from autotts.inference.dialect import HttpServer, as_messages
 from autotts.inference.http import AskAgain, Client
 from autotts.inference.replies import (
     checked_ids,
@@ -27,6 +27,7 @@ from autotts.inference.server import (
     Decoded,
     Ids,
     Logprobs,
+    Message,
     Sampling,
     ids_of,
 )
@@ -54,6 +55,26 @@ class ExactServer(HttpServer):
 
     async def encode(self, text: str, *, special: bool = False) -> Context:
         asked = {"model": self.model, "prompt": text, "add_special_tokens": special}
+        return await self._tokens("/tokenize", asked)
+
+    async def templated(
+        self,
+        messages: Sequence[Message],
+        options: Mapping[str, JsonValue] | None,
+        special: Mapping[str, JsonValue],
+    ) -> Context:
+        """Messages by the model's template, for a server that has it behind /tokenize.
+
+        Args:
+            options: for the template.
+            special: what the dialect adds to the request.
+        """
+        asked = {
+            "model": self.model,
+            "messages": as_messages(messages),
+            "chat_template_kwargs": dict(options or {}),
+            **special,
+        }
         return await self._tokens("/tokenize", asked)
 
     def found_logprobs(

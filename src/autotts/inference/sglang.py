@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
-from autotts.inference.dialect import as_messages
 from autotts.inference.exact import ExactServer
 from autotts.inference.server import Context, Message, Sampling
 
@@ -24,13 +23,7 @@ class SglangServer(ExactServer):
     async def render(
         self, messages: Sequence[Message], options: Mapping[str, JsonValue] | None = None
     ) -> Context:
-        asked = {
-            "model": self.model,
-            "messages": as_messages(messages),
-            "add_special_tokens": False,
-            "chat_template_kwargs": dict(options or {}),
-        }
-        return await self._tokens("/tokenize", asked)
+        return await self.templated(messages, options, {"add_special_tokens": False})
 
     def abort_requests(self, request_id: str) -> dict[str, dict[str, JsonValue]]:
         # Ids are matched by prefix, so ours are long, and none is empty.

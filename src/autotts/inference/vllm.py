@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
-from autotts.inference.dialect import as_messages
 from autotts.inference.exact import ExactServer
 from autotts.inference.server import Context, Message, Sampling
 
@@ -27,13 +26,7 @@ class VllmServer(ExactServer):
     async def render(
         self, messages: Sequence[Message], options: Mapping[str, JsonValue] | None = None
     ) -> Context:
-        asked = {
-            "model": self.model,
-            "messages": as_messages(messages),
-            "add_generation_prompt": True,
-            "chat_template_kwargs": dict(options or {}),
-        }
-        return await self._tokens("/tokenize", asked)
+        return await self.templated(messages, options, {"add_generation_prompt": True})
 
     def abort_requests(self, request_id: str) -> dict[str, dict[str, JsonValue]]:
         # Never an empty list, which stops every request. The engine knows a completion's request

@@ -228,13 +228,7 @@ def read_table(folder: Path, name: str, manifest: Manifest) -> "pl.DataFrame":
     try:
         _require_bounded(parquet.unpacked(content), name, manifest)
         table = pl.read_parquet(io.BytesIO(content))
-    except (
-        ValueError,
-        OSError,
-        OverflowError,
-        pl.exceptions.PolarsError,
-        pl.exceptions.PanicException,
-    ) as error:
+    except parquet.unreadable() as error:
         raise StoreError(f"{path}: {error}") from error
     if dict(table.schema) != schema or table.null_count().row(0) != (0,) * len(schema):
         raise StoreError(f"{path}: columns {dict(table.schema)}; a store has {schema}, no nulls")

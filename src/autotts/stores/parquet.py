@@ -41,6 +41,14 @@ class Unpacked:
     size: int
 
 
+def unreadable() -> tuple[type[BaseException], ...]:
+    """What reading a file that anybody may have written can raise, here and in polars."""
+    import polars as pl
+
+    told = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+    return (ValueError, OSError, OverflowError, *told)
+
+
 def unpacked(content: bytes) -> Unpacked:
     """Add up the headers of a Parquet file.
 

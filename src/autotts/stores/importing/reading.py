@@ -159,13 +159,7 @@ def parquet_rows(
             name for name in names if columns is None or name in {c.split(".")[0] for c in columns}
         ]
         table = pl.read_parquet(io.BytesIO(content), columns=wanted, n_rows=most)
-    except (
-        ValueError,
-        OSError,
-        OverflowError,
-        pl.exceptions.PolarsError,
-        pl.exceptions.PanicException,
-    ) as error:
+    except parquet.unreadable() as error:
         raise StoreError(f"no Parquet that can be read: {error}") from error
     for number, values in enumerate(table.iter_rows(named=True)):
         yield Row(f"row {number}", values)
