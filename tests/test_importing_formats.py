@@ -146,6 +146,8 @@ SAMPLES = [
 class PandasLike:
     """A frame as pandas has it: numbers of NumPy, NaN where there is nothing."""
 
+    columns = tuple(SAMPLES[0])
+
     def to_dict(self, orient):
         assert orient == "records"
         return [
@@ -167,6 +169,64 @@ def test_a_table_in_memory_is_imported(table, tmp_path):
     for wrong in (3, [3], "abc".encode):
         with pytest.raises(SpecError, match="a frame of pandas or polars, or a list of dict"):
             import_recordings(wrong, tmp_path)
+    with pytest.raises(SpecError, match="the table has no rows"):
+        import_recordings([], tmp_path)
+
+
+CIRCULAR: list = []
+CIRCULAR.append(CIRCULAR)
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        ({"answer": {"2", "3"}}, r'answer is {"set": "{.*}"}, not a text or a number'),
+        ({"answer": b"2"}, r'answer is {"bytes": "b\'2\'"}, not a text or a number'),
+        ({"tokens": 2**70}, r'tokens is "1180591620717411303424", not a non-negative integer'),
+        ({"tokens": float("inf")}, r'tokens is "Infinity", not a non-negative integer'),
+        ({"tokens": [1, float("nan")], "answer": ["2", "2"]}, "sample 1: no token count"),
+        ({("a", "b"): 1}, "can't be read: keys must be str"),
+        ({"notes": CIRCULAR}, "can't be read: Circular reference"),
+    ],
+)
+def test_what_a_table_can_not_say_names_its_line(value, wrong, tmp_path):
+    rows = [*SAMPLES, {**SAMPLES[0], **value}]
+    with pytest.raises(StoreError, match=f"^table: line 3.*{wrong}"):
+        import_recordings(rows, tmp_path / "out", model="m", dataset="d")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_has_nothing_where_it_has_nan_and_numbers_of_any_size(tmp_path):
+    """In its first row too, by which its columns are known, and inside of lists."""
+    rows = [
+        {"question": "?", "gold": [2**70], "answer": np.float32("nan"), "tokens": 30},
+        {"question": "?", "gold": [2**70], "answer": [2**70, float("nan")], "tokens": [30, 40]},
+    ]
+    [folder] = import_recordings(rows, tmp_path, model="m", dataset="d")
+    assert check(folder).correct.tolist() == [[False, True, False]]
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    frame = PandasLike()
+    frame.columns = (*PandasLike.columns, "gold")
+    with pytest.raises(SpecError, match="two columns of the table are called 'gold'; rename one"):
+        import_recordings(frame, tmp_path, model="m", dataset="d")
+
+
+@pytest.mark.parametrize(
+    ("begins", "wrong"),
+    [
+        (b"\x1f\x8b\x08", "packed by gzip; let its name end in .gz"),
+        (b"\x28\xb5\x2f\xfd", "packed by Zstandard; unpack it"),
+        ('{"question"'.encode("utf-16"), "text in UTF-16; write it in UTF-8"),
+    ],
+)
+def test_files_that_are_packed_otherwise_say_so(begins, wrong, tmp_path):
+    path = tmp_path / "m" / "samples.jsonl"
+    path.parent.mkdir()
+    path.write_bytes(begins + bytes(20))
+    with pytest.raises(StoreError, match=wrong):
+        read_recordings(path)
 
 
 def test_whole_numbers_are_read_as_a_spreadsheet_writes_them(tmp_path):
@@ -176,9 +236,10 @@ def test_whole_numbers_are_read_as_a_spreadsheet_writes_them(tmp_path):
     path.write_text("question,gold,answer,tokens\n1 + 1?,2,2,30.0\n")
     [one] = read_recordings(path)
     assert one.store.pool.tokens.tolist() == [[30]]
-    path.write_text("question,gold,answer,tokens\n1 + 1?,2,2,30.5\n")
-    with pytest.raises(StoreError, match=r'tokens is "30.5", not a non-negative integer'):
-        read_recordings(path)
+    for other in ("30.5", "1.000"):  # which is a thousand where commas are decimal points
+        path.write_text(f"question,gold,answer,tokens\n1 + 1?,2,2,{other}\n")
+        with pytest.raises(StoreError, match=f'tokens is "{other}", not a non-negative integer'):
+            read_recordings(path)
 
 
 def test_questions_may_have_several_true_answers_and_repeat(tmp_path):

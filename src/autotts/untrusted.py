@@ -111,7 +111,9 @@ def _depth(data: bytes) -> int:
 
 def _integer(digits: str) -> int:
     if len(digits) > 20 or abs(value := int(digits)) > _LARGEST:
-        raise ValueError(f"an integer of {len(digits)} digits; 64 bits hold fewer")
+        raise ValueError(
+            f"an integer of {len(digits)} digits; 64 bits hold fewer, a text holds any"
+        )
     return value
 
 
@@ -123,4 +125,4 @@ def _real(digits: str) -> float:
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is no number; null stands for none")

@@ -6,6 +6,7 @@ Whatever is wrong with a file is a `StoreError` that says where in it; who calls
 import csv
 import gzip
 import io
+import json
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +29,17 @@ _MOST_BYTES = 1 << 33
 _MOST_PARQUET_BYTES = 1 << 29
 _MOST_UNPACKED_BYTES = 1 << 31
 _MOST_MEMBERS = 1 << 18
+_UNPACK = "unpack it, or pack it by gzip and let its name end in .gz"
+_OTHERS = {
+    b"\x1f\x8b": "packed by gzip; let its name end in .gz",
+    b"\x28\xb5\x2f\xfd": f"packed by Zstandard; {_UNPACK}",
+    b"BZh": f"packed by bzip2; {_UNPACK}",
+    b"\xfd7zXZ": f"packed by xz; {_UNPACK}",
+    b"PK\x03\x04": f"a zip archive; {_UNPACK}",
+    b"\xff\xfe": "text in UTF-16; write it in UTF-8",
+    b"\xfe\xff": "text in UTF-16; write it in UTF-8",
+}
+"""What files begin with that are no text in UTF-8, and what to do with them."""
 _ZSTANDARD = 93
 """The number of Zstandard among the ways in which zip packs its members."""
 
@@ -42,6 +54,11 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     """
     with open_regular(path, most_bytes=_MOST_BYTES, follow=True) as file:
         if path.suffix != ".gz":
+            begins = file.read(8)
+            for sign, told in _OTHERS.items():
+                if begins.startswith(sign):
+                    raise StoreError(told)
+            file.seek(0)
             yield file
             return
         try:
@@ -60,11 +77,13 @@ def read_json(path: Path) -> Any:
 
 def parsed(content: bytes, where: str, most_bytes: int) -> Any:
     """The value of some JSON of a file, `where` naming its place there."""
+    place = f"{where}: " if where else ""
     try:
         return parse_json(content, most_bytes=most_bytes)
-    except ValueError as error:
-        place = f"{where}: " if where else ""
+    except json.JSONDecodeError as error:
         raise StoreError(f"{place}not JSON, perhaps cut short ({error})") from error
+    except ValueError as error:
+        raise StoreError(f"{place}can't be read as JSON: {error}") from error
 
 
 def json_lines(path: Path) -> Iterator[Row]:

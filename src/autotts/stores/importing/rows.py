@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 from autotts.errors import StoreError
 from autotts.text import shorten
 
-_WHOLE = re.compile(r"\s*\d{1,19}(\.0*)?\s*", re.ASCII)
-"""As tables have it: `1130.0` where some row of the column has none."""
+_WHOLE = re.compile(r"\s*\d{1,19}(\.0?)?\s*", re.ASCII)
+"""As tables have it: `1130.0` where some row of the column has none. `1.000` may be a thousand."""
 
 
 @dataclass(frozen=True, slots=True)

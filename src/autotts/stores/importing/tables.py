@@ -1,8 +1,8 @@
 """Samples that are in memory already: a frame of pandas or polars, or a list of dictionaries."""
 
 import json
-import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +22,10 @@ class _PolarsFrame(Protocol):
 
 Table: TypeAlias = _PandasFrame | _PolarsFrame | Sequence[Mapping[str, Any]]
 """Samples of one's own, a row each."""
+
+_LONG = 19
+"""Digits that an integer of 64 bits may not hold."""
+_NO_JSON = re.compile(rf"NaN|Infinity|[0-9]{{{_LONG}}}")
 
 
 @contextmanager
@@ -47,10 +51,11 @@ def as_path(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.jsonl"
         with path.open("w", encoding="utf-8") as file:
-            for row in rows:
-                # NaN is where a frame has nothing.
-                there = {name: value for name, value in row.items() if not _is_nan(value)}
-                file.write(json.dumps(there, default=_plain) + "\n")
+            for number, row in enumerate(rows, 1):
+                try:
+                    file.write(_written(row) + "\n")
+                except (TypeError, ValueError, RecursionError) as error:
+                    raise StoreError(f"table: line {number}: can't be read: {error}") from error
         try:
             yield path
         except StoreError as error:
@@ -61,22 +66,45 @@ def _rows_of(table: Any) -> Sequence[Mapping[str, Any]]:
     rows = table
     if hasattr(table, "to_dicts"):
         rows = table.to_dicts()
-    elif hasattr(table, "to_dict"):
+    elif hasattr(table, "to_dict") and hasattr(table, "columns"):
+        names = list(table.columns)
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise SpecError(f"two columns of the table are called {twice[0]!r}; rename one")
         rows = table.to_dict("records")
     if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
         raise SpecError(
             "recordings are a path, a frame of pandas or polars, or a list of dictionaries; got"
             f" {type(table).__name__}"
         )
+    if not rows:
+        raise SpecError("the table has no rows")
     return rows
 
 
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+def _written(row: Mapping[str, Any]) -> str:
+    """A row as JSON: null for NaN, which is where a frame has nothing; text for what is too large.
+
+    Raises:
+        TypeError, ValueError, RecursionError: it can't be JSON.
+    """
+    text = json.dumps(row, default=_plain)
+    if not _NO_JSON.search(text):
+        return text
+    value = json.loads(
+        text,
+        parse_constant=lambda name: None if name == "NaN" else name,
+        parse_int=lambda digits: int(digits) if len(digits) < _LONG else digits,
+    )
+    return json.dumps(value)
 
 
 def _plain(value: Any) -> Any:
-    """A value of NumPy or pandas as JSON can say it."""
+    """A value of NumPy, pandas or Python as JSON can say it; refused later where it must be text.
+
+    A set has no order, and bytes have no letters: neither is an answer.
+    """
     if hasattr(value, "tolist"):
         return value.tolist()
+    if isinstance(value, bytes | bytearray | memoryview | set | frozenset | complex):
+        return {type(value).__name__: repr(value)}
     return None if type(value).__name__ in ("NAType", "NaTType") else str(value)
