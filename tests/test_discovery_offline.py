@@ -19,6 +19,7 @@ from autotts.discovery.explorers import make
 from autotts.discovery.explorers.offline.lab import _PACES, Lab
 from autotts.discovery.explorers.offline.search import Kept, _keep, _kept
 from autotts.discovery.explorers.offline.writing import Learned, source
+from autotts.discovery.loop import Discovery
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import RunLimits
 from autotts.errors import RunError, SpecError
@@ -273,9 +274,16 @@ def test_learning_is_repeatable_and_finds_the_decoy(tmp_path, decoys):
 def test_where_nothing_can_be_learned_the_plain_race_is_proposed_once(tmp_path):
     """Four questions are too few for any fit; what is tried and not kept is said."""
     folder = learn(tmp_path, "run", store_folder(tmp_path / "stores"))
+    said = []
+    with folder.open() as run:
+        Discovery(run, make("offline", {"draws": "2"}), said.append, RunLimits(rounds=2)).go()
+    assert "round 2: every stage was tried; nothing is left to learn" in said
     (trial,) = folder.state.trials
     assert trial.round == 1
-    assert "Too few questions" in trial.proposal.learned
+    assert "a plain race, so that is proposed" in trial.proposal.idea
+    assert "Too few questions are ever contested to fit a vote. Learned from" in (
+        trial.proposal.learned
+    )
     assert not trial.errors
 
 

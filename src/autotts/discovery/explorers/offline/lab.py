@@ -234,11 +234,13 @@ class Lab:
         verdict = self._bench.judge(before, make, keep=keep)
         kept = source(verdict.learned) != source(before)
         others = "questions and families" if self._bench.families > 1 else "questions"
+        end = "kept" if kept else "the plain rule stays"
         words = (
             f"With its numbers from other {others} it is worth {verdict.lead:+.2f} points of"
-            f" area, above 0 with probability {verdict.probability:.2f}:"
-            f" {'kept' if kept else 'the plain rule stays'}."
+            f" area, above 0 with probability {verdict.probability:.2f}: {end}."
         )
+        if not kept and verdict.lead == 0:
+            words = f"Learned from other {others}, it changes nothing: {end}."
         return Step(verdict.learned, kept, hypothesis, f"{finding} {words}".strip(), verdict.area)
 
 

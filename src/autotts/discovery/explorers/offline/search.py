@@ -7,7 +7,7 @@ and is written as a plain program. A rule that is not kept costs no round: the n
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter
 
@@ -23,6 +23,7 @@ from autotts.files import read_regular, write_text
 _FILE = "learned.json"
 _MOST_KEPT_BYTES = 2**20
 _MOST_DRAWS = 24
+_PLAIN = "Nothing that was tried is surely better than a plain race, so that is proposed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,9 @@ class Offline:
                 return [_proposal(turn, step, passed)]
             passed.append(f"{name}: {step.finding}")
         if not turn.history.trials and passed:
-            return [_proposal(turn, step, passed[:-1])]
+            return [_proposal(turn, replace(step, hypothesis=_PLAIN), passed[:-1])]
+        if not passed:
+            turn.say(f"round {turn.round}: every stage was tried; nothing is left to learn")
         return []
 
 
