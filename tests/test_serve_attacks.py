@@ -1,14 +1,17 @@
 """Clients that want more of a service than they are given: one property a test."""
 
 import asyncio
+import gc
 import select
 import socket
 import threading
 import time
+import weakref
 
 import httpx2
 import pytest
 
+from autotts.cli import serve
 from autotts.serve.deployment import ServiceLimits
 from autotts.serve.listening import listening_config
 from autotts.serve.passing import PassedOn
@@ -204,6 +207,28 @@ def test_a_body_that_would_be_too_large_is_not_waited_for():
             head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"
             sender.sendall(head % 10**12)
             assert b" 413 " in sender.recv(100)
+
+
+def test_what_clients_leave_behind_is_looked_for_as_python_does():
+    """Commands hardly ever look for garbage; those who leave early fill a service with it."""
+    usual = gc.get_threshold()
+    gc.set_threshold(1 << 30)
+    try:
+        serve._collect_what_requests_leave()
+        assert gc.get_threshold() == usual
+        circle = weakref.WeakSet()
+        for _ in range(200 * usual[0]):
+            left = Circle()
+            left.itself = left
+            circle.add(left)
+        assert len(circle) < 100 * usual[0]
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*usual)
+
+
+class Circle:
+    """What nothing but itself refers to."""
 
 
 def test_a_client_gives_up_a_silent_connection_before_the_service_does():

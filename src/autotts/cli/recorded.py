@@ -76,7 +76,8 @@ def _held(folder: Path, manifest: "Manifest") -> dict[str, str]:
     parts = [words for name, words in _QUESTION_PARTS.items() if name in columns]
     known = "true answers not known yet" if manifest.ungraded else ""
     judge = f" by {manifest.judge}" if manifest.judge else ""
-    sampling = (f"{name} {_short(value)}" for name, value in manifest.sampling.items())
+    said = {name: value for name, value in manifest.sampling.items() if value not in ("", [], {})}
+    sampling = (f"{name} {_short(value)}" for name, value in said.items())
     beside = sorted(each.name for each in folder.parent.glob(f"{folder.name}.*") if each.is_dir())
     return {
         "intervals": f"of {manifest.interval_tokens:,} tokens"

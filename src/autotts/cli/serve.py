@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import json
 import logging
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 KEYS = "AUTOTTS_KEYS"
 _DRAIN_SECONDS = 30
+_USUAL_THRESHOLDS = gc.get_threshold()
+"""Of this Python, before `main` raises them."""
 _ATTEMPTS = 5
 """How often an upstream is asked before it counts as failing: 8 seconds, for a client waits."""
 _PLAIN: "dict[str, Kind]" = {
@@ -281,6 +284,7 @@ async def _listen(service: "Service", host: str, port: int, tracer: "Tracer | No
         port=port,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
+    _collect_what_requests_leave()
     with contextlib.closing(config.bind_socket()) as listening:
         listening.listen(config.backlog)  # before anybody is told the address
         at = listening.getsockname()
@@ -290,6 +294,16 @@ async def _listen(service: "Service", host: str, port: int, tracer: "Tracer | No
             f"serving {deployment.name} under {names} at http://{host}:{at[1]}/v1  (Ctrl-C ends it)"
         )
         await uvicorn.Server(config).serve(sockets=[listening])
+
+
+def _collect_what_requests_leave() -> None:
+    """Look for garbage as often as Python does, among what comes from now on.
+
+    Other commands hardly ever do. A service lives long, and each client that leaves early leaves
+    circles of objects with the buffers of its branches.
+    """
+    gc.freeze()
+    gc.set_threshold(*_USUAL_THRESHOLDS)
 
 
 def _require_private(host: str, keys: Sequence[str]) -> None:
