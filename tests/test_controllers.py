@@ -325,7 +325,7 @@ def _toy_branch(rng):
     seed=st.integers(0, 2**32),
     beta=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
     billing=st.sampled_from(["reference", "exact"]),
-    budget=st.sampled_from([-1, -1, 700, 5_000]),
+    budget=st.sampled_from([None, None, 700, 5_000]),
     probe_tokens=st.sampled_from([0, 0, 13]),
     abstain=st.booleans(),
 )

@@ -90,8 +90,8 @@ def tasks(draw) -> Task:
         signals=draw(st.integers(0, 2)),
     )
     rules = Rules(
-        budget=draw(st.sampled_from([-1, -1, 0, 150, 700, 1_500, 4_000])),
-        cost_budget=draw(st.sampled_from([-1, -1, 0, 400, 2_500, 9_000, 40_000])),
+        budget=draw(st.sampled_from([None, None, 0, 150, 700, 1_500, 4_000])),
+        cost_budget=draw(st.sampled_from([None, None, 0, 400, 2_500, 9_000, 40_000])),
         max_branches=draw(st.sampled_from([None, 5])),
         probe_tokens=draw(st.sampled_from([0, 7])),
         abstain=draw(st.booleans()),
@@ -164,7 +164,7 @@ def test_sealed_is_what_runs_in_process():
             kind, billing=billing, ragged=ragged, probes=probes, uneven=uneven,
             models=3 if several else 1, signals=kind % 3,
         )  # fmt: skip
-        rules = Rules(budget=(-1, 1_500)[kind % 3 > 0], cost_budget=(-1, 9_000)[kind % 5 > 0])
+        rules = Rules(budget=1_500 if kind % 3 else None, cost_budget=9_000 if kind % 5 else None)
         task = wide_stores.make_task(pool, rules, seed=kind)
         _, cell, values = everything(task)
         cells.append(cell)
@@ -213,8 +213,7 @@ def test_what_is_charged_is_what_was_decoded(task):
                     whole = int(pool.tokens[q, row])
             decoded += whole
         charged = int(ran.column("tokens")[e] - ran.column("probe_tokens")[e])
-        cut = max(task.rules.budget, task.rules.cost_budget) >= 0
-        if not cut:
+        if task.rules.budget is None and task.rules.cost_budget is None:
             assert charged == decoded
         else:  # a branch that was cut at the budget has decoded a part of an interval more
             assert charged >= decoded
@@ -231,7 +230,7 @@ def test_a_budget_of_either_kind_is_overrun_by_at_most_one_unknown_decode(task):
     budgets = [("tokens", rules.budget, "overrun", most)]
     budgets += [("cost", rules.cost_budget, "cost_overrun", most * int(pool.prices.max()))]
     for spent, budget, overrun, at_most in budgets:
-        over = np.maximum(ran.column(spent) - budget, 0) if budget >= 0 else 0
+        over = 0 if budget is None else np.maximum(ran.column(spent) - budget, 0)
         assert (ran.column(overrun) == over).all()
         assert (ran.column(overrun) <= at_most).all()
 

@@ -61,8 +61,8 @@ class ToyEnv:
         interval: int = 500,
         billing: str = "reference",
         ceiling: int = 64,
-        budget: int = -1,
-        cost_budget: int = -1,
+        budget: int | None = None,
+        cost_budget: int | None = None,
         prices: Sequence[int] = (1,),
         probe_tokens: int = 0,
         failed: str | None = None,
@@ -70,8 +70,8 @@ class ToyEnv:
     ) -> None:
         """`unprobed`: the probes of trajectories count intervals, and are never shown."""
         self.interval = interval
-        self.budget = budget
-        self.cost_budget = cost_budget
+        self.budget = -1 if budget is None else budget
+        self.cost_budget = -1 if cost_budget is None else cost_budget
         self.price = _ints(prices)
         self.n_models = len(prices)
         self.spent = self.sequential = self.probe_spent = self.rounds = self.cost = 0

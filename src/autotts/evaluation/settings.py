@@ -93,7 +93,7 @@ class Experiment:
         deal = Deal(self.draws, ceiling, self.seed)
         orders = deal.orders(store.pool.n_branches)
         rules = Rules(
-            budget=-1 if self.budget is None else self.budget,
+            budget=self.budget,
             cost_budget=self._cost_units(store, interval),
             max_branches=self.max_branches if several else None,
             probe_tokens=self.probe_tokens,
@@ -102,10 +102,10 @@ class Experiment:
         episodes = all_pairs(orders) if pairs is None else pairs
         return Task(store, orders, episodes, rules, deal, self.cluster)
 
-    def _cost_units(self, store: Store, interval: int) -> int:
-        """The cost budget in the store's cost units, -1 for none."""
+    def _cost_units(self, store: Store, interval: int) -> int | None:
+        """The cost budget in the store's cost units."""
         if self.cost_budget is None:
-            return -1
+            return None
         units = int(Decimal(repr(self.cost_budget)).scaleb(store.manifest.cost_scale))
         least = interval * int(store.pool.prices.min())
         if units < least:

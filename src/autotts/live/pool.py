@@ -16,6 +16,7 @@ from autotts import control
 from autotts.engine import compiled
 from autotts.engine.memory import Memory, address_of
 from autotts.engine.pool import PoolHeader
+from autotts.replay.task import limit
 
 _BATCHES = {control.FINISH: "finish", control.PROBE: "probe", control.PRUNE: "prune"}
 
@@ -49,7 +50,7 @@ class ActionRequest:
 class GrowingPool:
     """The trajectories of one question, and the memory of the episode that is played on them.
 
-    budget: tokens, -1 for none; `limit` may leave less.
+    budget: tokens; None for no limit; `limit` may leave less.
     memory: the state, begun; its `log` has room for `log_words`.
     signals: float32 `[1, branches, intervals]` by name, -inf where none came.
     answers: the answers by code, in the order in which they were first decoded; the failed one
@@ -63,7 +64,7 @@ class GrowingPool:
         intervals: int,
         interval: int,
         billing: str = "exact",
-        budget: int = -1,
+        budget: int | None = None,
         probe_tokens: int = 0,
         abstain: bool = True,
         failed: str = "",
@@ -78,7 +79,7 @@ class GrowingPool:
             intervals: most intervals of a branch.
             interval: tokens of an interval.
             billing: "exact" or "reference".
-            budget: tokens, -1 for none.
+            budget: tokens; None for no limit.
             probe_tokens: tokens of a probe.
             abstain: whether the failed answer is no answer, instead of one that votes.
             failed: the answer that stands for a failed extraction.
@@ -89,7 +90,7 @@ class GrowingPool:
                 texts.
         """
         self.interval = interval
-        self.budget = budget if budget < MOST_TOKENS else -1
+        self.budget = None if budget is None or budget >= MOST_TOKENS else budget
         self.intervals = intervals
         self.answers = [failed]
         self._code_of = {failed: 0}
@@ -100,7 +101,7 @@ class GrowingPool:
             n_codes=1 + branches * (intervals + 1),
             interval=interval,
             billing=billing,
-            budget=self.budget,
+            budget=limit(self.budget),
             probe_tokens=probe_tokens if probed else 0,
             signals=signals,
             wide=not probed or bool(signals),
@@ -242,7 +243,7 @@ class GrowingPool:
     def limit(self, tokens: int) -> None:
         """From now on the budget has at most so many tokens left, whatever it had before."""
         most = self.memory["spent"] + min(tokens, MOST_TOKENS)
-        self.memory["budget"] = most if self.budget < 0 else min(most, self.budget)
+        self.memory["budget"] = most if self.budget is None else min(most, self.budget)
 
     def ended(self, branch: int) -> bool:
         """Whether a branch was decoded to its end."""

@@ -163,7 +163,7 @@ class ServedTrajectories:
         pool, how, cost = self._pool, self._how, self._cost
         branches = [self.branches[i] for i in ids]
         tokens = money = None
-        if pool.budget >= 0:
+        if pool.budget is not None:
             rest = [how.max_tokens - branch.tokens for branch in branches]
             tokens = InOrder(pool.budget - pool.memory["spent"], rest)
         if cost is not None:

@@ -9,7 +9,7 @@ from autotts.control import Log
 from autotts.engine import compiled
 from autotts.engine.memory import Memory
 from autotts.engine.pool import PoolHeader
-from autotts.replay.task import Task
+from autotts.replay.task import Task, limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,12 @@ def memory_rules(task: Task, reads: frozenset[str] | None = None) -> dict[str, A
     return {
         "interval": pool.interval,
         "billing": pool.billing,
-        "budget": rules.budget,
-        "cost_budget": rules.cost_budget,
+        "budget": limit(rules.budget),
+        "cost_budget": limit(rules.cost_budget),
         "prices": pool.prices.tolist(),
         # Where nothing can be probed, nothing is charged for it.
         "probe_tokens": 0 if pool.probes is None else rules.probe_tokens,
-        "wide": rules.cost_budget >= 0
+        "wide": rules.cost_budget is not None
         or pool.probes is None
         or pool.ends is not None
         or bool(pool.models)

@@ -126,7 +126,7 @@ class Released:
         ran = []
         for cell in cells:
             spec, rules = cell.spec, cell.task.rules
-            if rules.budget >= 0 or rules.probe_tokens or keep_log:
+            if rules.budget is not None or rules.probe_tokens or keep_log:
                 raise SpecError(
                     f"{spec.text}: a program of the released code can be given no budget and no"
                     " cost of probes, and leaves no trace"

@@ -10,19 +10,24 @@ from autotts.replay.draws import Deal
 from autotts.stores import Pool, Store
 
 
+def limit(budget: int | None) -> int:
+    """A budget as compiled code takes it, which has no None: -1 for none."""
+    return -1 if budget is None else budget
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What holds in every episode of a task.
 
-    budget: tokens, -1 for none.
-    cost_budget: cost units, tokens times the prices of their models; -1 for none.
+    budget: tokens; None for no limit.
+    cost_budget: cost units, tokens times the prices of their models; None for no limit.
     probe_tokens: tokens of a probe.
     abstain: whether a failed extraction is no answer, instead of an answer that votes.
     max_branches: most branches an episode may open; None for as many as its order has.
     """
 
-    budget: int = -1
-    cost_budget: int = -1
+    budget: int | None = None
+    cost_budget: int | None = None
     probe_tokens: int = 0
     abstain: bool = False
     max_branches: int | None = None

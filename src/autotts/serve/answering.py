@@ -354,7 +354,7 @@ class Answering:
             # Whole ones: a branch has at most as many tokens as the request allows.
             intervals=max(1, wish.branch_tokens // interval),
             interval=interval,
-            budget=-1 if budget is None else budget,
+            budget=budget,
             # A budget must hold whatever a probe brings; without one, tokens are as replay counts.
             probe_tokens=0 if budget is None else probe_tokens,
             probed=reading.probing is not None,

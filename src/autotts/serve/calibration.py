@@ -175,7 +175,7 @@ class Questions:
             branches=min(experiment.max_branches, int(self._store.pool.n_branches[q])),
             intervals=plan.max_tokens // plan.interval,
             interval=plan.interval,
-            budget=-1 if experiment.budget is None else experiment.budget,
+            budget=experiment.budget,
             probe_tokens=experiment.probe_tokens,
             abstain=experiment.failed == "abstain",
             failed=FAILED,
