@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
+import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -69,6 +70,25 @@ def test_every_command_has_help(command):
     assert_narrow(ran.output)
     if not command:
         assert all(name in ran.output for name in COMMANDS)
+
+
+def commands_of(command, name=""):
+    yield command, name
+    for sub in getattr(command, "commands", {}).values():
+        yield from commands_of(sub, sub.name)
+
+
+def test_help_cuts_no_name_and_no_sentence():
+    """At 80 columns; a list of commands has what each says of itself."""
+    for command, name in commands_of(get_command(app)):
+        told = command.get_help(typer.Context(command, info_name=name, terminal_width=80))
+        for option in command.params:
+            for spelled in (*option.opts, *option.secondary_opts):
+                assert spelled in told, (name, spelled)
+        words = " ".join(told.split())
+        for sub in getattr(command, "commands", {}).values():
+            assert " ".join(sub.get_short_help_str(1_000).split()) in words
+        assert "\u2026" not in told
 
 
 def test_help_waits_for_no_heavy_import():

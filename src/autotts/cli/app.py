@@ -30,16 +30,16 @@ from autotts.cli import (
     trace,
     upkeep,
 )
+from autotts.cli.helping import group
 from autotts.cli.screen import accept_any_text, say
 from autotts.errors import AutottsError
 from autotts.version import __version__
 
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
-app = typer.Typer(
+app = group(
+    "Find, replay and judge controllers for test-time scaling.",
     name="autotts",
-    help="Find, replay and judge controllers for test-time scaling.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

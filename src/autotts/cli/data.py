@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autotts.cli import options
+from autotts.cli.helping import group
 from autotts.cli.screen import INTERRUPTED, say
 from autotts.errors import SpecError, StoreError
 from autotts.text import counted, percent
@@ -18,10 +19,7 @@ if TYPE_CHECKING:
     from autotts.stores import Store
     from autotts.stores.regrading import OnGraded
 
-app = typer.Typer(
-    help="Import, regrade, check, join, split, add to, copy and simulate replay stores.",
-    no_args_is_help=True,
-)
+app = group("Import, regrade, check, join, split, add to, copy and simulate replay stores.")
 
 
 class Kind(StrEnum):

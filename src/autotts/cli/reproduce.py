@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autotts.cli import options
+from autotts.cli.helping import group
 from autotts.cli.screen import console, say
 
 if TYPE_CHECKING:
     from autotts.evaluation.statistics import Interval
 
-app = typer.Typer(
-    help="Replay the paper's tables beside its figures, and repeat its ablations.",
-    no_args_is_help=True,
-)
+app = group("Replay the paper's tables beside its figures, and repeat its ablations.")
 
 
 @app.callback()
