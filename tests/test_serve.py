@@ -108,6 +108,12 @@ def test_what_is_nearer_to_the_request_counts(address, model, headers, body, bet
         ({"messages": [{"content": "x"}]}, 400, "messages.0.role"),
         ({"messages": [{"role": "user", "content": [3]}]}, 400, "messages.0.content"),
         ({"answers": {"type": "regex", "pattern": "(a+)+$"}}, 400, "answers"),
+        ({"presence_penalty": 0.5}, 400, "presence_penalty is not served"),
+        ({"top_k": -2}, 400, "top_k"),
+        ({"min_p": 1.5}, 400, "min_p"),
+        ({"chat_template_kwargs": {"tokenize": True}}, 400, "chat_template_kwargs.tokenize"),
+        ({"chat_template_kwargs": {"x": {"y": 1}}}, 400, "chat_template_kwargs.x"),
+        ({"chat_template_kwargs": {"__class__": 1}}, 400, "chat_template_kwargs"),
         ({"answers": {"type": "json"}}, 400, "name it"),
         ({"answers": {"type": "math", "field": "x"}}, 400, "name it"),
     ],
@@ -146,6 +152,36 @@ def test_what_only_some_clients_say_of_a_message_is_left_out(
     reply = post(address, path, **{**body, field: [{"role": "user", **said}]})
     assert reply.status_code == 200, reply.text
     assert rendered == [("user", "Three?")]
+
+
+def test_how_tokens_are_drawn_and_what_the_template_is_told_reach_the_upstream(
+    server, address, monkeypatch
+):
+    """As the cards of models recommend, by the fields of vLLM."""
+    told, drawn = [], set()
+    render, decode = server.render, server.decode
+
+    async def rendering(messages, options=None):
+        told.append(options)
+        return await render(messages, options)
+
+    async def decoding(context, *, sampling, **how):
+        drawn.add((sampling.top_k, sampling.min_p, sampling.top_p))
+        return await decode(context, sampling=sampling, **how)
+
+    monkeypatch.setattr(server, "render", rendering)
+    monkeypatch.setattr(server, "decode", decoding)
+    options = {"enable_thinking": False, "reasoning_effort": "low"}
+    sampled = {"top_k": 20, "min_p": 0.1, "top_p": 0.9, "presence_penalty": 0}
+    assert post(address, beta=0, chat_template_kwargs=options, **sampled).status_code == 200
+    assert told == [options]
+    assert drawn == {(20, 0.1, 0.9)}
+    drawn.clear()
+    assert post(address, "/v1/completions", beta=0, top_k=-1).status_code == 200
+    assert {top_k for top_k, *_ in drawn} == {0}
+    monkeypatch.setattr(server, "can", replace(server.can, exact=False))
+    refused = post(address, chat_template_kwargs=options)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "chat_template_kwargs")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"a": 1e999}'])

@@ -28,7 +28,15 @@ from starlette.routing import Route
 from autotts.errors import AutottsError, ServerError
 from autotts.inference.server import Context, Message, Sampling, Server, ids_of
 from autotts.serve.answering import Answer, Answering, Progress
-from autotts.serve.body import BadRequest, ChatBody, Common, CompletionBody, parse, unserved
+from autotts.serve.body import (
+    BadRequest,
+    ChatBody,
+    Common,
+    CompletionBody,
+    parse,
+    template_options,
+    unserved,
+)
 from autotts.serve.choosing import BETA_HEADER, choose
 from autotts.serve.deployment import Deployment
 from autotts.serve.metrics import Metrics
@@ -167,10 +175,15 @@ class Service:
         if self._passes(said):
             return await self._pass_on(request, client, said)
         body = parse(ChatBody, said)
-        messages = [turn.said() for turn in body.messages]
+        messages, options = [turn.said() for turn in body.messages], template_options(body)
 
         async def prompts(server: Server) -> list[Context]:
-            return [await server.render(messages)]
+            if options and not server.can.exact:
+                raise BadRequest(
+                    "this upstream's template takes nothing: leave chat_template_kwargs out",
+                    "chat_template_kwargs",
+                )
+            return [await server.render(messages, options)]
 
         most = body.max_completion_tokens or body.max_tokens
         shape = CompletionShape(True, body.model or self.deployment.name)
@@ -356,8 +369,8 @@ class Service:
             sampling=Sampling(
                 temperature=usual.temperature if body.temperature is None else body.temperature,
                 top_p=usual.top_p if body.top_p is None else body.top_p,
-                top_k=usual.top_k,
-                min_p=usual.min_p,
+                top_k=usual.top_k if body.top_k is None else max(0, body.top_k),
+                min_p=usual.min_p if body.min_p is None else body.min_p,
                 stop=stop,
             ),
             branch_tokens=most or limits.branch_tokens,

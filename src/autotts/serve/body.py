@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from autotts.serve.formats import Format, Kind
 
@@ -56,6 +56,10 @@ class Common(_Said):
     stream_options: StreamOptions = StreamOptions()
     temperature: Annotated[_Number, Field(ge=0, le=2)] | None = None
     top_p: Annotated[_Number, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1, lt=2**31)] | None = Field(
+        None, description="Of the likeliest tokens; 0 and -1 for all."
+    )
+    min_p: Annotated[_Number, Field(ge=0, le=1)] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stop: str | Annotated[list[str], Field(max_length=4)] | None = None
@@ -91,6 +95,10 @@ class Part(_Said):
     refusal: str | None = None
 
 
+_TemplateName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+_TemplateValue = bool | int | _Number | Annotated[str, Field(max_length=200)]
+
+
 class ChatMessage(_Said):
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[str | Part] | None = None
@@ -107,6 +115,11 @@ class ChatBody(Common):
 
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1024)]
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    chat_template_kwargs: dict[_TemplateName, _TemplateValue] = Field(
+        {},
+        max_length=32,
+        description="Arguments of the model's template, such as enable_thinking.",
+    )
 
 
 class CompletionBody(Common):
@@ -140,6 +153,9 @@ _ABSENT: Mapping[str, tuple[Any, ...]] = {
     "prediction": (None,),
     "web_search_options": (None,),
     "logit_bias": (None, {}),
+    "frequency_penalty": (None, 0),
+    "presence_penalty": (None, 0),
+    "repetition_penalty": (None, 1),
     "previous_response_id": (None,),
     "conversation": (None,),
     "background": (None, False),
@@ -182,6 +198,27 @@ def _unserved_of(turn: Mapping[str, Any]) -> str:
         if isinstance(part, dict) and part.get("type", "text") not in _TEXTS:
             return ".content"
     return ""
+
+
+_NOT_FOR_CLIENTS = {
+    "add_generation_prompt", "add_special_tokens", "chat_template", "continue_final_message",
+    "conversation", "documents", "max_length", "messages", "padding", "return_dict",
+    "return_tensors", "tokenize", "tools", "truncation",
+}  # fmt: skip
+"""Arguments by which a server applies a template: with others it gives no prompt, or fails."""
+
+
+def template_options(body: ChatBody) -> dict[str, JsonValue]:
+    """What a body gives the model's template.
+
+    Raises:
+        BadRequest: it is not the template's.
+    """
+    for name in body.chat_template_kwargs:
+        if name in _NOT_FOR_CLIENTS:
+            where = f"chat_template_kwargs.{name}"
+            raise BadRequest(f"{where} is not the template's, but the server's own", where)
+    return dict(body.chat_template_kwargs)
 
 
 def parse(kind: type[Body], body: Mapping[str, Any]) -> Body:
