@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from autotts.cli.app import app
-from autotts.discovery import admission, scoring
+from autotts.discovery import scoring
 from autotts.discovery.explorer import FREE, Proposal
 from autotts.discovery.explorers import make
 from autotts.discovery.held_out import finalize
@@ -290,16 +290,6 @@ def test_held_out_stores_are_opened_once_and_end_the_run(tmp_path, store):
     assert again == final
 
 
-class Careful(Proposes):
-    """Checks its program twice and tries it before it proposes it."""
-
-    def propose(self, turn):
-        (found,) = super().propose(turn)
-        assert turn.check(found.source) == turn.check(found.source) == ()
-        assert turn.try_program(found.source).ok
-        return [found]
-
-
 class Repeats(Proposes):
     """Tries from the second round on what leads, and keeps what it was told."""
 
@@ -321,25 +311,6 @@ def test_a_try_is_held_against_the_best_on_the_same_draws(begin):
     assert explorer.told == [
         "area +0.00 points against 1 (95 %: +0.00 to +0.00; ahead in 50% of resamples)"
     ]
-
-
-def test_a_program_is_checked_and_smoke_run_once_on_its_way(begin, monkeypatch):
-    """However often its explorer asks, tries and hands it in."""
-    smoked, checked = [], []
-    smoke, problems = Scorer.smoke, admission.problems
-
-    def counted(self, source):
-        smoked.append(source.text)
-        return smoke(self, source)
-
-    def looked(text):
-        checked.append(text)
-        return problems(text)
-
-    monkeypatch.setattr(Scorer, "smoke", counted)
-    monkeypatch.setattr(admission, "problems", looked)
-    session(begin(driver="sealed", audit=6), Careful(program(), program(9)))
-    assert smoked == checked == [program(), program(9)]
 
 
 def test_one_question_has_no_interval_and_is_read_again(tmp_path):
