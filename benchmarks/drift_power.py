@@ -9,7 +9,7 @@ were played live are the traffic: so trials share few branches. "same" plays the
 questions again, as often each; "other" plays questions that the store has not. A call is any figure
 whose interval excludes no change. Whether answers are right is looked at where the store's own
 questions are played, and for other questions where it is said, as recorded traffic has no true
-answers.
+answers. Where the population is too small for a setting, it is left out.
 
 For other questions two bounds are printed, of what nobody can do better by luck alone of which
 questions they are: the power of one test at 5 % of a change of the mean accuracy, between so many
@@ -150,6 +150,8 @@ def bounds(parameters: Parameters, questions: int) -> tuple[float, float]:
 def report(controller: str, sides: dict[str, Figures], given: argparse.Namespace) -> None:
     rng = np.random.default_rng((given.seed, 2))
     for whose, questions, gold in SETTINGS:
+        if given.population < questions + (REQUESTS if whose == "other" else 0):
+            continue
         found = {
             change: [
                 calls(

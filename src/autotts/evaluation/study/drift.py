@@ -44,7 +44,7 @@ from autotts.replay.task import Cell
 from autotts.stores import AnyStores, Store, gather, grade
 from autotts.text import counted
 
-_OF_THE_LEADING, _OF_THE_OTHERS = 0.02, 0.015
+_OF_THE_LEADING, _OF_THE_OTHERS = 0.025, 0.01
 """Comparisons in which the leading figure, and any other, is called though nothing changed."""
 _POWER = 0.9
 LEAST = 10
