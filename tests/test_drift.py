@@ -226,18 +226,31 @@ def test_the_leading_figure_has_the_narrowest_interval_and_the_others_share():
 @pytest.mark.parametrize("same", [True, False])
 def test_what_is_rare_is_not_called_for_being_absent(same):
     """By hand: 6 of 1,500 branches are expected, give or take 2.4, and none is there."""
-    group = np.arange(100)
-    stored = {"unreadable": FigureValues(np.full(100, 0.004), np.ones(100))}
+    replays, group = np.zeros(5000), np.arange(100)
+    replays[::17] = 1 / 15
+    stored = {"unreadable": FigureValues(replays, np.full(5000, 15.0))}, np.repeat(group, 50)
 
     def called(count):
         now = np.zeros(100)
         now[:count] = 1 / 15
         live = {"unreadable": FigureValues(now, np.full(100, 15.0))}
-        return shifts((stored, group), (live, group), same=same)[0].drifted
+        return shifts(stored, (live, group), same=same)[0].drifted
 
     assert not called(0)
     assert not called(6)
     assert called(30)
+
+
+def test_what_few_episodes_of_a_question_have_counts_little_on_either_side():
+    """Half of the questions have a length of 1 in all ten, the others one of 0 in one of them."""
+    group = np.repeat(np.arange(40), 10)
+    values = np.where(group < 20, 1.0, 0.0)
+    has = (group < 20) | (np.arange(400) % 10 == 0)
+    every = {"length": FigureValues(values, has.astype(float))}
+    one = {"length": FigureValues(values, has.astype(float))}, np.arange(400)
+    (found,) = shifts((every, group), one, same=False)
+    assert found.change == pytest.approx(0)
+    assert found.stored == pytest.approx(np.exp(200 / 220))
 
 
 def test_what_can_not_be_compared_is_told(parameters, store):

@@ -21,9 +21,6 @@ FIGURES = {
 
 LOGS = ("tokens", "length")
 
-COUNTED = ("unreadable", "right", "accuracy")
-"""Shares of a number of things, the weight, each of which is so or is not."""
-
 _DECODES = (control.BRANCH, control.CONTINUE, control.FINISH)
 
 

@@ -36,7 +36,7 @@ from autotts.evaluation.result import made_by
 from autotts.evaluation.run import opened
 from autotts.evaluation.serving import require_served
 from autotts.evaluation.settings import Execution, Experiment, explaining
-from autotts.evaluation.shown import COUNTED, FIGURES, LOGS, FigureValues, figures_of
+from autotts.evaluation.shown import FIGURES, LOGS, FigureValues, figures_of
 from autotts.evaluation.statistics import FloatArray
 from autotts.programs import AnyController, Spec
 from autotts.replay.driver import Driver
@@ -256,74 +256,101 @@ def shifts(stored: Side, live: Side, *, same: bool) -> list[Shift]:
             against its own.
     """
     (figures, question), (shown, asked) = stored, live
+    against = _against_own if same else _against_all
     found = []
     for name in [name for name in FIGURES if name in figures and name in shown]:
         before, now = figures[name], shown[name]
         if not same:
-            # The store's is a mean over questions then, each worth the same.
-            before = _each_the_same(before)
-        means = _by_question(before, question, 1 + int(max(question.max(), asked.max())))
+            before, now = _each_the_same(before), _each_the_same(now)
+        replays = _by_question(before, question, 1 + int(max(question.max(), asked.max())))
         known = now.weights > 0
         if same:
-            known &= means.weights[asked] > 0
-        there = int(np.count_nonzero(means.weights))
+            known &= replays.weights[asked] > 0
+        there = int(np.count_nonzero(replays.weights))
         if len(np.unique(asked[known])) >= LEAST and there >= LEAST:
-            found.append((name, means, now.some(known), asked[known]))
+            change = against(replays, now.some(known), asked[known])
+            found.append((name, change, int(known.sum())))
     # Not there: changes, say, under a controller that never asks a branch twice.
     names = [name for name, *_ in found]
     leading = "right" if "right" in names else "agreement"
     others = _OF_THE_OTHERS / max(1, len(names) - 1)
     return [
-        _shift(*one, tail=(_OF_THE_LEADING if one[0] == leading else others) / 2, same=same)
-        for one in found
+        _shift(*one, tail=(_OF_THE_LEADING if one[0] == leading else others) / 2) for one in found
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Replays:
+    """One figure of each question of the store, over its replays.
+
+    means, spread: `[Q]` mean and variance; nan where no replay has the figure.
+    weights: `[Q]` what a replay weighs on average.
+    """
+
+    means: FloatArray
+    spread: FloatArray
+    weights: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Of a figure: its mean on the store, the change, its standard error, degrees of freedom."""
+
+    before: float
+    by: float
+    error: float
+    degrees: int
 
 
 def _each_the_same(shown: FigureValues) -> FigureValues:
     return FigureValues(shown.values, (shown.weights > 0).astype(np.float64))
 
 
-def _by_question(shown: FigureValues, question: np.ndarray, questions: int) -> FigureValues:
-    """`[Q]` means over the episodes of each question, and what its episodes weigh on average."""
+def _by_question(shown: FigureValues, question: np.ndarray, questions: int) -> _Replays:
     values = np.where(shown.weights > 0, shown.values, 0.0)
     sums = np.bincount(question, shown.weights, questions)
     with np.errstate(invalid="ignore"):
         means = np.bincount(question, shown.weights * values, questions) / sums
-    return FigureValues(means, sums / np.maximum(1, np.bincount(question, minlength=questions)))
+        squares = (values - means[question]) ** 2
+        spread = np.bincount(question, shown.weights * squares, questions) / sums
+    weights = sums / np.maximum(1, np.bincount(question, minlength=questions))
+    return _Replays(means, spread, weights)
 
 
-def _shift(
-    name: str,
-    stored: FigureValues,
-    live: FigureValues,
-    group: np.ndarray,
-    *,
-    tail: float,
-    same: bool,
-) -> Shift:
-    counts = live.weights
-    if same:
-        there, pairs = stored.values[group], counts * stored.weights[group]
-        change, error, degrees = _clustered(FigureValues(live.values - there, pairs), group)
-        before = float(np.average(there, weights=pairs))
-        if name in COUNTED:
-            error = max(error, _chance(there, counts, pairs))
-    else:
-        # The live side too is a mean over questions, each worth the same.
-        own, live = stored.values[stored.weights > 0], _each_the_same(live)
-        mean, live_error, live_degrees = _clustered(live, group)
-        before, own_error = float(own.mean()), float(own.std(ddof=1) / np.sqrt(len(own)))
-        if name in COUNTED:
-            live_error = max(live_error, _chance(before, counts, live.weights))
-        change, error = mean - before, float(np.hypot(live_error, own_error))
-        degrees = _welch(live_error, live_degrees, own_error, len(own) - 1)
-    half = student_quantile(1 - tail, degrees) * error
-    low, high, after = change - half, change + half, before + change
-    noticed = half + student_quantile(_POWER, degrees) * error
+def _against_own(stored: _Replays, live: FigureValues, asked: np.ndarray) -> _Change:
+    """Each request held against its own question."""
+    there, pairs = stored.means[asked], live.weights * stored.weights[asked]
+    change, error, degrees = _clustered(FigureValues(live.values - there, pairs), asked)
+    chance = _by_chance(stored.spread[asked], pairs)
+    return _Change(float(np.average(there, weights=pairs)), change, max(error, chance), degrees)
+
+
+def _against_all(stored: _Replays, live: FigureValues, asked: np.ndarray) -> _Change:
+    """The mean of requests held against that of the store's replays.
+
+    What few episodes of a question have, counts little on either side.
+    """
+    has = np.flatnonzero(stored.weights)
+    own = FigureValues(stored.means[has], stored.weights[has])
+    before, own_error, own_degrees = _clustered(own, has)
+    spread = np.average(stored.spread[has] + (own.values - before) ** 2, weights=own.weights)
+    mean, error, degrees = _clustered(live, asked)
+    error = max(error, _by_chance(np.full(len(asked), spread), live.weights))
+    return _Change(
+        before, mean - before, float(np.hypot(error, own_error)),
+        _welch(error, degrees, own_error, own_degrees),
+    )  # fmt: skip
+
+
+def _shift(name: str, change: _Change, requests: int, *, tail: float) -> Shift:
+    half = student_quantile(1 - tail, change.degrees) * change.error
+    noticed = half + student_quantile(_POWER, change.degrees) * change.error
+    low, high, by = change.by - half, change.by + half, change.by
+    before, after = change.before, change.before + by
     if name in LOGS:
-        low, high, change, noticed = (float(np.expm1(v)) for v in (low, high, change, noticed))
+        low, high, by, noticed = (float(np.expm1(v)) for v in (low, high, by, noticed))
         before, after = float(np.exp(before)), float(np.exp(after))
-    return Shift(name, before, after, change, low, high, noticed, len(live.values))
+    return Shift(name, before, after, by, low, high, noticed, requests)
 
 
 def _clustered(shown: FigureValues, group: np.ndarray) -> tuple[float, float, int]:
@@ -340,17 +367,16 @@ def _clustered(shown: FigureValues, group: np.ndarray) -> tuple[float, float, in
     return mean, error, max(1, round(1 / float((weights**2).sum())) - 1)
 
 
-def _chance(rate: FloatArray | float, counts: FloatArray, weights: FloatArray) -> float:
-    """The least standard error of a mean of live shares: what chance leaves at the store's rates.
+def _by_chance(spread: FloatArray, weights: FloatArray) -> float:
+    """The least standard error of a mean of live values: what replays differ among each other.
 
     What is rare may not occur live at all; then live values do not differ, and seem to be sure.
 
     Args:
-        rate: `[E]` or one for all, of the store.
-        counts: `[E]` what each share is of.
+        spread: `[E]` the variance of each value, as replays have it.
         weights: `[E]` of the mean.
     """
-    return float(np.sqrt((weights**2 * rate * (1 - rate) / counts).sum()) / weights.sum())
+    return float(np.sqrt((weights**2 * spread).sum()) / weights.sum())
 
 
 def _welch(a: float, degrees_a: int, b: float, degrees_b: int) -> int:
