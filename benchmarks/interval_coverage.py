@@ -5,7 +5,8 @@
 The first table compares ways of resampling at one setting: ours resamples questions and keeps each
 one's draws; the others resample draws inside resampled questions too, draws only, or episodes as if
 they were independent. The second has everything that `autotts.evaluation.compare` reports. The
-third is the winner's curse: what the best of many truly loses against what `best_of` expects.
+third is the winner's curse: what the best of many truly loses against what `best_of` expects. The
+last has accuracies near 0 and 1 on few questions, with their bounds and those of resampling alone.
 A nominal 95 % interval should cover 90 to 98 %. A thousand trials take some eight minutes.
 """
 
@@ -249,6 +250,33 @@ def winners_curse(spread: float, trials: int, resamples: int, rng: np.random.Gen
     return f"  true spread {spread:3.1f} {np.mean(truly):10.2f} {np.mean(expected):10.2f}"
 
 
+ENDS: dict[str, Callable[[np.random.Generator, int], FloatArray]] = {
+    "60 %": lambda rng, count: rng.beta(0.5, 0.35, count),
+    "10 %": lambda rng, count: rng.beta(0.15, 1.35, count),
+    "95 %": lambda rng, count: np.where(rng.random(count) < 0.85, 1.0, rng.beta(2.0, 0.9, count)),
+    "98 %": lambda rng, count: np.where(rng.random(count) < 0.95, 1.0, rng.beta(1.0, 1.0, count)),
+}
+"""The probability to be right of each of so many questions, by what it is in the mean."""
+
+
+def near_the_ends(trials: int, resamples: int, rng: np.random.Generator) -> Iterator[str]:
+    """Coverage of accuracy intervals, a row for each population, questions and draws."""
+    for name, chances in ENDS.items():
+        true = float(chances(rng, 1_000_000).mean())
+        for questions in (15, 30, 100):
+            for draws in (1, 30):
+                tally = Tally()
+                label = f"{name}, {questions} questions, {draws} draws"
+                for _ in range(trials):
+                    right = chances(rng, questions)[:, None] > rng.random((questions, draws))
+                    how = {"rng": rng, "resamples": resamples}
+                    found = statistics.accuracy_interval(right, **how)
+                    tally.add(label, found.low, found.high, true)
+                    found = statistics.mean_interval(right, **how)
+                    tally.add(f"{label}: by resampling", found.low, found.high, true)
+                yield from tally.rows()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=2_000)
@@ -275,6 +303,10 @@ def main() -> None:
     print("\nThe winner's curse: best of 20, in standard errors     truly   expected")
     for spread in (0.0, 0.5, 1.0, 2.0):
         print(winners_curse(spread, options.trials, options.resamples, rng))
+
+    print("\nAccuracies near the ends, one store")
+    for row in near_the_ends(options.trials, options.resamples, rng):
+        print(row)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from autotts.evaluation import statistics
+from autotts.evaluation.design import Design
+from autotts.evaluation.extremes import moved_out
 from autotts.evaluation.statistics import (
     Interval,
     accuracy_interval,
@@ -249,3 +251,31 @@ def test_the_interval_of_the_best_is_corrected_for_choosing_it():
     naive, corrected = covered / trials
     assert corrected >= 0.92
     assert naive < corrected - 0.1
+
+
+@pytest.mark.parametrize("sign", [0, 1])
+def test_accuracies_near_the_ends_cover(sign: int) -> None:
+    """Where two or three questions of 30 have all the wrong (or right) answers: 88 % without."""
+    rng = np.random.default_rng(4)
+    covered = 0
+    for _ in range(300):
+        sure = rng.random(30) < 0.85
+        chance = np.abs(sign - np.where(sure, 1.0, rng.beta(2.0, 1.0, 30)))
+        correct = rng.random((30, 30)) < chance[:, None]
+        found = statistics.accuracy_interval(correct, rng=rng, resamples=400)
+        covered += found.low <= abs(sign - 0.95) <= found.high
+    assert covered >= 0.92 * 300
+
+
+def test_only_the_side_of_what_is_rare_is_moved_and_only_where_few_have_it() -> None:
+    accuracies = np.array([0.5, 0.8] + [1.0] * 28)
+    moved = moved_out(0.95, 1.0, accuracies, design=Design(30), level=0.95)
+    assert moved[0] < 0.93
+    assert moved[1] == 1.0
+    other = moved_out(0.0, 0.05, 1 - accuracies, design=Design(30), level=0.95)
+    assert other == pytest.approx((0.0, 1 - moved[0]))
+    many = np.array([0.5] * 6 + [1.0] * 24)
+    assert moved_out(0.85, 0.95, many, design=Design(30), level=0.95) == (0.85, 0.95)
+    groups = Design(30, clusters=np.array([0] * 6 + [1 + k for k in range(24)]))
+    assert moved_out(0.85, 0.95, many, design=groups, level=0.95)[0] < 0.8
+    assert moved_out(0.2, 0.9, np.array([0.5]), design=Design(1), level=0.95) == (0.2, 0.9)

@@ -54,9 +54,12 @@ class Design:
         """
         if self.even:
             return self.questions
+        return int(worth(self.by_unit(np.ones(self.questions))) + 1e-9)
+
+    def by_unit(self, values: Values) -> NDArray[np.float64]:
+        """What each question, or each group, adds to the mean of values `[Q]`."""
         clusters = np.arange(self.questions) if self.clusters is None else self.clusters
-        drawn = np.bincount(clusters, self.shares)
-        return int(1 / (drawn**2).sum() + 1e-9)
+        return np.asarray(np.bincount(clusters, self.shares * values), np.float64)
 
     def mean(self, values: Values) -> float:
         """The mean of values `[Q, D]` of questions and draws."""
@@ -119,6 +122,11 @@ class Design:
         weights = None if self.weights is None else self.weights[chosen]
         clusters = None if self.clusters is None else self.clusters[chosen]
         return Design(len(np.arange(self.questions)[chosen]), weights, clusters)
+
+
+def worth(amounts: Values) -> float:
+    """How many equal amounts would be spread as these are, which are 0 or more (Kish 1965)."""
+    return float(amounts.sum() ** 2 / (amounts**2).sum()) if amounts.any() else 0.0
 
 
 def joined(designs: Sequence[Design]) -> Design:

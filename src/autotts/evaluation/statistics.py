@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotts.evaluation.design import Design
+from autotts.evaluation.extremes import moved_out
 from autotts.evaluation.quantiles import normal_quantile, normal_tail, student_quantile
 
 FloatArray = NDArray[np.float64]
@@ -298,7 +299,8 @@ def accuracy_interval(
     """Interval of mean accuracy, a share in [0, 1].
 
     Where every answer is right (or every one wrong) there is nothing to resample; the exact
-    binomial bound for that many questions takes its place.
+    binomial bound for that many questions takes its place. Where few questions have the wrong
+    answers, or the right ones, resampling says too little: see `evaluation.extremes`.
 
     Args:
         correct: `[Q, D]` whether the answer to question q was right on draw d.
@@ -308,8 +310,11 @@ def accuracy_interval(
     design = design or Design(len(correct))
     interval = mean_interval(correct, rng=rng, design=design, level=level, resamples=resamples)
     slack = slack_of_certainty(design.units, level=level)
-    low = 1 - slack if correct.all() else max(interval.low, 0.0)
-    high = min(interval.high, 1.0) if correct.any() else slack
+    low, high = moved_out(
+        interval.low, interval.high, correct.mean(axis=1), design=design, level=level
+    )
+    low = 1 - slack if correct.all() else max(low, 0.0)
+    high = min(high, 1.0) if correct.any() else slack
     return Interval(interval.estimate, low, high, level)
 
 
