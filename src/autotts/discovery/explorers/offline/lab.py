@@ -28,7 +28,7 @@ _FAMILIES = 3
 
 _PACES = tuple(
     (cohort, margin, last, longer)
-    for cohort in (0, 8, 16)
+    for cohort in (0, 8, 16, 1)
     for margin in (3, 4, 6)
     for last in (0, 32)
     for longer in (1.0, 4 / 3)
