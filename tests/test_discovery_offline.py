@@ -200,11 +200,11 @@ def test_recordings_without_probes_get_a_program_that_they_can_serve(tmp_path):
     assert not needs_of(programs.Source("made", "made.py", trial.proposal.source, True)).probes
 
 
-def offline_turn(paths, ceiling=24, judge="mean"):
+def offline_turn(paths, ceiling=24, judge="mean", objective="tokens"):
     """As much of a round as the explorer's lab reads."""
     rules = ProgramRules(ceiling=ceiling, cheapest=1.0, dearest=0.0, isotonic_slack=1.0)
     return SimpleNamespace(
-        seed=1, stores=paths, rules=rules, traces=True, server_model=None, objective="tokens",
+        seed=1, stores=paths, rules=rules, traces=True, server_model=None, objective=objective,
         judge=judge, family_weight="equal", history=SimpleNamespace(baselines={"margin": ()}),
     )  # fmt: skip
 
@@ -230,6 +230,15 @@ def test_a_pace_is_chosen_by_the_judgement_of_the_run_where_families_are_several
     few = Lab(SimpleNamespace(**{**vars(turn), "stores": paths[:2]}), 2)
     assert few.stages == ("vote", "stop", "prune", "again")
     assert lab.stages == ("pace", *few.stages)
+
+
+def test_where_time_is_spent_a_race_ends_with_its_first_finisher(tmp_path):
+    path = simulate(tmp_path, questions=12, branches=24, seed=3, slope=-0.4)
+    of_tokens = Lab(offline_turn([path]), 2).plain
+    lab = Lab(offline_turn([path], objective="sequential"), 2)
+    bench = lab._bench
+    assert bench.admitted(lab.plain)
+    assert bench.area(bench.measure(lab.plain)) > bench.area(bench.measure(of_tokens)) + 2
 
 
 @pytest.mark.parametrize(

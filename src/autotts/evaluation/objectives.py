@@ -20,6 +20,9 @@ and, on a server that was measured, seconds and dollars."""
 FORECAST: tuple[Objective, ...] = ("seconds", "usd")
 """Objectives that need a server model."""
 
+TIMED: tuple[Objective, ...] = ("sequential", "seconds")
+"""Objectives that count how long an episode takes."""
+
 _PROBE_TOKENS = 10
 """That a probe decodes, where neither the store nor the rules say how many."""
 

@@ -10,6 +10,7 @@ from autotts.diagnosis.matters import WIDTHS, patience
 from autotts.discovery.explorer import Turn
 from autotts.discovery.explorers.offline.bench import Bench, Make, price
 from autotts.discovery.explorers.offline.writing import Learned, source
+from autotts.evaluation.objectives import TIMED
 from autotts.text import percent
 
 STAGES = ("width", "pace", "vote", "stop", "prune", "again")
@@ -70,6 +71,7 @@ class Lab:
         self._seed = turn.seed
         self._draws = draws
         self._knob = turn.rules.one_knob
+        self._timed = turn.objective in TIMED
         self._patience = patience(self._bench.tasks)
         self._ceiling = min(task.ceiling for task in self._bench.tasks)
         self.stages = tuple(
@@ -82,9 +84,17 @@ class Lab:
 
     @property
     def plain(self) -> Learned:
-        """The race that learning begins with: of a twentieth of all branches, to all of them."""
+        """The race that learning begins with: of a twentieth of all branches, to all of them.
+
+        Where time is spent and not tokens, who disagrees costs nothing: the first half of beta
+        widens a race to its first finisher, the second waits for more votes.
+        """
         least = max(1, round(_LEAST * self._ceiling))
-        return Learned(patience=self._rounds(1.0), width=(least, self._ceiling))
+        tokens = Learned(patience=self._rounds(1.0), width=(least, self._ceiling))
+        if not self._timed or not self._knob:
+            return tokens
+        most = max(2, self._ceiling // 2)
+        return replace(tokens, margin=1, last_margin=most, patience=self._rounds(2.0))
 
     def stage(self, name: str, before: Learned) -> Step:
         """Go through one of `stages` with what was learned before."""
