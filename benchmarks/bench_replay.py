@@ -205,8 +205,7 @@ def test_loading_a_store(folder, store, figures, benchmark):
 def test_all_of_table_1(folder, figures, benchmark):
     """Six controllers on every store that is there, in this process."""
     loaded = [stores.load(path) for path in stores.find(folder)]
-    compare_table1(loaded)
-    cells = benchmark.pedantic(compare_table1, args=[loaded], rounds=3 if benchmark.enabled else 1)
+    cells = benchmark.pedantic(compare_table1, args=[loaded], rounds=3, warmup_rounds=1)
     figures.seconds(f"all of Table 1 on {len(loaded)} stores", benchmark, 5.0)
     assert sum(cell.replayed is not None for cell in cells) == 6 * len(loaded)
 
@@ -214,10 +213,7 @@ def test_all_of_table_1(folder, figures, benchmark):
 def test_all_of_table_1_as_one_command(folder, figures, benchmark):
     """A new process, its cache of compiled code warm."""
     command = ("reproduce", "table1", "--stores", str(folder))
-    run_command(*command)
-    printed, peak = benchmark.pedantic(
-        run_command, args=command, rounds=2 if benchmark.enabled else 1
-    )
+    printed, peak = benchmark.pedantic(run_command, args=command, rounds=2, warmup_rounds=1)
     figures.seconds("all of Table 1 as one command", benchmark, 5.0)
     figures.add("peak memory of all of Table 1", peak, "MB")
     assert "AutoTTS (β=1.0)" in printed
@@ -241,8 +237,7 @@ def test_help(figures, benchmark):
 def test_evaluating_one_store_as_one_command(folder, figures, benchmark):
     """A new process, its cache of compiled code warm: nearly all of it is imports."""
     command = ("evaluate", str(stores.find(folder)[0]), "-c", "cmc")
-    run_command(*command)
-    printed, _ = benchmark.pedantic(run_command, args=command, rounds=5 if benchmark.enabled else 1)
+    printed, _ = benchmark.pedantic(run_command, args=command, rounds=5, warmup_rounds=1)
     figures.seconds("autotts evaluate STORE -c cmc", benchmark, 1.2)
     assert "cmc" in printed
 
