@@ -119,6 +119,15 @@ def test_the_path_of_an_episode_only_grows(report):
         assert (active <= width).all()
 
 
+def test_a_store_of_any_name_is_drawn_into_its_folder(report, tmp_path):
+    """Nothing of it is mathematics, leads elsewhere, or drives a terminal that lists files."""
+    name = "../m$\\frac{$/\x1b[31m\x07 d"
+    grids = (replace(report.grids[0], store=name),)
+    drawing = Drawing(tmp_path / "figures", formats=("svg",))
+    (path,) = drawing.curves(replace(report, lines=(), grids=grids))
+    assert path == tmp_path / "figures" / "questions-..-m--frac-----31m--d.svg"
+
+
 def test_waste_adds_up(report):
     assert {waste.controller for waste in report.waste} == set(CONTROLLERS)
     for waste in report.waste:

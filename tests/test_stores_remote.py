@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -13,6 +14,7 @@ from autotts import simulation, stores
 from autotts.cli.app import app
 from autotts.errors import SpecError, StoreError
 from autotts.stores import remote
+from autotts.stores.schema import sealed
 
 
 @pytest.fixture
@@ -53,6 +55,17 @@ def test_another_store_is_replaced_only_when_asked(folder, url, tmp_path):
     assert store.digest == stores.load(other).digest
     with pytest.raises(StoreError, match="is there already"):
         remote.pull(url, tmp_path / "here")
+
+
+def test_a_store_whose_name_leads_elsewhere_goes_nowhere(folder, url, tmp_path):
+    """Whoever made it may have given it any."""
+    store = stores.load(folder)
+    named = store.manifest.model_copy(update={"model": "../../up"})
+    hostile = stores.write(sealed(replace(store, manifest=named)), tmp_path / "hostile").path
+    with pytest.raises(StoreError, match=r"'../../up' can't name a folder"):
+        remote.push(hostile, url)
+    files, root = fsspec.core.url_to_fs(url)
+    assert not files.exists(root) or files.find(root) == []
 
 
 def test_what_is_damaged_there_does_not_come_here(folder, url, tmp_path):

@@ -1,5 +1,6 @@
 """The figures that a report has the data for, as files."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import polars as pl
 
 from autotts.reports import figures
 from autotts.reports.model import ALPHABET, UNPROBED, Episode, Matrix, OnPart, Report, unheard
+from autotts.text import clean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,11 +53,11 @@ def _of_curves(
     names = list(dict.fromkeys(line.store for line in report.lines))
     if names:
         named = store or names[0]
-        frame = figures.curve_frame(report.lines, named)
-        yield "curves", figures.curves(frame, title=named, theme=theme)
+        frame, title = figures.curve_frame(report.lines, named), _words(named)
+        yield "curves", figures.curves(frame, title=title, theme=theme)
         cost = "sequential_tokens"
-        yield "latency", figures.curves(frame, cost=cost, title=named, theme=theme)
-        yield "beta-tokens", figures.beta_tokens(frame, title=named, theme=theme)
+        yield "latency", figures.curves(frame, cost=cost, title=title, theme=theme)
+        yield "beta-tokens", figures.beta_tokens(frame, title=title, theme=theme)
         if any(round_.points for round_ in report.rounds):
             rounds, baselines = _trajectory(report, frame)
             yield "trajectory", figures.trajectory(rounds, baselines, theme=theme)
@@ -64,7 +66,10 @@ def _of_curves(
         rows = [row for row in grid.rows if row.beta == beta]
         values = np.array([row.right for row in rows]).T
         heat = figures.heat_map(
-            values, [row.controller for row in rows], title=f"{grid.store}, β {beta:g}", theme=theme
+            values,
+            [row.controller for row in rows],
+            title=f"{_words(grid.store)}, β {beta:g}",
+            theme=theme,
         )
         yield f"questions-{_slug(grid.store)}", heat
 
@@ -76,7 +81,7 @@ def _of_episodes(report: Report, theme: figures.Theme) -> "Iterator[tuple[str, F
         here = [waste for waste in here if waste.beta == dearest]
         parts = {waste.controller: waste.parts for waste in here}
         found = {waste.controller: waste.findings for waste in here}
-        title = f"{name}, β {dearest:g}"
+        title = f"{_words(name)}, β {dearest:g}"
         yield (
             f"waste-{_slug(name)}",
             figures.stacked_bars(parts, xlabel="tokens per question", title=title, theme=theme),
@@ -107,7 +112,7 @@ def _episode(report: Report, theme: figures.Theme) -> "Iterator[tuple[str, Figur
     matrix = next(
         m for m in report.matrices if (m.store, m.question) == (episode.store, episode.question)
     )
-    title = f"{episode.controller}, β {episode.beta:g}, question {episode.question}"
+    title = f"{_words(episode.controller)}, β {episode.beta:g}, question {episode.question}"
     if not any(UNPROBED in row for row in matrix.probes):
         yield "probe-matrix", probe_matrix(matrix, episode, title=title, theme=theme)
     width, depth, active = path_of(matrix, episode)
@@ -175,4 +180,11 @@ def _first(rounds: Sequence[int], never: int) -> int:
 
 
 def _slug(store: str) -> str:
-    return store.replace("/", "-").replace(" ", "-")
+    """A store's name as a part of the name of a file."""
+    return re.sub(r"[^\w.,+=@()-]", "-", store)
+
+
+def _words(name: str) -> str:
+    """A name that others gave as it is shown; a dollar sign would start mathematics."""
+    # Fonts have no pictures of control characters.
+    return re.sub("[\u2400-\u2426]", "\ufffd", clean(name)).replace("$", r"\$")

@@ -38,7 +38,7 @@ def push(folder: Path, url: str, *, overwrite: bool = False) -> str:
     """
     store = check(folder)
     with _at(url) as (files, root):
-        place = posixpath.join(root, store.model, store.dataset)
+        place = posixpath.join(root, store_folder("", store.model, store.dataset).as_posix())
         manifest = posixpath.join(place, MANIFEST)
         if files.exists(manifest):
             if _digest(files, manifest) == store.digest:
