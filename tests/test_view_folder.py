@@ -1,5 +1,6 @@
 """A folder to look through: what is in it is found, and what is hostile in it does nothing."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,8 +10,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from autotts import stores
-from autotts.errors import SpecError
+from autotts import simulation, stores
+from autotts.errors import ServerError, SpecError
 from autotts.evaluation import Experiment, evaluate
 from autotts.play.folder import WatchedFolder
 from autotts.play.trace_file import read_trace
@@ -209,3 +210,40 @@ def test_a_service_keeps_traces_without_prompts(tmp_path):
     assert len({step[2] for step in trace["steps"]}) == account["branches"]
     assert QUESTION[0]["content"] not in path.read_text()
     assert said["choices"][0]["message"]["content"] not in path.read_text()
+
+
+def test_a_trace_ends_with_its_client_and_with_its_upstream(tmp_path):
+    """Else whoever looks would take it for an episode at work."""
+    asked = {"messages": QUESTION, "beta": 1}
+    ends = {}
+    for name, upstream in (("left", ScriptedBranches(seconds=0.3)), ("broke", Failing())):
+        kept = tmp_path / name
+        with serving(upstream, traces=kept) as address, contextlib.suppress(httpx2.HTTPError):
+            httpx2.post(f"{address}/v1/chat/completions", json=asked, timeout=0.8)
+        (path,) = kept.iterdir()
+        trace = read_trace(path)
+        ends[name] = (trace["live"], trace["remark"], trace["answer"])
+    assert ends["left"] == (False, "ended by: its client left", -1)
+    assert ends["broke"] == (False, "ended by: it failed", -1)
+
+
+class Failing(ScriptedBranches):
+    """Breaks in the third round."""
+
+    async def decode(self, context, **how):
+        if len(context) > 60:
+            raise ServerError("it is gone")
+        return await super().decode(context, **how)
+
+
+def test_of_many_traces_the_newest_are_listed_beside_all_else(tmp_path, monkeypatch):
+    monkeypatch.setattr("autotts.play.folder._MOST_FOUND", 3)
+    (tmp_path / "traces").mkdir()
+    for second in range(5):
+        write_trace(tmp_path / "traces" / f"20260101-00000{second}-cmc.trace.jsonl", TRACE)
+    simulated = simulation.simulate(tmp_path / "a", questions=2, branches=2)
+    found = WatchedFolder(tmp_path).found()
+    assert sorted(one.name for one in found) == [
+        str(simulated.relative_to(tmp_path)),
+        *(f"traces/20260101-00000{second}-cmc.trace.jsonl" for second in (3, 4)),
+    ]

@@ -76,7 +76,9 @@ class WatchedFolder:
         found = []
         known: dict[Path, tuple[object, FolderItem | None]] = {}
         until = time.monotonic() + _LOOK_SECONDS
-        for kind, path in _candidates(self.root):
+        # Of traces, which have their time in their names, the newest: a service writes thousands.
+        there = sorted(_candidates(self.root), key=lambda at: at[1].name, reverse=True)
+        for kind, path in sorted(there, key=lambda at: at[0] == "trace"):
             version = _version(path, kind)
             before = self._known.get(path, (_NEVER, None))
             if before[0] == version:

@@ -19,8 +19,9 @@ from autotts.reports.leaderboard import (
 )
 from autotts.reports.page import content_policy
 from autotts.reports.palette import DARK, LIGHT
+from autotts.text import counted
 
-_WIDTH, _HEIGHT, _MARGIN = 240.0, 24.0, 8.0
+_WIDTH, _HEIGHT, _MARGIN = 240.0, 24.0, 13.0
 _HEAT = (16.0, 8.0, 4.0, 2.0, 0.0)
 """Points behind the best of a family from which on a cell is paler."""
 
@@ -33,7 +34,7 @@ def build(found: Leaderboard) -> str:
     families = {store.family for store in found.stores}
     of = "family" if len(families) == 1 else "families"
     subtitle = (
-        f"{len(found.stores)} stores, {len(families)} {of} of models ·"
+        f"{counted(len(found.stores), 'store')}, {len(families)} {of} of models ·"
         f" budgets in {OBJECTIVES[found.objective]}"
     )
     return Template(_asset("leaderboard.html")).substitute(

@@ -291,7 +291,12 @@ class Answering:
                 _unheard if wish.traced else on_progress,
                 on_trace=hearers,
             )
-            played = await play(program, pool, watched, deadline=deadline)
+            try:
+                played = await play(program, pool, watched, deadline=deadline)
+            except BaseException as error:
+                if file is not None:
+                    file.add({"end": _ended_early(pool, error)})
+                raise
             if hearers:
                 watched.tell()
             answer = _answer_of(played, pool, trajectories, reading, self.deployment, wish)
@@ -385,6 +390,16 @@ def signals_read(source: Source, server: Server) -> list[str]:
 
 def _unheard(progress: Progress) -> None:
     """Where nobody listens."""
+
+
+def _ended_early(pool: GrowingPool, error: BaseException) -> dict[str, object]:
+    """The end of a trace that no answer ends, as `Account.record` would have it."""
+    left = isinstance(error, asyncio.CancelledError)
+    return {
+        "answer": "",
+        "stop_reason": "its client left" if left else "it failed",
+        "sequential_tokens": pool.memory["sequential"],
+    }
 
 
 def _answer_of(
