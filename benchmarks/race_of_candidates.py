@@ -20,7 +20,8 @@ from autotts.discovery.explorer import ProgramRules
 from autotts.discovery.race import race
 from autotts.discovery.run.settings import ExplorerRef, RunSettings
 from autotts.discovery.run.store_refs import references
-from autotts.discovery.scoring import SampledEpisodes, Scorer
+from autotts.discovery.scoring import Scorer
+from autotts.discovery.sweeps import SampledEpisodes
 from autotts.programs import Source
 
 VARIANTS = tuple(itertools.product((5, 6, 8, 10), (8, 10, 12, 16)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autotts.discovery.feedback import _by_question, _noise, _question_gains, _store_areas
-from autotts.discovery.scoring import Reference
+from autotts.discovery.sweeps import Reference
 from autotts.evaluation.frontiers import Curve, curve
 
 STORES = (("m", "d"), ("n", "e"))

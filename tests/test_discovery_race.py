@@ -8,7 +8,7 @@ from autotts.discovery.explorer import Proposal
 from autotts.discovery.race import LEVEL, SWEEPS, bernstein, race
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.settings import RunLimits
-from autotts.discovery.scoring import Reference, SampledEpisodes
+from autotts.discovery.sweeps import Reference, SampledEpisodes
 from autotts.errors import ControllerError, SpecError
 from autotts.evaluation.frontiers import Curve
 from discover_toy import Scripted, program, session, settings, store_folder

@@ -17,8 +17,9 @@ import numpy as np
 from autotts.discovery.assembly import AnyPath, Discovered, discover, resume
 from autotts.discovery.run.folder import RunFolder
 from autotts.discovery.run.store_refs import open_stores, references
-from autotts.discovery.scoring import Reference, Scorer
+from autotts.discovery.scoring import Scorer
 from autotts.discovery.selection import Candidate, lead
+from autotts.discovery.sweeps import Reference
 from autotts.errors import RunError
 from autotts.evaluation.compare import area, compare
 from autotts.evaluation.frontiers import Curve

@@ -10,7 +10,8 @@ from autotts.diagnosis.digest import digest
 from autotts.discovery import traces
 from autotts.discovery.explorer import Diagnosed
 from autotts.discovery.run.round_files import DIGEST_BYTES
-from autotts.discovery.scoring import Scorer, Sweep
+from autotts.discovery.scoring import Scorer
+from autotts.discovery.sweeps import Sweep
 from autotts.evaluation.frontiers import Curve
 from autotts.programs import Source
 from autotts.replay.driver import Ran

@@ -7,8 +7,8 @@ import numpy as np
 
 from autotts.discovery.explorer import Feedback
 from autotts.discovery.rules import Breach
-from autotts.discovery.scoring import Reference, Sweep
 from autotts.discovery.selection import Candidate, lead
+from autotts.discovery.sweeps import Reference, Sweep
 from autotts.evaluation.frontiers import Curve, mixture_at
 from autotts.evaluation.statistics import FloatArray
 

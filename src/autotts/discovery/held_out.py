@@ -22,8 +22,9 @@ from autotts.discovery.run.events import (
 from autotts.discovery.run.folder import OpenRun
 from autotts.discovery.run.settings import DEFAULT_ROUNDS, RunSettings
 from autotts.discovery.run.store_refs import open_stores
-from autotts.discovery.scoring import Reference, Scorer, Sweep
+from autotts.discovery.scoring import Scorer
 from autotts.discovery.selection import Candidate, Lead, lead
+from autotts.discovery.sweeps import Reference, Sweep
 from autotts.errors import RunError
 from autotts.evaluation.compare import area, curve_intervals
 from autotts.evaluation.statistics import in_percent

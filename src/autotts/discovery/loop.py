@@ -46,9 +46,10 @@ from autotts.discovery.run.paid_calls import PaidCalls
 from autotts.discovery.run.round_files import write_best, write_matters, write_round
 from autotts.discovery.run.settings import RunLimits
 from autotts.discovery.run.store_refs import open_stores
-from autotts.discovery.scoring import Reference, Scorer, SweepFigures
+from autotts.discovery.scoring import Scorer
 from autotts.discovery.selection import Candidate, choose, lead
 from autotts.discovery.side_by_side import SideBySide
+from autotts.discovery.sweeps import Reference, SweepFigures
 from autotts.errors import ProposalError, RunError, ServerError
 from autotts.evaluation.compare import Pick
 from autotts.evaluation.settings import LOCAL

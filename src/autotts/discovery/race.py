@@ -21,7 +21,7 @@ import numpy as np
 
 from autotts.discovery.admission import REFUSED
 from autotts.discovery.run.events import RaceStanding
-from autotts.discovery.scoring import Reference, SampledEpisodes
+from autotts.discovery.sweeps import Reference, SampledEpisodes
 from autotts.evaluation.frontiers import Points, frontier_area, mixture_at
 from autotts.evaluation.statistics import FloatArray
 from autotts.text import percent

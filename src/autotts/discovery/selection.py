@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from autotts.discovery.explorer import Trial
-from autotts.discovery.scoring import Reference
+from autotts.discovery.sweeps import Reference
 from autotts.evaluation.compare import clears_noise
 from autotts.evaluation.frontiers import Curve
 from autotts.evaluation.statistics import in_percent

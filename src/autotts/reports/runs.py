@@ -13,8 +13,9 @@ from autotts.discovery.run.settings import RunSettings
 from autotts.discovery.run.state import RoundCost, RunState
 from autotts.discovery.run.store_refs import open_stores
 from autotts.discovery.run.trust import is_ours
-from autotts.discovery.scoring import Scorer, Sweep
+from autotts.discovery.scoring import Scorer
 from autotts.discovery.selection import Candidate, Lead, lead
+from autotts.discovery.sweeps import Sweep
 from autotts.evaluation import Execution, Local
 from autotts.evaluation.families import area_name, area_note
 from autotts.programs import Source, Spec, parse
