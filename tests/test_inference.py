@@ -44,6 +44,11 @@ async def prompt(server: Server) -> Any:
     return await server.render([("user", "what is it?")])
 
 
+def test_a_stop_text_that_ends_every_branch_at_once_is_refused():
+    with pytest.raises(SpecError, match="empty would end every branch"):
+        Sampling(stop=("\n", ""))
+
+
 @pytest.mark.parametrize("dialect", EXACT)
 def test_a_dialect_is_found_by_trying(dialect):
     with serving(dialect) as server:

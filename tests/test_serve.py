@@ -148,10 +148,14 @@ def test_what_only_some_clients_say_of_a_message_is_left_out(
         return await render(messages, *args)
 
     monkeypatch.setattr(server, "render", seen)
-    body = {"messages": None, "stream": None, "stream_options": None, "model": None, "beta": 0}
+    body = {
+        "messages": None, "stream": None, "stream_options": {"include_usage": None}, "model": None,
+        "beta": 0, "stop": ["", ""], "reasoning": {"effort": None, "summary": None},
+    }  # fmt: skip
     reply = post(address, path, **{**body, field: [{"role": "user", **said}]})
     assert reply.status_code == 200, reply.text
     assert rendered == [("user", "Three?")]
+    assert reply.json()["usage"]["autotts"]["answer"]
 
 
 def test_how_tokens_are_drawn_and_what_the_template_is_told_reach_the_upstream(

@@ -12,6 +12,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from pydantic import JsonValue
 
+from autotts.errors import SpecError
+
 Ids: TypeAlias = "array[int]"
 """Token ids, typecode "i": four bytes each, for a branch may have tens of thousands."""
 
@@ -52,6 +54,12 @@ class Sampling:
     top_k: int = 0
     min_p: float = 0.0
     stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if "" in self.stop:
+            raise SpecError(
+                "a stop text that is empty would end every branch at once; leave it out"
+            )
 
 
 GREEDY = Sampling(temperature=0.0, top_p=1.0)

@@ -335,7 +335,7 @@ class Service:
                 elif body.progress == "reasoning":
                     for piece in shape.progress(progress):
                         yield piece
-            usage_wanted = body.stream_options.include_usage
+            usage_wanted = bool(body.stream_options.include_usage)
             for piece in shape.ends(task.result(), usage_wanted=usage_wanted):
                 yield piece
         except asyncio.CancelledError:
@@ -363,7 +363,9 @@ class Service:
         ):
             if asked is not None and allowed and asked > allowed:
                 raise BadRequest(f"{name} {asked:g}: at most {allowed:g} is allowed here", name)
-        stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or usual.stop)
+        # An empty text would end every branch at once, and says nothing.
+        said = [body.stop] if isinstance(body.stop, str) else body.stop or []
+        stop = tuple(text for text in said if text) or usual.stop
         return Wish(
             choice=choice,
             sampling=Sampling(

@@ -45,7 +45,7 @@ class Answers(_Said):
 
 
 class StreamOptions(_Said):
-    include_usage: bool = False
+    include_usage: bool | None = None
 
 
 class Common(_Said):
@@ -169,7 +169,7 @@ _ABSENT: Mapping[str, tuple[Any, ...]] = {
 def unserved(body: Mapping[str, Any]) -> str | None:
     """The first field that asks for what is not served; None if none does."""
     for name, nothing in _ABSENT.items():
-        if name in body and body[name] not in nothing:
+        if name in body and _without_nulls(body[name]) not in nothing:
             return name
     for name in ("messages", "input"):
         turns = body.get(name)
@@ -177,6 +177,13 @@ def unserved(body: Mapping[str, Any]) -> str | None:
             if isinstance(turn, dict) and (what := _unserved_of(turn)):
                 return f"{name}[{k}]{what if what != '.' else ''}"
     return None
+
+
+def _without_nulls(value: Any) -> Any:
+    """An object without the fields that are null, as if they were left out; else the value."""
+    if not isinstance(value, dict):
+        return value
+    return {name: inner for name, inner in value.items() if inner is not None}
 
 
 def _unserved_of(turn: Mapping[str, Any]) -> str:
@@ -236,7 +243,7 @@ def parse(kind: type[Body], body: Mapping[str, Any]) -> Body:
             code="unsupported_parameter",
         )
     try:
-        return kind.model_validate({k: v for k, v in body.items() if v is not None})
+        return kind.model_validate(_without_nulls(body))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
