@@ -225,7 +225,7 @@ class RunState:
         shown = {name: f"{score:.2f}" for name, score in scores.items() if score is not None}
         own = shown.pop(best.name, "")
         level = [name for name, score in shown.items() if score == own]
-        words = f"round {best.name} leads" + ("" if best.accepted else ", though not accepted")
+        words = f"round {best.name}{'' if best.accepted else ', not accepted,'} leads"
         if not level:
             return words
         others = ", ".join(level)
