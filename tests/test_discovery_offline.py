@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +17,8 @@ from autotts.diagnosis.evidence import FEATURES, OF_FINISHERS, evidence
 from autotts.discovery.ablations import ARMS, _at_its_tokens, ablate_loop
 from autotts.discovery.explorer import ProgramRules
 from autotts.discovery.explorers import make
-from autotts.discovery.explorers.offline.lab import _PACES, Lab
+from autotts.discovery.explorers.offline import lab
+from autotts.discovery.explorers.offline.lab import Lab
 from autotts.discovery.explorers.offline.search import Kept, _keep, _kept
 from autotts.discovery.explorers.offline.writing import Learned, source
 from autotts.discovery.loop import Discovery
@@ -191,8 +193,8 @@ def test_what_was_learned_is_said_as_it_is_where_there_are_no_probes():
     assert f"- {said}\n" in source(Learned(probes=False, lessons=(said,)))
 
 
-def test_recordings_without_probes_get_a_program_that_they_can_serve(tmp_path):
-    path = simulate(tmp_path / "store", questions=24, branches=24, seed=1, probes=False)
+def test_recordings_without_probes_get_a_program_that_they_can_serve(tmp_path, paces):
+    path = simulate(tmp_path / "store", questions=8, branches=24, seed=1, probes=False)
     folder = learn(tmp_path, "run", path, baselines=("asc", "short-mk"))
     (trial,) = folder.state.trials
     assert not trial.errors
@@ -209,36 +211,58 @@ def offline_turn(paths, ceiling=24, judge="mean", objective="tokens"):
     )  # fmt: skip
 
 
+@pytest.fixture
+def paces(monkeypatch):
+    """A few of the paces, of each kind."""
+    few = lab._PACES[::5]
+    monkeypatch.setattr(lab, "_PACES", few)
+    return few
+
+
 @pytest.mark.parametrize("judge", ["mean", "regret"])
-def test_a_pace_is_chosen_by_the_judgement_of_the_run_where_families_are_several(tmp_path, judge):
+def test_a_pace_is_chosen_by_the_judgement_of_the_run_where_families_are_several(
+    tmp_path, judge, paces
+):
     paths = [
         simulate(tmp_path, questions=6, branches=16, seed=seed, like=None, model=model, dataset="d")
         for seed, model in enumerate(("a-1", "b-1", "c-1"))
     ]
     turn = offline_turn(paths, ceiling=16, judge=judge)
-    lab = Lab(turn, 2)
-    step = lab.stage("pace", Learned())
+    made = Lab(turn, 2)
+    step = made.stage("pace", Learned())
     figures = {}
-    for pace in _PACES:
+    for pace in paces:
         cohort, margin, last, longer = pace
         one = Learned(cohort=cohort, margin=margin, last_margin=last, patience=round(12 * longer))
-        figures[pace] = float(lab._bench.area(lab._bench.measure(one))[0])
+        figures[pace] = float(made._bench.area(made._bench.measure(one))[0])
     assert "on 3 families" in step.finding
     assert ("kept" in step.finding) == step.kept == (step.learned.lessons != ())
     assert step.area == pytest.approx(max(figures.values()))
     assert "With its numbers from other questions and families" in step.finding
     few = Lab(SimpleNamespace(**{**vars(turn), "stores": paths[:2]}), 2)
     assert few.stages == ("vote", "stop", "prune", "again")
-    assert lab.stages == ("pace", *few.stages)
+    assert made.stages == ("pace", *few.stages)
+
+
+def test_recordings_of_final_answers_get_a_pace_only_if_it_is_surely_better(tmp_path, paces):
+    """Where branches tell nothing while they run, a pace is all that there is to learn of them."""
+    path = simulate(tmp_path, questions=6, branches=16, seed=1, probes=False)
+    made = Lab(offline_turn([path], ceiling=16), 2)
+    assert made.stages[0] == "pace"
+    step = made.stage("pace", made.plain)
+    assert "on 1 family of models" in step.finding
+    assert not step.kept
+    assert step.learned == replace(made.plain, probes=False)
+    assert step.area == float(made._bench.area(made._bench.measure(step.learned))[0])
 
 
 def test_where_time_is_spent_a_race_ends_with_its_first_finisher(tmp_path):
     path = simulate(tmp_path, questions=12, branches=24, seed=3, slope=-0.4)
     of_tokens = Lab(offline_turn([path]), 2).plain
-    lab = Lab(offline_turn([path], objective="sequential"), 2)
-    bench = lab._bench
-    assert bench.admitted(lab.plain)
-    assert bench.area(bench.measure(lab.plain)) > bench.area(bench.measure(of_tokens)) + 2
+    made = Lab(offline_turn([path], objective="sequential"), 2)
+    bench = made._bench
+    assert bench.admitted(made.plain)
+    assert bench.area(bench.measure(made.plain)) > bench.area(bench.measure(of_tokens)) + 2
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from autotts.discovery.explorer import Turn
 from autotts.discovery.explorers.offline.bench import Bench, Make, price
 from autotts.discovery.explorers.offline.writing import Learned, source
 from autotts.evaluation.objectives import TIMED
-from autotts.text import percent
+from autotts.text import counted, percent
 
 STAGES = ("width", "pace", "vote", "stop", "prune", "again")
 
@@ -25,7 +25,7 @@ _FOUNDED = 0.8
 """The same of a vote, whose features are beyond chance already when it is tried."""
 
 _FAMILIES = 3
-"""Families of models that it takes to choose a pace: one tells too little of others."""
+"""Families of models that it takes to choose a pace freely: one tells too little of others."""
 
 _PACES = tuple(
     (cohort, margin, last, longer)
@@ -74,12 +74,16 @@ class Lab:
         self._timed = turn.objective in TIMED
         self._patience = patience(self._bench.tasks)
         self._ceiling = min(task.ceiling for task in self._bench.tasks)
+        several = self._bench.families >= _FAMILIES
+        # No race is plainer than another, so among several families the best is taken, and what it
+        # is worth elsewhere is said; fewer must be surer of it.
+        self._pace_keep = 0.0 if several else _SURE
         self.stages = tuple(
             name
             for name in STAGES
             if (turn.traces or name in _FROM_SCORES)
             and (name != "width" or not self._knob)
-            and (name != "pace" or self._bench.families >= _FAMILIES)
+            and (name != "pace" or several or not self._bench.probes)
         )
 
     @property
@@ -133,22 +137,22 @@ class Lab:
         ]
         found = [one for one in (before, *paces) if self._bench.admitted(one)] or [before]
         best, lead, _ = self._bench.best(found, before)
-        side = f"{best.cohort} branches" if best.cohort else "all branches"
+        side = f"{best.cohort or 'all'} branches side by side"
+        side = "one branch after the other" if best.cohort == 1 else side
         ahead = f"{best.margin} to {best.last_margin}" if best.last_margin else f"{best.margin}"
         words = (
-            f"The pace: of {len(found)} plain races the best on {self._bench.families} families of"
-            f" models runs {side} side by side, stops at {ahead} votes ahead and has a"
-            f" patience of {best.patience:g}; that is {lead:+.2f} points from the race that all are"
-            f" compared with (margin {before.margin}, patience {before.patience:g}, all at once),"
-            " chosen among all."
+            f"The pace: of {len(found)} plain races the best on"
+            f" {counted(self._bench.families, 'family')} of models runs {side}, stops at {ahead}"
+            f" votes ahead and has a patience of {best.patience:g}; that is {lead:+.2f} points from"
+            f" the race that all are compared with (margin {before.margin}, patience"
+            f" {before.patience:g}, all at once), chosen among all."
         )
         lessons = (*before.lessons, words)
 
         def make(taught: TrainingPart) -> list[Learned]:
             return [before, *(replace(pace, lessons=lessons) for pace in paces)]
 
-        # No race is plainer than another, so the best is taken; what it is worth elsewhere is said.
-        return self._judged(before, make, _PACE, words, keep=0.0)
+        return self._judged(before, make, _PACE, words, keep=self._pace_keep)
 
     def _vote(self, before: Learned) -> Step:
         seen = self._explore(before)
