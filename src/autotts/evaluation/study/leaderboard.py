@@ -100,8 +100,8 @@ class _Alike:
     """The stores of one family that serve the same controllers, added up.
 
     stores: their places in the order of all. questions: of the one with fewest.
-    areas: by controller, `[1 + R]` in percent; the sample itself first.
-    ends: by controller, `[3]` cheapest and dearest setting in percent of SC@64, and the accuracy of
+    areas: by controller, `[1 + R]` shares; the sample itself first.
+    ends: by controller, `[3]` cheapest and dearest setting as shares of SC@64, and the accuracy of
         the best.
     """
 
@@ -116,9 +116,9 @@ class _Alike:
     ) -> None:
         """Add a controller on one store, where SC@64 spends `budget` `[1 + R]`."""
         low, high = SPANS[objective]
-        areas = 100 * frontier_area(points, budget * low, budget * high)
-        shares = 100 * points.tokens[0] / budget[0]
-        ends = np.array([shares.min(), shares.max(), 100 * points.accuracy[0].max()])
+        areas = frontier_area(points, budget * low, budget * high)
+        shares = points.tokens[0] / budget[0]
+        ends = np.array([shares.min(), shares.max(), points.accuracy[0].max()])
         self.areas[controller] = self.areas.get(controller, 0.0) + areas
         self.ends[controller] = self.ends.get(controller, 0.0) + ends
 
@@ -343,14 +343,14 @@ def _board(names: Sequence[str], alike: Sequence[_Alike], stores: tuple[str, ...
     families = tuple(sorted({own.family for own in alike}))
 
     def families_of(values: Callable[[_Alike], dict[str, FloatArray]]) -> FloatArray:
-        """`[C, F, ...]` the mean of each family's stores."""
+        """`[C, F, ...]` the mean of each family's stores, in percent as it is published."""
         means = []
         for name in names:
             for family in families:
                 members = [own for own in alike if own.family == family]
                 count = sum(len(own.stores) for own in members)
                 means.append(np.sum([values(own)[name] for own in members], axis=0) / count)
-        return np.array(means).reshape(len(names), len(families), -1)
+        return 100 * np.array(means).reshape(len(names), len(families), -1)
 
     by_family = families_of(lambda one: one.areas)
     ends = families_of(lambda one: one.ends).mean(axis=1)
