@@ -652,6 +652,7 @@ def test_signals_are_refused_where_there_are_no_log_probabilities(questions, tmp
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--probe-stop", ""], "error: collect: probe_stop has an empty text, which ends all"),
         (["--prompt", "no place"], "error: collect: the prompt has no {question} in it, where"),
         (["--top-p", "3"], "--top-p 3: need a number between 0 and 1"),
         (["--template", "thinking"], "need NAME=VALUE"),

@@ -65,6 +65,9 @@ class Plan(BaseModel):
     def _is_whole(self) -> Self:
         if "{question}" not in self.prompt:
             raise ValueError("the prompt has no {question} in it, where each question is put")
+        for name, texts in (("stop", self.stop), ("probe_stop", self.probe_stop)):
+            if "" in texts:
+                raise ValueError(f"{name} has an empty text, which ends all at once; leave it out")
         return self
 
     @property
