@@ -82,10 +82,14 @@ def unwrap(answer: str) -> str:
 
 
 def _ascii(text: str) -> str:
-    """Digits, signs and letters of full width as the usual ones."""
+    """Digits, signs and letters of full width as the usual ones, and accents with their letters.
+
+    What takes no room (a zero-width space, a byte order mark) goes.
+    """
     if text.isascii():
         return text
     table = {"\u2212": "-", "\u2013": "-", "\ufe63": "-", "\u2044": "/", "\u3000": " "}
+    table |= {"\u200b": "", "\ufeff": ""}
     made = []
     for c in text:
         if (digit := unicodedata.decimal(c, None)) is not None:
@@ -93,7 +97,7 @@ def _ascii(text: str) -> str:
         elif "\uff01" <= c <= "\uff5e":
             c = chr(ord(c) - 0xFEE0)
         made.append(table.get(c, c))
-    return "".join(made)
+    return unicodedata.normalize("NFC", "".join(made))
 
 
 def _squeeze(text: str) -> str:
