@@ -256,6 +256,12 @@ def test_recordings_of_final_answers_get_a_pace_only_if_it_is_surely_better(tmp_
     assert step.area == float(made._bench.area(made._bench.measure(step.learned))[0])
 
 
+@pytest.mark.parametrize(("branches", "width"), [(4, (1, 4)), (16, (1, 16)), (64, (3, 64))])
+def test_a_race_begins_with_a_twentieth_of_the_branches(tmp_path, branches, width):
+    path = simulate(tmp_path, questions=2, branches=branches)
+    assert Lab(offline_turn([path], ceiling=64), 2).plain.width == width
+
+
 def test_where_time_is_spent_a_race_ends_with_its_first_finisher(tmp_path):
     path = simulate(tmp_path, questions=12, branches=24, seed=3, slope=-0.4)
     of_tokens = Lab(offline_turn([path]), 2).plain
