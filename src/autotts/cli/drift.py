@@ -40,7 +40,9 @@ def drift(
     """Say whether live traffic still looks like the store, and when to collect anew.
 
     The controller is replayed on the store at the beta that the traffic was served at, so that
-    both sides are cut short alike. Exit code 3 means that something drifted.
+    both sides are cut short alike. Play the store's own questions (`calibrate --record`) to notice
+    a model that became worse: among other questions it looks like harder ones. Exit code 3 means
+    that something drifted.
     """
     from autotts.evaluation.study.drift import drift as compare
 
