@@ -279,3 +279,5 @@ def test_only_the_side_of_what_is_rare_is_moved_and_only_where_few_have_it() -> 
     groups = Design(30, clusters=np.array([0] * 6 + [1 + k for k in range(24)]))
     assert moved_out(0.85, 0.95, many, design=groups, level=0.95)[0] < 0.8
     assert moved_out(0.2, 0.9, np.array([0.5]), design=Design(1), level=0.95) == (0.2, 0.9)
+    two = np.array([0.001, 0.999])
+    assert moved_out(0.001, 0.999, two, design=Design(2), level=0.999_999) == (0, 1)

@@ -39,7 +39,12 @@ def moved_out(
     odds = math.log(mean / (1 - mean))
     reach = student_quantile((1 + level) / 2, units - 1) * error / (mean * (1 - mean))
     if worth(design.by_unit(1 - accuracies)) < FEW:
-        low = min(low, 1 / (1 + math.exp(reach - odds)))
+        low = min(low, _share(odds - reach))
     if worth(design.by_unit(accuracies)) < FEW:
-        high = max(high, 1 / (1 + math.exp(-reach - odds)))
+        high = max(high, _share(odds + reach))
     return low, high
+
+
+def _share(log_odds: float) -> float:
+    """Of log-odds however large: `exp` would overflow for two questions at a level near 1."""
+    return (1 + math.tanh(log_odds / 2)) / 2
