@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import gzip
+import random
 import socket
+import warnings
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -198,3 +201,34 @@ def test_an_address_that_swallows_everything_holds_up_only_briefly(monkeypatch):
             return took
 
         assert asyncio.run(use(DirectTransport(5.0))) < 4
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_whoever_gives_up_while_it_connects_leaves_no_socket(host):
+    """Python's race of addresses loses the socket of a winner that is cancelled meanwhile."""
+    rng = random.Random(0)
+
+    async def run() -> int:
+        async def refuse(_: object, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        async def give_up() -> None:
+            transport = DirectTransport(5.0)
+            with contextlib.suppress(TimeoutError, httpx2.TransportError):
+                async with asyncio.timeout(0.002 * rng.random()):
+                    await transport.handle_async_request(httpx2.Request("GET", url))
+            await transport.aclose()
+
+        server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        url = f"http://{host}:{server.sockets[0].getsockname()[1]}/"
+        for _ in range(20):
+            await asyncio.gather(*(give_up() for _ in range(20)))
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0.01)
+        server.close()
+        gc.collect()
+        return sum("socket" in str(each.message) for each in said)
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", ResourceWarning)
+        assert asyncio.run(run()) == 0

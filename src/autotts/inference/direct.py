@@ -6,6 +6,7 @@ sends a request's head and body apart, which wakes a server twice.
 """
 
 import asyncio
+import ipaddress
 import select
 from collections.abc import AsyncIterator
 
@@ -19,13 +20,15 @@ _HEAD_BYTES = 100 << 10
 _NEXT_ADDRESS_SECONDS = 0.25
 """After which a host's next address is tried beside the first, which may swallow all (RFC 8305)."""
 
+_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 class DirectTransport(httpx2.AsyncBaseTransport):
     """Sends one request at a time, each to the same server."""
 
     def __init__(self, connect_seconds: float) -> None:
         self._connect_seconds = connect_seconds
-        self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._open: _Streams | None = None
         self._http = h11.Connection(h11.CLIENT)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -65,18 +68,23 @@ class DirectTransport(httpx2.AsyncBaseTransport):
 
     async def _connect(self, url: httpx2.URL) -> None:
         self._drop()
+        # A race of addresses that is cancelled as one of them wins loses its socket, unclosed.
+        opening = asyncio.create_task(self._opened(url.raw_host.decode(), url.port or 80))
         try:
-            async with asyncio.timeout(self._connect_seconds):
-                self._open = await asyncio.open_connection(
-                    url.raw_host.decode(),
-                    url.port or 80,
-                    happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
-                )
+            self._open = await asyncio.shield(opening)
         except TimeoutError as error:
             raise httpx2.ConnectTimeout(f"no connection in {self._connect_seconds:g} s") from error
         except (OSError, UnicodeError) as error:
             raise httpx2.ConnectError(str(error)) from error
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)
+            raise
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
+
+    async def _opened(self, host: str, port: int) -> _Streams:
+        delay = None if _is_address(host) else _NEXT_ADDRESS_SECONDS
+        async with asyncio.timeout(self._connect_seconds):
+            return await asyncio.open_connection(host, port, happy_eyeballs_delay=delay)
 
     def _send(self, request: httpx2.Request) -> None:
         assert self._open is not None
@@ -122,6 +130,20 @@ class DirectTransport(httpx2.AsyncBaseTransport):
         if self._open is not None:
             self._open[1].transport.abort()
             self._open = None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _close(opening: asyncio.Task[_Streams]) -> None:
+    """Close a connection that nobody waits for any more, if it came."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[1].transport.abort()
 
 
 class _Body(httpx2.AsyncByteStream):
