@@ -31,6 +31,7 @@ import numpy as np
 from autotts import programs
 from autotts.answers import FAILED
 from autotts.errors import SpecError
+from autotts.evaluation.design import worth
 from autotts.evaluation.quantiles import student_quantile
 from autotts.evaluation.result import made_by
 from autotts.evaluation.run import opened
@@ -364,7 +365,7 @@ def _clustered(shown: FigureValues, group: np.ndarray) -> tuple[float, float, in
     sums = np.bincount(at, shown.weights * (shown.values - mean))
     weights = np.bincount(at, shown.weights) / shown.weights.sum()
     error = float(np.sqrt(((sums / (1 - weights)) ** 2).sum()) / shown.weights.sum())
-    return mean, error, max(1, round(1 / float((weights**2).sum())) - 1)
+    return mean, error, max(1, round(worth(weights)) - 1)
 
 
 def _by_chance(spread: FloatArray, weights: FloatArray) -> float:
