@@ -1,12 +1,11 @@
 """`autotts play`: recorded questions, played before your eyes."""
 
-import contextlib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from autotts.cli import options
-from autotts.cli.screen import say
+from autotts.cli.screen import answer_until_interrupted
 
 if TYPE_CHECKING:
     from autotts.evaluation import Execution, Experiment
@@ -48,6 +47,4 @@ def play(
         RecordedQuestions(loaded, specs, experiment=experiment, execution=execution) as recorded,
         LoopbackServer(PlayAnswers(recorded).answer, port=port) as server,
     ):
-        say(f"{server.url}   (Ctrl-C ends it)")
-        with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever()
+        answer_until_interrupted(server)

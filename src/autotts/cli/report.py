@@ -1,6 +1,5 @@
 """`autotts report`, `view`, `plot` and `compare`: results that a person can look at."""
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from autotts.cli import options
-from autotts.cli.screen import console, say
+from autotts.cli.screen import answer_until_interrupted, console, say
 
 if TYPE_CHECKING:
     from autotts.evaluation import Execution, Experiment, Ran
@@ -104,9 +103,7 @@ def view(
         source.current()
         answer = source.answer
     with LoopbackServer(answer, port=port) as server:
-        say(f"{server.url}   (Ctrl-C ends it)")
-        with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever()
+        answer_until_interrupted(server)
 
 
 def plot(

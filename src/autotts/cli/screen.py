@@ -1,6 +1,7 @@
 """Where commands print: what others wrote is cleaned here, so that it can't drive the terminal."""
 
 import codecs
+import contextlib
 import io
 import sys
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from autotts.text import clean
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from autotts.reports.server import LoopbackServer
 
 
 INTERRUPTED = 130
@@ -49,6 +52,13 @@ def _nearest(error: UnicodeError) -> tuple[str | bytes, int]:
 def say(text: object = "", *, err: bool = False) -> None:
     """Print a line."""
     typer.echo(clean(str(text)), err=err)
+
+
+def answer_until_interrupted(server: "LoopbackServer") -> None:
+    """Say where a page is, and answer whoever looks at it until Ctrl-C."""
+    say(f"{server.url}   (Ctrl-C ends it)")
+    with contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever()
 
 
 def console(*, err: bool = False) -> "Console":
